@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::packet::Extensions;
+
+/// A frame as it comes out of the depacketizer: complete, and still sealed if its track is encrypted.
+#[derive(Debug, Clone)]
+pub struct AssembledFrame {
+    /// The publisher's frame number, modulo 2¹⁶. Frames come in the order of completion; this lets users reorder.
+    pub number: u16,
+    /// The packets' timestamp, in ticks of 90 kHz from a random base.
+    pub timestamp: u32,
+    /// The extensions of the frame's start packet.
+    pub extensions: Extensions,
+    /// The bytes between header and end of each packet, in order.
+    pub payload: Payload,
+}
+
+/// A frame's bytes: one or more pieces of received packets, shared and never copied until somebody asks.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    pieces: Pieces,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Pieces {
+    One(Bytes),
+    Many(Arc<[Bytes]>),
+}
+
+impl Payload {
+    /// A payload of several pieces, in order.
+    pub fn from_pieces(pieces: Vec<Bytes>) -> Self {
+        let len = pieces.iter().map(Bytes::len).sum();
+        Self { pieces: Pieces::Many(pieces.into()), len }
+    }
+
+    /// Bytes in all.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no byte in it; an empty frame is a frame.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Bytes] {
+        match &self.pieces {
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Many(pieces) => pieces,
+        }
+    }
+
+    /// Copies all bytes to the start of `target` and returns how many.
+    ///
+    /// `None` if `target` is too short; nothing is written then.
+    pub fn copy_to(&self, target: &mut [u8]) -> Option<usize> {
+        let mut rest = target.get_mut(..self.len)?;
+        for piece in self.pieces() {
+            let (here, after) = rest.split_at_mut_checked(piece.len())?;
+            here.copy_from_slice(piece);
+            rest = after;
+        }
+        Some(self.len)
+    }
+
+    /// The bytes in one piece: shared if they are so already, copied together if not.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.pieces {
+            Pieces::One(piece) => piece.clone(),
+            Pieces::Many(pieces) => pieces.concat().into(),
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self { len: bytes.len(), pieces: Pieces::One(bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_come_together_in_order() {
+        let payload =
+            Payload::from_pieces(vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")]);
+        assert_eq!(payload.len(), 5);
+        assert_eq!(&payload.to_bytes()[..], b"abcde");
+        let mut target = [b'.'; 7];
+        assert_eq!(payload.copy_to(&mut target), Some(5));
+        assert_eq!(&target, b"abcde..");
+    }
+
+    #[test]
+    fn a_short_target_is_left_alone() {
+        let payload = Payload::from(Bytes::from_static(b"abc"));
+        let mut target = [b'.'; 2];
+        assert_eq!(payload.copy_to(&mut target), None);
+        assert_eq!(&target, b"..");
+    }
+
+    #[test]
+    fn an_empty_payload_is_a_payload() {
+        let payload = Payload::from(Bytes::new());
+        assert!(payload.is_empty());
+        assert_eq!(payload.copy_to(&mut []), Some(0));
+    }
+}
