@@ -11,12 +11,7 @@
 
 /** Rust: `crates/node/src/error.rs`. */
 export type NativeErrorCode =
-  | 'PUBLISH'
-  | 'SUBSCRIBE'
-  | 'E2EE'
-  | 'INVALID_ARGUMENT'
-  | 'CLOSED'
-  | 'NATIVE_PANIC'
+  'PUBLISH' | 'SUBSCRIBE' | 'E2EE' | 'INVALID_ARGUMENT' | 'CLOSED' | 'NATIVE_PANIC'
 
 /** What `push` returns; 0 is success. Rust: `PushStatus` in `crates/node/src/publisher.rs`. */
 export const PushStatus = {
@@ -112,7 +107,7 @@ export interface NativeSessionOptions {
  */
 export type NativeEvent = { session: number } & (
   | // To be sent to the SFU.
-  ({ type: 'publishRequest'; handle: number } & Omit<NativeTrackInfo, 'pubHandle' | 'sid'>)
+    ({ type: 'publishRequest'; handle: number } & Omit<NativeTrackInfo, 'pubHandle' | 'sid'>)
   | { type: 'unpublishRequest'; handle: number }
   | { type: 'updateSubscription'; sid: string; subscribe: boolean; targetFps: number }
   // A local track.

@@ -1,0 +1,101 @@
+// Installing, and building the addon and the TypeScript: whatever is out of date, nothing else.
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import { hostName } from './platform.mjs'
+import { fromRoot, run, say, seconds, StepError } from './steps.mjs'
+
+/** The profile of `npm start` and `npm test`: optimised, but without the slow whole-program step of a release. */
+export const DEV_PROFILE = 'quick'
+
+/** Installs the npm dependencies unless node_modules holds what package-lock.json says. */
+export async function ensureInstalled() {
+  if (isInstalled()) return
+  say('Installing the npm dependencies of package-lock.json (npm ci) …')
+  const start = performance.now()
+  await run('npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit'])
+  say(`Installed in ${seconds(start)}.`)
+}
+
+/** npm writes what it installed to a lock file of its own; times of files say nothing after a `git switch`. */
+function isInstalled() {
+  const packages = (file) => JSON.parse(readFileSync(fromRoot(file), 'utf8')).packages
+  if (!existsSync(fromRoot('node_modules/.package-lock.json'))) return false
+  const installed = packages('node_modules/.package-lock.json')
+  // Optional packages are those of other platforms.
+  return Object.entries(packages('package-lock.json'))
+    .filter(([path]) => path !== '')
+    .every(([path, wanted]) => installed[path]?.integrity === wanted.integrity || wanted.optional === true)
+}
+
+/** Where the build of this machine, or of `target` (`linux-arm64-musl`, …), is put. */
+export const addonPath = (target = hostName()) => fromRoot(`datatrack.${target}.node`)
+
+/**
+ * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder.
+ * Returns its path.
+ */
+export async function buildAddon({ profile = DEV_PROFILE } = {}) {
+  say(`Building the native addon (cargo, profile ${profile}; the first time takes minutes) …`)
+  const start = performance.now()
+  // On CI a lock file that does not fit is an error; a developer's new dependency may update it.
+  const locked = process.env.CI === 'true' ? ['--locked'] : []
+  const args = ['build', ...locked, '-p', 'datatrack-node', '--profile', profile]
+  const { output } = await run('cargo', [...args, '--message-format=json-render-diagnostics'], {
+    capture: true,
+  })
+  const built = output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .filter((message) => message.reason === 'compiler-artifact' && message.target.name === 'datatrack_node')
+    .flatMap((message) => message.filenames)
+    .find((file) => /\.(so|dylib|dll)$/.test(file))
+  if (built === undefined) throw new StepError('cargo built no shared library of the crate datatrack-node')
+  const path = addonPath()
+  // A new file under the old name: a process that has the old one mapped goes on undisturbed.
+  const fresh = `${path}.${process.pid}.new`
+  copyFileSync(built, fresh)
+  renameSync(fresh, path)
+  const size = (statSync(path).size / 1e6).toFixed(1)
+  say(`Built the addon in ${seconds(start)}: ${path}, ${size} MB.`)
+  return path
+}
+
+/** Compiles index.ts and src/ to dist/ and writes the ESM face beside it. */
+export async function buildTypeScript({ clean = false } = {}) {
+  say('Compiling TypeScript to dist/ (tsc) …')
+  const start = performance.now()
+  const cache = fromRoot('.cache/tsc.tsbuildinfo')
+  // tsc believes its cache even when what it wrote is gone.
+  if (clean || !existsSync(fromRoot('dist/index.js'))) {
+    rmSync(fromRoot('dist'), { recursive: true, force: true })
+    rmSync(cache, { force: true })
+  }
+  mkdirSync(dirname(cache), { recursive: true })
+  await run(process.execPath, [fromRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
+  writeEsm()
+  say(`Compiled in ${seconds(start)}.`)
+}
+
+/** `dist/index.mjs`: the same objects under the same names, so that `import` and `require` share their classes. */
+function writeEsm() {
+  const require = createRequire(import.meta.url)
+  const names = Object.keys(require(fromRoot('dist/index.js'))).filter((name) => name !== '__esModule')
+  const lines = [
+    "import cjs from './index.js'",
+    '// Named one by one: no runtime has to guess what a CommonJS module exports.',
+    ...names.map((name) => `export const ${name} = cjs.${name}`),
+  ]
+  writeFileSync(fromRoot('dist/index.mjs'), `${lines.join('\n')}\n`)
+  writeFileSync(fromRoot('dist/index.d.mts'), "export * from './index.js'\n")
+}

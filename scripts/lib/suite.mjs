@@ -1,0 +1,106 @@
+// Runs test programs one after another and adds up what they report.
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fromRoot, heading, say, seconds, spawnStep } from './steps.mjs'
+
+const results = fromRoot('.cache/results')
+
+/** A run of all stages. Nothing is thrown: what goes wrong counts as failed, and the next stage runs. */
+export class Suite {
+  passed = 0
+  failed = 0
+  /** What to say again at the end: a failure scrolls away. */
+  notes = []
+
+  /** `cargo test …` */
+  cargo(title, args) {
+    return this.#stage(title, async () => {
+      const counts = { passed: 0, failed: 0, reported: false }
+      const { code } = await spawnStep('cargo', ['test', ...args], {
+        onLine: (line) => {
+          const match = /^test result: \S+ (\d+) passed; (\d+) failed/.exec(line)
+          if (match === null) return
+          counts.passed += Number(match[1])
+          counts.failed += Number(match[2])
+          counts.reported = true
+        },
+      })
+      return { ...counts, code }
+    })
+  }
+
+  /** `vitest run --config …` */
+  vitest(title, config) {
+    return this.#stage(title, async () => {
+      mkdirSync(results, { recursive: true })
+      const file = join(results, `${config}.json`)
+      rmSync(file, { force: true })
+      const { code } = await spawnStep(process.execPath, [
+        fromRoot('node_modules/vitest/vitest.mjs'),
+        'run',
+        `--config=${config}`,
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${file}`,
+      ])
+      const report = readReport(file)
+      return {
+        passed: report?.numPassedTests ?? 0,
+        failed: report?.numFailedTests ?? 0,
+        reported: report !== undefined,
+        code,
+      }
+    })
+  }
+
+  /** Something that this machine cannot run. On CI that is a failure: there, everything is to be had. */
+  skip(title, lacking) {
+    heading(title)
+    if (process.env.CI === 'true') {
+      this.#fail(`${title}: cannot run without ${lacking}, and CI skips nothing`)
+    } else {
+      this.notes.push(`skipped: ${title} (this machine lacks ${lacking})`)
+      say(this.notes.at(-1))
+    }
+  }
+
+  /** Prints the summary, its counts alone on the last line, and sets the exit code. */
+  finish() {
+    heading('Summary')
+    for (const note of this.notes) say(note)
+    say(`${this.passed} passed, ${this.failed} failed`)
+    process.exitCode = this.failed === 0 && this.passed > 0 ? 0 : 1
+  }
+
+  async #stage(title, body) {
+    heading(title)
+    const start = performance.now()
+    try {
+      const { passed, failed, reported, code } = await body()
+      this.passed += passed
+      this.failed += failed
+      if (failed > 0) this.notes.push(`failed: ${title} (${failed} tests)`)
+      // Tests that did not compile, a worker that crashed: a failure that no test stands for.
+      else if (code !== 0 || !reported || passed === 0) {
+        this.#fail(`${title}: exit code ${code}, ${passed} tests passed${reported ? '' : ', no report'}`)
+      }
+    } catch (error) {
+      this.#fail(`${title}: ${error.message}`)
+    }
+    say(`${title}: ${seconds(start)}`)
+  }
+
+  #fail(note) {
+    this.failed += 1
+    this.notes.push(`failed: ${note}`)
+    say(this.notes.at(-1))
+  }
+}
+
+function readReport(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}

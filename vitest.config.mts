@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config'
+
+/** `npm run test:unit`: TypeScript over the built addon and the loopback. No network, less than a minute. */
+export default defineConfig({
+  test: {
+    include: ['__test__/unit/**/*.test.ts'],
+    // A process per file: the addon's state, and a crash of it, stay within the file.
+    pool: 'forks',
+    execArgv: ['--expose-gc'],
+    testTimeout: 20_000,
+    // `it.only` left behind would hide the rest.
+    allowOnly: false,
+  },
+})
