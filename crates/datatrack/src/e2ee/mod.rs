@@ -1,1 +1,46 @@
-//! E2EE
+//! End-to-end encryption, as LiveKit does it for data tracks.
+//!
+//! A frame is sealed whole with AES-128-GCM, then packetized; it is reassembled, then opened. There is no additional
+//! data. The IV and the key's index travel in the E2EE extension, the tag stands after the ciphertext:
+//!
+//! ```text
+//! key material ──KDF, 128 bit──▶ key ──AES-128-GCM(IV)──▶ ciphertext ‖ tag (16 bytes)
+//!      │
+//!      └──KDF, 256 bit──▶ next material   (a ratchet step)
+//! ```
+//!
+//! - [`SealingKeys`] holds the local participant's keys, one [`FrameSealer`] for each track seals with them.
+//! - [`OpeningKeys`] holds the keys of the others, or the one that all share.
+//!
+//! Deriving a key is slow on purpose (PBKDF2), so neither machine does it: both ask for it with `poll_derivation`, the
+//! driver calls [`Derivation::run`] where blocking is allowed, and hands the [`Derived`] back to the machine that asked.
+//!
+//! The format authenticates the payload and nothing else: not the track, the frame number nor the timestamp.
+
+mod cipher;
+mod derivation;
+mod error;
+mod iv;
+mod jobs;
+mod material;
+mod opening_keys;
+mod options;
+mod sealer;
+mod sealing_keys;
+
+pub use cipher::{FrameKey, OpenError, SealError};
+pub use derivation::{Completion, Derivation, DerivationError, DerivationId, Derived, KeyDerivation};
+pub use error::E2eeError;
+pub use iv::{IvRandom, IvRandomError, IvSequence, SystemIvRandom};
+pub use material::KeyMaterial;
+pub use opening_keys::{OpenOutcome, OpeningKeys, SEARCH_PAUSE};
+pub use options::{KeyOptions, KeyScope};
+pub use sealer::{FrameSealError, FrameSealer, SealedWith};
+pub use sealing_keys::SealingKeys;
+
+/// Bytes that sealing adds to a payload.
+pub const TAG_LEN: usize = 16;
+/// Bytes of an IV.
+pub const IV_LEN: usize = 12;
+/// Keys that a participant can have at once; key indexes are below it.
+pub const KEY_RING_SIZE: u8 = 16;

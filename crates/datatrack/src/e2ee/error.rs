@@ -1,0 +1,36 @@
+use super::{DerivationError, KEY_RING_SIZE};
+
+/// A key could not be set, ratcheted or chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum E2eeError {
+    /// The index is not in the key ring. The references take it modulo the ring's size here and drop such frames
+    /// there, which silences a publisher without a word; so it is an error with us.
+    #[error("key index {index} is not below {KEY_RING_SIZE}")]
+    KeyIndexOutOfRange {
+        /// The index that was asked for.
+        index: u8,
+    },
+    /// The key material has no bytes.
+    #[error("key material is empty")]
+    EmptyKeyMaterial,
+    /// There is no key at that index to ratchet, and none is being derived for it.
+    #[error("there is no key at index {index}")]
+    NoKey {
+        /// The index that was asked for.
+        index: u8,
+    },
+    /// The session has one shared key, and a participant's own was given.
+    #[error("this session has one key for all participants: a key of one participant has no place in it")]
+    SharedKeyExpected,
+    /// The session has a key for each participant, and a shared one was given.
+    #[error("this session has a key for each participant: a key needs a participant's identity")]
+    ParticipantKeyExpected,
+    /// The key derivation failed.
+    #[error(transparent)]
+    Derivation(#[from] DerivationError),
+}
+
+/// Checks that a key index is one of the ring.
+pub(super) const fn check_index(index: u8) -> Result<(), E2eeError> {
+    if index < KEY_RING_SIZE { Ok(()) } else { Err(E2eeError::KeyIndexOutOfRange { index }) }
+}

@@ -1,0 +1,40 @@
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+/// What keys are derived from: a passphrase's UTF-8 bytes, or random ones. Cheap to clone.
+///
+/// The bytes are wiped when the last clone goes, and nothing prints them.
+#[derive(Clone)]
+pub struct KeyMaterial(Arc<Zeroizing<Vec<u8>>>);
+
+impl KeyMaterial {
+    /// Whether there is no byte in it; such material is refused.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for KeyMaterial {
+    /// Takes the bytes over without a copy, so none is left behind.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes)))
+    }
+}
+
+impl From<&[u8]> for KeyMaterial {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyMaterial(..)")
+    }
+}
