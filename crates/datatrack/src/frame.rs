@@ -32,9 +32,9 @@ enum Pieces {
 
 impl Payload {
     /// A payload of several pieces, in order.
-    pub fn from_pieces(pieces: Vec<Bytes>) -> Self {
-        let len = pieces.iter().map(Bytes::len).sum();
-        Self { pieces: Pieces::Many(pieces.into()), len }
+    pub fn from_pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        let pieces: Arc<[Bytes]> = pieces.into_iter().collect();
+        Self { len: pieces.iter().map(Bytes::len).sum(), pieces: Pieces::Many(pieces) }
     }
 
     /// Bytes in all.

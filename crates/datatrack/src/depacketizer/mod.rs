@@ -1,0 +1,307 @@
+//! From packets to frames.
+//!
+//! Packets may come in any order, more than once, or not at all. Sequence numbers are contiguous within a frame, so a
+//! frame is complete when its start, its final packet and all between are there, whichever came last. A frame is
+//! handed out once, whole or not at all.
+//!
+//! - **One packet**: handed on as it is; takes no slot, evicts nothing, allocates nothing.
+//! - **Several packets**: the first to come opens a *partial frame*, if the frame is newer than every open one, or none
+//!   is open. So a late packet of an older frame evicts nothing. "Newer" is serial arithmetic on 16 bits.
+//! - **Given up** is a partial frame when the slots are full and a newer frame opens, when more newer frames than
+//!   there are slots have opened since, when its time is over, or when its packets contradict each other.
+//! - **Finished** frames, completed or given up, are remembered for 1,024 frame numbers: their late packets are
+//!   dropped and counted. A frame number outside of those is a jump: it is delivered, and the memory starts anew there.
+
+mod options;
+mod partial;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+pub use options::{DepacketizerOptions, DepacketizerStats, MAX_PARTIAL_FRAMES};
+use partial::{Insertion, Partial, Store};
+use window::{Fate, WINDOW, Window};
+
+use crate::frame::AssembledFrame;
+use crate::packet::{Header, Marker};
+use crate::stats::{FrameDrop, PacketDrop};
+use crate::time::Instant;
+
+/// What became of a packet.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It went into a frame of which packets are missing.
+    Pending,
+    /// It completed a frame.
+    Frame(AssembledFrame),
+    /// It was dropped. It may have taken its frame with it.
+    Dropped(PacketDrop),
+}
+
+/// Puts the packets of one track together again, for one assignment of a handle.
+///
+/// A new assignment starts with a new depacketizer: its numbers have nothing to do with the old ones.
+#[derive(Debug)]
+pub struct Depacketizer {
+    options: DepacketizerOptions,
+    stats: DepacketizerStats,
+    window: Window,
+    /// In the order in which they were opened, which is that of their numbers.
+    partials: VecDeque<Partial>,
+    /// Looked at with a single slot only: older frames are not delivered then.
+    newest_delivered: Option<u16>,
+    /// How many frames of several packets were opened.
+    opened_partials: u64,
+    spare: Option<Store>,
+}
+
+impl Depacketizer {
+    /// A depacketizer that has seen nothing.
+    pub fn new(options: DepacketizerOptions) -> Self {
+        Self {
+            options: options.in_range(),
+            stats: DepacketizerStats::default(),
+            window: Window::new(),
+            partials: VecDeque::new(),
+            newest_delivered: None,
+            opened_partials: 0,
+            spare: None,
+        }
+    }
+
+    /// Changes the settings. Fewer slots evict the oldest frames at once; the limit in packets holds for frames that
+    /// are opened from now on, the other limits for open ones too.
+    pub fn set_options(&mut self, options: DepacketizerOptions) {
+        self.options = options.in_range();
+        while self.partials.len() > self.options.max_partial_frames {
+            self.give_up_oldest(FrameDrop::Incomplete);
+        }
+    }
+
+    /// Its settings.
+    pub const fn options(&self) -> &DepacketizerOptions {
+        &self.options
+    }
+
+    /// Its counters.
+    #[inline]
+    pub const fn stats(&self) -> &DepacketizerStats {
+        &self.stats
+    }
+
+    /// When [`Self::handle_timeout`] must be called at the latest; `None` if no frame is open.
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.partials.front().map(|oldest| oldest.opened_at + self.options.partial_frame_timeout)
+    }
+
+    /// Gives up the frames whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.give_up_oldest(FrameDrop::TimedOut);
+        }
+    }
+
+    /// Takes a packet whose header has been parsed. `payload` is what follows the header: a slice of the received
+    /// buffer, which is kept and never copied.
+    ///
+    /// Frames whose time is over at `now` are given up first, whether or not [`Self::handle_timeout`] was called.
+    #[inline]
+    pub fn handle_packet(&mut self, header: &Header, payload: Bytes, now: Instant) -> Outcome {
+        self.stats.packets_received += 1;
+        if !self.partials.is_empty() {
+            self.handle_timeout(now);
+        }
+        let result = if header.marker == Marker::Single && self.partials.is_empty() {
+            self.handle_single(header, payload).map(Some)
+        } else {
+            self.handle_beside_partials(header, payload, now)
+        };
+        match result {
+            Ok(Some(frame)) => Outcome::Frame(frame),
+            Ok(None) => Outcome::Pending,
+            Err(reason) => {
+                self.stats.packets_dropped.count(reason);
+                Outcome::Dropped(reason)
+            }
+        }
+    }
+
+    /// Gives up the frames that are open, because the assignment, the subscription or the connection has ended.
+    pub fn close(&mut self) {
+        while !self.partials.is_empty() {
+            self.give_up_oldest(FrameDrop::Ended);
+        }
+        self.spare = None;
+    }
+
+    #[inline]
+    fn handle_single(&mut self, header: &Header, payload: Bytes) -> Result<AssembledFrame, PacketDrop> {
+        let number = header.frame_number;
+        self.check_not_finished(number)?;
+        if payload.len() > self.options.max_frame_len {
+            return Err(PacketDrop::Inconsistent);
+        }
+        self.observe(number);
+        self.stats.packets_accepted += 1;
+        self.stats.opened += 1;
+        self.deliver(number);
+        Ok(AssembledFrame {
+            number,
+            timestamp: header.timestamp,
+            extensions: header.extensions,
+            payload: payload.into(),
+        })
+    }
+
+    #[inline(never)]
+    fn handle_beside_partials(
+        &mut self,
+        header: &Header,
+        payload: Bytes,
+        now: Instant,
+    ) -> Result<Option<AssembledFrame>, PacketDrop> {
+        let number = header.frame_number;
+        // Most packets belong to the newest frame.
+        if let Some(index) = self.partials.iter().rposition(|partial| partial.number == number) {
+            return self.handle_open(index, header, payload);
+        }
+        if header.marker == Marker::Single {
+            return self.handle_single(header, payload).map(Some);
+        }
+        self.check_not_finished(number)?;
+        if self.partials.back().is_some_and(|newest| !is_newer(number, newest.number)) {
+            // Without this packet the frame can never be completed: the rest of it need not be collected.
+            self.window.finish(number, false);
+            return Err(PacketDrop::Superseded);
+        }
+        self.open(header, payload, now).map(|()| None)
+    }
+
+    /// A packet of the open frame at `index`.
+    fn handle_open(
+        &mut self,
+        index: usize,
+        header: &Header,
+        payload: Bytes,
+    ) -> Result<Option<AssembledFrame>, PacketDrop> {
+        let Some(partial) = self.partials.get_mut(index) else { return Err(PacketDrop::Superseded) };
+        match partial.insert(header, payload, self.options.max_frame_len) {
+            Insertion::Missing => {
+                self.stats.packets_accepted += 1;
+                Ok(None)
+            }
+            Insertion::Complete => {
+                self.stats.packets_accepted += 1;
+                let Some(partial) = self.partials.remove(index) else { return Ok(None) };
+                self.stats.open -= 1;
+                let (frame, store) = partial.into_frame();
+                self.keep(store);
+                self.deliver(frame.number);
+                Ok(Some(frame))
+            }
+            Insertion::Duplicate => Err(PacketDrop::Duplicate),
+            Insertion::Inconsistent => {
+                self.give_up(index, FrameDrop::Malformed);
+                Err(PacketDrop::Inconsistent)
+            }
+        }
+    }
+
+    /// Opens the frame of a packet that is newer than every open one.
+    fn open(&mut self, header: &Header, payload: Bytes, now: Instant) -> Result<(), PacketDrop> {
+        let number = header.frame_number;
+        self.observe(number);
+        let store = self.spare.take().unwrap_or_default();
+        let mut partial =
+            Partial::new(header, self.options.max_packets_per_frame, now, self.opened_partials, store);
+        if partial.insert(header, payload, self.options.max_frame_len) != Insertion::Missing {
+            self.keep(partial.into_store());
+            self.window.finish(number, false);
+            return Err(PacketDrop::Inconsistent);
+        }
+        self.opened_partials += 1;
+        let slots = self.options.max_partial_frames;
+        while self.partials.front().is_some_and(|oldest| {
+            self.partials.len() >= slots || self.opened_partials - oldest.ordinal > slots as u64 + 1
+        }) {
+            self.give_up_oldest(FrameDrop::Incomplete);
+        }
+        self.partials.push_back(partial);
+        self.stats.packets_accepted += 1;
+        self.stats.opened += 1;
+        self.stats.open += 1;
+        Ok(())
+    }
+
+    /// Whether packets of frame `number` may still go into a frame.
+    #[inline]
+    fn check_not_finished(&mut self, number: u16) -> Result<(), PacketDrop> {
+        match self.window.fate(number) {
+            Fate::Completed => Err(PacketDrop::Duplicate),
+            Fate::GivenUp => Err(PacketDrop::Superseded),
+            Fate::Unknown if self.options.max_partial_frames == 1 && self.is_behind_delivered(number) => {
+                self.window.finish(number, false);
+                Err(PacketDrop::Superseded)
+            }
+            Fate::Unknown => Ok(()),
+        }
+    }
+
+    /// Whether a newer frame was delivered. Farther back than the window is no order but a jump.
+    fn is_behind_delivered(&self, number: u16) -> bool {
+        self.newest_delivered
+            .is_some_and(|newest| is_newer(newest, number) && newest.wrapping_sub(number) < WINDOW)
+    }
+
+    #[inline]
+    fn observe(&mut self, number: u16) {
+        if self.window.observe(number) {
+            self.newest_delivered = None;
+        }
+    }
+
+    /// Notes that frame `number` is complete.
+    #[inline]
+    fn deliver(&mut self, number: u16) {
+        self.window.finish(number, true);
+        self.stats.completed += 1;
+        if self.newest_delivered.is_none_or(|newest| is_newer(number, newest)) {
+            self.newest_delivered = Some(number);
+        }
+        if self.options.max_partial_frames == 1
+            && self.partials.front().is_some_and(|partial| self.is_behind_delivered(partial.number))
+        {
+            self.give_up_oldest(FrameDrop::Superseded);
+        }
+    }
+
+    fn give_up_oldest(&mut self, reason: FrameDrop) {
+        self.give_up(0, reason);
+    }
+
+    fn give_up(&mut self, index: usize, reason: FrameDrop) {
+        let Some(partial) = self.partials.remove(index) else { return };
+        self.window.finish(partial.number, false);
+        self.stats.open -= 1;
+        self.stats.dropped.count(reason);
+        self.keep(partial.into_store());
+    }
+
+    fn keep(&mut self, store: Store) {
+        if store.is_worth_keeping() {
+            self.spare = Some(store);
+        }
+    }
+}
+
+/// Serial arithmetic: whether `left` comes less than half the circle after `right`.
+#[inline]
+const fn is_newer(left: u16, right: u16) -> bool {
+    let ahead = left.wrapping_sub(right);
+    ahead != 0 && ahead < 1 << 15
+}

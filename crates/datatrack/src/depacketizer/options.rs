@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use crate::packet::{BASE_HEADER_LEN, MTU};
+use crate::packetizer::{DEFAULT_MAX_PACKETS_PER_FRAME, MAX_PACKETS_PER_FRAME};
+use crate::stats::{FrameDrops, PacketDrops};
+
+/// How many partial frames there may be at most.
+pub const MAX_PARTIAL_FRAMES: usize = 64;
+
+/// Settings of a [`Depacketizer`](super::Depacketizer). Values outside their ranges are brought inside.
+///
+/// What a remote peer can make a depacketizer hold is `max_partial_frames` times `max_packets_per_frame` received
+/// packets, each with the whole buffer that it came in, however short the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DepacketizerOptions {
+    /// How many frames may be incomplete at a time: 1 to 64, 2 by default, so that a packet that is late by one
+    /// frame loses none. With 1, frames are also delivered in order: one that is older than the newest delivered one
+    /// is dropped.
+    pub max_partial_frames: usize,
+    /// How long a frame may be incomplete, from its first packet on: 500 ms by default.
+    pub partial_frame_timeout: Duration,
+    /// How many packets a frame may have: 1 to 32,767, 128 by default, as LiveKit's clients send.
+    pub max_packets_per_frame: u16,
+    /// How many bytes a frame may have, the authentication tag included: 2,046,464 by default, which is what 128
+    /// packets hold.
+    pub max_frame_len: usize,
+}
+
+impl Default for DepacketizerOptions {
+    fn default() -> Self {
+        Self {
+            max_partial_frames: 2,
+            partial_frame_timeout: Duration::from_millis(500),
+            max_packets_per_frame: DEFAULT_MAX_PACKETS_PER_FRAME,
+            max_frame_len: DEFAULT_MAX_PACKETS_PER_FRAME as usize * (MTU - BASE_HEADER_LEN),
+        }
+    }
+}
+
+impl DepacketizerOptions {
+    pub(super) fn in_range(mut self) -> Self {
+        self.max_partial_frames = self.max_partial_frames.clamp(1, MAX_PARTIAL_FRAMES);
+        self.max_packets_per_frame = self.max_packets_per_frame.clamp(1, MAX_PACKETS_PER_FRAME);
+        self
+    }
+}
+
+/// Counters of a [`Depacketizer`](super::Depacketizer). At every moment
+/// `packets_received = packets_accepted + Σ packets_dropped` and `opened = completed + Σ dropped + open`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DepacketizerStats {
+    /// Packets that were handed in.
+    pub packets_received: u64,
+    /// Packets that went into a frame.
+    pub packets_accepted: u64,
+    /// Packets that did not.
+    pub packets_dropped: PacketDrops,
+    /// Frames of which at least one packet was accepted.
+    pub opened: u64,
+    /// Frames that were completed.
+    pub completed: u64,
+    /// Frames that were dropped.
+    pub dropped: FrameDrops,
+    /// Frames of which packets are missing.
+    pub open: u64,
+}
+
+impl DepacketizerStats {
+    /// Whether both sums close; always, or the depacketizer has a defect.
+    pub const fn closes(&self) -> bool {
+        self.packets_received == self.packets_accepted + self.packets_dropped.total()
+            && self.opened == self.completed + self.dropped.total() + self.open
+    }
+}
