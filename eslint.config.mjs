@@ -46,7 +46,7 @@ export default tseslint.config(
       globals: Object.fromEntries(
         // prettier-ignore
         ['process', 'console', 'Buffer', 'URL', 'require', 'module', 'exports', '__dirname', 'performance',
-          'setTimeout', 'clearTimeout', 'setImmediate', 'queueMicrotask', 'AbortController', 'AbortSignal',
+          'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'queueMicrotask', 'AbortController', 'AbortSignal',
           'TextEncoder', 'TextDecoder', 'structuredClone', 'globalThis', 'gc']
           .map((name) => [name, 'readonly']),
       ),

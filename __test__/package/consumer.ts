@@ -1,0 +1,115 @@
+/** Packs the package as a release does, and installs it where a user would: an empty folder. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const here = resolve('__test__/package')
+const shell = process.platform === 'win32'
+
+/** The tarballs: those of `DATATRACK_TARBALLS`, a release's, or fresh ones of this machine's build. */
+export function tarballs(): { main: string; platform: string; selfContained: string } {
+  const folder = process.env['DATATRACK_TARBALLS'] ?? pack()
+  return {
+    main: tarball(folder, 'node-datatrack-'),
+    platform: tarball(folder, `node-datatrack-native-${target()}-`),
+    selfContained: tarball(join(folder, 'self-contained'), 'node-datatrack-'),
+  }
+}
+
+function pack(): string {
+  const folder = resolve('.cache/release')
+  const built = resolve('.cache/prebuildify')
+  rmSync(built, { recursive: true, force: true })
+  execFileSync(process.execPath, ['scripts/prebuildify.mjs', `--out=${built}`], { stdio: 'inherit' })
+  const options = ['--host', `--prebuilds=${built}`, `--out=${folder}`]
+  execFileSync(process.execPath, ['scripts/pack.mjs', ...options], { stdio: 'inherit' })
+  return folder
+}
+
+function tarball(folder: string, prefix: string): string {
+  const file = readdirSync(folder).find(
+    (name) => name.startsWith(prefix) && /^\d/.test(name.slice(prefix.length)),
+  )
+  if (file === undefined) throw new Error(`${folder} has no ${prefix}<version>.tgz`)
+  return resolve(folder, file)
+}
+
+/** What this machine is called in the names of packages. */
+function target(): string {
+  const script = "import('./scripts/lib/platform.mjs').then((m) => console.log(m.hostName()))"
+  return execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim()
+}
+
+/** A new folder with these tarballs installed and the smoke scripts beside them. */
+export function consumer(...files: string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'datatrack-package-'))
+  writeFileSync(join(folder, 'package.json'), '{ "name": "consumer", "private": true }')
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', ...files], {
+    cwd: folder,
+    shell,
+    stdio: 'inherit',
+  })
+  for (const script of ['smoke.cjs', 'import.mjs', 'require.cjs', 'lazy.cjs']) {
+    copyFileSync(join(here, script), join(folder, script))
+  }
+  return folder
+}
+
+/** Removes a folder; `undefined` where making it failed. */
+export function remove(folder: string | undefined): void {
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+}
+
+/** Runs a program there; resolves when it ends by itself. What it prints on standard error fails the test. */
+export function runIn(folder: string, program: string, args: string[]): string {
+  const { DATATRACK_NATIVE_PATH: _, ...env } = process.env
+  const { status, signal, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    // It must end; this only keeps a hang from taking the suite with it.
+    timeout: 60_000,
+  })
+  if (error !== undefined || status !== 0 || stderr !== '') {
+    throw new Error(
+      `${program} ${args.join(' ')}: ${signal ?? status ?? error?.message}\n${stdout}\n${stderr}`,
+    )
+  }
+  return stdout.trim()
+}
+
+/** Installs the runtimes of `runtimes/package-lock.json`, once, and returns their folder. */
+export function runtimes(): string {
+  const folder = resolve('.cache/runtimes')
+  const lock = readFileSync(join(here, 'runtimes/package-lock.json'), 'utf8')
+  const stamp = join(folder, 'node_modules/.installed')
+  if (read(stamp) !== lock) {
+    mkdirSync(folder, { recursive: true })
+    for (const file of ['package.json', 'package-lock.json'])
+      copyFileSync(join(here, 'runtimes', file), join(folder, file))
+    execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+      cwd: folder,
+      shell,
+      stdio: 'inherit',
+    })
+    writeFileSync(stamp, lock)
+  }
+  return join(folder, 'node_modules')
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,4 @@
+import * as api from 'node-datatrack'
+import smoke from './smoke.cjs'
+
+await smoke(api, 'import')

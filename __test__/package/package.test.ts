@@ -1,0 +1,108 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { consumer, remove, runIn, tarballs } from './consumer'
+
+let packed: ReturnType<typeof tarballs>
+let folder: string
+
+beforeAll(() => {
+  packed = tarballs()
+  folder = consumer(packed.main, packed.platform)
+})
+afterAll(() => {
+  remove(folder)
+})
+
+describe('the tarball', () => {
+  test('has the compiled package, its declarations and its licence, and nothing else', () => {
+    const list = execFileSync('tar', ['-tzf', packed.main], { encoding: 'utf8' }).trim().split('\n')
+    expect(list).toEqual(
+      expect.arrayContaining([
+        'package/package.json',
+        'package/LICENSE',
+        'package/dist/index.js',
+        'package/dist/index.mjs',
+        'package/dist/index.d.ts',
+        'package/dist/index.d.mts',
+        'package/dist/src/cli/main.js',
+      ]),
+    )
+    const others = list.filter((file) => !/^package\/dist\/.*\.(js|mjs|d\.ts|d\.mts)$/.test(file))
+    expect(
+      others.filter((file) => !/^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md)$/.test(file)),
+    ).toEqual([])
+  })
+
+  test('asks for the package of this platform in its own version', () => {
+    const manifest = JSON.parse(
+      readFileSync(join(folder, 'node_modules/node-datatrack/package.json'), 'utf8'),
+    )
+    const [[name, version]] = Object.entries(manifest.optionalDependencies) as [[string, string]]
+    expect(name).toMatch(/^@node-datatrack\/native-/)
+    expect(version).toBe(manifest.version)
+  })
+
+  test('the folders in npm/ are what `napi create-npm-dirs` makes of package.json', () => {
+    const fresh = mkdtempSync(join(tmpdir(), 'datatrack-npm-'))
+    const napi = resolve('node_modules/@napi-rs/cli/dist/cli.js')
+    writeFileSync(join(fresh, 'package.json'), readFileSync('package.json'))
+    execFileSync(process.execPath, [napi, 'create-npm-dirs'], { cwd: fresh })
+    const folders = readdirSync('npm').sort()
+    expect(folders).toEqual(readdirSync(join(fresh, 'npm')).sort())
+    for (const name of folders) {
+      const of = (base: string): unknown => JSON.parse(readFileSync(join(base, name, 'package.json'), 'utf8'))
+      expect(of('npm'), `npm/${name}: run npx napi create-npm-dirs`).toEqual(of(join(fresh, 'npm')))
+    }
+    remove(fresh)
+  })
+})
+
+describe('installed', () => {
+  test('importing loads neither the binary nor a dependency, and gives the same objects both ways', () => {
+    const report = JSON.parse(runIn(folder, process.execPath, ['lazy.cjs'])) as Record<string, any>
+    expect(report['names']).toContain('Loopback')
+    expect(report['names']).toEqual([...report['required']].sort())
+    expect(report['same']).toBe(true)
+    expect(report['binaries']).toEqual([])
+    expect(new Set(report['packages'])).toEqual(new Set(['node-datatrack']))
+  })
+
+  test.each(['import.mjs', 'require.cjs'])('a frame goes through, %s', (script) => {
+    expect(runIn(folder, process.execPath, [script])).toMatch(/^smoke ok/)
+  })
+
+  test('the command line tool is there', () => {
+    expect(runIn(folder, process.execPath, ['node_modules/.bin/datatrack', '--version'])).toMatch(
+      /^\d+\.\d+\.\d+/,
+    )
+  })
+
+  test.each([
+    ['a CommonJS program', 'main.cts', "import { Loopback } from 'node-datatrack'"],
+    ['an ES module', 'main.mts', "import { Loopback } from 'node-datatrack'"],
+  ])('%s type-checks against the declarations, without skipLibCheck', (_, name, source) => {
+    writeFileSync(join(folder, name), `${source}\nexport const sfu: Loopback = new Loopback()\n`)
+    const tsc = resolve('node_modules/typescript/bin/tsc')
+    const types = ['--types', 'node', '--typeRoots', resolve('node_modules/@types')]
+    const options = ['--noEmit', '--strict', '--module', 'node18', '--lib', 'es2023,esnext.disposable']
+    expect(runIn(folder, process.execPath, [tsc, ...options, ...types, name])).toBe('')
+  })
+})
+
+describe('self-contained', () => {
+  test('the binary comes from prebuilds/, with no package of the platform installed', () => {
+    const own = consumer(packed.selfContained)
+    try {
+      expect(readdirSync(join(own, 'node_modules'))).not.toContain('@node-datatrack')
+      const script =
+        "require('./smoke.cjs')(require('node-datatrack'), 'prebuilds').then(() => console.log(" +
+        "process.report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).join()))"
+      expect(runIn(own, process.execPath, ['-e', script])).toMatch(/prebuilds.+datatrack\..*node$/)
+    } finally {
+      remove(own)
+    }
+  })
+})

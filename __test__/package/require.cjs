@@ -1,0 +1,5 @@
+'use strict'
+require('./smoke.cjs')(require('node-datatrack'), 'require').catch((error) => {
+  console.error(error)
+  process.exitCode = 1
+})

@@ -1,0 +1,79 @@
+// `npm run pack:release`: the tarballs that are published, into release/ (or --out=<folder>): node-datatrack and a
+// package per platform, and node-datatrack with all binaries in it (release/self-contained/) if --prebuilds=<folder>
+// names the folder that has prebuilds/.
+// All targets' binaries must be in npm/ (`napi artifacts` puts them there). --host packs this machine's build only.
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { addonPath } from './lib/build.mjs'
+import { hostName, targets } from './lib/platform.mjs'
+import { fromRoot, main, run, say, StepError } from './lib/steps.mjs'
+
+const stage = fromRoot('.cache/pack')
+
+await main(async () => {
+  const { values } = parseArgs({
+    options: {
+      host: { type: 'boolean', default: false },
+      out: { type: 'string', default: fromRoot('release') },
+      prebuilds: { type: 'string' },
+    },
+  })
+  const out = resolve(values.out)
+  const chosen = targets().filter(({ name }) => !values.host || name === hostName())
+  rmSync(stage, { recursive: true, force: true })
+  rmSync(out, { recursive: true, force: true })
+  mkdirSync(stage, { recursive: true })
+  mkdirSync(out, { recursive: true })
+
+  const manifest = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8'))
+  delete manifest.scripts
+  delete manifest.devDependencies
+  manifest.napi.targets = chosen.map(({ triple }) => triple)
+  writeManifest(manifest)
+  cpSync(fromRoot('dist'), join(stage, 'dist'), { recursive: true })
+  for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md'].filter((file) => existsSync(fromRoot(file)))) {
+    copyFileSync(fromRoot(file), join(stage, file))
+  }
+
+  if (values.prebuilds !== undefined) {
+    cpSync(resolve(values.prebuilds, 'prebuilds'), join(stage, 'prebuilds'), { recursive: true })
+    await pack(stage, join(out, 'self-contained'))
+    rmSync(join(stage, 'prebuilds'), { recursive: true })
+  }
+
+  for (const { name } of chosen) stagePlatform(name, values.host)
+  // Checks each binary against its package and names the packages as optional dependencies.
+  const napi = fromRoot('node_modules/@napi-rs/cli/dist/cli.js')
+  await run(
+    process.execPath,
+    [napi, 'prepublish', '-t', 'npm', '--skip-optional-publish', '--no-gh-release'],
+    {
+      cwd: stage,
+    },
+  )
+  for (const { name } of chosen) await pack(join(stage, 'npm', name), out)
+  await pack(stage, out)
+  say(`Packed ${chosen.length} of ${targets().length} platforms to ${out}.`)
+})
+
+function writeManifest(manifest) {
+  writeFileSync(join(stage, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+}
+
+/** The package of one platform: what `napi create-npm-dirs` wrote, and the binary. */
+function stagePlatform(name, host) {
+  const file = `datatrack.${name}.node`
+  const binary = host ? addonPath(name) : fromRoot('npm', name, file)
+  if (!existsSync(binary))
+    throw new StepError(`${binary} is missing: ${host ? 'npm run build' : 'napi artifacts'} first`)
+  const folder = join(stage, 'npm', name)
+  cpSync(fromRoot('npm', name), folder, { recursive: true })
+  copyFileSync(binary, join(folder, file))
+  if (existsSync(fromRoot('LICENSE'))) copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'))
+}
+
+async function pack(folder, destination) {
+  mkdirSync(destination, { recursive: true })
+  await run('npm', ['pack', '--silent', `--pack-destination=${destination}`], { cwd: folder })
+}
