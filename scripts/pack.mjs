@@ -30,7 +30,10 @@ await main(async () => {
   delete manifest.scripts
   delete manifest.devDependencies
   manifest.napi.targets = chosen.map(({ triple }) => triple)
-  writeManifest(manifest)
+  // npm's provenance compares it with where the workflow ran.
+  const { GITHUB_REPOSITORY: repository } = process.env
+  if (repository) manifest.repository = { type: 'git', url: `git+https://github.com/${repository}.git` }
+  writeManifest(stage, manifest)
   cpSync(fromRoot('dist'), join(stage, 'dist'), { recursive: true })
   for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md'].filter((file) => existsSync(fromRoot(file)))) {
     copyFileSync(fromRoot(file), join(stage, file))
@@ -42,7 +45,7 @@ await main(async () => {
     rmSync(join(stage, 'prebuilds'), { recursive: true })
   }
 
-  for (const { name } of chosen) stagePlatform(name, values.host)
+  for (const { name } of chosen) stagePlatform(name, values.host, manifest.repository)
   // Checks each binary against its package and names the packages as optional dependencies.
   const napi = fromRoot('node_modules/@napi-rs/cli/dist/cli.js')
   await run(
@@ -57,12 +60,12 @@ await main(async () => {
   say(`Packed ${chosen.length} of ${targets().length} platforms to ${out}.`)
 })
 
-function writeManifest(manifest) {
-  writeFileSync(join(stage, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+function writeManifest(folder, manifest) {
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
 }
 
 /** The package of one platform: what `napi create-npm-dirs` wrote, and the binary. */
-function stagePlatform(name, host) {
+function stagePlatform(name, host, repository) {
   const file = `datatrack.${name}.node`
   const binary = host ? addonPath(name) : fromRoot('npm', name, file)
   if (!existsSync(binary))
@@ -70,6 +73,8 @@ function stagePlatform(name, host) {
   const folder = join(stage, 'npm', name)
   cpSync(fromRoot('npm', name), folder, { recursive: true })
   copyFileSync(binary, join(folder, file))
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  writeManifest(folder, { ...manifest, ...(repository && { repository }) })
   if (existsSync(fromRoot('LICENSE'))) copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'))
 }
 

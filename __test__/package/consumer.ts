@@ -44,7 +44,7 @@ function tarball(folder: string, prefix: string): string {
 }
 
 /** What this machine is called in the names of packages. */
-function target(): string {
+export function target(): string {
   const script = "import('./scripts/lib/platform.mjs').then((m) => console.log(m.hostName()))"
   return execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim()
 }

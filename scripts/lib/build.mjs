@@ -17,6 +17,9 @@ import { fromRoot, run, say, seconds, StepError } from './steps.mjs'
 /** The profile of `npm start` and `npm test`: optimised, but without the slow whole-program step of a release. */
 export const DEV_PROFILE = 'quick'
 
+/** What the official builds of Node 20 need; glibc is compatible upwards only. */
+const OLDEST_GLIBC = '2.28'
+
 /** Installs the npm dependencies unless node_modules holds what package-lock.json says. */
 export async function ensureInstalled() {
   if (isInstalled()) return
@@ -42,14 +45,17 @@ export const addonPath = (target = hostName()) => fromRoot(`datatrack.${target}.
 
 /**
  * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder.
- * Returns its path.
+ * `target` is one of `targets()`: this machine's, unless given. `zig` links with cargo-zigbuild, for a Linux that is
+ * not this one: any CPU, any C library, and against the oldest glibc that Node 20 runs on. Returns its path.
  */
-export async function buildAddon({ profile = DEV_PROFILE } = {}) {
+export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } = {}) {
   say(`Building the native addon (cargo, profile ${profile}; the first time takes minutes) …`)
   const start = performance.now()
   // On CI a lock file that does not fit is an error; a developer's new dependency may update it.
   const locked = process.env.CI === 'true' ? ['--locked'] : []
-  const args = ['build', ...locked, '-p', 'datatrack-node', '--profile', profile]
+  const triple = zig && target?.abi === 'gnu' ? `${target.triple}.${OLDEST_GLIBC}` : target?.triple
+  const args = [zig ? 'zigbuild' : 'build', ...locked, '-p', 'datatrack-node', '--profile', profile]
+  if (triple !== undefined) args.push('--target', triple)
   const { output } = await run('cargo', [...args, '--message-format=json-render-diagnostics'], {
     capture: true,
   })
@@ -61,7 +67,7 @@ export async function buildAddon({ profile = DEV_PROFILE } = {}) {
     .flatMap((message) => message.filenames)
     .find((file) => /\.(so|dylib|dll)$/.test(file))
   if (built === undefined) throw new StepError('cargo built no shared library of the crate datatrack-node')
-  const path = addonPath()
+  const path = addonPath(target?.name)
   // A new file under the old name: a process that has the old one mapped goes on undisturbed.
   const fresh = `${path}.${process.pid}.new`
   copyFileSync(built, fresh)
