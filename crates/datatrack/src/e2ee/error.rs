@@ -25,6 +25,9 @@ pub enum E2eeError {
     /// The session has a key for each participant, and a shared one was given.
     #[error("this session has a key for each participant: a key needs a participant's identity")]
     ParticipantKeyExpected,
+    /// The session has no end-to-end encryption, or the application does it itself.
+    #[error("this session has no built-in end-to-end encryption")]
+    Disabled,
     /// The key derivation failed.
     #[error(transparent)]
     Derivation(#[from] DerivationError),

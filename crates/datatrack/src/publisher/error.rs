@@ -1,0 +1,103 @@
+use crate::schema::SchemaError;
+
+/// Why a track could not be published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The token does not allow publishing data (`canPublishData`).
+    #[error("not allowed to publish data tracks: the token lacks canPublishData")]
+    NotAllowed,
+    /// This participant has a data track of that name already.
+    #[error("a data track of that name is published already")]
+    DuplicateName,
+    /// The name is empty or longer than 256 bytes.
+    #[error("a track name has 1 to {MAX_NAME_LEN} bytes", MAX_NAME_LEN = super::MAX_NAME_LEN)]
+    InvalidName,
+    /// The SFU did not answer in time.
+    #[error("the server did not answer the publish request in time")]
+    Timeout,
+    /// All 65,535 handles of this session are used up, or the SFU takes no more tracks.
+    #[error("no more data tracks can be published in this session")]
+    LimitReached,
+    /// The session is closed.
+    #[error("the session is disconnected")]
+    Disconnected,
+    /// Frame encoding and schema do not go together.
+    #[error(transparent)]
+    InvalidSchema(#[from] SchemaError),
+    /// The caller gave up.
+    #[error("publishing was cancelled")]
+    Cancelled,
+    /// The SFU answered with another encryption than the one asked for; nothing was or will be sent.
+    #[error("the server answered with another encryption than the one asked for")]
+    EncryptionMismatch,
+    /// An encrypted track was asked for in a session without end-to-end encryption.
+    #[error("an encrypted track needs a session with end-to-end encryption")]
+    NoEncryption,
+    /// The SFU refused for a reason that has no name here.
+    #[error("the server refused: {0}")]
+    Internal(String),
+}
+
+/// How the SFU turned a publish request down (`livekit.RequestResponse.Reason`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishRejection {
+    /// `NOT_ALLOWED`.
+    NotAllowed,
+    /// `DUPLICATE_NAME`.
+    DuplicateName,
+    /// `DUPLICATE_HANDLE`: an earlier answer was lost.
+    DuplicateHandle,
+    /// `INVALID_NAME`.
+    InvalidName,
+    /// `LIMIT_EXCEEDED`.
+    LimitReached,
+    /// Anything else, with the server's words.
+    Other(String),
+}
+
+impl From<PublishRejection> for PublishError {
+    fn from(rejection: PublishRejection) -> Self {
+        match rejection {
+            PublishRejection::NotAllowed => Self::NotAllowed,
+            PublishRejection::DuplicateName => Self::DuplicateName,
+            PublishRejection::DuplicateHandle => Self::Internal("duplicate handle".to_owned()),
+            PublishRejection::InvalidName => Self::InvalidName,
+            PublishRejection::LimitReached => Self::LimitReached,
+            PublishRejection::Other(message) => Self::Internal(message),
+        }
+    }
+}
+
+/// Why a frame was not taken. It was not sent, not even in part, and is the caller's still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PushFrameError {
+    /// The SFU has not answered the publish request yet.
+    #[error("the track is not published yet")]
+    NotPublished,
+    /// The track was unpublished, or never existed.
+    #[error("the track is no longer published")]
+    TrackUnpublished,
+    /// The queue is full, and the track was told to refuse then.
+    #[error("the track's queue is full")]
+    QueueFull,
+    /// The connection is being rebuilt.
+    #[error("the connection is being rebuilt")]
+    Reconnecting,
+    /// The session is closed.
+    #[error("the session is disconnected")]
+    Disconnected,
+    /// The payload is longer than a frame of this track can be, in bytes.
+    #[error("the frame has {size} bytes, this track takes at most {max}")]
+    FrameTooLarge {
+        /// The payload's length.
+        size: usize,
+        /// The longest that is taken.
+        max: usize,
+    },
+    /// The track is encrypted, and there is no key and none on its way.
+    #[error("the track is encrypted and there is no key")]
+    NoKey,
+    /// The cipher or the operating system's random generator refused.
+    #[error("the frame could not be encrypted")]
+    EncryptionFailed,
+}

@@ -1,0 +1,157 @@
+use std::collections::VecDeque;
+
+use super::{QueueOptions, WhenFull};
+use crate::packetizer::FrameLayout;
+use crate::stats::{SendDrop, SendStats};
+use crate::time::Instant;
+
+/// A track's packetized frames, oldest first, bounded in bytes and age.
+///
+/// A frame whose first packet has left is never dropped for a newer one: the rest of it would be worth nothing to the
+/// receiver, and neither would what has left already.
+#[derive(Debug)]
+pub(super) struct FrameQueue {
+    options: QueueOptions,
+    frames: VecDeque<QueuedFrame>,
+    bytes: usize,
+    /// The packet of the oldest frame that leaves next.
+    next_packet: u16,
+}
+
+#[derive(Debug)]
+pub(super) struct QueuedFrame {
+    pub(super) buffer: Vec<u8>,
+    pub(super) layout: FrameLayout,
+    pub(super) pushed_at: Instant,
+}
+
+impl FrameQueue {
+    pub(super) const fn new(options: QueueOptions) -> Self {
+        Self { options, frames: VecDeque::new(), bytes: 0, next_packet: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a frame of `len` bytes would be refused.
+    pub(super) fn refuses(&self, len: usize) -> bool {
+        self.options.when_full == WhenFull::Refuse
+            && !self.frames.is_empty()
+            && self.bytes.saturating_add(len) > self.options.max_bytes
+    }
+
+    /// Appends a frame; older ones make room for it.
+    pub(super) fn push(&mut self, frame: QueuedFrame, stats: &mut SendStats, spent: &mut BufferPool) {
+        let len = frame.buffer.len();
+        while self.bytes.saturating_add(len) > self.options.max_bytes {
+            let Some(dropped) = self.remove_oldest_unsent() else { break };
+            stats.dropped.count(SendDrop::QueueFull);
+            spent.put(dropped.buffer);
+        }
+        self.bytes += len;
+        self.frames.push_back(frame);
+    }
+
+    /// Drops what is too old and has a newer frame behind it.
+    pub(super) fn expire(&mut self, now: Instant, stats: &mut SendStats, spent: &mut BufferPool) {
+        let Some(max_age) = self.options.max_age else { return };
+        while self.next_packet == 0 && self.frames.len() > 1 {
+            let too_old = self
+                .frames
+                .front()
+                .is_some_and(|frame| now.saturating_duration_since(frame.pushed_at) > max_age);
+            if !too_old {
+                break;
+            }
+            if let Some(frame) = self.remove_oldest_unsent() {
+                stats.dropped.count(SendDrop::TimedOut);
+                spent.put(frame.buffer);
+            }
+        }
+    }
+
+    fn remove_oldest_unsent(&mut self) -> Option<QueuedFrame> {
+        let index = usize::from(self.next_packet > 0);
+        let frame = self.frames.remove(index)?;
+        self.bytes -= frame.buffer.len();
+        Some(frame)
+    }
+
+    /// The next packet.
+    pub(super) fn peek(&self) -> Option<&[u8]> {
+        let frame = self.frames.front()?;
+        frame.buffer.get(frame.layout.range(self.next_packet)?)
+    }
+
+    /// The next packet has left.
+    pub(super) fn advance(&mut self, stats: &mut SendStats, spent: &mut BufferPool) {
+        let Some(len) = self.peek().map(<[u8]>::len) else { return };
+        stats.packets_sent += 1;
+        stats.bytes_sent += len as u64;
+        self.next_packet += 1;
+        if self.frames.front().is_some_and(|frame| self.next_packet < frame.layout.packets) {
+            return;
+        }
+        self.next_packet = 0;
+        if let Some(frame) = self.frames.pop_front() {
+            self.bytes -= frame.buffer.len();
+            stats.sent += 1;
+            spent.put(frame.buffer);
+        }
+    }
+
+    /// The oldest frame starts over: its first packets went to a session that is no more.
+    pub(super) const fn rewind(&mut self) {
+        self.next_packet = 0;
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self, reason: SendDrop, stats: &mut SendStats) {
+        stats.dropped.add(reason, self.frames.len() as u64);
+        self.frames.clear();
+        self.bytes = 0;
+        self.next_packet = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+/// Large buffers, kept for the next frame: fresh pages cost more than the copy into them.
+///
+/// Small ones are left to the allocator, which is as fast, and a pool of them would hold 16,000 bytes for 256.
+#[derive(Debug, Default)]
+pub(super) struct BufferPool {
+    buffers: Vec<Vec<u8>>,
+}
+
+impl BufferPool {
+    const SMALLEST: usize = 32 * 1024;
+    const MAX_BUFFERS: usize = 4;
+    const MAX_CAPACITY: usize = 4 << 20;
+
+    /// An empty buffer that takes `len` bytes without growing.
+    pub(super) fn get(&mut self, len: usize) -> Vec<u8> {
+        if len >= Self::SMALLEST
+            && let Some(index) = self.buffers.iter().position(|buffer| buffer.capacity() >= len)
+        {
+            return self.buffers.swap_remove(index);
+        }
+        Vec::with_capacity(len)
+    }
+
+    pub(super) fn put(&mut self, mut buffer: Vec<u8>) {
+        if (Self::SMALLEST..=Self::MAX_CAPACITY).contains(&buffer.capacity())
+            && self.buffers.len() < Self::MAX_BUFFERS
+        {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+use std::collections::VecDeque;
+
+use super::options::PublishOptions;
+use super::queue::{BufferPool, FrameQueue, QueuedFrame};
+use super::{PublishRequest, PushFrameError, WhenFull};
+use crate::e2ee::{FrameSealError, FrameSealer, IvRandom, SealingKeys, TAG_LEN};
+use crate::info::{EncryptionType, TrackInfo};
+use crate::packet::{E2eeExtension, Extensions, Handle, MTU};
+use crate::packetizer::{FrameTooLarge, Packetizer};
+use crate::stats::{SendDrop, SendStats};
+use crate::time::Instant;
+
+/// A publication, from the request to the end.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) handle: Handle,
+    pub(super) options: PublishOptions,
+    pub(super) state: TrackState,
+    pub(super) queue: FrameQueue,
+    pub(super) stats: SendStats,
+    /// Whether the handle stands in the publisher's list of tracks with packets.
+    pub(super) listed: bool,
+    /// The level of the one [`BufferedAmountLow`](super::PublisherEvent::BufferedAmountLow) that was asked for.
+    pub(super) watch: Option<usize>,
+    packetizer: Packetizer,
+    sealer: FrameSealer,
+    held: HeldFrames,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum TrackState {
+    /// The SFU was asked for the first time; `handle_retried`: a duplicate handle was met once already.
+    Pending { deadline: Instant, handle_retried: bool },
+    /// Frames can be pushed.
+    Published(TrackInfo),
+    /// The SFU was asked again after a full reconnect.
+    Republishing { deadline: Instant, handle_retried: bool },
+}
+
+/// Frames that wait for the first key, in plain.
+#[derive(Debug, Default)]
+struct HeldFrames {
+    frames: VecDeque<HeldFrame>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct HeldFrame {
+    payload: Vec<u8>,
+    user_timestamp: Option<u64>,
+    timestamp: u32,
+    pushed_at: Instant,
+}
+
+/// A frame on its way in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) payload: &'a [u8],
+    pub(super) user_timestamp: Option<u64>,
+    pub(super) timestamp: u32,
+    pub(super) pushed_at: Instant,
+}
+
+/// What sealing a frame takes.
+pub(super) struct Sealing<'a> {
+    pub(super) keys: &'a SealingKeys,
+    pub(super) random: &'a mut dyn IvRandom,
+    /// Where the sealed frame stands before it is cut into packets.
+    pub(super) scratch: &'a mut Vec<u8>,
+}
+
+impl Track {
+    pub(super) fn new(handle: Handle, options: PublishOptions, deadline: Instant) -> Self {
+        Self {
+            handle,
+            state: TrackState::Pending { deadline, handle_retried: false },
+            queue: FrameQueue::new(options.queue),
+            stats: SendStats::default(),
+            listed: false,
+            watch: None,
+            packetizer: Packetizer::new(handle, options.packetizer),
+            sealer: FrameSealer::new(),
+            held: HeldFrames::default(),
+            options,
+        }
+    }
+
+    pub(super) fn request(&self) -> PublishRequest {
+        PublishRequest {
+            handle: self.handle,
+            name: self.options.name.clone(),
+            encryption: self.encryption(),
+            frame_encoding: self.options.frame_encoding.clone(),
+            schema: self.options.schema.clone(),
+        }
+    }
+
+    pub(super) const fn encryption(&self) -> EncryptionType {
+        if self.options.encrypted { EncryptionType::Gcm } else { EncryptionType::None }
+    }
+
+    /// When an unanswered request is given up.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            TrackState::Pending { deadline, .. } | TrackState::Republishing { deadline, .. } => {
+                Some(deadline)
+            }
+            TrackState::Published(_) => None,
+        }
+    }
+
+    /// Bytes that wait, whether packetized or for a key.
+    pub(super) const fn buffered(&self) -> usize {
+        self.queue.bytes() + self.held.bytes
+    }
+
+    pub(super) fn stats(&self) -> SendStats {
+        SendStats {
+            queued: (self.queue.len() + self.held.frames.len()) as u64,
+            queued_bytes: self.buffered() as u64,
+            ..self.stats
+        }
+    }
+
+    /// The longest payload of a frame, in bytes.
+    pub(super) const fn max_payload(&self, with_timestamp: bool) -> usize {
+        let iv = E2eeExtension { key_index: 0, iv: [0; 12] };
+        let extensions = Extensions {
+            e2ee: if self.options.encrypted { Some(iv) } else { None },
+            user_timestamp: if with_timestamp { Some(0) } else { None },
+        };
+        let wire = self.packetizer.max_frame_len(extensions.header_len());
+        if self.options.encrypted { wire.saturating_sub(TAG_LEN) } else { wire }
+    }
+
+    fn check_len(&self, incoming: &Incoming<'_>) -> Result<(), PushFrameError> {
+        let max = self.max_payload(incoming.user_timestamp.is_some());
+        let size = incoming.payload.len();
+        if size > max { Err(PushFrameError::FrameTooLarge { size, max }) } else { Ok(()) }
+    }
+
+    /// A frame of a track without encryption.
+    pub(super) fn push_plain(
+        &mut self,
+        incoming: Incoming<'_>,
+        pool: &mut BufferPool,
+    ) -> Result<(), PushFrameError> {
+        self.check_len(&incoming)?;
+        let extensions = Extensions { e2ee: None, user_timestamp: incoming.user_timestamp };
+        self.enqueue(incoming, extensions, pool)
+    }
+
+    /// A frame that the application sealed; its payload ends with the tag.
+    pub(super) fn push_sealed(
+        &mut self,
+        incoming: Incoming<'_>,
+        e2ee: E2eeExtension,
+        pool: &mut BufferPool,
+    ) -> Result<(), PushFrameError> {
+        let extensions = Extensions { e2ee: Some(e2ee), user_timestamp: incoming.user_timestamp };
+        let max = self.packetizer.max_frame_len(extensions.header_len());
+        let size = incoming.payload.len();
+        if size > max {
+            return Err(PushFrameError::FrameTooLarge { size, max });
+        }
+        self.enqueue(incoming, extensions, pool)
+    }
+
+    /// Seals a frame and queues it.
+    pub(super) fn push_encrypted(
+        &mut self,
+        incoming: Incoming<'_>,
+        sealing: &mut Sealing<'_>,
+        pool: &mut BufferPool,
+    ) -> Result<(), PushFrameError> {
+        self.check_len(&incoming)?;
+        let sealed_len = incoming.payload.len() + TAG_LEN;
+        sealing.scratch.resize(sealed_len, 0);
+        let with = self
+            .sealer
+            .seal_into(sealing.keys, sealing.random, incoming.payload, sealing.scratch)
+            .map_err(|error| match error {
+                FrameSealError::NoKey => PushFrameError::NoKey,
+                FrameSealError::Random(_) | FrameSealError::Seal(_) => PushFrameError::EncryptionFailed,
+            })?;
+        let extensions = Extensions {
+            e2ee: Some(E2eeExtension { key_index: with.key_index, iv: with.iv }),
+            user_timestamp: incoming.user_timestamp,
+        };
+        self.enqueue(Incoming { payload: sealing.scratch, ..incoming }, extensions, pool)
+    }
+
+    /// Keeps a frame until the first key is there. Bounded like the queue; the oldest goes.
+    pub(super) fn hold(&mut self, incoming: Incoming<'_>) -> Result<(), PushFrameError> {
+        self.check_len(&incoming)?;
+        let len = incoming.payload.len();
+        let options = self.options.queue;
+        let over = |bytes: usize| bytes.saturating_add(len) > options.max_bytes;
+        if options.when_full == WhenFull::Refuse && !self.held.frames.is_empty() && over(self.held.bytes) {
+            return Err(PushFrameError::QueueFull);
+        }
+        // Empty frames count as one byte more than nothing would: their number is bounded too.
+        while over(self.held.bytes) || self.held.frames.len() >= HeldFrames::MAX_FRAMES {
+            let Some(oldest) = self.held.frames.pop_front() else { break };
+            self.held.bytes -= oldest.payload.len();
+            self.stats.dropped.count(SendDrop::NoKey);
+        }
+        self.held.bytes += len;
+        self.held.frames.push_back(HeldFrame {
+            payload: incoming.payload.to_vec(),
+            user_timestamp: incoming.user_timestamp,
+            timestamp: incoming.timestamp,
+            pushed_at: incoming.pushed_at,
+        });
+        self.stats.pushed += 1;
+        Ok(())
+    }
+
+    /// The first key is there: what waited for it goes into the queue.
+    pub(super) fn release_held(&mut self, sealing: &mut Sealing<'_>, pool: &mut BufferPool) {
+        for frame in std::mem::take(&mut self.held).frames {
+            let incoming = Incoming {
+                payload: &frame.payload,
+                user_timestamp: frame.user_timestamp,
+                timestamp: frame.timestamp,
+                pushed_at: frame.pushed_at,
+            };
+            // It was counted as pushed when it was held.
+            self.stats.pushed -= 1;
+            if let Err(error) = self.push_encrypted(incoming, sealing, pool) {
+                self.stats.pushed += 1;
+                self.stats.dropped.count(match error {
+                    PushFrameError::QueueFull => SendDrop::QueueFull,
+                    _ => SendDrop::NoKey,
+                });
+            }
+        }
+    }
+
+    /// No key will come for what waits.
+    pub(super) fn drop_held(&mut self, reason: SendDrop) {
+        self.stats.dropped.add(reason, self.held.frames.len() as u64);
+        self.held = HeldFrames::default();
+    }
+
+    /// A new prefix for whatever is sealed from now on.
+    pub(super) fn renew_iv(&mut self) {
+        self.sealer = FrameSealer::new();
+    }
+
+    fn enqueue(
+        &mut self,
+        incoming: Incoming<'_>,
+        extensions: Extensions,
+        pool: &mut BufferPool,
+    ) -> Result<(), PushFrameError> {
+        let header_len = extensions.header_len();
+        let packets = incoming.payload.len().div_ceil(MTU - header_len).max(1);
+        let total = incoming.payload.len() + packets * header_len;
+        if self.queue.refuses(total) {
+            return Err(PushFrameError::QueueFull);
+        }
+        let mut buffer = pool.get(total);
+        let layout = self
+            .packetizer
+            .packetize(incoming.payload, 0, extensions, incoming.timestamp, &mut buffer)
+            .map_err(|FrameTooLarge { size, max }| PushFrameError::FrameTooLarge { size, max })?;
+        self.stats.pushed += 1;
+        let frame = QueuedFrame { buffer, layout, pushed_at: incoming.pushed_at };
+        self.queue.push(frame, &mut self.stats, pool);
+        Ok(())
+    }
+
+    /// Ends the track: what is queued is dropped, the counters remain.
+    pub(super) fn end(mut self, reason: SendDrop) -> SendStats {
+        self.queue.clear(reason, &mut self.stats);
+        self.drop_held(reason);
+        self.stats()
+    }
+}
+
+impl HeldFrames {
+    /// However small they are.
+    const MAX_FRAMES: usize = 4_096;
+}
