@@ -1,0 +1,47 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{EncryptionErrorReason, SubscriberEvent};
+use crate::time::Instant;
+
+/// Tells of frames that could not be opened, without telling of each.
+#[derive(Debug, Default)]
+pub(super) struct EncryptionErrors {
+    seen: HashMap<(Arc<str>, EncryptionErrorReason), Throttle>,
+}
+
+#[derive(Debug)]
+struct Throttle {
+    quiet_until: Instant,
+    count: u64,
+}
+
+impl EncryptionErrors {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Counts frames; returns an event when it is time for one.
+    pub(super) fn count(
+        &mut self,
+        publisher: &Arc<str>,
+        reason: EncryptionErrorReason,
+        key_index: u8,
+        frames: u64,
+        now: Instant,
+    ) -> Option<SubscriberEvent> {
+        let throttle =
+            self.seen.entry((publisher.clone(), reason)).or_insert(Throttle { quiet_until: now, count: 0 });
+        throttle.count += frames;
+        if now < throttle.quiet_until {
+            return None;
+        }
+        throttle.quiet_until = now + Self::INTERVAL;
+        let count = std::mem::take(&mut throttle.count);
+        Some(SubscriberEvent::EncryptionError { publisher: publisher.clone(), reason, key_index, count })
+    }
+
+    /// A publisher is gone.
+    pub(super) fn forget(&mut self, publisher: &str) {
+        self.seen.retain(|(identity, _), _| &**identity != publisher);
+    }
+}

@@ -1,0 +1,132 @@
+use std::collections::VecDeque;
+
+use super::{BufferPolicy, SubscribeOptions, TrackId};
+use crate::frame::Payload;
+use crate::packet::E2eeExtension;
+use crate::stats::{StreamDrop, StreamStats};
+use crate::time::Instant;
+
+/// A frame for the reader of a stream.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The publisher's frame number, modulo 2¹⁶.
+    pub number: u16,
+    /// The packets' timestamp, in ticks of 90 kHz from a random base. livekit-client sends a constant one.
+    pub timestamp: u32,
+    /// What the publisher attached; Unix time in milliseconds by convention.
+    pub user_timestamp: Option<u64>,
+    /// What it was sealed with, if the session leaves opening to the application; the payload is ciphertext then.
+    pub sealed: Option<E2eeExtension>,
+    /// The bytes.
+    pub payload: Payload,
+    /// When its last packet arrived.
+    pub completed_at: Instant,
+}
+
+/// A reader's buffer.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) track: TrackId,
+    pub(super) options: SubscribeOptions,
+    /// Whether the reader waits for frames.
+    pub(super) wanted: bool,
+    /// Whether the stream stands in the list of those with frames that are waited for.
+    pub(super) listed: bool,
+    /// The end was told.
+    pub(super) ended: bool,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    stats: StreamStats,
+}
+
+impl Stream {
+    pub(super) fn new(track: TrackId, options: SubscribeOptions) -> Self {
+        Self {
+            track,
+            options,
+            wanted: false,
+            listed: false,
+            ended: false,
+            frames: VecDeque::new(),
+            bytes: 0,
+            stats: StreamStats::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, frame: Frame, now: Instant) {
+        self.stats.received += 1;
+        self.bytes += frame.payload.len();
+        self.frames.push_back(frame);
+        match self.options.buffer {
+            BufferPolicy::Frames(frames) => {
+                while self.frames.len() > frames.max(1) {
+                    self.drop_oldest();
+                }
+            }
+            BufferPolicy::Bounded { max_frames, max_bytes, .. } => {
+                while self.frames.len() > max_frames.max(1)
+                    || (self.bytes > max_bytes && self.frames.len() > 1)
+                {
+                    self.drop_oldest();
+                }
+                self.expire(now);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let BufferPolicy::Bounded { max_age: Some(max_age), .. } = self.options.buffer else { return };
+        while self.frames.len() > BufferPolicy::FRESH_FRAMES + 1
+            && self
+                .frames
+                .front()
+                .is_some_and(|frame| now.saturating_duration_since(frame.completed_at) > max_age)
+        {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.bytes -= frame.payload.len();
+            self.stats.dropped.count(StreamDrop::TooSlow);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.payload.len();
+        self.stats.delivered += 1;
+        Some(frame)
+    }
+
+    /// The length of the oldest frame's payload, once those that are too old are gone.
+    pub(super) fn front_len(&mut self, now: Instant) -> Option<usize> {
+        self.expire(now);
+        self.frames.front().map(|frame| frame.payload.len())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// A delivered frame turned out to be unreadable.
+    pub(super) const fn count_decode_failure(&mut self) {
+        if self.stats.delivered > 0 {
+            self.stats.delivered -= 1;
+            self.stats.dropped.count(StreamDrop::DecodeFailed);
+        }
+    }
+
+    pub(super) fn stats(&self) -> StreamStats {
+        StreamStats { buffered: self.frames.len() as u64, buffered_bytes: self.bytes as u64, ..self.stats }
+    }
+
+    /// Drops what is buffered and gives the last counters.
+    pub(super) fn close(mut self) -> StreamStats {
+        self.stats.dropped.add(StreamDrop::Closed, self.frames.len() as u64);
+        self.frames.clear();
+        self.bytes = 0;
+        self.stats()
+    }
+}

@@ -1,0 +1,183 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{StreamId, TrackId};
+use crate::depacketizer::{Depacketizer, DepacketizerOptions};
+use crate::frame::AssembledFrame;
+use crate::info::TrackInfo;
+use crate::packet::Handle;
+use crate::stats::{FrameDrop, FrameDrops, FrameStats};
+use crate::time::Instant;
+
+/// What a remote participant publishes, and what we do with it.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) id: TrackId,
+    pub(super) publisher: Arc<str>,
+    pub(super) info: TrackInfo,
+    pub(super) subscription: Subscription,
+    pub(super) streams: Vec<StreamId>,
+    pub(super) pipeline: DepacketizerOptions,
+    pub(super) assignment: Option<Assignment>,
+    pub(super) sealed: SealedFrames,
+    /// Opened, completed and dropped by assignments that are over.
+    ended: FrameStats,
+    pub(super) completed: u64,
+    pub(super) dropped: FrameDrops,
+}
+
+/// The handle under which packets come, with the state that belongs to it.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) handle: Handle,
+    pub(super) depacketizer: Depacketizer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subscription {
+    None,
+    /// The SFU was asked. `renewed`: after frames had come before, so that a late answer is asked for again rather
+    /// than given up.
+    Pending {
+        deadline: Instant,
+        renewed: bool,
+    },
+    Active,
+}
+
+/// Complete frames that wait for a key; bounded in number, bytes and age.
+#[derive(Debug, Default)]
+pub(super) struct SealedFrames {
+    frames: VecDeque<SealedFrame>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct SealedFrame {
+    pub(super) frame: AssembledFrame,
+    pub(super) completed_at: Instant,
+}
+
+impl Track {
+    pub(super) fn new(id: TrackId, publisher: Arc<str>, info: TrackInfo) -> Self {
+        Self {
+            id,
+            publisher,
+            info,
+            subscription: Subscription::None,
+            streams: Vec::new(),
+            pipeline: DepacketizerOptions::default(),
+            assignment: None,
+            sealed: SealedFrames::default(),
+            ended: FrameStats::default(),
+            completed: 0,
+            dropped: FrameDrops::default(),
+        }
+    }
+
+    /// Whether `info` is this track under a new SID: all that the publisher chose is the same.
+    pub(super) fn is_continued_by(&self, info: &TrackInfo) -> bool {
+        let ours = &self.info;
+        ours.pub_handle == info.pub_handle
+            && ours.name == info.name
+            && ours.encryption == info.encryption
+            && ours.frame_encoding == info.frame_encoding
+            && ours.schema == info.schema
+    }
+
+    /// Packets come under `handle` from now on. The same handle again changes nothing.
+    pub(super) fn assign(&mut self, handle: Handle) {
+        if self.assignment.as_ref().is_none_or(|assignment| assignment.handle != handle) {
+            self.end_assignment();
+            let depacketizer = Depacketizer::new(self.pipeline);
+            self.assignment = Some(Assignment { handle, depacketizer });
+        }
+    }
+
+    /// The state that belongs to the handle ends; its counters remain. Returns the handle.
+    pub(super) fn end_assignment(&mut self) -> Option<Handle> {
+        let Assignment { handle, mut depacketizer } = self.assignment.take()?;
+        depacketizer.close();
+        let stats = depacketizer.stats();
+        self.ended.opened += stats.opened;
+        self.ended.dropped.merge(&stats.dropped);
+        Some(handle)
+    }
+
+    /// Nobody reads any more: half a frame will never be whole. The handle goes on naming the track.
+    pub(super) fn forget_partial_frames(&mut self) {
+        self.drop_sealed(FrameDrop::Ended);
+        if let Some(handle) = self.end_assignment() {
+            self.assign(handle);
+        }
+    }
+
+    pub(super) fn drop_sealed(&mut self, reason: FrameDrop) {
+        self.dropped.add(reason, self.sealed.frames.len() as u64);
+        self.sealed = SealedFrames::default();
+    }
+
+    pub(super) fn stats(&self) -> FrameStats {
+        let mut stats = self.ended;
+        stats.dropped.merge(&self.dropped);
+        if let Some(assignment) = &self.assignment {
+            let current = assignment.depacketizer.stats();
+            stats.opened += current.opened;
+            stats.dropped.merge(&current.dropped);
+            stats.open += current.open;
+        }
+        stats.completed = self.completed;
+        stats.open += self.sealed.frames.len() as u64;
+        stats
+    }
+}
+
+impl SealedFrames {
+    /// Frames a track holds at most.
+    const MAX_FRAMES: usize = 256;
+    /// Bytes a track holds at most, unless a single frame is larger.
+    const MAX_BYTES: usize = 1 << 20;
+    /// How long a frame is held; a derivation takes some 30 ms, a ratchet window of 16 half a second.
+    const MAX_AGE: Duration = Duration::from_secs(2);
+
+    /// Keeps a frame; returns how many older ones had to go.
+    #[must_use]
+    pub(super) fn push(&mut self, frame: AssembledFrame, completed_at: Instant) -> u64 {
+        let mut dropped = 0;
+        let len = frame.payload.len();
+        while self.frames.len() >= Self::MAX_FRAMES
+            || (self.bytes + len > Self::MAX_BYTES && !self.frames.is_empty())
+        {
+            self.pop();
+            dropped += 1;
+        }
+        self.bytes += len;
+        self.frames.push_back(SealedFrame { frame, completed_at });
+        dropped
+    }
+
+    fn pop(&mut self) -> Option<SealedFrame> {
+        let sealed = self.frames.pop_front()?;
+        self.bytes -= sealed.frame.payload.len();
+        Some(sealed)
+    }
+
+    /// Takes all out, to be tried again.
+    pub(super) fn take(&mut self) -> Vec<SealedFrame> {
+        std::mem::take(self).frames.into()
+    }
+
+    #[must_use]
+    pub(super) fn expire(&mut self, now: Instant) -> u64 {
+        let mut dropped = 0;
+        while self.poll_timeout().is_some_and(|deadline| deadline <= now) && self.pop().is_some() {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.frames.front().map(|oldest| oldest.completed_at + Self::MAX_AGE)
+    }
+}
