@@ -1,0 +1,396 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use datatrack::Instant;
+use datatrack::e2ee::{Completion, Derivation, DerivationId, E2eeError, KeyMaterial, KeyScope};
+use datatrack::packet::{E2eeExtension, Handle};
+use datatrack::publisher::{Publisher, PublisherConfig, PublisherEvent, PushFrameError, SessionEncryption};
+use datatrack::subscriber::{
+    Epoch, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberConfig, SubscriberEvent, TrackId,
+};
+use tokio::sync::oneshot;
+
+use crate::Clock;
+
+/// What a [`Link`] is made from.
+pub struct LinkOptions {
+    /// The publisher's side.
+    pub publisher: PublisherConfig,
+    /// The subscriber's side.
+    pub subscriber: SubscriberConfig,
+    /// What time is measured on; a link that shares packets with others shares their clock.
+    pub clock: Clock,
+}
+
+/// Whom a [`Link`] tells. Each call may come from any thread, under no lock of the link's, and must be cheap.
+pub trait LinkHost: Send + Sync + 'static {
+    /// [`Link::poll_event`] has something.
+    fn events_ready(&self);
+    /// A stream with a waiting reader has frames.
+    fn frames_ready(&self);
+    /// There are packets to send where there were none, or a deadline came nearer.
+    fn work_ready(&self);
+    /// Runs something that takes some 30 ms of a processor.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// What happened in one of the two machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// In the publisher.
+    Publisher(PublisherEvent),
+    /// In the subscriber.
+    Subscriber(SubscriberEvent),
+    /// A panic or a bug; the link is closed.
+    Failed(String),
+}
+
+/// One participant's publisher and subscriber, each behind its lock, with the clock they share.
+///
+/// One JavaScript thread and one task use it. A lock is held for one call, never across an `.await`; no call takes both.
+/// What a call leaves behind in the machine (events, derivations, packets, frames that somebody waits for) is moved on
+/// before it returns.
+pub struct Link {
+    publisher: Mutex<Publisher>,
+    subscriber: Mutex<Subscriber>,
+    events: Mutex<VecDeque<LinkEvent>>,
+    awaited: Mutex<HashMap<(Side, DerivationId), oneshot::Sender<KeyResult>>>,
+    clock: Clock,
+    shared_key: bool,
+    host: Arc<dyn LinkHost>,
+    this: Weak<Self>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    Publisher,
+    Subscriber,
+}
+
+/// Resolves when the keys that were asked for are in use.
+#[must_use]
+pub struct KeysReady(Vec<oneshot::Receiver<KeyResult>>);
+
+type KeyResult = Result<(), E2eeError>;
+
+impl KeysReady {
+    /// Waits for all of them; the first failure is the result.
+    pub async fn wait(self) -> Result<(), E2eeError> {
+        for ready in self.0 {
+            // The sender is dropped with the link: nobody will seal or open with the key then.
+            ready.await.unwrap_or(Err(E2eeError::Disabled))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// Streams of all links of the process have numbers of their own, so that one table can hold them all.
+static NEXT_STREAM: AtomicU32 = AtomicU32::new(1);
+
+impl Link {
+    /// A link that tells `host`.
+    #[must_use]
+    pub fn new(options: LinkOptions, host: Arc<dyn LinkHost>) -> Arc<Self> {
+        let shared_key = matches!(
+            &options.publisher.encryption,
+            SessionEncryption::Native(keys) if keys.shared
+        );
+        Arc::new_cyclic(|this| Self {
+            publisher: Mutex::new(Publisher::new(options.publisher)),
+            subscriber: Mutex::new(Subscriber::new(options.subscriber)),
+            events: Mutex::default(),
+            awaited: Mutex::default(),
+            clock: options.clock,
+            shared_key,
+            host,
+            this: this.clone(),
+        })
+    }
+
+    /// The clock that `now` is read from.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The next event; poll until `None` when [`LinkHost::events_ready`] was called.
+    pub fn poll_event(&self) -> Option<LinkEvent> {
+        lock(&self.events).pop_front()
+    }
+
+    // The publisher.
+
+    /// Gives the publisher an input.
+    pub fn publisher<R>(&self, input: impl FnOnce(&mut Publisher, Instant) -> R) -> R {
+        let now = self.clock.now();
+        let mut publisher = lock(&self.publisher);
+        let had_packets = publisher.has_packets();
+        let deadline = publisher.poll_timeout();
+        let result = input(&mut publisher, now);
+        let woken =
+            (!had_packets && publisher.has_packets()) || came_nearer(deadline, publisher.poll_timeout());
+        let events = drain(|| publisher.poll_event());
+        let derivations = drain(|| publisher.poll_derivation());
+        drop(publisher);
+        self.tell(events.into_iter().map(LinkEvent::Publisher));
+        self.derive(Side::Publisher, derivations);
+        if woken {
+            self.host.work_ready();
+        }
+        result
+    }
+
+    /// Pushes a frame: the publisher's `push` on the caller's thread, and a word to the task if it was idle.
+    pub fn push(
+        &self,
+        handle: Handle,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+    ) -> Result<(), PushFrameError> {
+        self.push_with(|publisher, now| publisher.push(handle, payload, user_timestamp, now))
+    }
+
+    /// Pushes a frame that the application sealed.
+    pub fn push_sealed(
+        &self,
+        handle: Handle,
+        payload: &[u8],
+        user_timestamp: Option<u64>,
+        extension: E2eeExtension,
+    ) -> Result<(), PushFrameError> {
+        self.push_with(|publisher, now| {
+            publisher.push_sealed(handle, payload, user_timestamp, extension, now)
+        })
+    }
+
+    /// A push makes no event and asks for no key, so there is nothing to settle but the packets.
+    fn push_with<R>(&self, push: impl FnOnce(&mut Publisher, Instant) -> R) -> R {
+        let now = self.clock.now();
+        let mut publisher = lock(&self.publisher);
+        let had_packets = publisher.has_packets();
+        let result = push(&mut publisher, now);
+        let woken = !had_packets && publisher.has_packets();
+        drop(publisher);
+        if woken {
+            self.host.work_ready();
+        }
+        result
+    }
+
+    /// Offers the next packet to `send`, which answers whether it took it. Returns `None` if there is no packet.
+    pub fn transmit(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> Option<bool> {
+        let now = self.clock.now();
+        let mut publisher = lock(&self.publisher);
+        let transmit = publisher.peek_transmit(now)?;
+        let taken = send(transmit.handle, transmit.packet);
+        if taken {
+            publisher.advance_transmit();
+        }
+        let events = drain(|| publisher.poll_event());
+        drop(publisher);
+        self.tell(events.into_iter().map(LinkEvent::Publisher));
+        Some(taken)
+    }
+
+    // The subscriber.
+
+    /// Gives the subscriber an input.
+    pub fn subscriber<R>(&self, input: impl FnOnce(&mut Subscriber, Instant) -> R) -> R {
+        let now = self.clock.now();
+        let mut subscriber = lock(&self.subscriber);
+        let deadline = subscriber.poll_timeout();
+        let result = input(&mut subscriber, now);
+        let woken = came_nearer(deadline, subscriber.poll_timeout());
+        let readable = subscriber.has_readable();
+        let events = drain(|| subscriber.poll_event());
+        let derivations = drain(|| subscriber.poll_derivation());
+        drop(subscriber);
+        self.tell(events.into_iter().map(LinkEvent::Subscriber));
+        self.derive(Side::Subscriber, derivations);
+        if readable {
+            self.host.frames_ready();
+        }
+        if woken {
+            self.host.work_ready();
+        }
+        result
+    }
+
+    /// Takes packets from a data channel that was opened in `epoch`.
+    pub fn handle_packets(&self, packets: impl IntoIterator<Item = Bytes>, epoch: Epoch) {
+        self.subscriber(|subscriber, now| {
+            for packet in packets {
+                subscriber.handle_packet(packet, epoch, now);
+            }
+        });
+    }
+
+    /// Opens a stream under a number that no other stream of the process has.
+    pub fn subscribe(&self, track: TrackId, options: SubscribeOptions) -> Result<StreamId, SubscribeError> {
+        loop {
+            let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
+            match self.subscriber(|subscriber, now| subscriber.subscribe(track, stream, options, now)) {
+                // After four thousand million streams, a number may be taken still.
+                Err(SubscribeError::StreamExists) => {}
+                result => return result.map(|()| stream),
+            }
+        }
+    }
+
+    // Both.
+
+    /// The transport is gone for now.
+    pub fn handle_connection_lost(&self) {
+        self.publisher(|publisher, _| publisher.handle_connection_lost());
+        self.subscriber(|subscriber, _| subscriber.handle_connection_lost());
+    }
+
+    /// The transport is back in the same signalling session.
+    pub fn handle_resumed(&self) {
+        self.publisher(|publisher, _| publisher.handle_resumed());
+        self.subscriber(|subscriber, _| subscriber.handle_resumed());
+    }
+
+    /// A new signalling session.
+    pub fn handle_reconnected(&self) {
+        self.publisher(|publisher, now| publisher.handle_reconnected(now));
+        self.subscriber(|subscriber, now| subscriber.handle_reconnected(now));
+    }
+
+    /// Ends everything. Idempotent.
+    pub fn close(&self) {
+        self.publisher(|publisher, _| publisher.close());
+        self.subscriber(|subscriber, _| subscriber.close());
+        lock(&self.awaited).clear();
+    }
+
+    /// A panic was caught: closes the link, and says so.
+    pub fn fail(&self, message: impl Into<String>) {
+        self.close();
+        self.tell([LinkEvent::Failed(message.into())]);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; it may be early.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let publisher = lock(&self.publisher).poll_timeout();
+        let subscriber = lock(&self.subscriber).poll_timeout();
+        match (publisher, subscriber) {
+            (Some(publisher), Some(subscriber)) => Some(publisher.min(subscriber)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Time went by.
+    pub fn handle_timeout(&self) {
+        self.publisher(|publisher, now| publisher.handle_timeout(now));
+        self.subscriber(|subscriber, now| subscriber.handle_timeout(now));
+    }
+
+    // Keys.
+
+    /// Sets a key. `identity` `None`: the key that all share, or the local participant's where there is none.
+    pub fn set_key(
+        &self,
+        identity: Option<&str>,
+        index: u8,
+        material: &KeyMaterial,
+    ) -> Result<KeysReady, E2eeError> {
+        self.change_keys(
+            identity,
+            |publisher| publisher.set_key(index, material.clone()),
+            |subscriber, scope| subscriber.set_key(scope, index, material.clone()),
+        )
+    }
+
+    /// Replaces a key by the one that follows it.
+    pub fn ratchet_key(&self, identity: Option<&str>, index: u8) -> Result<KeysReady, E2eeError> {
+        self.change_keys(
+            identity,
+            |publisher| publisher.ratchet_key(index),
+            |subscriber, scope| subscriber.ratchet_key(scope, index),
+        )
+    }
+
+    fn change_keys(
+        &self,
+        identity: Option<&str>,
+        sealing: impl FnOnce(&mut Publisher) -> Result<DerivationId, E2eeError>,
+        opening: impl FnOnce(&mut Subscriber, KeyScope) -> Result<DerivationId, E2eeError>,
+    ) -> Result<KeysReady, E2eeError> {
+        let mut ready = Vec::new();
+        if identity.is_none() {
+            // The receiver is in place before the derivation can come back: both happen under the machine's lock.
+            ready.push(
+                self.publisher(|publisher, _| sealing(publisher).map(|id| self.expect(Side::Publisher, id)))?,
+            );
+        }
+        let scope = match identity {
+            Some(identity) => Some(KeyScope::Participant(identity.into())),
+            None if self.shared_key => Some(KeyScope::Shared),
+            None => None,
+        };
+        if let Some(scope) = scope {
+            ready.push(self.subscriber(|subscriber, _| {
+                opening(subscriber, scope).map(|id| self.expect(Side::Subscriber, id))
+            })?);
+        }
+        Ok(KeysReady(ready))
+    }
+
+    fn expect(&self, side: Side, id: DerivationId) -> oneshot::Receiver<KeyResult> {
+        let (done, ready) = oneshot::channel();
+        lock(&self.awaited).insert((side, id), done);
+        ready
+    }
+
+    fn derive(&self, side: Side, derivations: Vec<Derivation>) {
+        for derivation in derivations {
+            let this = self.this.clone();
+            self.host.spawn_blocking(Box::new(move || {
+                let derived = derivation.run();
+                let Some(link) = this.upgrade() else { return };
+                let completion = match side {
+                    Side::Publisher => link.publisher(|publisher, _| publisher.handle_derived(derived)),
+                    Side::Subscriber => {
+                        link.subscriber(|subscriber, now| subscriber.handle_derived(derived, now))
+                    }
+                };
+                if let Some(Completion { id, result }) = completion
+                    && let Some(done) = lock(&link.awaited).remove(&(side, id))
+                {
+                    // Nobody waits any more: the key is in use all the same.
+                    let _ = done.send(result);
+                }
+            }));
+        }
+    }
+
+    fn tell(&self, events: impl IntoIterator<Item = LinkEvent>) {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
+            return;
+        }
+        lock(&self.events).extend(events);
+        self.host.events_ready();
+    }
+}
+
+fn came_nearer(before: Option<Instant>, after: Option<Instant>) -> bool {
+    after.is_some_and(|after| before.is_none_or(|before| after < before))
+}
+
+fn drain<T>(poll: impl FnMut() -> Option<T>) -> Vec<T> {
+    std::iter::from_fn(poll).collect()
+}
+
+/// A lock that a panic left behind is taken all the same: the panic closes the link, and closing needs the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,366 @@
+//! The packet side of an SFU, in this process.
+//!
+//! A [`Hub`] forwards the packets of its members as an SFU would: by routes that somebody else sets up (the signalling
+//! side), with the handle rewritten, through a [`Network`] that may be bad.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::{Bytes, BytesMut};
+use datatrack::Instant;
+use datatrack::packet::{Handle, rewrite_handle};
+use tokio::sync::Notify;
+
+use crate::network::{Network, NetworkOptions, NetworkStats};
+use crate::{Clock, Link, LinkHost, LinkOptions};
+
+/// Packets a member may send before others have their turn.
+const BATCH: usize = 64;
+
+/// An in-process SFU's packet side. See the [module](self).
+pub struct Hub {
+    members: Mutex<Members>,
+    /// Members with packets, each once.
+    ready: Mutex<VecDeque<(MemberId, Arc<AtomicBool>)>>,
+    work: Notify,
+    clock: Clock,
+    closed: AtomicBool,
+}
+
+/// A member's number, the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId(pub u32);
+
+#[derive(Debug)]
+struct Members {
+    by_id: HashMap<MemberId, Member>,
+    joined: u64,
+    network: NetworkOptions,
+    stats: HubStats,
+}
+
+#[derive(Debug)]
+struct Member {
+    link: Arc<Link>,
+    /// How many joined before: what its way through the network is seeded with.
+    number: u64,
+    routes: HashMap<Handle, Vec<Route>>,
+    network: Network<(Handle, BytesMut)>,
+    /// Whether it stands in [`Hub::ready`].
+    queued: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    to: MemberId,
+    handle: Handle,
+}
+
+/// What became of the members' packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HubStats {
+    /// Packets handed to a receiver; one that goes to three counts three times.
+    pub forwarded: u64,
+    /// Packets that nobody wanted.
+    pub no_route: u64,
+    /// What the network did.
+    pub network: NetworkStats,
+}
+
+/// Tells the hub of a member's packets, and the member's owner of the rest.
+struct MemberHost {
+    hub: Weak<Hub>,
+    id: MemberId,
+    owner: Arc<dyn LinkHost>,
+    queued: Arc<AtomicBool>,
+}
+
+impl LinkHost for MemberHost {
+    fn events_ready(&self) {
+        self.owner.events_ready();
+    }
+
+    fn frames_ready(&self) {
+        self.owner.frames_ready();
+    }
+
+    fn work_ready(&self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.wake(self.id, &self.queued);
+        }
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.owner.spawn_blocking(work);
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub without members. Nothing moves until somebody runs [`run`](Self::run).
+    #[must_use]
+    pub fn new(network: NetworkOptions) -> Arc<Self> {
+        Arc::new(Self {
+            members: Mutex::new(Members {
+                by_id: HashMap::new(),
+                joined: 0,
+                network,
+                stats: HubStats::default(),
+            }),
+            ready: Mutex::default(),
+            work: Notify::new(),
+            clock: Clock::start(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The clock that members' links have to use.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Adds a member. Its link tells `owner` of everything but packets.
+    pub fn join(self: &Arc<Self>, id: MemberId, options: LinkOptions, owner: Arc<dyn LinkHost>) -> Arc<Link> {
+        let queued = Arc::new(AtomicBool::new(false));
+        let host = MemberHost { hub: Arc::downgrade(self), id, owner, queued: queued.clone() };
+        let link = Link::new(options, Arc::new(host));
+        let mut members = lock(&self.members);
+        let number = members.joined;
+        members.joined += 1;
+        let network = Network::new(members.network, number);
+        let member = Member { link: link.clone(), number, routes: HashMap::new(), network, queued };
+        members.by_id.insert(id, member);
+        link
+    }
+
+    /// Removes a member with all routes from and to it. Its link stays as it is.
+    pub fn leave(&self, id: MemberId) {
+        let mut members = lock(&self.members);
+        if let Some(member) = members.by_id.remove(&id) {
+            members.stats.network.merge(&member.network.stats());
+        }
+        for member in members.by_id.values_mut() {
+            for routes in member.routes.values_mut() {
+                routes.retain(|route| route.to != id);
+            }
+        }
+    }
+
+    /// Packets of `from`'s track `track` go to `to` under `handle`. Replaces an earlier route between the two.
+    pub fn add_route(&self, from: MemberId, track: Handle, to: MemberId, handle: Handle) {
+        if let Some(member) = lock(&self.members).by_id.get_mut(&from) {
+            let routes = member.routes.entry(track).or_default();
+            routes.retain(|route| route.to != to);
+            routes.push(Route { to, handle });
+        }
+    }
+
+    /// Packets of `from`'s track `track` do not go to `to` any more.
+    pub fn remove_route(&self, from: MemberId, track: Handle, to: MemberId) {
+        if let Some(member) = lock(&self.members).by_id.get_mut(&from)
+            && let Some(routes) = member.routes.get_mut(&track)
+        {
+            routes.retain(|route| route.to != to);
+            if routes.is_empty() {
+                member.routes.remove(&track);
+            }
+        }
+    }
+
+    /// Changes the network from the next packet on.
+    pub fn set_network(&self, options: NetworkOptions) {
+        let mut members = lock(&self.members);
+        members.network = options;
+        for member in members.by_id.values_mut() {
+            member.network.set_options(options, member.number);
+        }
+        drop(members);
+        self.work.notify_one();
+    }
+
+    /// What became of the packets so far.
+    pub fn stats(&self) -> HubStats {
+        let members = lock(&self.members);
+        let mut stats = members.stats;
+        for member in members.by_id.values() {
+            stats.network.merge(&member.network.stats());
+        }
+        stats
+    }
+
+    /// Closes all links and ends [`run`](Self::run). Idempotent.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let members = std::mem::take(&mut lock(&self.members).by_id);
+        for member in members.into_values() {
+            member.link.close();
+        }
+        self.work.notify_one();
+    }
+
+    fn wake(&self, id: MemberId, queued: &Arc<AtomicBool>) {
+        if !queued.swap(true, Ordering::AcqRel) {
+            lock(&self.ready).push_back((id, queued.clone()));
+            self.work.notify_one();
+        }
+    }
+
+    /// Forwards packets until the hub is closed.
+    pub async fn run(self: Arc<Self>) {
+        while !self.closed.load(Ordering::Acquire) {
+            if self.forward() {
+                // Others want the thread too, and what is new may have come meanwhile.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let work = self.work.notified();
+            match self.poll_timeout() {
+                Some(deadline) => {
+                    tokio::select! {
+                        () = work => {}
+                        () = tokio::time::sleep_until(self.clock.to_tokio(deadline)) => self.handle_timeout(),
+                    }
+                }
+                None => work.await,
+            }
+        }
+    }
+
+    /// Gives each member that has packets a turn; answers whether there is more to do at once.
+    fn forward(&self) -> bool {
+        let now = self.clock.now();
+        let mut deliveries = Deliveries::default();
+        let ready = std::mem::take(&mut *lock(&self.ready));
+        let mut members = lock(&self.members);
+        let Members { by_id, stats, .. } = &mut *members;
+        for (id, queued) in ready {
+            queued.store(false, Ordering::Release);
+            let Some(member) = by_id.get_mut(&id) else { continue };
+            if member.send(now, &mut deliveries, stats) {
+                self.wake(id, &queued);
+            }
+        }
+        for member in by_id.values_mut() {
+            member.receive(now, &mut deliveries, stats);
+        }
+        let deliveries = deliveries.resolve(by_id);
+        drop(members);
+        // Under no lock of ours: a link's host may come back to us.
+        let busy = !deliveries.is_empty();
+        for (link, packets) in deliveries {
+            link.subscriber(|subscriber, now| {
+                let epoch = subscriber.epoch();
+                for packet in packets {
+                    subscriber.handle_packet(packet, epoch, now);
+                }
+            });
+        }
+        busy || !lock(&self.ready).is_empty()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let members = lock(&self.members);
+        members
+            .by_id
+            .values()
+            .flat_map(|member| [member.link.poll_timeout(), member.network.poll_timeout()])
+            .flatten()
+            .min()
+    }
+
+    /// A deadline came: of a link, of a packet on its way, or of a sender that had to wait.
+    fn handle_timeout(&self) {
+        let members = lock(&self.members);
+        let waiting = members
+            .by_id
+            .iter()
+            .map(|(id, member)| (*id, member.link.clone(), member.queued.clone()))
+            .collect::<Vec<_>>();
+        drop(members);
+        let now = self.clock.now();
+        for (id, link, queued) in waiting {
+            if link.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                link.handle_timeout();
+            }
+            self.wake(id, &queued);
+        }
+    }
+}
+
+impl Member {
+    /// Takes packets from the member's publisher; answers whether there are more.
+    fn send(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) -> bool {
+        for _ in 0..BATCH {
+            if !self.network.accepts(now) {
+                // The network's own deadline brings us back.
+                return false;
+            }
+            let mut taken = None;
+            let sent = self.link.transmit(|track, packet| {
+                taken = Some((track, BytesMut::from(packet)));
+                true
+            });
+            let (Some(true), Some((track, packet))) = (sent, taken) else { return false };
+            if self.network.is_perfect() {
+                self.route(track, packet, deliveries, stats);
+            } else {
+                let len = packet.len();
+                self.network.send((track, packet), len, now);
+            }
+        }
+        true
+    }
+
+    /// Takes what has come through the network.
+    fn receive(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) {
+        while let Some((track, packet)) = self.network.poll(now) {
+            self.route(track, packet, deliveries, stats);
+        }
+    }
+
+    fn route(&self, track: Handle, mut packet: BytesMut, deliveries: &mut Deliveries, stats: &mut HubStats) {
+        let routes = self.routes.get(&track).map_or(&[][..], Vec::as_slice);
+        let Some((last, others)) = routes.split_last() else {
+            stats.no_route += 1;
+            return;
+        };
+        for route in others {
+            let mut copy = packet.clone();
+            rewrite_handle(&mut copy, route.handle);
+            deliveries.add(route.to, copy.freeze());
+        }
+        rewrite_handle(&mut packet, last.handle);
+        deliveries.add(last.to, packet.freeze());
+        stats.forwarded += routes.len() as u64;
+    }
+}
+
+/// Packets by receiver, in order.
+#[derive(Default)]
+struct Deliveries(Vec<(MemberId, Vec<Bytes>)>);
+
+impl Deliveries {
+    fn add(&mut self, to: MemberId, packet: Bytes) {
+        match self.0.iter_mut().find(|(id, _)| *id == to) {
+            Some((_, packets)) => packets.push(packet),
+            None => self.0.push((to, vec![packet])),
+        }
+    }
+
+    fn resolve(self, members: &HashMap<MemberId, Member>) -> Vec<(Arc<Link>, Vec<Bytes>)> {
+        self.0
+            .into_iter()
+            .filter_map(|(id, packets)| Some((members.get(&id)?.link.clone(), packets)))
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
