@@ -8,6 +8,8 @@ await main(async () => {
   await buildAddon()
   await buildTypeScript()
   say('Running `datatrack demo` …')
+  // Ctrl-C reaches the demo too, which ends in its own way; its exit code is ours.
+  process.on('SIGINT', () => {})
   const { code } = await spawnStep(process.execPath, [
     fromRoot('dist/src/cli/main.js'),
     'demo',

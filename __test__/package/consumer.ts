@@ -15,13 +15,24 @@ import { join, resolve } from 'node:path'
 const here = resolve('__test__/package')
 const shell = process.platform === 'win32'
 
+export interface Tarballs {
+  main: string
+  /** Path of the tarball of each platform's package that there is, by name. */
+  platforms: Record<string, string>
+  selfContained: string
+}
+
 /** The tarballs: those of `DATATRACK_TARBALLS`, a release's, or fresh ones of this machine's build. */
-export function tarballs(): { main: string; platform: string; selfContained: string } {
+export function tarballs(): Tarballs {
   const folder = process.env['DATATRACK_TARBALLS'] ?? pack()
+  const platforms = readdirSync(folder)
+    .map((file) => [/^node-datatrack-(native-[a-z0-9-]+)-\d/.exec(file)?.[1], resolve(folder, file)] as const)
+    .filter(([name]) => name !== undefined)
+    .map(([name, file]) => [`@node-datatrack/${name}`, file] as const)
   return {
-    main: tarball(folder, 'node-datatrack-'),
-    platform: tarball(folder, `node-datatrack-native-${target()}-`),
-    selfContained: tarball(join(folder, 'self-contained'), 'node-datatrack-'),
+    main: mainTarball(folder),
+    platforms: Object.fromEntries(platforms),
+    selfContained: mainTarball(join(folder, 'self-contained')),
   }
 }
 
@@ -35,11 +46,9 @@ function pack(): string {
   return folder
 }
 
-function tarball(folder: string, prefix: string): string {
-  const file = readdirSync(folder).find(
-    (name) => name.startsWith(prefix) && /^\d/.test(name.slice(prefix.length)),
-  )
-  if (file === undefined) throw new Error(`${folder} has no ${prefix}<version>.tgz`)
+function mainTarball(folder: string): string {
+  const file = readdirSync(folder).find((name) => /^node-datatrack-\d/.test(name))
+  if (file === undefined) throw new Error(`${folder} has no node-datatrack-<version>.tgz`)
   return resolve(folder, file)
 }
 
@@ -49,11 +58,17 @@ export function target(): string {
   return execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim()
 }
 
-/** A new folder with these tarballs installed and the smoke scripts beside them. */
-export function consumer(...files: string[]): string {
+/**
+ * A new folder with that tarball installed and the smoke scripts beside it. npm itself picks the package of this
+ * platform; it finds those packages in `platforms` instead of the registry.
+ */
+export function consumer(tarball: string, platforms: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), 'datatrack-package-'))
-  writeFileSync(join(folder, 'package.json'), '{ "name": "consumer", "private": true }')
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', ...files], {
+  const overrides = Object.fromEntries(
+    Object.entries(platforms).map(([name, file]) => [name, `file:${file}`]),
+  )
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, overrides }))
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', tarball], {
     cwd: folder,
     shell,
     stdio: 'inherit',

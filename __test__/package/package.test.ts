@@ -10,7 +10,7 @@ let folder: string
 
 beforeAll(() => {
   packed = tarballs()
-  folder = consumer(packed.main, packed.platform)
+  folder = consumer(packed.main, packed.platforms)
 })
 afterAll(() => {
   remove(folder)
@@ -61,6 +61,10 @@ describe('the tarball', () => {
 })
 
 describe('installed', () => {
+  test('npm takes the package of this platform and no other', () => {
+    expect(readdirSync(join(folder, 'node_modules/@node-datatrack'))).toEqual([`native-${target()}`])
+  })
+
   test('importing loads neither the binary nor a dependency, and gives the same objects both ways', () => {
     const report = JSON.parse(runIn(folder, process.execPath, ['lazy.cjs'])) as Record<string, any>
     expect(report['names']).toContain('Loopback')
@@ -94,7 +98,7 @@ describe('installed', () => {
 
 describe('self-contained', () => {
   test('the binary comes from prebuilds/, with no package of the platform installed', () => {
-    const own = consumer(packed.selfContained)
+    const own = consumer(packed.selfContained, {})
     try {
       expect(readdirSync(join(own, 'node_modules'))).not.toContain('@node-datatrack')
       const script =

@@ -20,8 +20,8 @@ let folder: string
 let installed: string
 
 beforeAll(() => {
-  const { main, platform } = tarballs()
-  folder = consumer(main, platform)
+  const { main, platforms } = tarballs()
+  folder = consumer(main, platforms)
   installed = runtimes()
 })
 afterAll(() => {

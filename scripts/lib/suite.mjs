@@ -12,6 +12,18 @@ export class Suite {
   /** What to say again at the end: a failure scrolls away. */
   notes = []
 
+  /** What must be done before any test can run; `false` when it failed. */
+  async prepare(title, body) {
+    heading(title)
+    try {
+      await body()
+      return true
+    } catch (error) {
+      this.#fail(`${title}: ${error.message}`)
+      return false
+    }
+  }
+
   /** `cargo test …` */
   cargo(title, args) {
     return this.#stage(title, async () => {
@@ -44,6 +56,8 @@ export class Suite {
         `--outputFile.json=${file}`,
       ])
       const report = readReport(file)
+      const unrun = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0)
+      if (unrun > 0) this.#fail(`${title}: ${unrun} tests did not run`)
       return {
         passed: report?.numPassedTests ?? 0,
         failed: report?.numFailedTests ?? 0,
