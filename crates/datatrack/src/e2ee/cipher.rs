@@ -128,3 +128,101 @@ impl fmt::Debug for FrameKey {
         f.write_str("FrameKey(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::e2ee::test_support::piecewise;
+
+    const IV: [u8; IV_LEN] = [7; IV_LEN];
+
+    fn key(byte: u8) -> FrameKey {
+        FrameKey::new(&[byte; 16]).unwrap()
+    }
+
+    fn sealed(key: &FrameKey, payload: &[u8]) -> Vec<u8> {
+        let mut buffer = [payload, &[0; TAG_LEN]].concat();
+        key.seal_in_place(&IV, &mut buffer).unwrap();
+        buffer
+    }
+
+    #[test]
+    fn an_empty_frame_is_its_tag() {
+        let key = key(1);
+        let sealed = sealed(&key, b"");
+        assert_eq!(sealed.len(), 16);
+        assert_eq!(key.open(&IV, &sealed).unwrap(), Bytes::new());
+        assert_eq!(piecewise(&key, &IV, &sealed, &[8]).unwrap(), Bytes::new());
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_tag_is_refused() {
+        let key = key(1);
+        assert_eq!(key.open(&IV, &[0; 15]), Err(OpenError::TooShort));
+        assert_eq!(key.open_into(&IV, &[0; 15], &mut []), Err(OpenError::TooShort));
+        assert_eq!(key.open_payload(&IV, &Payload::from_pieces(vec![])), Err(OpenError::TooShort));
+        let pieces = Payload::from_pieces(vec![Bytes::from_static(&[0; 8]), Bytes::from_static(&[0; 7])]);
+        assert_eq!(key.open_payload(&IV, &pieces), Err(OpenError::TooShort));
+        assert_eq!(key.seal_in_place(&IV, &mut [0; 15]), Err(SealError::NoRoom));
+    }
+
+    #[test]
+    fn wrong_room_is_refused_and_left_alone() {
+        let key = key(1);
+        let sealed = sealed(&key, b"abc");
+        for len in [2, 4] {
+            let mut room = vec![b'.'; len];
+            assert_eq!(key.open_into(&IV, &sealed, &mut room), Err(OpenError::WrongRoom));
+            assert_eq!(room, vec![b'.'; len]);
+        }
+        for len in [0, 15, 18, 20] {
+            assert_eq!(key.seal_into(&IV, b"abc", &mut vec![0; len]), Err(SealError::NoRoom), "{len}");
+        }
+    }
+
+    #[test]
+    fn nothing_prints_a_key() {
+        assert_eq!(format!("{:?}", key(0xAB)), "FrameKey(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_in_one_piece_or_many(
+            payload in prop::collection::vec(any::<u8>(), 0..3000),
+            cuts in prop::collection::vec(0usize..3016, 0..5),
+        ) {
+            let key = key(1);
+            let sealed = sealed(&key, &payload);
+            prop_assert_eq!(&key.open(&IV, &sealed).unwrap()[..], &payload[..]);
+            prop_assert_eq!(&piecewise(&key, &IV, &sealed, &cuts).unwrap()[..], &payload[..]);
+            let mut room = vec![0; payload.len()];
+            key.open_into(&IV, &sealed, &mut room).unwrap();
+            prop_assert_eq!(&room, &payload);
+            let mut again = vec![0; sealed.len()];
+            key.seal_into(&IV, &payload, &mut again).unwrap();
+            prop_assert_eq!(again, sealed);
+        }
+
+        #[test]
+        fn any_other_bit_key_or_iv_opens_nothing_and_leaves_the_frame_alone(
+            payload in prop::collection::vec(any::<u8>(), 0..300),
+            bit in any::<prop::sample::Index>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let key = key(1);
+            let good = sealed(&key, &payload);
+            let mut bad = good.clone();
+            let bit = bit.index(bad.len() * 8);
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let before = bad.clone();
+            prop_assert_eq!(key.open(&IV, &bad), Err(OpenError::Failed));
+            let cut = cut.index(bad.len());
+            prop_assert_eq!(piecewise(&key, &IV, &bad, &[cut]), Err(OpenError::Failed));
+            prop_assert_eq!(bad, before);
+            prop_assert_eq!(FrameKey::new(&[2; 16]).unwrap().open(&IV, &good), Err(OpenError::Failed));
+            prop_assert_eq!(key.open(&[8; IV_LEN], &good), Err(OpenError::Failed));
+        }
+    }
+}

@@ -22,7 +22,7 @@ const RATCHETED_LEN: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum KeyDerivation {
     /// PBKDF2-HMAC-SHA256 with 100,000 iterations: livekit-client's for passphrases, the native SDKs' default for
-    /// every key. Some 15 to 30 ms for a key, twice that for a ratchet step.
+    /// every key. Some 15 to 30 ms for a key or a ratchet step.
     #[default]
     Pbkdf2,
     /// HKDF-SHA256: livekit-client's for raw keys; native SDKs use it only if told to. For random bytes, not for
@@ -31,38 +31,43 @@ pub enum KeyDerivation {
 }
 
 impl KeyDerivation {
-    fn fill(self, material: &KeyMaterial, out: &mut [u8]) -> Result<(), DerivationError> {
+    /// The next material, which begins with the key.
+    fn expand(self, material: &KeyMaterial) -> Result<[u8; RATCHETED_LEN], DerivationError> {
+        let mut out = [0; RATCHETED_LEN];
         match self {
-            Self::Pbkdf2 => {
-                pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, PBKDF2_ITERATIONS, SALT, material.bytes(), out);
-                Ok(())
-            }
+            Self::Pbkdf2 => pbkdf2::derive(
+                pbkdf2::PBKDF2_HMAC_SHA256,
+                PBKDF2_ITERATIONS,
+                SALT,
+                material.bytes(),
+                &mut out,
+            ),
             Self::Hkdf => hkdf::Salt::new(hkdf::HKDF_SHA256, SALT)
                 .extract(material.bytes())
-                .expand(&[&HKDF_INFO], OutputLen(out.len()))
-                .and_then(|okm| okm.fill(out))
-                .map_err(|_| DerivationError),
+                .expand(&[&HKDF_INFO], OutputLen)
+                .and_then(|okm| okm.fill(&mut out))
+                .map_err(|_| DerivationError)?,
         }
+        Ok(out)
     }
 
-    fn key(self, material: &KeyMaterial) -> Result<FrameKey, DerivationError> {
-        let mut bytes = Zeroizing::new([0; FrameKey::LEN]);
-        self.fill(material, bytes.as_mut_slice())?;
-        FrameKey::new(&bytes)
-    }
-
-    fn next_material(self, material: &KeyMaterial) -> Result<KeyMaterial, DerivationError> {
-        let mut bytes = vec![0; RATCHETED_LEN];
-        self.fill(material, &mut bytes)?;
-        Ok(bytes.into())
+    /// The key, and where the chain goes on from it.
+    ///
+    /// The key is the KDF's first 128 bits and the next material its first 256, of the same input; both KDFs give the
+    /// longer output by going on from the shorter. So one run gives both, at the cost of the key alone, and a search
+    /// costs half of what it costs the references.
+    pub(super) fn derive(self, material: &KeyMaterial) -> Result<DerivedKey, DerivationError> {
+        let next = Zeroizing::new(self.expand(material)?);
+        let key = next.first_chunk().ok_or(DerivationError)?;
+        Ok(DerivedKey { key: FrameKey::new(key)?, next: next.as_slice().into() })
     }
 }
 
-struct OutputLen(usize);
+struct OutputLen;
 
 impl hkdf::KeyType for OutputLen {
     fn len(&self) -> usize {
-        self.0
+        RATCHETED_LEN
     }
 }
 
@@ -75,11 +80,11 @@ pub struct DerivationError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DerivationId(pub(super) u64);
 
-/// A key with what it was derived from.
+/// A key, with the material that the key one ratchet step ahead is derived from.
 #[derive(Clone)]
 pub(super) struct DerivedKey {
-    pub(super) material: KeyMaterial,
     pub(super) key: FrameKey,
+    pub(super) next: KeyMaterial,
 }
 
 /// A derivation to be run where blocking is allowed. Nothing prints what is in it.
@@ -92,10 +97,8 @@ pub struct Derivation {
 }
 
 pub(super) enum Work {
-    /// Derive the key of this material.
-    Key(KeyMaterial),
-    /// Take one ratchet step from this material.
-    Step(KeyMaterial),
+    /// Derive the key of this material: what the application gave, or the next one of a chain.
+    Derive(KeyMaterial),
     /// The step was taken before.
     Known(DerivedKey),
     /// There is nothing to derive from.
@@ -115,11 +118,7 @@ impl Derivation {
     pub fn run(self) -> Derived {
         let derivation = self.derivation;
         let result = match self.work {
-            Work::Key(material) => derivation.key(&material).map(|key| DerivedKey { material, key }),
-            Work::Step(material) => derivation.next_material(&material).and_then(|material| {
-                let key = derivation.key(&material)?;
-                Ok(DerivedKey { material, key })
-            }),
+            Work::Derive(material) => derivation.derive(&material),
             Work::Known(derived) => Ok(derived),
             Work::Nothing => Err(DerivationError),
         };
@@ -153,4 +152,153 @@ pub struct Completion {
     pub id: DerivationId,
     /// Whether the key is in use now.
     pub result: Result<(), E2eeError>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The key of the material, then of one and of two ratchet steps, with the material that each step starts from.
+    fn chain(derivation: KeyDerivation, material: &[u8]) -> [(String, String); 3] {
+        let mut material = KeyMaterial::from(material);
+        [(); 3].map(|()| {
+            let next = derivation.expand(&material).unwrap();
+            let key = &next[..FrameKey::LEN];
+            material = next.as_slice().into();
+            (hex(key), hex(&next))
+        })
+    }
+
+    // Made with Python 3 and cryptography 48:
+    //
+    //     import hashlib
+    //     from cryptography.hazmat.primitives import hashes
+    //     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+    //     S = b'LKFrameEncryptionKey'
+    //     pbkdf2 = lambda m, n: hashlib.pbkdf2_hmac('sha256', m, S, 100000, n)
+    //     hkdf = lambda m, n: HKDF(hashes.SHA256(), n, S, bytes(128)).derive(m)
+    //     for kdf, m in ((pbkdf2, b'passphrase'), (hkdf, bytes(range(32)))):
+    //         for step in range(3):
+    //             print(kdf(m, 16).hex(), kdf(m, 32).hex())
+    //             m = kdf(m, 32)
+
+    #[test]
+    fn pbkdf2_gives_what_python_gives() {
+        let expected = [
+            (
+                "979f3dc8cd45dade396cb97743e92b2d",
+                "979f3dc8cd45dade396cb97743e92b2d131cfc5e98f5c0cd45010e676fc09cb6",
+            ),
+            (
+                "c4bd3373652597b61055ed01dc670d98",
+                "c4bd3373652597b61055ed01dc670d98782a7aadc22f089b3f73ed98f2de13e5",
+            ),
+        ];
+        let chain = chain(KeyDerivation::Pbkdf2, b"passphrase");
+        for (step, (key, next)) in expected.into_iter().enumerate() {
+            assert_eq!(chain[step], (key.to_owned(), next.to_owned()), "step {step}");
+        }
+        assert_eq!(chain[2].0, "27480bee47c8bd7dc0804f0d8ac2fcfd");
+    }
+
+    #[test]
+    fn hkdf_gives_what_python_gives() {
+        let expected = [
+            (
+                "6d0dd7b3d6f4efde47ab9a9e15abde76",
+                "6d0dd7b3d6f4efde47ab9a9e15abde7635c45a13bddf5da15eed01f40178d328",
+            ),
+            (
+                "bd83f159cff92bfaf55d2d2409c21221",
+                "bd83f159cff92bfaf55d2d2409c21221da4b6f1d036dc2826e24f14ace70e8cc",
+            ),
+        ];
+        let raw: Vec<u8> = (0..32).collect();
+        let chain = chain(KeyDerivation::Hkdf, &raw);
+        for (step, (key, next)) in expected.into_iter().enumerate() {
+            assert_eq!(chain[step], (key.to_owned(), next.to_owned()), "step {step}");
+        }
+        assert_eq!(chain[2].0, "9ff4c538fc78315617b77e6dfff19068");
+    }
+
+    /// Frames sealed by Node 20's webcrypto with the IV 01 02 … 0c, at step 0 and after one ratchet step.
+    //
+    //     import { webcrypto } from 'node:crypto'
+    //     const { subtle } = webcrypto, utf8 = (s) => new TextEncoder().encode(s), salt = utf8('LKFrameEncryptionKey')
+    //     const kdf = {
+    //       PBKDF2: { name: 'PBKDF2', salt, hash: 'SHA-256', iterations: 100000 },
+    //       HKDF: { name: 'HKDF', salt, hash: 'SHA-256', info: new ArrayBuffer(128) },
+    //     }
+    //     const count = (n, from) => Uint8Array.from({ length: n }, (_, i) => i + from)
+    //     for (const [name, material] of [['PBKDF2', utf8('passphrase')], ['HKDF', count(32, 0)]]) {
+    //       let base = await subtle.importKey('raw', material, name, false, ['deriveBits', 'deriveKey'])
+    //       for (const step of [0, 1]) {
+    //         const aes = { name: 'AES-GCM', length: 128 }
+    //         const key = await subtle.deriveKey(kdf[name], base, aes, false, ['encrypt'])
+    //         for (const text of ['hello from node', '']) {
+    //           const sealed = await subtle.encrypt({ name: 'AES-GCM', iv: count(12, 1) }, key, utf8(text))
+    //           console.log(name, step, text, Buffer.from(sealed).toString('hex'))
+    //         }
+    //         const next = await subtle.deriveBits(kdf[name], base, 256)
+    //         base = await subtle.importKey('raw', next, name, false, ['deriveBits', 'deriveKey'])
+    //       }
+    //     }
+    const NODE_FRAMES: [(KeyDerivation, usize, &str, &str); 8] = [
+        (
+            KeyDerivation::Pbkdf2,
+            0,
+            "hello from node",
+            "44a15a8e9fc6c1628ec811b7ad09fb0c4b784e07bb36422fd775011572e7aa",
+        ),
+        (KeyDerivation::Pbkdf2, 0, "", "01fdd0d02c334484a283e871e5c33b72"),
+        (
+            KeyDerivation::Pbkdf2,
+            1,
+            "hello from node",
+            "7695536bbd1487857509290bbaabc54003322896d26ec6d084d9393cd75ca9",
+        ),
+        (KeyDerivation::Pbkdf2, 1, "", "b096bdeea3bb2e4f5cbbaeec228ac0c1"),
+        (
+            KeyDerivation::Hkdf,
+            0,
+            "hello from node",
+            "b9dce4460ec091d3be764c1ccf97d3d1a088e878a525e0e7ee9554ec7e782c",
+        ),
+        (KeyDerivation::Hkdf, 0, "", "2bd7307da90ca7d3de052c64453b9321"),
+        (
+            KeyDerivation::Hkdf,
+            1,
+            "hello from node",
+            "4d89c1c3e502afbd9a4f6560fa3cf22f3a8d4da84ddf9c1e37ff0f31227812",
+        ),
+        (KeyDerivation::Hkdf, 1, "", "bc5c722e4fdc59a89f941882608b4855"),
+    ];
+
+    #[test]
+    fn frames_of_nodes_webcrypto_open_and_ours_are_the_same_bytes() {
+        let iv: [u8; 12] = std::array::from_fn(|index| u8::try_from(index).unwrap() + 1);
+        for (derivation, step, text, sealed) in NODE_FRAMES {
+            let mut material = match derivation {
+                KeyDerivation::Pbkdf2 => KeyMaterial::from(&b"passphrase"[..]),
+                KeyDerivation::Hkdf => (0..32).collect::<Vec<u8>>().into(),
+            };
+            for _ in 0..step {
+                material = derivation.derive(&material).unwrap().next;
+            }
+            let key = derivation.derive(&material).unwrap().key;
+
+            let mut ours = [text.as_bytes(), &[0; 16]].concat();
+            key.seal_in_place(&iv, &mut ours).unwrap();
+            assert_eq!(hex(&ours), sealed, "{derivation:?} {step}");
+
+            let theirs: Vec<u8> = (0..sealed.len() / 2)
+                .map(|byte| u8::from_str_radix(&sealed[2 * byte..2 * byte + 2], 16).unwrap())
+                .collect();
+            assert_eq!(key.open(&iv, &theirs).unwrap(), text.as_bytes(), "{derivation:?} {step}");
+        }
+    }
 }

@@ -81,9 +81,85 @@ impl IvSequence {
         Ok(iv)
     }
 
-    /// Moves the counter, with the prefix as it is.
+    /// Passes over the counts below `counter`; never goes back.
     #[cfg(test)]
-    pub(super) const fn set_counter(&mut self, counter: u32) {
-        self.counter = counter;
+    pub(super) fn skip_to(&mut self, counter: u32) {
+        self.counter = self.counter.max(counter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::e2ee::test_support::CountingRandom;
+
+    struct Broken;
+
+    impl IvRandom for Broken {
+        fn fill(&mut self, prefix: &mut [u8; PREFIX_LEN]) -> Result<(), IvRandomError> {
+            *prefix = [0xFF; PREFIX_LEN];
+            Err(IvRandomError)
+        }
+    }
+
+    #[test]
+    fn an_iv_is_a_prefix_and_a_big_endian_counter() {
+        let (mut ivs, mut random) = (IvSequence::new(), CountingRandom::default());
+        let prefix = 1u64.to_be_bytes();
+        for counter in 0..3u32 {
+            assert_eq!(ivs.next(&mut random).unwrap(), *[&prefix[..], &counter.to_be_bytes()].concat());
+        }
+        assert_eq!(random.drawn(), 1);
+    }
+
+    #[test]
+    fn before_the_counter_wraps_the_prefix_is_new() {
+        let (mut ivs, mut random) = (IvSequence::new(), CountingRandom::default());
+        ivs.next(&mut random).unwrap();
+        ivs.skip_to(u32::MAX - 1);
+        let got: Vec<_> = (0..4).map(|_| ivs.next(&mut random).unwrap()).collect();
+        let counter = |iv: &[u8; IV_LEN]| u32::from_be_bytes(iv[8..].try_into().unwrap());
+        let prefix = |iv: &[u8; IV_LEN]| u64::from_be_bytes(iv[..8].try_into().unwrap());
+        assert_eq!(got.iter().map(counter).collect::<Vec<_>>(), [u32::MAX - 1, u32::MAX, 0, 1]);
+        assert_eq!(got.iter().map(prefix).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn without_random_bytes_there_is_no_iv_and_nothing_is_used_twice() {
+        let (mut ivs, mut random) = (IvSequence::new(), CountingRandom::default());
+        assert_eq!(ivs.next(&mut Broken), Err(IvRandomError));
+        let first = ivs.next(&mut random).unwrap();
+        assert_eq!(first[..8], 1u64.to_be_bytes());
+        ivs.renew();
+        assert_eq!(ivs.next(&mut Broken), Err(IvRandomError));
+        assert_eq!(ivs.next(&mut random).unwrap()[..8], 2u64.to_be_bytes());
+    }
+
+    #[test]
+    fn the_systems_prefixes_differ() {
+        let mut random = SystemIvRandom::new();
+        let prefixes: HashSet<_> = (0..64).map(|_| IvSequence::new().next(&mut random).unwrap()).collect();
+        assert_eq!(prefixes.len(), 64);
+    }
+
+    proptest! {
+        #[test]
+        fn no_iv_comes_twice_across_renewals_and_wraps(
+            steps in prop::collection::vec((0u8..12, 0u32..4), 1..200),
+        ) {
+            let (mut ivs, mut random) = (IvSequence::new(), CountingRandom::default());
+            let mut seen = HashSet::new();
+            for (step, back) in steps {
+                match step {
+                    0 => ivs.renew(),
+                    1 => ivs.skip_to(u32::MAX - back),
+                    _ => prop_assert!(seen.insert(ivs.next(&mut random).unwrap())),
+                }
+            }
+        }
     }
 }

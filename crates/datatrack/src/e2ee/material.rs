@@ -38,3 +38,16 @@ impl fmt::Debug for KeyMaterial {
         f.write_str("KeyMaterial(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_prints_the_bytes() {
+        let material = KeyMaterial::from(&b"secret"[..]);
+        assert_eq!(format!("{material:?}"), "KeyMaterial(..)");
+        assert_eq!(material.bytes(), b"secret");
+        assert!(!material.is_empty() && KeyMaterial::from(vec![]).is_empty());
+    }
+}

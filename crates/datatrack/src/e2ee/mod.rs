@@ -44,3 +44,6 @@ pub const TAG_LEN: usize = 16;
 pub const IV_LEN: usize = 12;
 /// Keys that a participant can have at once; key indexes are below it.
 pub const KEY_RING_SIZE: u8 = 16;
+
+#[cfg(test)]
+mod test_support;

@@ -92,3 +92,123 @@ impl FrameSealer {
         &mut self.ivs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::e2ee::test_support::{CountingRandom, chain, settle};
+    use crate::e2ee::{KeyDerivation, KeyOptions, TAG_LEN};
+
+    fn keys() -> SealingKeys {
+        SealingKeys::new(KeyOptions::shared(KeyDerivation::Hkdf))
+    }
+
+    #[test]
+    fn a_frame_is_sealed_with_the_current_key_and_says_so() {
+        let (mut keys, mut sealer, mut random) = (keys(), FrameSealer::new(), CountingRandom::default());
+        let mut buffer = [b"payload", &[0; TAG_LEN][..]].concat();
+        assert_eq!(sealer.seal_in_place(&keys, &mut random, &mut buffer), Err(FrameSealError::NoKey));
+        assert_eq!(&buffer[..7], b"payload", "without a key nothing is touched");
+        keys.set_current_index(5).unwrap();
+        keys.set_key(5, &b"a"[..]).unwrap();
+        settle(&mut keys);
+        let with = sealer.seal_in_place(&keys, &mut random, &mut buffer).unwrap();
+        assert_eq!(with.key_index, 5);
+        assert_eq!(chain(b"a", 0)[0].open(&with.iv, &buffer).unwrap(), &b"payload"[..]);
+        let mut into = vec![0; 7 + TAG_LEN];
+        let again = sealer.seal_into(&keys, &mut random, b"payload", &mut into).unwrap();
+        assert_ne!(again.iv, with.iv);
+        assert_eq!(chain(b"a", 0)[0].open(&again.iv, &into).unwrap(), &b"payload"[..]);
+    }
+
+    #[test]
+    fn an_iv_of_a_frame_that_failed_is_used_up() {
+        let (mut keys, mut sealer, mut random) = (keys(), FrameSealer::new(), CountingRandom::default());
+        keys.set_key(0, &b"a"[..]).unwrap();
+        settle(&mut keys);
+        assert_eq!(
+            sealer.seal_in_place(&keys, &mut random, &mut [0; 3]),
+            Err(FrameSealError::Seal(SealError::NoRoom))
+        );
+        assert_eq!(sealer.seal_in_place(&keys, &mut random, &mut [0; 16]).unwrap().iv[8..], [0, 0, 0, 1]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Seal { sealer: usize, keys: usize },
+        NewSealer { sealer: usize },
+        Renew { sealer: usize },
+        NearTheEnd { sealer: usize, left: u32 },
+        SetKey { keys: usize, index: u8 },
+        Ratchet { keys: usize, index: u8 },
+        Use { keys: usize, index: u8 },
+        Clear { keys: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (sealer, keys, index) = (0..3usize, 0..2usize, 0..3u8);
+        prop_oneof![
+            12 => (sealer.clone(), keys.clone()).prop_map(|(sealer, keys)| Step::Seal { sealer, keys }),
+            1 => sealer.clone().prop_map(|sealer| Step::NewSealer { sealer }),
+            1 => sealer.clone().prop_map(|sealer| Step::Renew { sealer }),
+            2 => (sealer, 0..3u32).prop_map(|(sealer, left)| Step::NearTheEnd { sealer, left }),
+            2 => (keys.clone(), index.clone()).prop_map(|(keys, index)| Step::SetKey { keys, index }),
+            2 => (keys.clone(), index.clone()).prop_map(|(keys, index)| Step::Ratchet { keys, index }),
+            3 => (keys.clone(), index).prop_map(|(keys, index)| Step::Use { keys, index }),
+            1 => keys.prop_map(|keys| Step::Clear { keys }),
+        ]
+    }
+
+    proptest! {
+        /// Two sets of keys from one passphrase, as two participants with a shared key have them, and three tracks
+        /// that change between them: worse than what a publisher does.
+        #[test]
+        fn no_prefix_serves_two_keys_or_two_sealers_and_no_iv_comes_twice(
+            steps in prop::collection::vec(step(), 1..250),
+        ) {
+            let mut random = CountingRandom::default();
+            let mut sealers = [(); 3].map(|()| FrameSealer::new());
+            let (mut names, mut next_name) = ([0, 1, 2], 3);
+            let mut all_keys = [keys(), keys()];
+            let mut owners = HashMap::new();
+            let mut seen = HashSet::new();
+            for step in steps {
+                match step {
+                    Step::Seal { sealer, keys } => {
+                        let Some((index, _, generation)) = all_keys[keys].current() else { continue };
+                        let mut buffer = [0; TAG_LEN + 4];
+                        let with =
+                            sealers[sealer].seal_in_place(&all_keys[keys], &mut random, &mut buffer).unwrap();
+                        prop_assert_eq!(with.key_index, index);
+                        prop_assert!(seen.insert(with.iv), "an IV came twice");
+                        let prefix: [u8; 8] = with.iv[..8].try_into().unwrap();
+                        let owner = (names[sealer], keys, generation);
+                        prop_assert_eq!(*owners.entry(prefix).or_insert(owner), owner);
+                    }
+                    Step::NewSealer { sealer } => {
+                        sealers[sealer] = FrameSealer::new();
+                        names[sealer] = next_name;
+                        next_name += 1;
+                    }
+                    Step::Renew { sealer } => sealers[sealer].renew(),
+                    Step::NearTheEnd { sealer, left } => sealers[sealer].ivs().skip_to(u32::MAX - left),
+                    Step::SetKey { keys, index } => {
+                        all_keys[keys].set_key(index, &b"the same for all"[..]).unwrap();
+                        settle(&mut all_keys[keys]);
+                    }
+                    Step::Ratchet { keys, index } => {
+                        if all_keys[keys].ratchet(index).is_ok() {
+                            settle(&mut all_keys[keys]);
+                        }
+                    }
+                    Step::Use { keys, index } => all_keys[keys].set_current_index(index).unwrap(),
+                    Step::Clear { keys } => assert!(all_keys[keys].clear().is_empty()),
+                }
+            }
+        }
+    }
+}

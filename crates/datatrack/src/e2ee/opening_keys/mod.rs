@@ -1,6 +1,9 @@
 mod ring;
 mod slot;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;

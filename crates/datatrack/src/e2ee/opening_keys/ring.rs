@@ -54,13 +54,13 @@ impl Ring {
             let job = self.jobs.start()?;
             let slot = self.slot(job.index);
             let work = match job.kind {
-                JobKind::Set(material) => Work::Key(material),
+                JobKind::Set(material) => Work::Derive(material),
                 JobKind::Ratchet => slot.map_or(Work::Nothing, |slot| match slot.known_step() {
                     Some(step) => Work::Known(step.clone()),
-                    None => Work::Step(slot.key().material.clone()),
+                    None => Work::Derive(slot.key().next.clone()),
                 }),
                 JobKind::Search => match slot.and_then(Slot::search_base) {
-                    Some(base) => Work::Step(base.material.clone()),
+                    Some(base) => Work::Derive(base.next.clone()),
                     // The key was replaced while the search waited for its turn.
                     None => {
                         self.jobs.finish(job.id);

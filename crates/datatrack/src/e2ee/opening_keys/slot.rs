@@ -120,7 +120,7 @@ impl Slot {
         self.search.steps.front()
     }
 
-    /// What the next key is derived from.
+    /// The key, and where the chain goes on from it.
     pub(super) const fn key(&self) -> &DerivedKey {
         &self.key
     }
