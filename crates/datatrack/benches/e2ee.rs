@@ -126,7 +126,10 @@ fn main() {
         let whole = Bytes::from(ours.clone());
         let one = Payload::from(whole.clone());
         let many = Payload::from_pieces(
-            (0..whole.len()).step_by(PIECE).map(|at| whole.slice(at..whole.len().min(at + PIECE))).collect(),
+            (0..whole.len())
+                .step_by(PIECE)
+                .map(|at| whole.slice(at..whole.len().min(at + PIECE)))
+                .collect::<Vec<_>>(),
         );
         let opening = std::cell::RefCell::new(&mut opening);
         let open = |sealed: &Payload| {
