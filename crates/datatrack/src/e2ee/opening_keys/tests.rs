@@ -246,6 +246,43 @@ fn when_the_searching_frame_is_gone_another_one_takes_over() {
 }
 
 #[test]
+fn a_frame_that_takes_over_tries_the_steps_that_the_other_one_tried() {
+    let mut receiver = Receiver::with_key(per_participant(), b"a");
+    let bad = frame(&key(b"bad"), 1, b"x");
+    for _ in 0..2 {
+        assert_eq!(receiver.open(0, &bad), OpenOutcome::Wait);
+        receiver.settle();
+    }
+    assert_eq!(receiver.open(0, &frame(&chain(b"a", 1)[1], 2, b"good")), opened(b"good"));
+}
+
+#[test]
+fn a_flood_of_frames_that_fail_queues_one_derivation() {
+    let mut receiver = Receiver::with_key(per_participant(), b"a");
+    let bad = key(b"bad");
+    for number in 0..1000 {
+        assert_eq!(receiver.open(0, &frame(&bad, number, b"x")), OpenOutcome::Wait);
+    }
+    assert_eq!(receiver.keys.ready.len(), 1);
+}
+
+#[test]
+fn ratchets_count_from_where_the_known_steps_end() {
+    let keys = chain(b"a", 18);
+    let mut receiver = Receiver::with_key(per_participant(), b"a");
+    assert_eq!(receiver.open_to_the_end(&frame(&key(b"bad"), 1, b"x")), OpenOutcome::Failed);
+    for _ in 0..2 {
+        receiver.keys.ratchet(alice(), 0).unwrap();
+        receiver.settle();
+    }
+    assert_eq!(
+        receiver.open_to_the_end(&frame(&keys[18], 2, b"x")),
+        opened(b"x"),
+        "16 steps ahead of the second"
+    );
+}
+
+#[test]
 fn after_a_search_in_vain_bad_frames_cost_no_derivation_and_good_steps_are_found_again_after_the_pause() {
     let keys = chain(b"a", 1);
     let bad = key(b"stranger");
