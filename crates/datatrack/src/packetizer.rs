@@ -188,3 +188,6 @@ fn append_zeros(out: &mut Vec<u8>, many: usize) {
         out.resize(out.len() + many, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

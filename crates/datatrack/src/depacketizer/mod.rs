@@ -93,6 +93,16 @@ impl Depacketizer {
         &self.stats
     }
 
+    /// How many received packets it holds on to.
+    pub fn held_packets(&self) -> usize {
+        self.partials.iter().map(Partial::packets).sum()
+    }
+
+    /// How many bytes of payload it holds on to. Each packet keeps the whole buffer that it came in alive.
+    pub fn held_bytes(&self) -> usize {
+        self.partials.iter().map(Partial::len).sum()
+    }
+
     /// When [`Self::handle_timeout`] must be called at the latest; `None` if no frame is open.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -119,6 +119,16 @@ impl Partial {
         }
     }
 
+    /// How many packets are there.
+    pub(super) fn packets(&self) -> usize {
+        self.store.pieces.len()
+    }
+
+    /// Bytes of payload that are there.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     #[inline]
     pub(super) fn insert(&mut self, header: &Header, payload: Bytes, max_len: usize) -> Insertion {
         let sequence = header.sequence;
