@@ -1,0 +1,194 @@
+/**
+ * The one table of reasons: class, reason, message, and what to do about it. Types, messages, docs and the test of all
+ * errors come from here. The reasons of publishing and subscribing are those of `crates/node/src/error.rs`.
+ */
+
+interface ReasonText {
+  /** The error's message. */
+  readonly message: string
+  /** When it happens and what helps. */
+  readonly doc: string
+}
+
+export const errorReasons = {
+  DataTrackPublishError: {
+    notAllowed: {
+      message: 'publishing data is not allowed',
+      doc: 'The token lacks the grant `canPublishData`, or the server has data tracks switched off.',
+    },
+    duplicateName: {
+      message: 'a data track of that name is published already',
+      doc: 'Names are unique for a publisher. Unpublish the other track or choose another name.',
+    },
+    invalidName: {
+      message: 'the name of a data track has 1 to 256 bytes',
+      doc: 'The name is empty or too long, or the SFU does not like it. Bytes count, not characters.',
+    },
+    timeout: {
+      message: 'the SFU did not answer in time',
+      doc: 'No answer within 10 s. Does the server support data tracks?',
+    },
+    limitReached: {
+      message: 'no more data tracks can be published',
+      doc: 'The SFU has a limit, or the 65,535 handles of a participant are used up.',
+    },
+    disconnected: {
+      message: 'the room is not connected',
+      doc: 'It was closed, or never connected. A room that is reconnecting keeps the request instead.',
+    },
+    invalidSchema: {
+      message: 'frame encoding and schema do not go together',
+      doc: 'See `DataTrackPublishOptions.schema` for the pairs that LiveKit allows.',
+    },
+    cancelled: {
+      message: 'publishing was given up',
+      doc: 'The publication was cancelled by other means than a signal (a signal rejects with its own reason).',
+    },
+    encryptionMismatch: {
+      message: 'the SFU answered with another encryption than was asked for',
+      doc: 'Nothing was sent: a track that should be encrypted is never sent in the clear, nor the other way round.',
+    },
+    internal: {
+      message: 'publishing failed',
+      doc: 'For a reason that this version does not know; the message has what the SFU said.',
+    },
+  },
+  DataTrackPushFrameError: {
+    trackUnpublished: {
+      message: 'the track is not published any more',
+      doc: 'It was unpublished by you or by the SFU. `track.signal` tells at once when that happens.',
+    },
+    queueFull: {
+      message: 'the queue of the track is full',
+      doc: "Only with `whenFull: 'refuse'`. Await `push` to wait for room, or drop the frame.",
+    },
+    reconnecting: {
+      message: 'the connection is being rebuilt',
+      doc: 'Frames are refused meanwhile. Await `push` to wait, or drop the frame.',
+    },
+    disconnected: {
+      message: 'the room is not connected any more',
+      doc: 'The room was closed or lost for good.',
+    },
+    frameTooLarge: {
+      message: 'the frame is too large',
+      doc: 'At most `track.maxFrameLength` bytes: what receivers can put together. Nothing was sent.',
+    },
+    noKey: {
+      message: 'there is no key to encrypt the frame with',
+      doc: 'Await `keyProvider.setKey()` before the first frame of an encrypted track.',
+    },
+    encryptionFailed: {
+      message: 'the frame could not be encrypted',
+      doc: 'The custom provider threw, or returned a promise to `tryPush` (await `push` for such providers).',
+    },
+    encodeFailed: {
+      message: 'the codec could not encode the value',
+      doc: "The codec's own error is the `cause`.",
+    },
+    internal: {
+      message: 'the native part failed',
+      doc: 'A bug of this package: its connection is closed. Please report it.',
+    },
+  },
+  DataTrackSubscribeError: {
+    unpublished: {
+      message: 'the track is not published any more',
+      doc: 'It was unpublished before the subscription was complete. (Later, streams end normally.)',
+    },
+    timeout: {
+      message: 'the SFU did not answer in time',
+      doc: 'No subscriber handle within 10 s. Subscribing again asks the SFU again.',
+    },
+    disconnected: {
+      message: 'the room is not connected',
+      doc: 'It was closed, or the connection is lost for good. A room that is reconnecting keeps its streams.',
+    },
+    cancelled: {
+      message: 'the subscription was given up',
+      doc: 'By other means than a signal (a signal rejects with its own reason).',
+    },
+    unencrypted: {
+      message: 'the track is not encrypted, although this room is',
+      doc: 'Subscribe with `allowUnencrypted: true` if plain frames are welcome.',
+    },
+    noDecryption: {
+      message: 'the track is encrypted, and this room has no keys',
+      doc: 'Give the room an `encryption` option; ciphertext is never handed out as a frame.',
+    },
+    internal: {
+      message: 'subscribing failed',
+      doc: 'A bug of this package or of the SFU; the message says more.',
+    },
+  },
+  DataTrackStreamError: {
+    locked: {
+      message: 'the stream is being read already',
+      doc: 'A stream has one reader: a loop, a `getReader()`, a pipe or a `read()`. Subscribe once more for a second.',
+    },
+  },
+  DataTrackDecodeError: {
+    decodeFailed: {
+      message: 'the codec could not decode a frame',
+      doc: "The codec's own error is the `cause`. `onDecodeError: 'skip'` counts such frames and goes on.",
+    },
+  },
+  DataTrackUnpublishedError: {
+    local: { message: 'the track was unpublished', doc: 'By `unpublish()`, or at the end of its scope.' },
+    sfu: {
+      message: 'the SFU unpublished the track',
+      doc: 'An administrator or a lost permission, for example.',
+    },
+    disconnected: { message: 'the room was disconnected', doc: 'Publications end with their room.' },
+    republishRejected: {
+      message: 'the SFU did not take the track back after a reconnect',
+      doc: 'The message has what the SFU said. Publish anew.',
+    },
+  },
+  DataTrackE2eeError: {
+    missingKey: {
+      message: 'there is no key',
+      doc: 'Frames of that participant (or of your own) wait for one, and are dropped when none comes.',
+    },
+    decryptionFailed: {
+      message: 'frames could not be decrypted',
+      doc: 'The keys differ: another passphrase, another `keyDerivation`, or a rotation that was missed.',
+    },
+    unencrypted: {
+      message: 'frames of an encrypted track came without encryption',
+      doc: 'They were dropped.',
+    },
+    invalidKey: {
+      message: 'the key counts as invalid',
+      doc: 'Too many frames in a row could not be opened (`failureTolerance`). Setting a key starts anew.',
+    },
+    providerFailed: {
+      message: 'the custom provider failed',
+      doc: 'It threw, rejected, or returned what is no frame. Its own error is the `cause`.',
+    },
+    unsupported: {
+      message: 'the room has no built-in encryption',
+      doc: 'Keys are set on rooms whose `encryption` has a `keyProvider`.',
+    },
+    internal: { message: 'end-to-end encryption failed', doc: 'The message says more.' },
+  },
+  DataTrackClosedError: {
+    closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
+    nativePanic: {
+      message: 'the native part failed and closed the connection',
+      doc: 'A bug of this package. Please report it.',
+    },
+  },
+} as const satisfies Record<string, Record<string, ReasonText>>
+
+/** Names of the classes that have reasons. */
+export type ErrorName = keyof typeof errorReasons
+/** The reasons of a class. */
+export type ErrorReason<Name extends ErrorName> = Extract<keyof (typeof errorReasons)[Name], string>
+
+/** The reason if the class has it, else `internal`: native texts never leak as reasons. */
+export function knownReason<
+  Name extends 'DataTrackPublishError' | 'DataTrackSubscribeError' | 'DataTrackE2eeError',
+>(name: Name, reason: string): ErrorReason<Name> {
+  return (Object.hasOwn(errorReasons[name], reason) ? reason : 'internal') as ErrorReason<Name>
+}
