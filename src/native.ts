@@ -219,15 +219,18 @@ export interface NativeSession {
   handleSubscriberHandles(handles: number[], sids: string[]): void
   /** Opens a stream of a remote track and returns its number, unique in this environment. Throws `SUBSCRIBE`. */
   subscribe(track: number, options: NativeSubscribeOptions): number
-  /** Closes a stream; the last one of a track unsubscribes. Idempotent. */
-  unsubscribe(stream: number): void
+  /**
+   * Closes a stream; the last one of a track unsubscribes. Returns the stream's last counters; `null` if there is no
+   * such stream (any more).
+   */
+  unsubscribe(stream: number): NativeStreamStats | null
   setPipelineOptions(track: number, options: NativePipelineOptions): void
   trackStats(track: number): NativeFrameStats
   streamStats(stream: number): NativeStreamStats
   packetStats(): NativePacketStats
   /** A frame that the codec could not decode, or that JavaScript could not open: counted where it belongs. */
   countDecodeFailure(stream: number): void
-  countOpenFailure(stream: number): void
+  countOpenFailure(stream: number, keyIndex: number): void
 
   // The connection.
   /** The transport is gone for now: pushes are refused with `Reconnecting`. */

@@ -1,0 +1,109 @@
+/**
+ * LiveKit data tracks for Node.js and Electron. Importing loads neither the native addon nor the protocol package: the
+ * first `Loopback`, room or manager does.
+ */
+export { Room } from './src/room'
+export type { DataTracksOptions, RoomOptions } from './src/room'
+export { RoomEvent } from './src/events'
+export type { ConnectionState, DisconnectReason, RoomEvents } from './src/events'
+export { LocalParticipant, RemoteParticipant } from './src/participant'
+export { DeferrableMap } from './src/deferrable-map'
+export { TypedEmitter } from './src/typed-emitter'
+export type { EventMap } from './src/typed-emitter'
+
+export { DataTrackFrame, DecodedDataTrackFrame, durationSince, now } from './src/data-track/frame'
+export type { DataTrackFrameInit } from './src/data-track/frame'
+export { bytes, json, text } from './src/data-track/codec'
+export type {
+  DataTrackCodec,
+  DataTrackFrameEncoding,
+  DataTrackSchema,
+  DataTrackSchemaEncoding,
+} from './src/data-track/codec'
+export type { DataTrackInfo } from './src/data-track/info'
+export { LocalDataTrack } from './src/data-track/local'
+export type { PushableFrame, PushOptions, PushValueOptions, WritableOptions } from './src/data-track/local'
+export type { DataTrackPublishOptions } from './src/data-track/publish-options'
+export { RemoteDataTrack } from './src/data-track/remote'
+export type {
+  DataTrackSubscribeOptions,
+  DecodingSubscribeOptions,
+  RemoteDataTrackPipelineOptions,
+} from './src/data-track/subscribe-options'
+export { DataTrackStream } from './src/data-track/stream'
+export type {
+  DataTrackFrameStats,
+  DataTrackPacketStats,
+  DataTrackSendStats,
+  DataTrackStreamStats,
+  DropCounts,
+  FrameDropReason,
+  PacketDropReason,
+  SendDropReason,
+  StreamDropReason,
+} from './src/data-track/stats'
+export { LocalDataTrackManager, MAX_PACKET_LENGTH, RemoteDataTrackManager } from './src/data-track/managers'
+export type {
+  DataTrackManagerEvents,
+  DataTrackManagerOptions,
+  LocalDataTrackManagerEvents,
+  RemoteDataTrackManagerEvents,
+} from './src/data-track/managers'
+
+export { SignalDispatcher } from './src/signal/dispatch'
+export type {
+  LocalSignalHandlers,
+  PublishRejection,
+  RemoteSignalHandlers,
+  SignalDispatcherOptions,
+} from './src/signal/dispatch'
+export type {
+  DataTrackInfoMessage,
+  DataTrackSignalRequest,
+  EncodingMessage,
+  PublishDataTrackMessage,
+  RequestResponseMessage,
+  SchemaMessage,
+  SignalResponseLike,
+  UnpublishDataTrackMessage,
+  UpdateDataSubscriptionMessage,
+} from './src/signal/messages'
+
+export { ExternalE2EEKeyProvider } from './src/e2ee/key-provider'
+export type { KeyDerivation, KeyProviderOptions, SetKeyOptions } from './src/e2ee/key-provider'
+export type { E2eeProvider, SealedDataTrackFrame } from './src/e2ee/provider'
+export type { EncryptionOptions } from './src/e2ee/session-encryption'
+
+export { Loopback } from './src/loopback/loopback'
+export type { LoopbackJoinOptions, LoopbackStats } from './src/loopback/loopback'
+export type { LoopbackNetworkOptions } from './src/loopback/network'
+export type { LoopbackPermissions, LoopbackRejection } from './src/loopback/sfu'
+
+export {
+  DataTrackClosedError,
+  DataTrackDecodeError,
+  DataTrackE2eeError,
+  DataTrackError,
+  DataTrackPublishError,
+  DataTrackPushFrameError,
+  DataTrackStreamError,
+  DataTrackSubscribeError,
+  DataTrackUnpublishedError,
+  errorTable,
+} from './src/errors'
+export type {
+  DataTrackClosedErrorReason,
+  DataTrackDecodeErrorReason,
+  DataTrackE2eeErrorReason,
+  DataTrackErrorCode,
+  DataTrackErrorOptions,
+  DataTrackPublishErrorReason,
+  DataTrackPushFrameErrorReason,
+  DataTrackStreamErrorReason,
+  DataTrackSubscribeErrorReason,
+  DataTrackUnpublishedErrorReason,
+} from './src/errors'
+
+export { setLogger, setLogLevel } from './src/logging'
+export type { LogFields, Logger, LogLevel } from './src/logging'
+export * as debug from './src/debug'

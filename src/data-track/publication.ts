@@ -1,0 +1,286 @@
+/**
+ * A publication: what lives from the SFU's answer to the end of the track, whether or not somebody holds the
+ * `LocalDataTrack` that stands for it.
+ */
+import { Deferred } from '../abort'
+import * as check from '../arguments'
+import { DataTrackPushFrameError } from '../errors'
+import type { DataTrackPushFrameErrorReason, DataTrackUnpublishedError } from '../errors'
+import { checkSealed, isPromise } from '../e2ee/provider'
+import type { E2eeProvider, SealedDataTrackFrame } from '../e2ee/provider'
+import { PushStatus } from '../native'
+import type { NativeSendStats, NativeSession } from '../native'
+import type { DataTrackInfo } from './info'
+
+/** What a publication needs of its session. */
+export interface PublicationSession {
+  readonly native: NativeSession
+  readonly provider: E2eeProvider | null
+  /** Called after a frame was accepted; `null` where a driver sends by itself. */
+  readonly onPushed: (() => void) | null
+  /** Runs a control call and hands out the events that it caused. */
+  control<T>(call: () => T): T
+  /** Counts and reports that a provider could not seal. */
+  sealFailed(cause: unknown): void
+}
+
+/** A frame as the native side takes it. `given` is what the caller handed in, for errors. */
+export interface OutgoingFrame {
+  readonly payload: Uint8Array
+  readonly userTimestamp: bigint | undefined
+  readonly given: unknown
+}
+
+interface PushWaiter {
+  readonly frame: OutgoingFrame
+  readonly sealed: SealedDataTrackFrame | null
+  readonly deferred: Deferred<undefined>
+}
+
+/** Upper bounds for what a frame takes in the queue: the header with both extensions, payload per packet, the tag. */
+const MAX_HEADER = 40
+const MIN_PACKET_PAYLOAD = 15_960
+const TAG = 16
+const MAX_SAFE_TIMESTAMP = BigInt(Number.MAX_SAFE_INTEGER)
+
+export class Publication {
+  readonly handle: number
+  readonly #session: PublicationSession
+  readonly #native: NativeSession
+  readonly #maxQueueBytes: number
+  info: DataTrackInfo
+  #ended: DataTrackUnpublishedError | null = null
+  #controller: AbortController | null = null
+  /** Those who wait for room, in their order. */
+  readonly #pushes: PushWaiter[] = []
+  readonly #flushes = new Set<Deferred<undefined>>()
+  #finalStats: NativeSendStats | null = null
+
+  constructor(session: PublicationSession, handle: number, info: DataTrackInfo, maxQueueBytes: number) {
+    this.#session = session
+    this.#native = session.native
+    this.handle = handle
+    this.info = info
+    this.#maxQueueBytes = maxQueueBytes
+  }
+
+  get published(): boolean {
+    return this.#ended === null
+  }
+
+  /** Aborted when the publication ends. Made when it is first asked for: most never are. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#ended !== null) this.#controller.abort(this.#ended)
+    }
+    return this.#controller.signal
+  }
+
+  get bufferedAmount(): number {
+    return this.published ? this.#native.bufferedAmount(this.handle) : 0
+  }
+
+  get maxFrameLength(): number {
+    return this.#native.maxFrameLength(this.handle, true)
+  }
+
+  stats(): NativeSendStats {
+    return this.#finalStats ?? this.#native.sendStats(this.handle)
+  }
+
+  /** The hot path: one crossing, no allocation of ours. Returns a {@link PushStatus}. */
+  push(payload: Uint8Array, userTimestamp: bigint | undefined): number {
+    let status: number
+    if (userTimestamp === undefined) {
+      status = this.#native.push(this.handle, payload, -1)
+    } else if (userTimestamp >= 0n && userTimestamp <= MAX_SAFE_TIMESTAMP) {
+      status = this.#native.push(this.handle, payload, Number(userTimestamp))
+    } else {
+      check.timestamp('frame.userTimestamp', userTimestamp)
+      status = this.#native.pushWithTimestamp(this.handle, payload, userTimestamp)
+    }
+    if (status === PushStatus.Ok && this.#session.onPushed !== null) this.#session.onPushed()
+    return status
+  }
+
+  /** Whether frames have to be sealed in JavaScript. */
+  get sealing(): boolean {
+    return this.#session.provider !== null && this.info.usesE2ee
+  }
+
+  /** Throws at once if the frame is not accepted. */
+  tryPush(frame: OutgoingFrame): void {
+    const sealed = this.sealing ? this.#seal(frame) : null
+    if (sealed !== null && isPromise(sealed)) {
+      // It is dropped, so nobody else will look at how it ends.
+      sealed.catch(() => undefined)
+      throw new DataTrackPushFrameError('encryptionFailed', frame.given, {
+        detail: 'the provider returned a promise: await push() instead',
+      })
+    }
+    const status = this.#pushNow(frame, sealed)
+    if (status !== PushStatus.Ok) throw refused(status, frame.given)
+  }
+
+  /** Waits for room, in order; {@link LocalDataTrack.push} says what else. */
+  async pushWaiting(frame: OutgoingFrame, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
+    const sealing = this.sealing ? this.#seal(frame) : null
+    const sealed = sealing !== null && isPromise(sealing) ? await this.#sealLater(sealing, frame) : sealing
+    signal?.throwIfAborted()
+    if (this.#pushes.length === 0 && this.#tryWaiting(frame, sealed)) return
+    const deferred = new Deferred<undefined>()
+    const waiter: PushWaiter = { frame, sealed, deferred }
+    this.#pushes.push(waiter)
+    deferred.abortWith(signal, () => {
+      const index = this.#pushes.indexOf(waiter)
+      this.#pushes.splice(index, 1)
+      // Those behind it may fit where it did not.
+      if (index === 0) this.wake()
+    })
+    if (this.#pushes.length === 1) this.#watch()
+    await deferred.promise
+  }
+
+  /** Resolves when nothing is queued, or when the publication has ended. */
+  async flush(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
+    if (!this.published || this.bufferedAmount === 0) return
+    const deferred = new Deferred<undefined>()
+    this.#flushes.add(deferred)
+    deferred.abortWith(signal, () => this.#flushes.delete(deferred))
+    this.#watch()
+    await deferred.promise
+  }
+
+  unpublish(): void {
+    if (this.published) this.#session.control(() => this.#native.unpublish(this.handle))
+  }
+
+  /** The queue fell to a level that was watched, or the connection is back: who fits now? */
+  wake(): void {
+    while (this.#pushes.length > 0) {
+      const [{ frame, sealed, deferred }] = this.#pushes as [PushWaiter]
+      try {
+        if (!this.#tryWaiting(frame, sealed)) break
+        this.#pushes.shift()
+        deferred.resolve(undefined)
+      } catch (error) {
+        this.#pushes.shift()
+        deferred.reject(error)
+      }
+    }
+    if (this.#flushes.size > 0 && this.bufferedAmount === 0) this.#flushed()
+    this.#watch()
+  }
+
+  /** The publication is over; once. */
+  end(reason: DataTrackUnpublishedError): void {
+    if (this.#ended !== null) return
+    this.#ended = reason
+    this.#finalStats = this.#native.sendStats(this.handle)
+    for (const { frame, deferred } of this.#pushes.splice(0)) {
+      deferred.reject(
+        new DataTrackPushFrameError(
+          reason.reason === 'disconnected' ? 'disconnected' : 'trackUnpublished',
+          frame.given,
+        ),
+      )
+    }
+    this.#flushed()
+    this.#controller?.abort(reason)
+  }
+
+  #flushed(): void {
+    const flushes = [...this.#flushes]
+    this.#flushes.clear()
+    for (const deferred of flushes) deferred.resolve(undefined)
+  }
+
+  /** `true`: accepted. `false`: there is no room, or no connection for now. */
+  #tryWaiting(frame: OutgoingFrame, sealed: SealedDataTrackFrame | null): boolean {
+    // A queue that drops its oldest frame would take this one at their cost: look before.
+    const level = this.#levelFor(frame)
+    if (this.published && this.bufferedAmount > level) return false
+    const status = this.#pushNow(frame, sealed)
+    if (status === PushStatus.QueueFull || status === PushStatus.Reconnecting) return false
+    if (status !== PushStatus.Ok) throw refused(status, frame.given)
+    return true
+  }
+
+  #pushNow(frame: OutgoingFrame, sealed: SealedDataTrackFrame | null): number {
+    if (sealed === null) return this.push(frame.payload, frame.userTimestamp)
+    const status = this.#native.pushSealed(
+      this.handle,
+      sealed.payload,
+      frame.userTimestamp ?? null,
+      sealed.iv,
+      sealed.keyIndex,
+    )
+    if (status === PushStatus.Ok) this.#session.onPushed?.()
+    return status
+  }
+
+  /** Bytes that may be queued for the frame to fit; an empty queue takes any. */
+  #levelFor(frame: OutgoingFrame): number {
+    const bytes = frame.payload.byteLength + TAG
+    const packets = Math.max(1, Math.ceil(bytes / MIN_PACKET_PAYLOAD))
+    return Math.max(0, this.#maxQueueBytes - bytes - packets * MAX_HEADER)
+  }
+
+  /** Asks for one event when the first of those who wait can go on: the highest level comes first. */
+  #watch(): void {
+    if (!this.published) return
+    const [first] = this.#pushes
+    if (first === undefined && this.#flushes.size === 0) return
+    const level = first === undefined ? 0 : this.#levelFor(first.frame)
+    this.#session.control(() => this.#native.watchBuffered(this.handle, level))
+  }
+
+  #seal(frame: OutgoingFrame): SealedDataTrackFrame | Promise<SealedDataTrackFrame> {
+    try {
+      const sealed = (this.#session.provider as E2eeProvider).encrypt(frame.payload, {
+        trackName: this.info.name,
+      })
+      return isPromise(sealed) ? sealed : checkSealed(sealed)
+    } catch (cause) {
+      throw this.#sealFailed(cause, frame)
+    }
+  }
+
+  async #sealLater(
+    sealing: Promise<SealedDataTrackFrame>,
+    frame: OutgoingFrame,
+  ): Promise<SealedDataTrackFrame> {
+    try {
+      return checkSealed(await sealing)
+    } catch (cause) {
+      throw this.#sealFailed(cause, frame)
+    }
+  }
+
+  #sealFailed(cause: unknown, frame: OutgoingFrame): DataTrackPushFrameError {
+    this.#session.sealFailed(cause)
+    return new DataTrackPushFrameError('encryptionFailed', frame.given, { cause })
+  }
+}
+
+const reasons: Readonly<Record<number, DataTrackPushFrameErrorReason>> = {
+  [PushStatus.TrackUnpublished]: 'trackUnpublished',
+  [PushStatus.NotPublished]: 'trackUnpublished',
+  [PushStatus.QueueFull]: 'queueFull',
+  [PushStatus.Reconnecting]: 'reconnecting',
+  [PushStatus.Disconnected]: 'disconnected',
+  [PushStatus.FrameTooLarge]: 'frameTooLarge',
+  [PushStatus.NoKey]: 'noKey',
+  [PushStatus.EncryptionFailed]: 'encryptionFailed',
+}
+
+/** The error for a status that is not `Ok`. */
+export function refused(status: number, given: unknown): Error {
+  if (status === PushStatus.SharedMemory) {
+    return check.invalidType('frame.payload', 'a Uint8Array over memory that is not shared', given)
+  }
+  return new DataTrackPushFrameError(reasons[status] ?? 'internal', given)
+}

@@ -1,0 +1,139 @@
+/** Tracks that others publish. */
+import { DataTrackSubscribeError } from '../errors'
+import { mapNativeError } from '../native-error'
+import type { DataTrackFrame, DecodedDataTrackFrame } from './frame'
+import type { DataTrackInfo } from './info'
+import { frameStats } from './stats'
+import type { DataTrackFrameStats } from './stats'
+import { DataTrackStream } from './stream'
+import { StreamCore } from './stream-core'
+import type { StreamCoreOptions, StreamSession } from './stream-core'
+import { checkPipelineOptions, checkSubscribeOptions } from './subscribe-options'
+import type {
+  CheckedSubscribeOptions,
+  DataTrackSubscribeOptions,
+  DecodingSubscribeOptions,
+  RemoteDataTrackPipelineOptions,
+} from './subscribe-options'
+
+/** @internal What a remote track needs of its session. */
+export interface RemoteSession extends StreamSession {
+  /** Whether JavaScript opens the frames. */
+  readonly opensFrames: boolean
+  control<T>(call: () => T): T
+}
+
+/** What a track's publisher and SFU last said; changed by the session. */
+export interface RemoteTrackState {
+  readonly track: number
+  readonly publisherIdentity: string
+  info: DataTrackInfo
+  published: boolean
+}
+
+/**
+ * A data track of another participant. It stays the same object under a new SID, when its publisher's connection was
+ * rebuilt.
+ */
+export class RemoteDataTrack {
+  readonly isLocal = false
+  readonly #session: RemoteSession
+  readonly #state: RemoteTrackState
+  #finalStats: DataTrackFrameStats | undefined
+
+  /** @internal */
+  constructor(session: RemoteSession, state: RemoteTrackState) {
+    this.#session = session
+    this.#state = state
+  }
+
+  /** What the SFU says of the track. */
+  get info(): DataTrackInfo {
+    return this.#state.info
+  }
+
+  /** The name that its publisher chose. */
+  get name(): string {
+    return this.#state.info.name
+  }
+
+  /** Who publishes it. */
+  get publisherIdentity(): string {
+    return this.#state.publisherIdentity
+  }
+
+  /** Whether it can be subscribed to. */
+  isPublished(): boolean {
+    return this.#state.published
+  }
+
+  /**
+   * Subscribes and returns the frames that come from now on. It does not wait for the SFU and throws only for wrong
+   * arguments: what goes wrong later, reading the stream says.
+   *
+   * Each call gives a stream with a buffer of its own. They share one subscription at the SFU, which ends with the last
+   * of them.
+   *
+   * @throws `TypeError` or `RangeError` that names the option
+   */
+  subscribe(options?: DataTrackSubscribeOptions): DataTrackStream
+  subscribe<T>(options: DecodingSubscribeOptions<T>): DataTrackStream<DecodedDataTrackFrame<T>>
+  subscribe(
+    given?: DataTrackSubscribeOptions | DecodingSubscribeOptions<never>,
+  ): DataTrackStream | DataTrackStream<DecodedDataTrackFrame<unknown>> {
+    const options = checkSubscribeOptions(given)
+    const core =
+      options.signal?.aborted === true ? this.#failed(options, options.signal.reason) : this.#open(options)
+    return new DataTrackStream<DataTrackFrame>(core)
+  }
+
+  /** Configures how frames are put together: for all streams of this track, those that are open included. */
+  setPipelineOptions(options: RemoteDataTrackPipelineOptions): void {
+    const native = checkPipelineOptions(options)
+    if (!this.#state.published) return
+    this.#session.control(() => this.#session.native.setPipelineOptions(this.#state.track, native))
+  }
+
+  /** The track's counters; after its end, those of its end. */
+  stats(): DataTrackFrameStats {
+    return this.#finalStats ?? frameStats(this.#session.native.trackStats(this.#state.track))
+  }
+
+  /** @internal The session keeps the last counters: the native side forgets them with the track. */
+  keepStats(stats: DataTrackFrameStats): void {
+    this.#finalStats = stats
+  }
+
+  #open(options: CheckedSubscribeOptions): StreamCore {
+    if (!this.#state.published) return this.#failed(options, new DataTrackSubscribeError('unpublished'))
+    let stream: number
+    try {
+      stream = this.#session.native.subscribe(this.#state.track, options.native)
+    } catch (error) {
+      return this.#failed(options, mapNativeError(error))
+    }
+    const core = new StreamCore(this.#session, stream, this.#coreOptions(options))
+    // The core has to be there before the events that the call caused are handed out.
+    this.#session.environment.pump()
+    return core
+  }
+
+  #failed(options: CheckedSubscribeOptions, error: unknown): StreamCore {
+    const core = new StreamCore(this.#session, -1, this.#coreOptions(options))
+    core.fail(error)
+    return core
+  }
+
+  #coreOptions(options: CheckedSubscribeOptions): StreamCoreOptions {
+    return {
+      exact: options.native.bufferSize !== null,
+      ownedPayloads: options.ownedPayloads,
+      codec: options.codec,
+      skipUndecodable: options.skipUndecodable,
+      sealed: this.#session.opensFrames,
+      signal: options.signal,
+      publisherIdentity: this.publisherIdentity,
+      trackName: this.name,
+    }
+  }
+}

@@ -1,0 +1,363 @@
+/**
+ * What a stream of frames does whichever way it is read: take a frame if there is one, wait if there is none, end once.
+ *
+ * Frames wait in Rust, where the queue's policy and counters are; only a small batch is in JavaScript's hands. No
+ * promise is made while frames are there, no closure per frame.
+ */
+import { onAbort } from '../abort'
+import type { Environment, FrameSink } from '../environment'
+import { DataTrackDecodeError, DataTrackSubscribeError } from '../errors'
+import { knownReason } from '../error-reasons'
+import type { NativeSession, NativeStreamStats } from '../native'
+import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
+import type { DataTrackCodec } from './codec'
+
+/** A frame whose bytes JavaScript has to decrypt. Never handed out. */
+export class SealedFrame extends DataTrackFrame {
+  constructor(
+    payload: Uint8Array,
+    readonly iv: Uint8Array,
+    readonly keyIndex: number,
+    userTimestamp: bigint | undefined,
+    number: number,
+    timestamp: number,
+    age: number,
+  ) {
+    super(payload, userTimestamp, number, timestamp, age)
+  }
+}
+
+/** What a core needs of the session it belongs to. */
+export interface StreamSession {
+  readonly environment: Environment
+  readonly native: NativeSession
+  /** Whether it was closed from this side: then streams end normally instead of with `disconnected`. */
+  readonly closing: boolean
+  /** Opens a frame with the custom provider; `undefined`: it could not, and that was reported. */
+  openSealed(frame: SealedFrame, core: StreamCore): OpenedFrame | Promise<OpenedFrame>
+}
+
+export type OpenedFrame = DataTrackFrame | undefined
+
+/** How a stream treats its frames. */
+export interface StreamCoreOptions {
+  /** See `DataTrackSubscribeOptions.bufferSize`: set, or not. */
+  readonly exact: boolean
+  readonly ownedPayloads: boolean
+  readonly codec: DataTrackCodec<unknown> | null
+  readonly skipUndecodable: boolean
+  /** Whether frames can be sealed for the custom provider. */
+  readonly sealed: boolean
+  readonly signal: AbortSignal | undefined
+  /** Whose frames: for the provider and for messages. */
+  readonly publisherIdentity: string
+  readonly trackName: string
+}
+
+type Result = IteratorResult<DataTrackFrame, undefined>
+
+interface Waiter {
+  readonly resolve: (result: Result) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/** What remains to be done when a stream was collected. It must not lead back to the core. */
+interface Remains {
+  readonly environment: Environment
+  readonly native: NativeSession
+  readonly stream: number
+  readonly stopListening: () => void
+}
+
+const collected = new FinalizationRegistry<Remains>(({ environment, native, stream, stopListening }) => {
+  stopListening()
+  environment.removeStream(stream)
+  native.unsubscribe(stream)
+  environment.pump()
+})
+
+export class StreamCore implements FrameSink {
+  readonly stream: number
+  readonly exact: boolean
+  readonly publisherIdentity: string
+  readonly trackName: string
+  readonly #session: StreamSession
+  readonly #owned: boolean
+  readonly #codec: DataTrackCodec<unknown> | null
+  readonly #skip: boolean
+  readonly #transforms: boolean
+  readonly #stopListening: () => void
+  // A ring of frames: `Array#shift` is slow, and an array that is emptied gives its memory back each time.
+  #ring: (DataTrackFrame | undefined)[] = new Array<DataTrackFrame | undefined>(16).fill(undefined)
+  #head = 0
+  #length = 0
+  #waiter: Waiter | null = null
+  #moreWaiters: Waiter[] | null = null
+  #turn: Promise<unknown> | null = null
+  #subscribed = false
+  #ended = false
+  #endReason: string | null = null
+  #finished = false
+  #failed = false
+  #error: unknown
+  #finalStats: NativeStreamStats = { received: 0, delivered: 0, dropped: {}, buffered: 0, bufferedBytes: 0 }
+  readonly #finishers: ((failed: boolean, error: unknown) => void)[] = []
+
+  /** @param stream the native stream, or −1 with `failure` when there is none */
+  constructor(session: StreamSession, stream: number, options: StreamCoreOptions) {
+    this.#session = session
+    this.stream = stream
+    this.exact = options.exact
+    this.publisherIdentity = options.publisherIdentity
+    this.trackName = options.trackName
+    this.#owned = options.ownedPayloads
+    this.#codec = options.codec
+    this.#skip = options.skipUndecodable
+    this.#transforms = options.codec !== null || options.sealed
+    if (stream < 0) {
+      this.#stopListening = () => undefined
+      return
+    }
+    const { environment, native } = session
+    environment.addStream(this)
+    this.#stopListening = abortWeakly(this, options.signal)
+    collected.register(this, { environment, native, stream, stopListening: this.#stopListening }, this)
+  }
+
+  /** Whether nothing more can come. */
+  get finished(): boolean {
+    return this.#finished
+  }
+
+  /** Calls back once when the stream is over for whatever reason; not if it is over already. */
+  whenFinished(finisher: (failed: boolean, error: unknown) => void): void {
+    if (!this.#finished) this.#finishers.push(finisher)
+  }
+
+  /** The next frame, or the end. Several calls may wait; they are served in their order. */
+  next(): Promise<Result> {
+    if (this.#transforms) return this.#nextTransformed()
+    const frame = this.#take()
+    if (frame !== undefined) return Promise.resolve({ value: frame, done: false })
+    return this.#wait()
+  }
+
+  /** Ends the stream from this side: who waits learns that it is over. Idempotent. */
+  close(): void {
+    this.#finish(false, undefined)
+  }
+
+  /** Ends the stream with an error for who waits and who comes later. */
+  fail(error: unknown): void {
+    this.#finish(true, error)
+  }
+
+  stats(): NativeStreamStats {
+    return this.#finished ? this.#finalStats : this.#session.native.streamStats(this.stream)
+  }
+
+  accept(
+    payload: Uint8Array,
+    iv: Uint8Array | null,
+    keyIndex: number,
+    userTimestamp: bigint | undefined,
+    number: number,
+    timestamp: number,
+    age: number,
+  ): void {
+    if (this.#finished) return
+    const own = this.#owned && payload.byteLength !== payload.buffer.byteLength ? payload.slice() : payload
+    const frame =
+      iv === null
+        ? new DataTrackFrame(own, userTimestamp, number, timestamp, age)
+        : new SealedFrame(own, iv.slice(), keyIndex, userTimestamp, number, timestamp, age)
+    const waiter = this.#waiter
+    if (waiter === null) {
+      this.#enqueue(frame)
+      return
+    }
+    this.#nextWaiter()
+    waiter.resolve({ value: frame, done: false })
+    // The native demand ended with this frame; the others' is registered by asking again.
+    if (this.#waiter !== null) queueMicrotask(() => this.#serve())
+  }
+
+  handleSubscribed(): void {
+    this.#subscribed = true
+  }
+
+  handleEnded(reason: string | null): void {
+    this.#ended = true
+    this.#endReason = reason
+    if (this.#waiter !== null) this.#serve()
+  }
+
+  #take(): DataTrackFrame | undefined {
+    if (this.#waiter !== null) return undefined
+    if (this.#length === 0) {
+      if (this.#finished) return undefined
+      this.#session.environment.read(this)
+      // What accept() did is not seen by the type checker.
+      if ((this.#length as number) === 0) return undefined
+    }
+    const frame = this.#ring[this.#head]
+    this.#ring[this.#head] = undefined
+    this.#head = (this.#head + 1) & (this.#ring.length - 1)
+    this.#length--
+    return frame
+  }
+
+  #enqueue(frame: DataTrackFrame): void {
+    const size = this.#ring.length
+    if (this.#length === size) {
+      const larger = new Array<DataTrackFrame | undefined>(size * 2).fill(undefined)
+      for (let index = 0; index < size; index++) larger[index] = this.#ring[(this.#head + index) & (size - 1)]
+      this.#ring = larger
+      this.#head = 0
+    }
+    this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = frame
+    this.#length++
+  }
+
+  #wait(): Promise<Result> {
+    // All frames are read, so an end that was announced has come.
+    if (this.#ended && this.#waiter === null) this.#finishEnded()
+    if (this.#finished) {
+      // What a signal or a source was aborted with is not ours to wrap.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return this.#failed ? Promise.reject(this.#error) : Promise.resolve({ value: undefined, done: true })
+    }
+    return new Promise<Result>((resolve, reject) => {
+      const waiter = { resolve, reject }
+      if (this.#waiter !== null) {
+        this.#moreWaiters ??= []
+        this.#moreWaiters.push(waiter)
+        return
+      }
+      this.#waiter = waiter
+      this.#session.environment.holdStream(this, true)
+    })
+  }
+
+  #nextWaiter(): void {
+    this.#waiter = this.#moreWaiters?.shift() ?? null
+    if (this.#waiter === null) this.#session.environment.holdStream(this, false)
+  }
+
+  /** Gives those who wait what there is, and registers the demand of the rest. */
+  #serve(): void {
+    if (this.#waiter === null || this.#finished) return
+    // accept() hands the frames to those who wait.
+    this.#session.environment.read(this)
+    if (this.#ended && (this.#waiter as Waiter | null) !== null) this.#finishEnded()
+  }
+
+  #finishEnded(): void {
+    const reason = this.#endReason
+    const ours = reason === 'disconnected' && this.#subscribed && this.#session.closing
+    if (reason === null || ours) this.#finish(false, undefined)
+    else this.#finish(true, new DataTrackSubscribeError(knownReason('DataTrackSubscribeError', reason)))
+  }
+
+  #finish(failed: boolean, error: unknown): void {
+    if (this.#finished) return
+    this.#finished = true
+    this.#failed = failed
+    this.#error = error
+    this.#ring = [undefined]
+    this.#length = 0
+    this.#head = 0
+    const first = this.#waiter
+    const others = this.#moreWaiters
+    this.#waiter = null
+    this.#moreWaiters = null
+    if (this.stream >= 0) this.#release()
+    for (const waiter of first === null ? [] : [first, ...(others ?? [])]) {
+      if (failed) waiter.reject(error)
+      else waiter.resolve({ value: undefined, done: true })
+    }
+    for (const finisher of this.#finishers) finisher(failed, error)
+    this.#finishers.length = 0
+  }
+
+  /** The one place that unsubscribes. */
+  #release(): void {
+    const { environment, native } = this.#session
+    this.#stopListening()
+    collected.unregister(this)
+    environment.removeStream(this.stream)
+    this.#finalStats = native.unsubscribe(this.stream) ?? this.#finalStats
+    environment.pump()
+  }
+
+  /** With a codec or a custom provider: frames are opened and decoded one after the other, so they keep their order. */
+  #nextTransformed(): Promise<Result> {
+    if (this.#turn === null) {
+      // The usual case, without a turn: the frame is here, and so is its value.
+      for (;;) {
+        const frame = this.#take()
+        if (frame === undefined) break
+        if (frame instanceof SealedFrame) return this.#takeTurn(this.#transformAll(frame))
+        const value = this.#decode(frame)
+        if (value !== undefined) return Promise.resolve({ value, done: false })
+        if (this.#failed) break
+      }
+    }
+    const before = this.#turn
+    if (before === null) return this.#takeTurn(this.#transformAll(undefined))
+    const next = () => this.#transformAll(undefined)
+    return this.#takeTurn(before.then(next, next))
+  }
+
+  #takeTurn(result: Promise<Result>): Promise<Result> {
+    const turn = result.then(
+      () => {
+        if (this.#turn === turn) this.#turn = null
+      },
+      () => {
+        if (this.#turn === turn) this.#turn = null
+      },
+    )
+    this.#turn = turn
+    return result
+  }
+
+  async #transformAll(first: DataTrackFrame | undefined): Promise<Result> {
+    let frame: DataTrackFrame | undefined = first
+    for (;;) {
+      frame ??= this.#take()
+      if (frame === undefined) {
+        const result = await this.#wait()
+        if (result.done === true) return result
+        frame = result.value
+      }
+      const opened = frame instanceof SealedFrame ? await this.#session.openSealed(frame, this) : frame
+      frame = undefined
+      // Closed while the provider was at work: the frame is nobody's any more.
+      if (this.#finished) continue
+      const value = opened === undefined ? undefined : this.#decode(opened)
+      if (value !== undefined) return { value, done: false }
+    }
+  }
+
+  /** `undefined`: it could not be decoded; then it was skipped, or the stream has failed. */
+  #decode(frame: DataTrackFrame): DataTrackFrame | undefined {
+    if (this.#codec === null) return frame
+    try {
+      return new DecodedDataTrackFrame(frame, this.#codec.decode(frame.payload))
+    } catch (cause) {
+      this.#session.native.countDecodeFailure(this.stream)
+      if (!this.#skip) this.fail(new DataTrackDecodeError('decodeFailed', frame, { cause }))
+      return undefined
+    }
+  }
+}
+
+/** Fails the stream when the signal aborts; a signal that outlives the stream does not keep it. */
+function abortWeakly(core: StreamCore, signal: AbortSignal | undefined): () => void {
+  if (signal === undefined) return () => undefined
+  const weak = new WeakRef(core)
+  return onAbort(signal, () => {
+    weak.deref()?.fail(signal.reason)
+  })
+}

@@ -1,0 +1,105 @@
+/** What a session does about encryption: nothing, the built-in one with a key provider, or a custom provider. */
+import * as check from '../arguments'
+import { DataTrackE2eeError } from '../errors'
+import { mapNativeError } from '../native-error'
+import type { NativeSession, NativeSessionOptions } from '../native'
+import type { ExternalE2EEKeyProvider } from './key-provider'
+import type { KeySink } from './key-provider'
+import { checkProvider } from './provider'
+import type { E2eeProvider } from './provider'
+
+/**
+ * End-to-end encryption of a room. What is asked for here stands: all data tracks are published encrypted, the publish
+ * fails (`encryptionMismatch`) if the SFU answers otherwise, and plain tracks of others are not subscribed to unless
+ * `allowUnencrypted` says so.
+ */
+export type EncryptionOptions =
+  /** The built-in encryption: AES-128-GCM, as all LiveKit SDKs have it. */
+  | { readonly keyProvider: ExternalE2EEKeyProvider; readonly provider?: undefined }
+  /** One's own. */
+  | { readonly provider: E2eeProvider; readonly keyProvider?: undefined }
+
+/** @internal */
+export type SessionEncryptionOptions = Pick<
+  NativeSessionOptions,
+  'encryption' | 'keyDerivation' | 'sharedKey' | 'ratchetWindow' | 'failureTolerance'
+>
+
+/** @internal Checks the options and says what the native session needs. */
+export function encryptionForNative(options: EncryptionOptions | undefined): SessionEncryptionOptions {
+  const none = { keyDerivation: 'PBKDF2', sharedKey: true, ratchetWindow: 0, failureTolerance: -1 }
+  if (options === undefined) return { encryption: 'none', ...none }
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw check.invalidType('options.encryption', 'an object with a keyProvider or a provider', options)
+  }
+  if (options.provider !== undefined) {
+    checkProvider('options.encryption.provider', options.provider)
+    return { encryption: 'custom', ...none }
+  }
+  const { keyProvider } = options
+  if (typeof (keyProvider as Partial<ExternalE2EEKeyProvider> | undefined)?.attach !== 'function') {
+    throw check.invalidType('options.encryption.keyProvider', 'an ExternalE2EEKeyProvider', keyProvider)
+  }
+  const { sharedKey, keyDerivation, ratchetWindowSize, failureTolerance } = keyProvider.getOptions()
+  return {
+    encryption: 'native',
+    keyDerivation,
+    sharedKey,
+    ratchetWindow: ratchetWindowSize,
+    failureTolerance,
+  }
+}
+
+/** @internal Brings a provider's keys to a native session. */
+export class SessionKeys implements KeySink {
+  readonly #native: NativeSession
+  readonly #identity: string | undefined
+  readonly #afterwards: () => void
+
+  /** @param identity one's own: the native side knows one's own key as that of nobody in particular */
+  constructor(native: NativeSession, identity: string | undefined, afterwards: () => void) {
+    this.#native = native
+    this.#identity = identity
+    this.#afterwards = afterwards
+  }
+
+  async setKey(identity: string | null, keyIndex: number, material: Uint8Array, use: boolean): Promise<void> {
+    const own = identity === null || identity === this.#identity
+    await this.#run(this.#native.setKey.bind(this.#native), own ? null : identity, keyIndex, material)
+    if (use && own) this.setKeyIndex(keyIndex)
+  }
+
+  async ratchetKey(identity: string | null, keyIndex: number): Promise<void> {
+    const own = identity === null || identity === this.#identity
+    await this.#run(this.#native.ratchetKey.bind(this.#native), own ? null : identity, keyIndex)
+  }
+
+  setKeyIndex(keyIndex: number): void {
+    try {
+      this.#native.setSendKeyIndex(keyIndex)
+    } catch (error) {
+      throw mapNativeError(error)
+    }
+    this.#afterwards()
+  }
+
+  async #run<Args extends unknown[]>(call: (...args: Args) => Promise<void>, ...args: Args): Promise<void> {
+    try {
+      await call(...args)
+    } catch (error) {
+      throw mapNativeError(error)
+    } finally {
+      this.#afterwards()
+    }
+  }
+}
+
+/** @internal */
+export function providerFailed(
+  cause: unknown,
+  participantIdentity: string | undefined,
+  keyIndex: number | undefined,
+  count: number,
+): DataTrackE2eeError {
+  return new DataTrackE2eeError('providerFailed', { cause, participantIdentity, keyIndex, count })
+}

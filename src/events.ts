@@ -1,0 +1,93 @@
+/** Events of rooms. Names are livekit-client's. */
+import type { LocalDataTrack } from './data-track/local'
+import type { RemoteDataTrack } from './data-track/remote'
+import type { DataTrackE2eeError, DataTrackUnpublishedError } from './errors'
+import type { RemoteParticipant } from './participant'
+
+/** Names of a room's events. */
+export const RoomEvent = {
+  /** The room is connected. */
+  Connected: 'connected',
+  /** The connection is lost and being rebuilt; tracks and streams are kept. */
+  Reconnecting: 'reconnecting',
+  /** The connection is back. */
+  Reconnected: 'reconnected',
+  /** The room is disconnected for good; all tracks and streams have ended. */
+  Disconnected: 'disconnected',
+  /** `room.state` has changed. */
+  ConnectionStateChanged: 'connectionStateChanged',
+  /** Somebody joined; once for each who was there already, too. */
+  ParticipantConnected: 'participantConnected',
+  /** Somebody left. Their tracks were unpublished before. */
+  ParticipantDisconnected: 'participantDisconnected',
+  /** A data track can be subscribed to; once for each that was there already, too. */
+  DataTrackPublished: 'dataTrackPublished',
+  /** A data track is gone. */
+  DataTrackUnpublished: 'dataTrackUnpublished',
+  /** A data track of the local participant is published. */
+  LocalDataTrackPublished: 'localDataTrackPublished',
+  /** A data track of the local participant has ended. */
+  LocalDataTrackUnpublished: 'localDataTrackUnpublished',
+  /** Frames could not be encrypted or decrypted; at most one a second for each participant and reason. */
+  EncryptionError: 'encryptionError',
+} as const
+
+/** State of a room's connection. Names are livekit-client's. */
+export type ConnectionState = 'disconnected' | 'connecting' | 'connected' | 'reconnecting'
+
+/** Why a room was disconnected: `livekit.DisconnectReason` as text. */
+export type DisconnectReason =
+  | 'unknownReason'
+  | 'clientInitiated'
+  | 'duplicateIdentity'
+  | 'serverShutdown'
+  | 'participantRemoved'
+  | 'roomDeleted'
+  | 'stateMismatch'
+  | 'joinFailure'
+  | 'migration'
+  | 'signalClose'
+  | 'roomClosed'
+
+const disconnectReasons: readonly DisconnectReason[] = [
+  'unknownReason',
+  'clientInitiated',
+  'duplicateIdentity',
+  'serverShutdown',
+  'participantRemoved',
+  'roomDeleted',
+  'stateMismatch',
+  'joinFailure',
+  'migration',
+  'signalClose',
+  'roomClosed',
+]
+
+/** @internal The text for the protocol's number. */
+export function disconnectReason(number: unknown): DisconnectReason {
+  return (typeof number === 'number' ? disconnectReasons[number] : undefined) ?? 'unknownReason'
+}
+
+/** @internal The protocol's number for the text. */
+export function disconnectReasonNumber(reason: DisconnectReason): number {
+  return disconnectReasons.indexOf(reason)
+}
+
+/** Listeners of a room's events. */
+export interface RoomEvents {
+  connected: () => void
+  reconnecting: () => void
+  reconnected: () => void
+  disconnected: (reason: DisconnectReason) => void
+  connectionStateChanged: (state: ConnectionState) => void
+  participantConnected: (participant: RemoteParticipant) => void
+  participantDisconnected: (participant: RemoteParticipant) => void
+  dataTrackPublished: (track: RemoteDataTrack) => void
+  /** livekit-client has only the SID. */
+  dataTrackUnpublished: (sid: string, track: RemoteDataTrack) => void
+  /** `never`: an event cannot know what the track's codec takes. */
+  localDataTrackPublished: (track: LocalDataTrack<never>) => void
+  localDataTrackUnpublished: (sid: string, reason: DataTrackUnpublishedError) => void
+  /** `participant`: whose frames; `undefined` for one's own, and for somebody who left. */
+  encryptionError: (error: DataTrackE2eeError, participant: RemoteParticipant | undefined) => void
+}

@@ -1,0 +1,291 @@
+/** An SFU in this process, for first steps, demos and the tests of your own program. */
+import { randomInt } from 'node:crypto'
+import * as check from '../arguments'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { environment } from '../environment'
+import type { Environment } from '../environment'
+import { DataTrackClosedError } from '../errors'
+import { disconnectReasonNumber } from '../events'
+import type { DisconnectReason } from '../events'
+import type { NativeLoopbackHub, NativeSession } from '../native'
+import { Room } from '../room'
+import type { RoomConnection } from '../room'
+import { sessionOptions } from '../session-options'
+import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import { networkForNative } from './network'
+import type { LoopbackNetworkOptions } from './network'
+import { SignalSfu } from './sfu'
+import type { LoopbackPermissions, LoopbackRejection, ParticipantDescription } from './sfu'
+
+/** Options of {@link Loopback.join}. */
+export interface LoopbackJoinOptions {
+  /** End-to-end encryption. Default: none; not together with `room`, which has its own. */
+  readonly encryption?: EncryptionOptions | undefined
+  /** Default: everything is allowed. */
+  readonly permissions?: LoopbackPermissions | undefined
+  /** A room of yours, not connected yet; its listeners hear of what is there already. Default: a new one. */
+  readonly room?: Room | undefined
+  /** A name to be shown. Default: empty. */
+  readonly name?: string | undefined
+  /** Default: empty. */
+  readonly metadata?: string | undefined
+  /** Default: none. */
+  readonly attributes?: Readonly<Record<string, string>> | undefined
+}
+
+/** What {@link Loopback.stats} returns: packets since the beginning. */
+export interface LoopbackStats {
+  /** Packets that were sent on, once for each subscriber. */
+  readonly forwarded: number
+  /** Packets that the network lost. */
+  readonly lost: number
+  /** Packets that the network doubled. */
+  readonly duplicated: number
+  /** Packets that the network let be overtaken. */
+  readonly reordered: number
+  /** Packets that nobody subscribes to. */
+  readonly noRoute: number
+}
+
+interface Guest {
+  readonly room: Room
+  readonly connection: LoopbackConnection
+}
+
+/**
+ * A stand-in for the data-track part of a LiveKit server, with an optional bad network between the participants.
+ *
+ *     const sfu = new Loopback({ loss: 0.05, seed: 1 })
+ *     const alice = sfu.join('alice')
+ *     const bob = sfu.join('bob')
+ *     …
+ *     sfu.close()
+ *
+ * Its rooms are real ones: signals and packets take the way that they take with a server, without the sockets.
+ */
+export class Loopback {
+  readonly #environment: Environment
+  readonly #hub: NativeLoopbackHub
+  readonly #sfu: SignalSfu
+  readonly #guests = new Map<string, Guest>()
+  #closed = false
+  #network: LoopbackNetworkOptions
+  readonly #seed: number
+
+  /** @throws `TypeError` or `RangeError` that names the option; an error with the code `NATIVE_MISSING` without an addon */
+  constructor(network: LoopbackNetworkOptions = {}) {
+    this.#network = { ...check.options('options', network) }
+    this.#seed = randomInt(2 ** 32)
+    const options = networkForNative(this.#network, this.#seed)
+    this.#environment = environment()
+    this.#hub = this.#environment.binding.createLoopback(options)
+    this.#sfu = new SignalSfu(this.#hub)
+  }
+
+  /**
+   * Lets somebody join and returns the connected room.
+   *
+   * @param identity unique; whoever has it already is disconnected (`duplicateIdentity`), as by a server
+   * @throws `DataTrackClosedError` after `close()`; `TypeError` or `RangeError` that names the argument
+   */
+  join(identity: string, options: LoopbackJoinOptions = {}): Room {
+    if (check.string('identity', identity) === '') throw check.outOfRange('identity.length', '>= 1', 0)
+    this.#assertOpen()
+    const given = check.options('options', options)
+    const room = given.room ?? new Room({ encryption: given.encryption })
+    if (
+      !(room instanceof Room) ||
+      room.state !== 'disconnected' ||
+      (given.encryption !== room.encryption && given.encryption !== undefined)
+    ) {
+      throw check.invalidType(
+        'options.room',
+        'a Room that is not connected, with an encryption of its own',
+        room,
+      )
+    }
+    const description: ParticipantDescription = {
+      identity,
+      name: check.string('options.name', given.name ?? ''),
+      metadata: check.string('options.metadata', given.metadata ?? ''),
+      attributes: { ...given.attributes },
+      canPublishData: check.boolean(
+        'options.permissions.canPublishData',
+        given.permissions?.canPublishData,
+        true,
+      ),
+    }
+    if (this.#sfu.has(identity)) this.#remove(identity, 'duplicateIdentity')
+    const native = this.#hub.join(sessionOptions(room.encryption))
+    const connection = new LoopbackConnection(native, {
+      request: (request) => this.#sfu.request(identity, request),
+      receive: (response) => room.receive(response),
+      closed: () => this.#left(identity, connection),
+    })
+    this.#guests.set(identity, { room, connection })
+    room.attach(connection, identity)
+    room.receive(this.#sfu.join(native.id, description, (response) => connection.deliver(response)))
+    return room
+  }
+
+  /** The SFU ends a publication. Returns whether there was one of that SID. */
+  unpublish(trackSid: string): boolean {
+    this.#assertOpen()
+    return this.#sfu.unpublish(check.string('trackSid', trackSid))
+  }
+
+  /** The SFU refuses the next publish request of anybody; several calls, several requests. */
+  rejectNextPublish(reason: LoopbackRejection = 'notAllowed', message = 'refused by the loopback'): void {
+    this.#assertOpen()
+    const checked = check.oneOf('reason', reason, 'notAllowed', [
+      'notAllowed',
+      'duplicateName',
+      'invalidName',
+      'limitReached',
+      'duplicateHandle',
+      'unclassified',
+    ])
+    this.#sfu.rejectNextPublish(checked, check.string('message', message))
+  }
+
+  /**
+   * A participant's connection breaks and comes back: `resume` in the same signalling session, `full` in a new one, with
+   * new SIDs and handles. Resolves when the room is connected again.
+   *
+   * @throws `RangeError` for somebody who is not here
+   */
+  async reconnect(identity: string, kind: 'resume' | 'full'): Promise<void> {
+    this.#assertOpen()
+    check.oneOf('kind', kind, 'resume', ['resume', 'full'])
+    const { room, connection } = this.#guest(identity)
+    connection.cut()
+    room.connectionLost()
+    await turn()
+    // Disconnected meanwhile, or by a listener.
+    if (this.#guests.get(identity)?.connection !== connection) return
+    connection.mend()
+    if (kind === 'resume') {
+      room.connectionResumed()
+      this.#sfu.resume(identity)
+    } else {
+      const join = this.#sfu.restart(identity)
+      if (join !== undefined) room.connectionRebuilt(join)
+    }
+    // The requests of the new session are answered in the turns that follow; then its participant is active.
+    await turn()
+    this.#sfu.activate(identity)
+  }
+
+  /** Removes a participant, as an administrator does: its room is disconnected (`participantRemoved`). */
+  kick(identity: string): void {
+    this.#assertOpen()
+    this.#guest(identity)
+    this.#remove(identity, 'participantRemoved')
+  }
+
+  /** Changes the network from now on; what is not named stays as it is, the seed too (and its sequence starts anew). */
+  setNetwork(options: LoopbackNetworkOptions): void {
+    this.#assertOpen()
+    const network = { ...this.#network, ...check.options('options', options) }
+    this.#hub.setNetwork(networkForNative(network, this.#seed))
+    this.#network = network
+  }
+
+  /** What happened to packets. */
+  stats(): LoopbackStats {
+    this.#assertOpen()
+    return this.#hub.stats()
+  }
+
+  /** Disconnects all rooms (`serverShutdown`) and ends the loopback. Idempotent. */
+  close(): void {
+    if (this.#closed) return
+    for (const identity of [...this.#guests.keys()]) this.#remove(identity, 'serverShutdown')
+    this.#closed = true
+    this.#hub.close()
+    this.#environment.pump()
+  }
+
+  /** The same as {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    return Promise.resolve()
+  }
+
+  #guest(identity: string): Guest {
+    const guest = this.#guests.get(identity)
+    if (guest === undefined) throw check.outOfRange('identity', 'that of a participant', identity)
+    return guest
+  }
+
+  #remove(identity: string, reason: DisconnectReason): void {
+    const { room } = this.#guest(identity)
+    // At once: nothing of a removed participant may come after it.
+    room.receive({ message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } })
+  }
+
+  #left(identity: string, connection: LoopbackConnection): void {
+    if (this.#guests.get(identity)?.connection !== connection) return
+    this.#guests.delete(identity)
+    this.#sfu.leave(identity)
+    this.#hub.leave(connection.native.id)
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new DataTrackClosedError('closed')
+  }
+}
+
+interface ConnectionEnds {
+  readonly request: (request: RoomSignalRequest) => void
+  readonly receive: (response: SignalResponseLike) => void
+  readonly closed: () => void
+}
+
+/**
+ * The signalling connection of one room: messages arrive in order, on a later microtask, never within the call that
+ * caused them, as over a socket.
+ */
+class LoopbackConnection implements RoomConnection {
+  readonly native: NativeSession
+  readonly #ends: ConnectionEnds
+  #open = true
+  #cut = false
+
+  constructor(native: NativeSession, ends: ConnectionEnds) {
+    this.native = native
+    this.#ends = ends
+  }
+
+  sendRequest(request: RoomSignalRequest): void {
+    queueMicrotask(() => {
+      if (this.#open && !this.#cut) this.#ends.request(request)
+    })
+  }
+
+  deliver(response: SignalResponseLike): void {
+    queueMicrotask(() => {
+      if (this.#open && !this.#cut) this.#ends.receive(response)
+    })
+  }
+
+  /** The connection breaks: what is under way, both ways, is lost. */
+  cut(): void {
+    this.#cut = true
+  }
+
+  mend(): void {
+    this.#cut = false
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#ends.closed()
+  }
+}
+
+/** A turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

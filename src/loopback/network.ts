@@ -1,0 +1,55 @@
+/** The bad network of a loopback. */
+import * as check from '../arguments'
+import type { NativeNetworkOptions } from '../native'
+
+/**
+ * What happens to packets between the participants. Shares are from 0 to 1 and per packet. Default: nothing happens.
+ */
+export interface LoopbackNetworkOptions {
+  /**
+   * Fixes which packets suffer what: a whole number from 0 to 2^53 − 1. It does not fix when. Default: random. It is
+   * never used for keys or initialization vectors.
+   */
+  readonly seed?: number | undefined
+  /** Share of packets that are lost. */
+  readonly loss?: number | undefined
+  /** Share of packets that come twice. */
+  readonly duplicate?: number | undefined
+  /** Share of packets that are overtaken by the next one. */
+  readonly reorder?: number | undefined
+  /** Each packet's way, in ms, 0 to 60,000. */
+  readonly delay?: number | undefined
+  /** What is added to `delay` at most, in ms, 0 to 60,000: evenly distributed. */
+  readonly jitter?: number | undefined
+  /** Bytes a second, 0 to 2^53 − 1; 0: no limit. */
+  readonly bandwidth?: number | undefined
+  /** Nothing goes through for `duration` of each `every` ms; both up to 3,600,000. */
+  readonly stall?: { readonly duration: number; readonly every: number } | undefined
+}
+
+/** @internal */
+export function networkForNative(options: LoopbackNetworkOptions, seed: number): NativeNetworkOptions {
+  const share = (name: 'loss' | 'duplicate' | 'reorder') =>
+    check.number(`options.${name}`, options[name], 0, 0, 1)
+  const ms = (name: 'delay' | 'jitter') => check.number(`options.${name}`, options[name], 0, 0, 60_000, ' ms')
+  const stall = options.stall === undefined ? {} : check.options('options.stall', options.stall)
+  const hour = 3_600_000
+  return {
+    seed: check.integer('options.seed', options.seed, seed, 0, Number.MAX_SAFE_INTEGER),
+    loss: share('loss'),
+    duplicate: share('duplicate'),
+    reorder: share('reorder'),
+    delayMs: ms('delay'),
+    jitterMs: ms('jitter'),
+    bytesPerSecond: check.number(
+      'options.bandwidth',
+      options.bandwidth,
+      0,
+      0,
+      Number.MAX_SAFE_INTEGER,
+      ' bytes/s',
+    ),
+    stallMs: check.number('options.stall.duration', stall.duration, 0, 0, hour, ' ms'),
+    stallEveryMs: check.number('options.stall.every', stall.every, 0, 0, hour, ' ms'),
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * The signalling side of an SFU as far as data tracks go: it answers requests as livekit-server does, in the shapes of
+ * the protocol. Packets are forwarded by the native hub, whose routes it sets.
+ */
+import { randomBytes, randomInt } from 'node:crypto'
+import { ParticipantState, RequestResponseReason } from '../signal/messages'
+import type {
+  DataTrackInfoMessage,
+  ParticipantInfoMessage,
+  PublishDataTrackMessage,
+  RoomSignalRequest,
+  SignalResponseLike,
+  UnpublishDataTrackMessage,
+} from '../signal/messages'
+
+/** The packet side: what goes where. The native hub is one. */
+export interface Routes {
+  addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
+  removeRoute(publisher: number, pubHandle: number, subscriber: number): void
+}
+
+/** What a participant may do. */
+export interface LoopbackPermissions {
+  /** Whether data tracks can be published. Default: `true`. */
+  readonly canPublishData?: boolean | undefined
+}
+
+/** What is said of a participant who joins. */
+export interface ParticipantDescription {
+  readonly identity: string
+  readonly name: string
+  readonly metadata: string
+  readonly attributes: Readonly<Record<string, string>>
+  readonly canPublishData: boolean
+}
+
+/** How the SFU refuses the next publish request; as `DataTrackPublishError` will have it, where it has a word for it. */
+export type LoopbackRejection =
+  'notAllowed' | 'duplicateName' | 'invalidName' | 'limitReached' | 'duplicateHandle' | 'unclassified'
+
+const rejections: Readonly<Record<LoopbackRejection, number>> = {
+  notAllowed: RequestResponseReason.NotAllowed,
+  duplicateName: RequestResponseReason.DuplicateName,
+  invalidName: RequestResponseReason.InvalidName,
+  limitReached: RequestResponseReason.LimitExceeded,
+  duplicateHandle: RequestResponseReason.DuplicateHandle,
+  unclassified: RequestResponseReason.UnclassifiedError,
+}
+
+/** Names in bytes, as livekit-server has it. */
+const MAX_NAME = 256
+const MAX_HANDLE = 0xffff
+
+interface Member {
+  readonly session: number
+  readonly description: ParticipantDescription
+  readonly deliver: (response: SignalResponseLike) => void
+  sid: string
+  /** Others are not told of it: its new signalling session is not ready. */
+  quiet: boolean
+  readonly tracks: Map<number, DataTrackInfoMessage>
+  /** By SID: what it subscribes to, and under which handle. */
+  readonly subscriptions: Map<string, number>
+  nextHandle: number
+}
+
+export class SignalSfu {
+  readonly #routes: Routes
+  readonly #members = new Map<string, Member>()
+  readonly #rejections: { readonly reason: LoopbackRejection; readonly message: string }[] = []
+
+  constructor(routes: Routes) {
+    this.#routes = routes
+  }
+
+  has(identity: string): boolean {
+    return this.#members.has(identity)
+  }
+
+  get identities(): string[] {
+    return [...this.#members.keys()]
+  }
+
+  /** Adds a participant and returns the `join` message for it. */
+  join(
+    session: number,
+    description: ParticipantDescription,
+    deliver: (response: SignalResponseLike) => void,
+  ): SignalResponseLike {
+    const member: Member = {
+      session,
+      description,
+      deliver,
+      sid: sid('PA_'),
+      quiet: false,
+      tracks: new Map(),
+      subscriptions: new Map(),
+      nextHandle: firstHandle(),
+    }
+    this.#members.set(description.identity, member)
+    this.#broadcast(member)
+    return this.#joinMessage(member)
+  }
+
+  /** A participant goes, by itself or not. */
+  leave(identity: string): void {
+    const member = this.#members.get(identity)
+    if (member === undefined) return
+    this.#members.delete(identity)
+    this.#dropTracks(member)
+    for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
+    member.tracks.clear()
+    this.#broadcast(member, ParticipantState.Disconnected)
+  }
+
+  /** The SFU's own decision to end a publication. Returns whether there was one. */
+  unpublish(trackSid: string): boolean {
+    for (const member of this.#members.values()) {
+      for (const info of member.tracks.values()) {
+        if (info.sid !== trackSid) continue
+        this.#remove(member, info)
+        return true
+      }
+    }
+    return false
+  }
+
+  rejectNextPublish(reason: LoopbackRejection, message: string): void {
+    this.#rejections.push({ reason, message })
+  }
+
+  /** A new signalling session for a participant: all it published and subscribed to is gone, handles start anew. */
+  restart(identity: string): SignalResponseLike | undefined {
+    const member = this.#members.get(identity)
+    if (member === undefined) return undefined
+    this.#dropTracks(member)
+    for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
+    member.tracks.clear()
+    member.sid = sid('PA_')
+    member.nextHandle = firstHandle()
+    // As in livekit-server, others hear of the participant again when it is active, which is after it has published.
+    member.quiet = true
+    return this.#joinMessage(member)
+  }
+
+  /** The participant of a new signalling session is active: now others hear of it. */
+  activate(identity: string): void {
+    const member = this.#members.get(identity)
+    if (member === undefined || !member.quiet) return
+    member.quiet = false
+    this.#broadcast(member)
+  }
+
+  /** A session goes on: its participant hears how things stand. */
+  resume(identity: string): void {
+    const member = this.#members.get(identity)
+    if (member === undefined) return
+    const others = [...this.#members.values()].filter((other) => other !== member && !other.quiet)
+    member.deliver({
+      message: { case: 'update', value: { participants: others.map((other) => participantInfo(other)) } },
+    })
+    this.#sendHandles(member)
+  }
+
+  /** Answers a request of a participant. */
+  request(identity: string, request: RoomSignalRequest): void {
+    const member = this.#members.get(identity)
+    if (member === undefined) return
+    switch (request.case) {
+      case 'publishDataTrackRequest':
+        this.#publish(member, request.value)
+        return
+      case 'unpublishDataTrackRequest':
+        this.#unpublishRequest(member, request.value)
+        return
+      case 'updateDataSubscription':
+        for (const { trackSid, subscribe } of request.value.updates) {
+          if (subscribe) this.#subscribe(member, trackSid)
+          else this.#unsubscribe(member, trackSid)
+        }
+        this.#sendHandles(member)
+        return
+      case 'syncState':
+        // Nothing was lost here that it would restore.
+        return
+      case 'leave':
+        this.leave(identity)
+    }
+  }
+
+  #publish(member: Member, request: PublishDataTrackMessage): void {
+    const refusal = this.#refusal(member, request)
+    if (refusal !== undefined) {
+      this.#respond(member, refusal.reason, refusal.message, 'publishDataTrack', request)
+      return
+    }
+    const info: DataTrackInfoMessage = { ...request, sid: sid('DTR_') }
+    member.tracks.set(request.pubHandle, info)
+    member.deliver({ message: { case: 'publishDataTrackResponse', value: { info } } })
+    this.#broadcast(member)
+  }
+
+  /** In the order of livekit-server's checks. */
+  #refusal(
+    member: Member,
+    request: PublishDataTrackMessage,
+  ): { readonly reason: number; readonly message: string } | undefined {
+    const scripted = this.#rejections.shift()
+    if (scripted !== undefined) return { reason: rejections[scripted.reason], message: scripted.message }
+    if (!member.description.canPublishData) {
+      return {
+        reason: RequestResponseReason.NotAllowed,
+        message: 'this participant may not publish data',
+      }
+    }
+    if (request.pubHandle < 1 || request.pubHandle > MAX_HANDLE) {
+      return { reason: RequestResponseReason.InvalidHandle, message: 'handles are 1 to 65535' }
+    }
+    const length = Buffer.byteLength(request.name)
+    if (length < 1 || length > MAX_NAME) {
+      return { reason: RequestResponseReason.InvalidName, message: `names have 1 to ${MAX_NAME} bytes` }
+    }
+    if (member.tracks.has(request.pubHandle)) {
+      return { reason: RequestResponseReason.DuplicateHandle, message: 'the handle is in use' }
+    }
+    if ([...member.tracks.values()].some(({ name }) => name === request.name)) {
+      return { reason: RequestResponseReason.DuplicateName, message: 'the name is in use' }
+    }
+    return undefined
+  }
+
+  #unpublishRequest(member: Member, request: UnpublishDataTrackMessage): void {
+    const info = member.tracks.get(request.pubHandle)
+    if (info === undefined) {
+      const { InvalidHandle } = RequestResponseReason
+      this.#respond(member, InvalidHandle, 'there is no such data track', 'unpublishDataTrack', request)
+      return
+    }
+    this.#remove(member, info)
+  }
+
+  #remove(member: Member, info: DataTrackInfoMessage): void {
+    member.tracks.delete(info.pubHandle)
+    this.#dropTrack(member, info)
+    member.deliver({ message: { case: 'unpublishDataTrackResponse', value: { info } } })
+    this.#broadcast(member)
+  }
+
+  #dropTracks(member: Member): void {
+    for (const info of member.tracks.values()) this.#dropTrack(member, info)
+  }
+
+  /** Nobody subscribes to the track any more; those who did get their new table. */
+  #dropTrack(publisher: Member, info: DataTrackInfoMessage): void {
+    for (const member of this.#members.values()) {
+      if (!member.subscriptions.delete(info.sid)) continue
+      this.#routes.removeRoute(publisher.session, info.pubHandle, member.session)
+      this.#sendHandles(member)
+    }
+  }
+
+  #subscribe(member: Member, trackSid: string): void {
+    const found = this.#find(trackSid)
+    if (found === undefined || found.publisher === member || member.subscriptions.has(trackSid)) return
+    const handle = this.#handle(member)
+    if (handle === undefined) return
+    member.subscriptions.set(trackSid, handle)
+    // The route comes first: livekit-server forwards before it sends the table, too.
+    this.#routes.addRoute(found.publisher.session, found.info.pubHandle, member.session, handle)
+  }
+
+  #unsubscribe(member: Member, trackSid: string): void {
+    const found = this.#find(trackSid)
+    if (!member.subscriptions.delete(trackSid) || found === undefined) return
+    this.#routes.removeRoute(found.publisher.session, found.info.pubHandle, member.session)
+  }
+
+  #find(trackSid: string): { readonly publisher: Member; readonly info: DataTrackInfoMessage } | undefined {
+    for (const publisher of this.#members.values()) {
+      for (const info of publisher.tracks.values()) if (info.sid === trackSid) return { publisher, info }
+    }
+    return undefined
+  }
+
+  /** The next handle of the session that is free; `undefined`: all 65,535 are taken. */
+  #handle(member: Member): number | undefined {
+    const taken = new Set(member.subscriptions.values())
+    for (let tried = 0; tried < MAX_HANDLE; tried++) {
+      const handle = member.nextHandle
+      member.nextHandle = handle === MAX_HANDLE ? 1 : handle + 1
+      if (!taken.has(handle)) return handle
+    }
+    return undefined
+  }
+
+  /** The whole table, each time. */
+  #sendHandles(member: Member): void {
+    const subHandles: Record<number, { publisherIdentity: string; publisherSid: string; trackSid: string }> =
+      {}
+    for (const [trackSid, handle] of member.subscriptions) {
+      const publisher = this.#find(trackSid)?.publisher
+      if (publisher === undefined) continue
+      subHandles[handle] = {
+        publisherIdentity: publisher.description.identity,
+        publisherSid: publisher.sid,
+        trackSid,
+      }
+    }
+    member.deliver({ message: { case: 'dataTrackSubscriberHandles', value: { subHandles } } })
+  }
+
+  #respond(
+    member: Member,
+    reason: number,
+    message: string,
+    kind: 'publishDataTrack' | 'unpublishDataTrack',
+    value: PublishDataTrackMessage | UnpublishDataTrackMessage,
+  ): void {
+    member.deliver({
+      message: {
+        case: 'requestResponse',
+        value: { requestId: 0, reason, message, request: { case: kind, value } },
+      },
+    })
+  }
+
+  /** Tells the others, and the participant itself, how things stand with it. */
+  #broadcast(member: Member, state: number = ParticipantState.Active): void {
+    if (member.quiet && state === ParticipantState.Active) return
+    const value = { participants: [participantInfo(member, state)] }
+    for (const other of this.#members.values()) {
+      if (!other.quiet || other === member) other.deliver({ message: { case: 'update', value } })
+    }
+  }
+
+  #joinMessage(member: Member): SignalResponseLike {
+    const others = [...this.#members.values()].filter((other) => other !== member && !other.quiet)
+    return {
+      message: {
+        case: 'join',
+        value: {
+          participant: participantInfo(member),
+          otherParticipants: others.map((other) => participantInfo(other)),
+        },
+      },
+    }
+  }
+}
+
+function participantInfo(member: Member, state: number = ParticipantState.Active): ParticipantInfoMessage {
+  const { identity, name, metadata, attributes, canPublishData } = member.description
+  return {
+    sid: member.sid,
+    identity,
+    state,
+    name,
+    metadata,
+    attributes,
+    permission: { canPublishData },
+    dataTracks: [...member.tracks.values()],
+  }
+}
+
+/** Handles of a signalling session start at a random number below 256, as in livekit-server. */
+function firstHandle(): number {
+  return randomInt(1, 256)
+}
+
+/** Like livekit-server's: a prefix and 12 random letters and digits. */
+function sid(prefix: 'DTR_' | 'PA_'): string {
+  return (
+    prefix +
+    randomBytes(16)
+      .toString('base64')
+      .replace(/[^A-Za-z0-9]/g, 'x')
+      .slice(0, 12)
+  )
+}

@@ -1,0 +1,118 @@
+/** Who is in a room. */
+import { onAbort } from './abort'
+import * as check from './arguments'
+import { DeferrableMap } from './deferrable-map'
+import type { LocalDataTrack, PushableFrame } from './data-track/local'
+import type { DataTrackPublishOptions } from './data-track/publish-options'
+import type { RemoteDataTrack } from './data-track/remote'
+import { DataTrackPublishError } from './errors'
+import type { Session } from './session'
+import type { ParticipantInfoMessage } from './signal/messages'
+
+/** What both kinds of participants have. */
+abstract class Participant {
+  #info: ParticipantInfoMessage
+
+  /** @internal */
+  constructor(info: ParticipantInfoMessage) {
+    this.#info = info
+  }
+
+  /** Unique in the room; it stays the same when the participant reconnects. Empty before the room is connected. */
+  get identity(): string {
+    return this.#info.identity
+  }
+
+  /** The SFU's name for the participant's session (`PA_…`). */
+  get sid(): string {
+    return this.#info.sid
+  }
+
+  /** A name to be shown; may be empty. */
+  get name(): string {
+    return this.#info.name ?? ''
+  }
+
+  /** What the application attached to the participant; may be empty. */
+  get metadata(): string {
+    return this.#info.metadata ?? ''
+  }
+
+  /** What the application attached to the participant, by key. */
+  get attributes(): Readonly<Record<string, string>> {
+    return this.#info.attributes ?? {}
+  }
+
+  /** @internal */
+  update(info: ParticipantInfoMessage): void {
+    this.#info = info
+  }
+}
+
+/** Somebody else. */
+export class RemoteParticipant extends Participant {
+  /**
+   * The participant's data tracks by name. Do not change it.
+   *
+   *     const imu = await participant.dataTracks.getDeferred('imu', signal)
+   */
+  readonly dataTracks: DeferrableMap<string, RemoteDataTrack> = new DeferrableMap()
+}
+
+/** Oneself. */
+export class LocalParticipant extends Participant {
+  readonly #session: () => Session | undefined
+
+  /** @internal */
+  constructor(info: ParticipantInfoMessage, session: () => Session | undefined) {
+    super(info)
+    this.#session = session
+  }
+
+  /**
+   * Publishes a data track. The promise resolves when the SFU has taken it; a connection that is rebuilt meanwhile does
+   * not matter.
+   *
+   * @throws `DataTrackPublishError`; `TypeError` or `RangeError` that names the option; the signal's `reason`
+   */
+  async publishDataTrack<T = PushableFrame>(options: DataTrackPublishOptions<T>): Promise<LocalDataTrack<T>> {
+    const session = this.#session()
+    if (session === undefined) throw new DataTrackPublishError('disconnected')
+    return await session.publish(options)
+  }
+
+  /**
+   * Publishes a data track for as long as `use` runs. It is unpublished when `use` ends in whatever way; what was pushed
+   * before a normal end is sent first.
+   *
+   * @param use gets the track and a signal, which aborts when the track ends earlier or `options.signal` aborts. Its
+   * result is the result
+   * @throws what `publishDataTrack` and `use` throw
+   */
+  async withDataTrack<T = PushableFrame, R = void>(
+    options: DataTrackPublishOptions<T>,
+    use: (track: LocalDataTrack<T>, signal: AbortSignal) => R | Promise<R>,
+  ): Promise<R> {
+    check.callback('use', use)
+    const track = await this.publishDataTrack(options)
+    const scope = new AbortController()
+    const ended = track.signal
+    const given = options.signal
+    const stop = [
+      onAbort(ended, () => scope.abort(ended.reason)),
+      onAbort(given, () => scope.abort(given?.reason)),
+    ]
+    // Between the SFU's answer and now.
+    if (ended.aborted) scope.abort(ended.reason)
+    if (given?.aborted === true) scope.abort(given.reason)
+    try {
+      const result = await use(track, scope.signal)
+      if (track.isPublished() && !scope.signal.aborted)
+        await track.flush({ signal: scope.signal }).catch(() => undefined)
+      return result
+    } finally {
+      for (const remove of stop) remove()
+      await track.unpublish()
+    }
+  }
+}

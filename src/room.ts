@@ -1,0 +1,320 @@
+/** Rooms: what a participant sees of the others, whatever connection is below. */
+import * as check from './arguments'
+import type { RemoteDataTrack } from './data-track/remote'
+import type { DataTrackPacketStats } from './data-track/stats'
+import { encryptionForNative } from './e2ee/session-encryption'
+import type { EncryptionOptions } from './e2ee/session-encryption'
+import { environment } from './environment'
+import type { DataTrackE2eeError } from './errors'
+import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
+import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
+import type { NativeSession } from './native'
+import { LocalParticipant, RemoteParticipant } from './participant'
+import { Session } from './session'
+import type { SessionOwner } from './session'
+import { isObject } from './signal/convert'
+import { SignalDispatcher } from './signal/dispatch'
+import { ParticipantState } from './signal/messages'
+import type { ParticipantInfoMessage, RoomSignalRequest, SignalResponseLike } from './signal/messages'
+import { syncStateOf } from './signal/requests'
+import { TrackQueue } from './track-queue'
+import { TypedEmitter } from './typed-emitter'
+
+/** Options of a room. */
+export interface RoomOptions {
+  /** End-to-end encryption of all data tracks; see {@link EncryptionOptions}. Default: none. */
+  readonly encryption?: EncryptionOptions | undefined
+}
+
+/** Which tracks {@link Room.dataTracks} yields. */
+export interface DataTracksOptions {
+  /** Only tracks of that name. Default: of any. */
+  readonly name?: string | undefined
+  /** Only tracks of that participant. Default: of all. */
+  readonly identity?: string | undefined
+  /** Ends the loop with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @internal What carries a room's signals and packets. The loopback is one, a server's connection another. */
+export interface RoomConnection {
+  readonly native: NativeSession
+  /** Sends a request. What comes back goes to {@link Room.receive}. */
+  sendRequest(request: RoomSignalRequest): void
+  /** Ends the connection; the session is closed already. */
+  close(): void
+}
+
+const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
+
+/**
+ * A room as one participant sees it. Register listeners before you connect, and they hear of what is there already, too.
+ *
+ * A connected room keeps the process alive; see {@link unref}.
+ */
+export class Room extends TypedEmitter<RoomEvents> {
+  /** Oneself. */
+  readonly localParticipant: LocalParticipant
+  /** The others by identity. Do not change it. */
+  readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
+  readonly #options: RoomOptions
+  readonly #queues = new Set<TrackQueue>()
+  #state: ConnectionState = 'disconnected'
+  #session: Session | undefined
+  #connection: RoomConnection | undefined
+  #dispatcher = new SignalDispatcher({})
+
+  /** @throws `TypeError` that names the option */
+  constructor(options: RoomOptions = {}) {
+    super()
+    this.#options = check.options('options', options)
+    encryptionForNative(this.#options.encryption)
+    this.localParticipant = new LocalParticipant(nobody, () => this.#session)
+  }
+
+  /** State of the connection. */
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Whether the room is connected; `false` while the connection is being rebuilt. */
+  get isConnected(): boolean {
+    return this.#state === 'connected'
+  }
+
+  /**
+   * The data tracks there are, then those to come, each once: no race with connecting. A track that ended before the
+   * loop came to it is left out. The loop ends when the room is disconnected.
+   *
+   *     for await (const track of room.dataTracks({ name: 'imu', signal })) …
+   *
+   * @throws the signal's `reason` when it aborts; `TypeError` that names the option
+   */
+  dataTracks(options: DataTracksOptions = {}): AsyncIterableIterator<RemoteDataTrack> & AsyncDisposable {
+    const { name, identity, signal } = check.options('options', options)
+    if (name !== undefined) check.string('options.name', name)
+    if (identity !== undefined) check.string('options.identity', identity)
+    const queue = new TrackQueue({ name, identity }, check.signal('options.signal', signal), () => {
+      this.#queues.delete(queue)
+    })
+    if (signal?.aborted === true) return queue
+    for (const track of this.#session?.remoteTracks() ?? []) queue.add(track)
+    this.#queues.add(queue)
+    return queue
+  }
+
+  /** Counters of the packets that arrived; all zero without a connection. */
+  packetStats(): DataTrackPacketStats {
+    return (
+      this.#session?.packetStats() ?? { received: 0, bytesReceived: 0, accepted: 0, dropped: {}, held: 0 }
+    )
+  }
+
+  /** Ends the connection and everything in it: tracks, streams, loops. Idempotent. */
+  disconnect(): Promise<void> {
+    if (this.#session !== undefined) {
+      this.#connection?.sendRequest({
+        case: 'leave',
+        value: { reason: disconnectReasonNumber('clientInitiated') },
+      })
+      this.#end('clientInitiated', true)
+    }
+    return Promise.resolve()
+  }
+
+  /** The same as {@link disconnect}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.disconnect()
+  }
+
+  /** The process may end although this room is connected. */
+  unref(): this {
+    return this.#setRef(false)
+  }
+
+  /** Undoes {@link unref}. */
+  ref(): this {
+    return this.#setRef(true)
+  }
+
+  /** @internal The room's encryption, for whoever makes the native session. */
+  get encryption(): EncryptionOptions | undefined {
+    return this.#options.encryption
+  }
+
+  /** @internal Connects the room; a `join` message comes next. */
+  attach(connection: RoomConnection, identity: string): void {
+    this.#connection = connection
+    const session = new Session(environment(), connection.native, this.#owner(), {
+      encryption: this.#options.encryption,
+      identity,
+      weakly: false,
+      onPushed: null,
+    })
+    this.#session = session
+    this.#dispatcher = new SignalDispatcher({ local: session, remote: session, identity })
+    this.#setState('connecting')
+  }
+
+  /** @internal A message of the SFU. */
+  receive(response: SignalResponseLike): void {
+    if (this.#session === undefined) return
+    const { case: kind, value } = response.message
+    switch (kind) {
+      case 'join':
+        this.#joined(response, isObject(value) ? value : {})
+        return
+      case 'update':
+        this.#updated(response, isObject(value) ? value : {})
+        return
+      case 'leave':
+        this.#end(disconnectReason(isObject(value) ? value['reason'] : undefined), false)
+        return
+      case undefined:
+      default:
+        this.#dispatcher.dispatch(response)
+    }
+  }
+
+  /** @internal */
+  connectionLost(): void {
+    if (this.#session === undefined || this.#state === 'reconnecting') return
+    this.#session.handleConnectionLost()
+    this.#setState('reconnecting')
+    this.emit(RoomEvent.Reconnecting)
+  }
+
+  /** @internal The same signalling session goes on. */
+  connectionResumed(): void {
+    const session = this.#session
+    if (session === undefined) return
+    const publications = session.native.publishResponsesForSyncState()
+    this.#connection?.sendRequest({ case: 'syncState', value: syncStateOf(publications) })
+    session.handleResumed()
+    this.#setState('connected')
+    this.emit(RoomEvent.Reconnected)
+  }
+
+  /** @internal There is a new signalling session; its `join` message has come with it. */
+  connectionRebuilt(join: SignalResponseLike): void {
+    const session = this.#session
+    if (session === undefined) return
+    session.handleReconnected()
+    this.receive(join)
+    this.emit(RoomEvent.Reconnected)
+  }
+
+  #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
+    if (isParticipant(join['participant'])) this.localParticipant.update(join['participant'])
+    const others = participantsIn(join['otherParticipants'])
+    const first = this.#state === 'connecting'
+    this.#setState('connected')
+    if (first) this.emit(RoomEvent.Connected)
+    // After a rebuilt connection: who left meanwhile is not named.
+    for (const participant of [...this.remoteParticipants.values()]) {
+      if (others.some(({ identity }) => identity === participant.identity)) continue
+      this.#session?.handlePublicationUpdate(participant.identity, [])
+      this.#left(participant)
+    }
+    for (const info of others) this.#came(info)
+    this.#dispatcher.dispatch(response)
+  }
+
+  #updated(response: SignalResponseLike, update: Readonly<Record<string, unknown>>): void {
+    const participants = participantsIn(update['participants'])
+    for (const info of participants) if (info.state !== ParticipantState.Disconnected) this.#came(info)
+    this.#dispatcher.dispatch(response)
+    for (const { identity, sid, state } of participants) {
+      const there = this.remoteParticipants.get(identity)
+      // Who came back under a new SID is not gone because the old session ends.
+      if (state === ParticipantState.Disconnected && there?.sid === sid) this.#left(there)
+    }
+  }
+
+  #came(info: ParticipantInfoMessage): void {
+    if (info.identity === this.localParticipant.identity) {
+      this.localParticipant.update(info)
+      return
+    }
+    const there = this.remoteParticipants.get(info.identity)
+    if (there !== undefined) {
+      there.update(info)
+      return
+    }
+    const participant = new RemoteParticipant(info)
+    this.remoteParticipants.set(info.identity, participant)
+    this.emit(RoomEvent.ParticipantConnected, participant)
+  }
+
+  #left(participant: RemoteParticipant): void {
+    if (!this.remoteParticipants.delete(participant.identity)) return
+    this.emit(RoomEvent.ParticipantDisconnected, participant)
+  }
+
+  #end(reason: DisconnectReason, ours: boolean): void {
+    const session = this.#session
+    const connection = this.#connection
+    if (session === undefined) return
+    this.#session = undefined
+    this.#connection = undefined
+    session.close(ours)
+    connection?.close()
+    for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)
+    for (const queue of [...this.#queues]) queue.end()
+    this.#setState('disconnected')
+    this.emit(RoomEvent.Disconnected, reason)
+  }
+
+  #setState(state: ConnectionState): void {
+    if (state === this.#state) return
+    this.#state = state
+    this.emit(RoomEvent.ConnectionStateChanged, state)
+  }
+
+  #setRef(ref: boolean): this {
+    const native = this.#connection?.native
+    if (native !== undefined) environment().binding.setSessionRef(native.id, ref)
+    return this
+  }
+
+  #owner(): SessionOwner {
+    return {
+      sendRequest: (request) => this.#connection?.sendRequest(request),
+      localTrackPublished: (track) => this.emit(RoomEvent.LocalDataTrackPublished, track),
+      localTrackUnpublished: ({ sid }, reason) => this.emit(RoomEvent.LocalDataTrackUnpublished, sid, reason),
+      trackPublished: (track) => this.#trackPublished(track),
+      trackUnpublished: (track) => this.#trackUnpublished(track),
+      encryptionError: (error: DataTrackE2eeError) => {
+        const { participantIdentity } = error
+        const participant =
+          participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
+        this.emit(RoomEvent.EncryptionError, error, participant)
+      },
+      failed: () => this.#end('unknownReason', false),
+    }
+  }
+
+  #trackPublished(track: RemoteDataTrack): void {
+    const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
+    tracks?.set(track.name, track)
+    this.emit(RoomEvent.DataTrackPublished, track)
+    tracks?.announce(track.name)
+    for (const queue of [...this.#queues]) queue.add(track)
+  }
+
+  #trackUnpublished(track: RemoteDataTrack): void {
+    const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
+    // A new track of the same name may have taken its place.
+    if (tracks?.get(track.name) === track) tracks.delete(track.name)
+    for (const queue of [...this.#queues]) queue.remove(track)
+    this.emit(RoomEvent.DataTrackUnpublished, track.info.sid, track)
+  }
+}
+
+function participantsIn(messages: unknown): ParticipantInfoMessage[] {
+  return Array.isArray(messages) ? messages.filter(isParticipant) : []
+}
+
+function isParticipant(message: unknown): message is ParticipantInfoMessage {
+  return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
+}

@@ -1,0 +1,106 @@
+/** Between the protocol's messages and the native side's plain structures. */
+import type { NativeTrackInfo } from '../native'
+import { EncryptionType } from './messages'
+import type { DataTrackInfoMessage, EncodingMessage, SchemaMessage } from './messages'
+
+/** Numbers of `DataTrackFrameEncoding.WellKnownFrameEncoding`, from 1 on. */
+const frameEncodings = ['ros1', 'cdr', 'protobuf', 'flatbuffer', 'cbor', 'msgpack', 'json'] as const
+/** Numbers of `DataTrackSchemaEncoding.WellKnownSchemaEncoding`, from 1 on. */
+const schemaEncodings = [
+  'protobuf',
+  'flatbuffer',
+  'ros1msg',
+  'ros2msg',
+  'ros2idl',
+  'omgidl',
+  'jsonschema',
+] as const
+
+/** What a publish request and a track's info have in common. */
+type TrackMetadata = Pick<NativeTrackInfo, 'frameEncoding' | 'schemaName' | 'schemaEncoding'>
+
+interface MetadataMessage {
+  readonly frameEncoding?: EncodingMessage
+  readonly schema?: SchemaMessage
+}
+
+export function encryptionToMessage(encrypted: boolean): number {
+  return encrypted ? EncryptionType.Gcm : EncryptionType.None
+}
+
+/** Absent metadata are absent properties, as in bufbuild's messages. */
+export function metadataToMessage({
+  frameEncoding,
+  schemaName,
+  schemaEncoding,
+}: TrackMetadata): MetadataMessage {
+  return {
+    ...(frameEncoding === null ? {} : { frameEncoding: encodingToMessage(frameEncoding, frameEncodings) }),
+    ...(schemaName === null
+      ? {}
+      : {
+          schema: {
+            name: schemaName,
+            ...(schemaEncoding === null
+              ? {}
+              : { encoding: encodingToMessage(schemaEncoding, schemaEncodings) }),
+          },
+        }),
+  }
+}
+
+export function infoToMessage(info: NativeTrackInfo): DataTrackInfoMessage {
+  return {
+    pubHandle: info.pubHandle,
+    sid: info.sid,
+    name: info.name,
+    encryption: encryptionToMessage(info.encrypted),
+    ...metadataToMessage(info),
+  }
+}
+
+/** `undefined`: it is no info. The SFU's entry is skipped then, and the others are kept. */
+export function infoFromMessage(message: unknown): NativeTrackInfo | undefined {
+  if (!isObject(message)) return undefined
+  const { pubHandle, sid, name, encryption, frameEncoding, schema } = message
+  if (!isHandle(pubHandle) || typeof sid !== 'string' || typeof name !== 'string') return undefined
+  // bufbuild 2 leaves out what is zero in plain objects; encryption is none then.
+  const kind = encryption ?? EncryptionType.None
+  if (typeof kind !== 'number') return undefined
+  const named = isObject(schema) && typeof schema['name'] === 'string' ? schema : undefined
+  return {
+    pubHandle,
+    sid,
+    name,
+    encrypted: kind !== EncryptionType.None,
+    frameEncoding: encodingFromMessage(frameEncoding, frameEncodings),
+    schemaName: named === undefined ? null : (named['name'] as string),
+    schemaEncoding: named === undefined ? null : encodingFromMessage(named['encoding'], schemaEncodings),
+  }
+}
+
+/** A handle on the wire: 1 to 65,535. */
+export function isHandle(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 0xffff
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function encodingToMessage(text: string, names: readonly string[]): EncodingMessage {
+  if (text.startsWith('custom:')) return { value: { case: 'custom', value: text.slice('custom:'.length) } }
+  const number = text.startsWith('other:') ? Number(text.slice('other:'.length)) : names.indexOf(text) + 1
+  return { value: { case: 'wellKnown', value: number } }
+}
+
+function encodingFromMessage(message: unknown, names: readonly string[]): string | null {
+  if (!isObject(message) || !isObject(message['value'])) return null
+  const { case: kind, value } = message['value']
+  if (kind === 'custom' && typeof value === 'string') return `custom:${value}`
+  // 0 is `UNSPECIFIED`.
+  if (kind === 'wellKnown' && typeof value === 'number' && value !== 0) {
+    return names[value - 1] ?? `other:${value}`
+  }
+  return null
+}

@@ -1,0 +1,125 @@
+/**
+ * The messages of LiveKit's signalling as far as data tracks are concerned, as plain structures.
+ *
+ * They have the shape of `@livekit/protocol`'s messages (bufbuild), so that any copy of that package fits, and none has
+ * to be loaded. Requests can be handed to its constructors: `new PublishDataTrackRequest(request.value)`.
+ */
+
+/** `livekit.Encryption.Type`, as far as data tracks use it. */
+export const EncryptionType = { None: 0, Gcm: 1 } as const
+
+/** `livekit.RequestResponse.Reason`. */
+export const RequestResponseReason = {
+  Ok: 0,
+  NotFound: 1,
+  NotAllowed: 2,
+  LimitExceeded: 3,
+  Queued: 4,
+  UnsupportedType: 5,
+  UnclassifiedError: 6,
+  InvalidHandle: 7,
+  InvalidName: 8,
+  DuplicateHandle: 9,
+  DuplicateName: 10,
+  InvalidRequest: 11,
+} as const
+
+/** `livekit.ParticipantInfo.State`. */
+export const ParticipantState = { Joining: 0, Joined: 1, Active: 2, Disconnected: 3 } as const
+
+/** `livekit.DataTrackFrameEncoding` and `livekit.DataTrackSchemaEncoding`. */
+export interface EncodingMessage {
+  readonly value:
+    | { readonly case: 'wellKnown'; readonly value: number }
+    | { readonly case: 'custom'; readonly value: string }
+    | { readonly case?: undefined; readonly value?: undefined }
+}
+
+/** `livekit.DataTrackSchemaId`. */
+export interface SchemaMessage {
+  readonly name: string
+  readonly encoding?: EncodingMessage | undefined
+}
+
+/** `livekit.DataTrackInfo`. */
+export interface DataTrackInfoMessage {
+  readonly pubHandle: number
+  readonly sid: string
+  readonly name: string
+  readonly encryption: number
+  readonly frameEncoding?: EncodingMessage | undefined
+  readonly schema?: SchemaMessage | undefined
+}
+
+/** `livekit.PublishDataTrackRequest`. */
+export interface PublishDataTrackMessage {
+  readonly pubHandle: number
+  readonly name: string
+  readonly encryption: number
+  readonly frameEncoding?: EncodingMessage | undefined
+  readonly schema?: SchemaMessage | undefined
+}
+
+/** `livekit.UnpublishDataTrackRequest`. */
+export interface UnpublishDataTrackMessage {
+  readonly pubHandle: number
+}
+
+/** `livekit.UpdateDataSubscription`. */
+export interface UpdateDataSubscriptionMessage {
+  readonly updates: readonly {
+    readonly trackSid: string
+    readonly subscribe: boolean
+    readonly options?: { readonly targetFps?: number | undefined } | undefined
+  }[]
+}
+
+/** `livekit.SyncState`, the fields of data tracks. */
+export interface SyncStateMessage {
+  readonly publishDataTracks: readonly { readonly info: DataTrackInfoMessage }[]
+  readonly dataSubscription?: UpdateDataSubscriptionMessage | undefined
+}
+
+/** What data tracks ask the SFU for: `SignalRequest.message`. */
+export type DataTrackSignalRequest =
+  | { readonly case: 'publishDataTrackRequest'; readonly value: PublishDataTrackMessage }
+  | { readonly case: 'unpublishDataTrackRequest'; readonly value: UnpublishDataTrackMessage }
+  | { readonly case: 'updateDataSubscription'; readonly value: UpdateDataSubscriptionMessage }
+
+/** What a room sends: {@link DataTrackSignalRequest} and what belongs to the session. */
+export type RoomSignalRequest =
+  | DataTrackSignalRequest
+  | { readonly case: 'syncState'; readonly value: SyncStateMessage }
+  | { readonly case: 'leave'; readonly value: { readonly reason: number } }
+
+/** `livekit.ParticipantInfo`, as far as it is used here. */
+export interface ParticipantInfoMessage {
+  readonly sid: string
+  readonly identity: string
+  readonly state: number
+  readonly name?: string | undefined
+  readonly metadata?: string | undefined
+  readonly attributes?: Readonly<Record<string, string>> | undefined
+  readonly permission?: { readonly canPublishData?: boolean | undefined } | undefined
+  readonly dataTracks?: readonly DataTrackInfoMessage[] | undefined
+}
+
+/** `livekit.RequestResponse`. */
+export interface RequestResponseMessage {
+  readonly reason: number
+  readonly message: string
+  readonly request: { readonly case?: string | undefined; readonly value?: unknown }
+}
+
+/** `livekit.DataTrackSubscriberHandles`. */
+export interface SubscriberHandlesMessage {
+  readonly subHandles: Readonly<Record<number, { readonly trackSid: string }>>
+}
+
+/**
+ * An already decoded `livekit.SignalResponse`: any object with a `message` that has a `case`. Nothing is believed of
+ * what stands inside; {@link SignalDispatcher} checks it.
+ */
+export interface SignalResponseLike {
+  readonly message: { readonly case?: string | undefined; readonly value?: unknown }
+}

@@ -1,0 +1,41 @@
+/** From what the state machines ask for to requests of the protocol's shape. */
+import type { NativeEvent, NativeTrackInfo } from '../native'
+import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
+import type { DataTrackSignalRequest, SyncStateMessage } from './messages'
+
+/** The native events that have to be sent to the SFU. */
+export type RequestEvent = Extract<
+  NativeEvent,
+  { type: 'publishRequest' | 'unpublishRequest' | 'updateSubscription' }
+>
+
+/** The request for an event. */
+export function requestOf(event: RequestEvent): DataTrackSignalRequest {
+  switch (event.type) {
+    case 'publishRequest':
+      return {
+        case: 'publishDataTrackRequest',
+        value: {
+          pubHandle: event.handle,
+          name: event.name,
+          encryption: encryptionToMessage(event.encrypted),
+          ...metadataToMessage(event),
+        },
+      }
+    case 'unpublishRequest':
+      return { case: 'unpublishDataTrackRequest', value: { pubHandle: event.handle } }
+    case 'updateSubscription': {
+      const { sid, subscribe, targetFps } = event
+      const options = subscribe && targetFps > 0 ? { options: { targetFps } } : {}
+      return {
+        case: 'updateDataSubscription',
+        value: { updates: [{ trackSid: sid, subscribe, ...options }] },
+      }
+    }
+  }
+}
+
+/** What a resumed session tells the SFU of its publications. */
+export function syncStateOf(publications: readonly NativeTrackInfo[]): SyncStateMessage {
+  return { publishDataTracks: publications.map((info) => ({ info: infoToMessage(info) })) }
+}
