@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use datatrack::Instant;
-use datatrack::e2ee::{Completion, Derivation, DerivationId, E2eeError, KeyMaterial, KeyScope};
+use datatrack::e2ee::{
+    Completion, Derivation, DerivationId, E2eeError, IvSequence, KeyMaterial, KeyScope, SystemIvRandom,
+};
 use datatrack::packet::{E2eeExtension, Handle};
 use datatrack::publisher::{Publisher, PublisherConfig, PublisherEvent, PushFrameError, SessionEncryption};
 use datatrack::subscriber::{
@@ -103,6 +105,13 @@ impl Link {
             &options.publisher.encryption,
             SessionEncryption::Native(keys) if keys.shared
         );
+        if matches!(options.publisher.encryption, SessionEncryption::Native(_)) {
+            // The first draw of a process waits 20 to 75 ms until the generator is seeded: not on the thread that pushes.
+            // What the draw gives, or that it fails, is of no interest: the track's own draw tells.
+            host.spawn_blocking(Box::new(|| {
+                let _ = IvSequence::new().next(&mut SystemIvRandom::new());
+            }));
+        }
         Arc::new_cyclic(|this| Self {
             publisher: Mutex::new(Publisher::new(options.publisher)),
             subscriber: Mutex::new(Subscriber::new(options.subscriber)),
