@@ -11,7 +11,7 @@
 
 /** Rust: `crates/node/src/error.rs`. */
 export type NativeErrorCode =
-  'PUBLISH' | 'SUBSCRIBE' | 'E2EE' | 'INVALID_ARGUMENT' | 'CLOSED' | 'NATIVE_PANIC'
+  'PUBLISH' | 'SUBSCRIBE' | 'E2EE' | 'INVALID_ARGUMENT' | 'CLOSED' | 'CANCELLED' | 'NATIVE_PANIC'
 
 /** What `push` returns; 0 is success. Rust: `PushStatus` in `crates/node/src/publisher.rs`. */
 export const PushStatus = {
@@ -243,9 +243,14 @@ export interface NativeSession {
   close(): void
 
   // Keys. `identity` null: the shared key, or the local participant's where there is none.
-  /** Resolves when the key is derived and in use. */
-  setKey(identity: string | null, keyIndex: number, material: Uint8Array): Promise<void>
-  ratchetKey(identity: string | null, keyIndex: number): Promise<void>
+  /** Resolves when the key is derived and in use. `cancel`: a number for {@link NativeBinding.cancel}. */
+  setKey(
+    identity: string | null,
+    keyIndex: number,
+    material: Uint8Array,
+    cancel?: number | null,
+  ): Promise<void>
+  ratchetKey(identity: string | null, keyIndex: number, cancel?: number | null): Promise<void>
   setSendKeyIndex(keyIndex: number): void
 
   // For those who bring their own transport; a session with a driver does this on its own.
@@ -340,6 +345,8 @@ export interface NativeBinding {
   fillLarge(target: Uint8Array): void
   /** `true`: connected sessions keep the process alive, which is the default. */
   setSessionRef(session: number, ref: boolean): void
+  /** Rejects what was started with that number with `CANCELLED`; does nothing if it ended before. */
+  cancel(token: number): void
 
   createSession(options: NativeSessionOptions): NativeSession
   createLoopback(options: NativeNetworkOptions): NativeLoopbackHub
@@ -352,4 +359,6 @@ export interface NativeBinding {
   handles(): { kind: string; id: number; createdAt: string | null }[]
   /** For tests: panics inside the guard. */
   testPanic(session: number): void
+  /** For tests: panics on the runtime; with a number for {@link cancel}, only waits to be cancelled. */
+  testPanicAsync(cancel?: number | null): Promise<void>
 }

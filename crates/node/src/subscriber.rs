@@ -8,7 +8,7 @@ use datatrack::subscriber::{StreamId, TrackId};
 
 use crate::error::Failure;
 use crate::handles::{Key, Kind};
-use crate::js::{Argument, Call, exports};
+use crate::js::{Call, exports};
 use crate::options;
 use crate::session::{Methods, Session};
 
@@ -125,11 +125,10 @@ fn count_decode_failure(call: &Call) -> Result<(), Failure> {
 
 fn count_open_failure(call: &Call) -> Result<(), Failure> {
     let stream = stream(call)?;
-    let key_index =
-        call.argument(1, "keyIndex").optional(|index: Argument<'_>| index.u8_within(0..=u8::MAX))?;
+    let key_index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
     Session::of(call)?.guarded(|link| {
         link.subscriber(|subscriber, now| {
-            subscriber.count_open_failure(stream, key_index.unwrap_or_default(), now);
+            subscriber.count_open_failure(stream, key_index, now);
         });
         Ok(())
     })
