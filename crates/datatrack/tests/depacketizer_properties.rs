@@ -162,8 +162,8 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_packets_never_unbalance_the_counters(
-        packets in prop::collection::vec((0..4_u8, 0..24_u16, 0..6_u16, 0..40_u64), 0..400),
+    fn arbitrary_packets_break_neither_the_counters_nor_the_limits(
+        packets in prop::collection::vec((0..12_u8, 0..24_u16, 0..4_u16, 0..10_u64), 0..400),
         max_partial_frames in 1..4_usize,
         max_packets_per_frame in 1..20_u16,
     ) {
@@ -171,7 +171,7 @@ proptest! {
         let options = DepacketizerOptions {
             max_partial_frames,
             max_packets_per_frame,
-            max_frame_len: 60,
+            max_frame_len: 22,
             ..DepacketizerOptions::default()
         };
         let mut depacketizer = Depacketizer::new(options);
@@ -179,7 +179,8 @@ proptest! {
         for (marker, sequence, frame_number, millis) in packets {
             now = now + Duration::from_millis(millis);
             let header = Header {
-                marker: [Single, Start, Inter, Final][usize::from(marker)],
+                // Mostly inters, or most frames would contradict themselves early.
+                marker: *[Single, Start, Final].get(usize::from(marker)).unwrap_or(&Inter),
                 handle: Handle::new(1).unwrap(),
                 sequence: sequence.wrapping_sub(12),
                 frame_number: frame_number.wrapping_sub(3),
@@ -188,7 +189,7 @@ proptest! {
             };
             depacketizer.handle_packet(&header, Bytes::from_static(&[0; 5]), now);
             prop_assert!(depacketizer.stats().closes());
-            prop_assert!(depacketizer.held_bytes() <= max_partial_frames * 60);
+            prop_assert!(depacketizer.held_bytes() <= max_partial_frames * 22);
             let most = max_partial_frames * usize::from(max_packets_per_frame);
             prop_assert!(depacketizer.held_packets() <= most);
         }

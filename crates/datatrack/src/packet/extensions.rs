@@ -61,7 +61,7 @@ impl fmt::Debug for E2eeExtension {
 pub struct Extensions {
     /// Set on frames that are sealed.
     pub e2ee: Option<E2eeExtension>,
-    /// A time that the application chose, by custom Unix milliseconds. Zero is a time like any other.
+    /// A time that the application chose; Unix milliseconds by convention. Zero is a time like any other.
     pub user_timestamp: Option<u64>,
 }
 
