@@ -89,8 +89,17 @@ export async function buildTypeScript({ clean = false } = {}) {
   }
   mkdirSync(dirname(cache), { recursive: true })
   await run(process.execPath, [fromRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
+  removeStale()
   writeEsm()
   say(`Compiled in ${seconds(start)}.`)
+}
+
+/** What was compiled from a file that is gone would be packed too. */
+function removeStale() {
+  for (const file of readdirSync(fromRoot('dist'), { recursive: true })) {
+    const source = file.replace(/(\.d\.ts|\.js)$/, '.ts')
+    if (source !== file && !existsSync(fromRoot(source))) rmSync(fromRoot('dist', file))
+  }
 }
 
 /** `dist/index.mjs`: the same objects under the same names, so that `import` and `require` share their classes. */
