@@ -1,0 +1,58 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { demo, DemoExit } from '../../src/cli/demo'
+
+function captured(): string[] {
+  const lines: string[] = []
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    lines.push(...String(text).split('\n').filter(Boolean))
+    return true
+  })
+  return lines
+}
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+const never = new AbortController().signal
+
+test('the demo shows three tracks arriving, and ends by itself', async () => {
+  const lines = captured()
+  expect(await demo({ seconds: 1.5, json: false, network: {} }, never)).toBe(DemoExit.Ok)
+  expect(lines[0]).toBe(
+    'Publishing three data tracks through the in-process loopback and reading them back, 1.5 s.',
+  )
+  for (const track of ['telemetry', 'joints', 'points']) {
+    expect(lines.some((line) => line.startsWith(`${track}: `))).toBe(true)
+    expect(lines.some((line) => line.startsWith(`${track} `))).toBe(true)
+  }
+  expect(lines.at(-1)).toMatch(/^[\d,]+ of [\d,]+ frames arrived \(\d+\.\d\d %\)\.$/)
+})
+
+test('--json gives an object a line, with a summary of each track that closes', async () => {
+  const lines = captured()
+  await demo({ seconds: 1.5, json: true, network: {} }, never)
+  const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(objects[0]).toEqual({ type: 'start', where: 'the in-process loopback', seconds: 1.5 })
+  const summaries = objects.filter(({ type }) => type === 'summary')
+  expect(summaries.map(({ track }) => track)).toEqual(['telemetry', 'joints', 'points'])
+  for (const summary of summaries) {
+    expect(summary['receivedFrames']).toBeGreaterThan(0)
+    expect(summary['pushed']).toBe(summary['sentFrames'])
+  }
+})
+
+test('a network that loses everything is told by the exit code', async () => {
+  captured()
+  expect(await demo({ seconds: 1, json: true, network: { loss: 1 } }, never)).toBe(DemoExit.NothingArrived)
+})
+
+test('aborting ends it with its summary', async () => {
+  const lines = captured()
+  const stop = new AbortController()
+  const running = demo({ seconds: Infinity, json: true, network: {} }, stop.signal)
+  await vi.waitUntil(() => lines.some((line) => line.includes('"tick"')), { timeout: 10_000 })
+  stop.abort()
+  expect(await running).toBe(DemoExit.Ok)
+  expect(lines.some((line) => line.includes('"summary"'))).toBe(true)
+})

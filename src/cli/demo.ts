@@ -1,0 +1,231 @@
+/** `datatrack demo`: real data through an SFU, and a table of what arrives. */
+import type { RemoteDataTrack } from '../data-track/remote'
+import { Loopback } from '../loopback/loopback'
+import type { LoopbackNetworkOptions } from '../loopback/network'
+import type { Room } from '../room'
+import { demoTracks } from './demo-tracks'
+import type { DemoTrack, PublishedDemoTrack } from './demo-tracks'
+import type { MeterFigures } from './meter'
+import { decimals, layOut, LiveBlock } from './table'
+
+/** Options of {@link demo}. */
+export interface DemoOptions {
+  /** How long it runs, s; `Infinity`: until the signal aborts. */
+  readonly seconds: number
+  /** One JSON object a line instead of a table. */
+  readonly json: boolean
+  /** What the loopback's network does. */
+  readonly network: LoopbackNetworkOptions
+}
+
+/** Exit codes of the demo; 2 is a wrong command line. */
+export const DemoExit = {
+  Ok: 0,
+  /** It failed with an error. */
+  Failed: 1,
+  /** It ran, and on some track nothing arrived. */
+  NothingArrived: 3,
+} as const
+
+/** Where the demo's two ends are. */
+interface DemoRooms {
+  readonly publisher: Room
+  readonly subscriber: Room
+  readonly where: string
+  close(): void
+}
+
+interface Running extends DemoTrack {
+  readonly published: PublishedDemoTrack
+}
+
+/** Runs the demo and resolves with the exit code. */
+export async function demo(options: DemoOptions, signal: AbortSignal): Promise<number> {
+  const rooms = openLoopback(options.network)
+  const report = options.json ? new JsonReport() : process.stdout.isTTY ? new LiveReport() : new PlainReport()
+  const stop = new AbortController()
+  const end = (): void => stop.abort()
+  signal.addEventListener('abort', end, { once: true })
+  try {
+    report.start(rooms.where, options.seconds)
+    const running: Running[] = []
+    const readers: Promise<void>[] = []
+    for (const track of demoTracks()) {
+      const remote = firstTrack(rooms.subscriber, track.name, stop.signal)
+      const published = await track.publish(rooms.publisher.localParticipant, stop.signal)
+      readers.push(track.read(await remote, stop.signal).catch(endOfReading(stop.signal)))
+      running.push({ ...track, published })
+    }
+    const ticker = setInterval(() => report.tick(running), report.intervalMs)
+    const timer = Number.isFinite(options.seconds) ? setTimeout(end, options.seconds * 1000) : undefined
+    try {
+      // A reader that fails ends the demo; otherwise the clock or the user does.
+      await Promise.all(readers)
+    } finally {
+      clearInterval(ticker)
+      clearTimeout(timer)
+    }
+    report.finish(running)
+    return running.every((track) => track.meter.total().receivedFrames > 0)
+      ? DemoExit.Ok
+      : DemoExit.NothingArrived
+  } catch (error) {
+    // Ctrl-C before the tracks are up.
+    if (signal.aborted) return DemoExit.Ok
+    throw error
+  } finally {
+    end()
+    signal.removeEventListener('abort', end)
+    rooms.close()
+  }
+}
+
+function openLoopback(network: LoopbackNetworkOptions): DemoRooms {
+  const sfu = new Loopback(network)
+  return {
+    publisher: sfu.join('robot'),
+    subscriber: sfu.join('desk'),
+    where: 'the in-process loopback',
+    close: () => sfu.close(),
+  }
+}
+
+async function firstTrack(room: Room, name: string, signal: AbortSignal): Promise<RemoteDataTrack> {
+  for await (const track of room.dataTracks({ name, signal })) return track
+  throw new Error(`the room closed before the track ${name} appeared`)
+}
+
+/** The demo's own end is no failure. */
+function endOfReading(signal: AbortSignal): (error: unknown) => void {
+  return (error) => {
+    if (!signal.aborted) throw error
+  }
+}
+
+interface Report {
+  readonly intervalMs: number
+  start(where: string, seconds: number): void
+  tick(tracks: readonly Running[]): void
+  finish(tracks: readonly Running[]): void
+}
+
+/** A table that is redrawn in place. */
+class LiveReport implements Report {
+  readonly intervalMs = 500
+  readonly #block = new LiveBlock(process.stdout)
+
+  start(where: string, seconds: number): void {
+    say(opening(where, seconds))
+    say('')
+  }
+
+  tick(tracks: readonly Running[]): void {
+    this.#block.draw(table(tracks, (track) => track.meter.takeRecent()))
+  }
+
+  finish(tracks: readonly Running[]): void {
+    say('')
+    summary(tracks).forEach(say)
+  }
+}
+
+/** A line for each track and second. */
+class PlainReport implements Report {
+  readonly intervalMs = 1000
+
+  start(where: string, seconds: number): void {
+    say(opening(where, seconds))
+  }
+
+  tick(tracks: readonly Running[]): void {
+    for (const track of tracks) {
+      const figures = track.meter.takeRecent()
+      say(
+        `${track.name}: ${rate(figures.receivedFrames, figures)} frames/s, ${megabytes(figures)} MB/s, ` +
+          `p50 ${decimals(figures.p50, 2)} ms, p99 ${decimals(figures.p99, 2)} ms, dropped ${drops(track)}`,
+      )
+    }
+  }
+
+  finish(tracks: readonly Running[]): void {
+    summary(tracks).forEach(say)
+  }
+}
+
+/** For machines. */
+class JsonReport implements Report {
+  readonly intervalMs = 1000
+
+  start(where: string, seconds: number): void {
+    this.#line({ type: 'start', where, seconds: Number.isFinite(seconds) ? seconds : null })
+  }
+
+  tick(tracks: readonly Running[]): void {
+    for (const track of tracks) this.#track('tick', track, track.meter.takeRecent())
+  }
+
+  finish(tracks: readonly Running[]): void {
+    for (const track of tracks) this.#track('summary', track, track.meter.total())
+  }
+
+  #track(type: string, track: Running, figures: MeterFigures): void {
+    const { pushed, dropped } = track.published.stats()
+    this.#line({ type, track: track.name, ...figures, pushed, dropped })
+  }
+
+  #line(value: object): void {
+    say(JSON.stringify(value))
+  }
+}
+
+function opening(where: string, seconds: number): string {
+  const length = Number.isFinite(seconds) ? `${seconds} s` : 'until Ctrl-C'
+  return `Publishing three data tracks through ${where} and reading them back, ${length}.`
+}
+
+function summary(tracks: readonly Running[]): string[] {
+  const sent = tracks.reduce((sum, track) => sum + track.meter.total().sentFrames, 0)
+  const received = tracks.reduce((sum, track) => sum + track.meter.total().receivedFrames, 0)
+  const share = sent === 0 ? 0 : (received / sent) * 100
+  return [
+    'In all:',
+    ...table(tracks, (track) => track.meter.total()),
+    '',
+    `${received.toLocaleString('en')} of ${sent.toLocaleString('en')} frames arrived (${share.toFixed(2)} %).`,
+  ]
+}
+
+function table(tracks: readonly Running[], figuresOf: (track: Running) => MeterFigures): string[] {
+  const rows = tracks.map((track) => {
+    const figures = figuresOf(track)
+    return [
+      track.name,
+      rate(figures.sentFrames, figures),
+      rate(figures.receivedFrames, figures),
+      megabytes(figures),
+      decimals(figures.p50, 2),
+      decimals(figures.p99, 2),
+      drops(track),
+      track.what,
+    ]
+  })
+  return layOut(['track', 'sent/s', 'received/s', 'MB/s', 'p50 ms', 'p99 ms', 'dropped', ''], rows)
+}
+
+function rate(frames: number, { seconds }: MeterFigures): string {
+  return (frames / seconds).toFixed(0)
+}
+
+function megabytes({ receivedBytes, seconds }: MeterFigures): string {
+  return (receivedBytes / seconds / 1e6).toFixed(2)
+}
+
+/** What the publisher dropped, by reason. */
+function drops(track: Running): string {
+  const reasons = Object.entries(track.published.stats().dropped).filter(([, count]) => (count ?? 0) > 0)
+  return reasons.length === 0 ? '0' : reasons.map(([reason, count]) => `${count ?? 0} ${reason}`).join(', ')
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
