@@ -204,7 +204,10 @@ export class Session
     if (this.#closed) return
     this.#closing = ours
     this.#closed = true
-    if (this.#keys !== null) this.#encryption?.keyProvider?.detach(this.#keys)
+    if (this.#keys !== null) {
+      this.#keys.close()
+      this.#encryption?.keyProvider?.detach(this.#keys)
+    }
     this.control(() => this.native.close())
     for (const { deferred } of this.#pending.values())
       deferred.reject(new DataTrackPublishError('disconnected'))

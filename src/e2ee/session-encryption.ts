@@ -55,6 +55,7 @@ export class SessionKeys implements KeySink {
   readonly #native: NativeSession
   readonly #identity: string | undefined
   readonly #afterwards: () => void
+  #closed = false
 
   /** @param identity one's own: the native side knows one's own key as that of nobody in particular */
   constructor(native: NativeSession, identity: string | undefined, afterwards: () => void) {
@@ -63,10 +64,15 @@ export class SessionKeys implements KeySink {
     this.#afterwards = afterwards
   }
 
+  /** The session is closed: what becomes of keys under way does not matter any more. */
+  close(): void {
+    this.#closed = true
+  }
+
   async setKey(identity: string | null, keyIndex: number, material: Uint8Array, use: boolean): Promise<void> {
     const own = identity === null || identity === this.#identity
     await this.#run(this.#native.setKey.bind(this.#native), own ? null : identity, keyIndex, material)
-    if (use && own) this.setKeyIndex(keyIndex)
+    if (use && own && !this.#closed) this.setKeyIndex(keyIndex)
   }
 
   async ratchetKey(identity: string | null, keyIndex: number): Promise<void> {
@@ -87,7 +93,7 @@ export class SessionKeys implements KeySink {
     try {
       await call(...args)
     } catch (error) {
-      throw mapNativeError(error)
+      if (!this.#closed) throw mapNativeError(error)
     } finally {
       this.#afterwards()
     }
