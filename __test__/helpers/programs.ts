@@ -1,0 +1,64 @@
+/** Small programs that run in a process of their own, against what `npm run build:ts` wrote. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+/** What the compiled package is loaded from. */
+export const built = resolve('dist/index.js')
+
+/** How a program ended. */
+export interface Ending {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A program that hangs is killed after so many ms; the ending then has a signal, and no code. */
+const HANGS = 30_000
+
+/**
+ * What programs find: `datatrack`, the package; `traffic()`, a frame from alice that has reached bob's stream, and
+ * `flood(local)`, which then pushes without end; `turn()`, a turn of the event loop. A function's text, so that it can
+ * be part of a worker's source, too.
+ */
+export function prelude(file: string = built): string {
+  return `
+    const datatrack = require(${JSON.stringify(file)})
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    async function traffic(name = 'track') {
+      const sfu = new datatrack.Loopback()
+      const alice = sfu.join('alice')
+      const bob = sfu.join('bob')
+      const local = await alice.localParticipant.publishDataTrack({ name })
+      const remote = await bob.remoteParticipants.get('alice').dataTracks.getDeferred(name)
+      const stream = remote.subscribe()
+      await turn()
+      local.tryPush(new Uint8Array([1, 2, 3]))
+      await stream.read()
+      return { sfu, alice, bob, local, remote, stream }
+    }
+    function flood(local) {
+      for (let frame = 0; frame < 50; frame++) local.tryPush(new Uint8Array(1000))
+      setImmediate(flood, local)
+    }
+  `
+}
+
+/** Runs a program to its end. `source` is the body of an async function after the {@link prelude}. */
+export function runProgram(source: string, from: string = prelude()): Promise<Ending> {
+  if (!existsSync(built)) throw new Error(`${built} is missing: run npm run build:ts`)
+  return new Promise((settle, reject) => {
+    const child = spawn(process.execPath, ['-e', `${from}\n;(async () => {\n${source}\n})()`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: HANGS,
+      killSignal: 'SIGKILL',
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.on('error', reject)
+    child.on('close', (code, signal) => settle({ code, signal, stdout, stderr }))
+  })
+}
