@@ -1,21 +1,55 @@
-/** One listener per operation, gone when the operation is settled. */
+/** One listener per signal, gone when the last operation that has the signal is settled. */
+
+/** Who waits for a signal. It has one listener of ours, however many: Node warns of a leak at eleven. */
+const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
 /**
- * Calls `onAbort` when the signal aborts; not if it has already (look at `signal.aborted` first).
+ * Calls `listener` when the signal aborts; not if it has already (look at `signal.aborted` first).
  *
  * Returns what takes the listener away; call it when the operation is settled, more than once if need be.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return nothing
-  signal.addEventListener('abort', listener, { once: true })
-  return () => signal.removeEventListener('abort', listener)
+  const listeners = waiting.get(signal) ?? new Set()
+  if (listeners.size === 0) {
+    waiting.set(signal, listeners)
+    signal.addEventListener('abort', aborted)
+  }
+  // Wrapped: the same function may be waiting twice.
+  const entry = () => listener()
+  listeners.add(entry)
+  return () => {
+    if (!listeners.delete(entry) || listeners.size > 0) return
+    waiting.delete(signal)
+    signal.removeEventListener('abort', aborted)
+  }
+}
+
+/** The one listener. */
+function aborted(this: AbortSignal): void {
+  const listeners = waiting.get(this)
+  waiting.delete(this)
+  this.removeEventListener('abort', aborted)
+  if (listeners === undefined) return
+  for (const listener of [...listeners]) {
+    // One that was settled by another before it is gone from the set.
+    if (!listeners.delete(listener)) continue
+    try {
+      listener()
+    } catch (error) {
+      // As the platform does it: the others are called all the same.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
 }
 
 function nothing(): void {
   // There is no signal to listen to.
 }
 
-/** A promise with its two ends, and at most one listener on a signal. */
+/** A promise with its two ends, which a signal can reject. */
 export class Deferred<T> {
   readonly promise: Promise<T>
   #resolve!: (value: T) => void
