@@ -47,6 +47,15 @@ test('a network that loses everything is told by the exit code', async () => {
   expect(await demo({ seconds: 1, json: true, network: { loss: 1 } }, never)).toBe(DemoExit.NothingArrived)
 })
 
+test('what the network spoils is told by reason', async () => {
+  const lines = captured()
+  await demo({ seconds: 2, json: true, network: { loss: 0.05, seed: 1 } }, never)
+  const points = lines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .find(({ type, track }) => type === 'summary' && track === 'points')
+  expect(points?.['dropped']).toMatchObject({ incomplete: expect.any(Number) })
+})
+
 test('aborting ends it with its summary', async () => {
   const lines = captured()
   const stop = new AbortController()

@@ -16,13 +16,24 @@ export interface DemoTrack {
   readonly meter: Meter
   /** Publishes until the signal aborts; resolves when it is published. */
   publish(participant: LocalParticipant, signal: AbortSignal): Promise<PublishedDemoTrack>
-  /** Reads until the track or the signal ends. */
-  read(track: RemoteDataTrack, signal: AbortSignal): Promise<void>
+  /** Subscribes; what it returns is read until the track or the signal ends. */
+  subscribe(track: RemoteDataTrack, signal: AbortSignal): SubscribedDemoTrack
+}
+
+/** Something with counters of what it dropped, by reason. */
+export interface Dropping {
+  stats(): { readonly dropped: Readonly<Record<string, number | undefined>> }
 }
 
 /** What the summary asks a published track. */
-export interface PublishedDemoTrack {
+export interface PublishedDemoTrack extends Dropping {
   stats(): { readonly pushed: number; readonly dropped: Readonly<Record<string, number | undefined>> }
+}
+
+/** A stream of the demo and what reads it. */
+export interface SubscribedDemoTrack {
+  readonly stream: Dropping
+  read(): Promise<void>
 }
 
 /** This machine's state, as the telemetry track carries it. */
@@ -73,10 +84,14 @@ function telemetryTrack(name: string, rate: number): DemoTrack {
       pace(rate, signal, () => push(meter, () => track.tryPush(telemetry())))
       return track
     },
-    async read(track, signal) {
-      for await (const frame of track.subscribe({ codec, signal })) {
-        meter.received(frame.payload.byteLength, performance.now() - frame.value.sentAt)
+    subscribe(track, signal) {
+      const stream = track.subscribe({ codec, signal })
+      const read = async (): Promise<void> => {
+        for await (const frame of stream) {
+          meter.received(frame.payload.byteLength, performance.now() - frame.value.sentAt)
+        }
       }
+      return { stream, read }
     },
   }
 }
@@ -98,10 +113,14 @@ function binaryTrack(name: string, what: string, bytes: number, rate: number): D
       })
       return track
     },
-    async read(track, signal) {
-      for await (const frame of track.subscribe({ signal })) {
-        meter.received(frame.payload.byteLength, performance.now() - sentAt(frame))
+    subscribe(track, signal) {
+      const stream = track.subscribe({ signal })
+      const read = async (): Promise<void> => {
+        for await (const frame of stream) {
+          meter.received(frame.payload.byteLength, performance.now() - sentAt(frame))
+        }
       }
+      return { stream, read }
     },
   }
 }

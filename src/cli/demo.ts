@@ -4,7 +4,7 @@ import { Loopback } from '../loopback/loopback'
 import type { LoopbackNetworkOptions } from '../loopback/network'
 import type { Room } from '../room'
 import { demoTracks } from './demo-tracks'
-import type { DemoTrack, PublishedDemoTrack } from './demo-tracks'
+import type { DemoTrack, Dropping, PublishedDemoTrack } from './demo-tracks'
 import type { MeterFigures } from './meter'
 import { decimals, layOut, LiveBlock } from './table'
 
@@ -37,6 +37,8 @@ interface DemoRooms {
 
 interface Running extends DemoTrack {
   readonly published: PublishedDemoTrack
+  /** Everything on a frame's way that counts what it drops. */
+  readonly dropping: readonly Dropping[]
 }
 
 /** Runs the demo and resolves with the exit code. */
@@ -53,8 +55,10 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
     for (const track of demoTracks()) {
       const remote = firstTrack(rooms.subscriber, track.name, stop.signal)
       const published = await track.publish(rooms.publisher.localParticipant, stop.signal)
-      readers.push(track.read(await remote, stop.signal).catch(endOfReading(stop.signal)))
-      running.push({ ...track, published })
+      const subscribed = await remote
+      const reading = track.subscribe(subscribed, stop.signal)
+      readers.push(reading.read().catch(endOfReading(stop.signal)))
+      running.push({ ...track, published, dropping: [published, subscribed, reading.stream] })
     }
     const ticker = setInterval(() => report.tick(running), report.intervalMs)
     const timer = Number.isFinite(options.seconds) ? setTimeout(end, options.seconds * 1000) : undefined
@@ -169,8 +173,8 @@ class JsonReport implements Report {
   }
 
   #track(type: string, track: Running, figures: MeterFigures): void {
-    const { pushed, dropped } = track.published.stats()
-    this.#line({ type, track: track.name, ...figures, pushed, dropped })
+    const { pushed } = track.published.stats()
+    this.#line({ type, track: track.name, ...figures, pushed, dropped: dropCounts(track) })
   }
 
   #line(value: object): void {
@@ -220,10 +224,18 @@ function megabytes({ receivedBytes, seconds }: MeterFigures): string {
   return (receivedBytes / seconds / 1e6).toFixed(2)
 }
 
-/** What the publisher dropped, by reason. */
+/** What was dropped on the way, by reason. */
 function drops(track: Running): string {
-  const reasons = Object.entries(track.published.stats().dropped).filter(([, count]) => (count ?? 0) > 0)
-  return reasons.length === 0 ? '0' : reasons.map(([reason, count]) => `${count ?? 0} ${reason}`).join(', ')
+  const text = Object.entries(dropCounts(track)).map(([reason, count]) => `${count} ${reason}`)
+  return text.length === 0 ? '0' : text.join(', ')
+}
+
+function dropCounts(track: Running): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const [reason, count = 0] of track.dropping.flatMap((part) => Object.entries(part.stats().dropped))) {
+    if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
+  }
+  return counts
 }
 
 function say(line: string): void {
