@@ -211,7 +211,7 @@ function allocate(bytes: number): Uint8Array<ArrayBuffer> {
 }
 
 /** An error of a user's listener: nobody of ours may swallow it, and the events after it must still be handed out. */
-function reportUncaught(error: unknown): void {
+export function reportUncaught(error: unknown): void {
   queueMicrotask(() => {
     throw error
   })

@@ -25,6 +25,7 @@ export function mapNativeError(error: unknown): unknown {
       return new DataTrackClosedError('closed')
     case 'NATIVE_PANIC':
       return new DataTrackClosedError('nativePanic')
+    case 'CANCELLED':
     case 'INVALID_ARGUMENT':
     case undefined:
       return error

@@ -4,7 +4,7 @@ import type { RemoteDataTrack } from './data-track/remote'
 import type { DataTrackPacketStats } from './data-track/stats'
 import { encryptionForNative } from './e2ee/session-encryption'
 import type { EncryptionOptions } from './e2ee/session-encryption'
-import { environment } from './environment'
+import { environment, reportUncaught } from './environment'
 import type { DataTrackE2eeError } from './errors'
 import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
 import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
@@ -94,8 +94,8 @@ export class Room extends TypedEmitter<RoomEvents> {
     const { name, identity, signal } = check.options('options', options)
     if (name !== undefined) check.string('options.name', name)
     if (identity !== undefined) check.string('options.identity', identity)
-    const queue = new TrackQueue({ name, identity }, check.signal('options.signal', signal), () => {
-      this.#queues.delete(queue)
+    const queue = new TrackQueue({ name, identity }, check.signal('options.signal', signal), (ended) => {
+      this.#queues.delete(ended)
     })
     if (signal?.aborted === true) return queue
     for (const track of this.#session?.remoteTracks() ?? []) queue.add(track)
@@ -181,7 +181,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#session.handleConnectionLost()
     this.#setState('reconnecting')
-    this.emit(RoomEvent.Reconnecting)
+    this.#tell(RoomEvent.Reconnecting)
   }
 
   /** @internal The same signalling session goes on. */
@@ -192,7 +192,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#connection?.sendRequest({ case: 'syncState', value: syncStateOf(publications) })
     session.handleResumed()
     this.#setState('connected')
-    this.emit(RoomEvent.Reconnected)
+    this.#tell(RoomEvent.Reconnected)
   }
 
   /** @internal There is a new signalling session; its `join` message has come with it. */
@@ -201,7 +201,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (session === undefined) return
     session.handleReconnected()
     this.receive(join)
-    this.emit(RoomEvent.Reconnected)
+    this.#tell(RoomEvent.Reconnected)
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
@@ -209,7 +209,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     const others = participantsIn(join['otherParticipants'])
     const first = this.#state === 'connecting'
     this.#setState('connected')
-    if (first) this.emit(RoomEvent.Connected)
+    if (first) this.#tell(RoomEvent.Connected)
     // After a rebuilt connection: who left meanwhile is not named.
     for (const participant of [...this.remoteParticipants.values()]) {
       if (others.some(({ identity }) => identity === participant.identity)) continue
@@ -243,12 +243,12 @@ export class Room extends TypedEmitter<RoomEvents> {
     }
     const participant = new RemoteParticipant(info)
     this.remoteParticipants.set(info.identity, participant)
-    this.emit(RoomEvent.ParticipantConnected, participant)
+    this.#tell(RoomEvent.ParticipantConnected, participant)
   }
 
   #left(participant: RemoteParticipant): void {
     if (!this.remoteParticipants.delete(participant.identity)) return
-    this.emit(RoomEvent.ParticipantDisconnected, participant)
+    this.#tell(RoomEvent.ParticipantDisconnected, participant)
   }
 
   #end(reason: DisconnectReason, ours: boolean): void {
@@ -262,13 +262,22 @@ export class Room extends TypedEmitter<RoomEvents> {
     for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)
     for (const queue of [...this.#queues]) queue.end()
     this.#setState('disconnected')
-    this.emit(RoomEvent.Disconnected, reason)
+    this.#tell(RoomEvent.Disconnected, reason)
+  }
+
+  /** A listener that throws must not keep the room from what comes after it. */
+  #tell<Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>): void {
+    try {
+      this.emit(event, ...args)
+    } catch (error) {
+      reportUncaught(error)
+    }
   }
 
   #setState(state: ConnectionState): void {
     if (state === this.#state) return
     this.#state = state
-    this.emit(RoomEvent.ConnectionStateChanged, state)
+    this.#tell(RoomEvent.ConnectionStateChanged, state)
   }
 
   #setRef(ref: boolean): this {
@@ -280,15 +289,16 @@ export class Room extends TypedEmitter<RoomEvents> {
   #owner(): SessionOwner {
     return {
       sendRequest: (request) => this.#connection?.sendRequest(request),
-      localTrackPublished: (track) => this.emit(RoomEvent.LocalDataTrackPublished, track),
-      localTrackUnpublished: ({ sid }, reason) => this.emit(RoomEvent.LocalDataTrackUnpublished, sid, reason),
+      localTrackPublished: (track) => this.#tell(RoomEvent.LocalDataTrackPublished, track),
+      localTrackUnpublished: ({ sid }, reason) =>
+        this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
       trackPublished: (track) => this.#trackPublished(track),
       trackUnpublished: (track) => this.#trackUnpublished(track),
       encryptionError: (error: DataTrackE2eeError) => {
         const { participantIdentity } = error
         const participant =
           participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
-        this.emit(RoomEvent.EncryptionError, error, participant)
+        this.#tell(RoomEvent.EncryptionError, error, participant)
       },
       failed: () => this.#end('unknownReason', false),
     }
@@ -297,9 +307,9 @@ export class Room extends TypedEmitter<RoomEvents> {
   #trackPublished(track: RemoteDataTrack): void {
     const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
     tracks?.set(track.name, track)
-    this.emit(RoomEvent.DataTrackPublished, track)
     tracks?.announce(track.name)
     for (const queue of [...this.#queues]) queue.add(track)
+    this.#tell(RoomEvent.DataTrackPublished, track)
   }
 
   #trackUnpublished(track: RemoteDataTrack): void {
@@ -307,7 +317,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     // A new track of the same name may have taken its place.
     if (tracks?.get(track.name) === track) tracks.delete(track.name)
     for (const queue of [...this.#queues]) queue.remove(track)
-    this.emit(RoomEvent.DataTrackUnpublished, track.info.sid, track)
+    this.#tell(RoomEvent.DataTrackUnpublished, track.info.sid, track)
   }
 }
 

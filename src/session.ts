@@ -237,7 +237,7 @@ export class Session
         const publication = this.#publications.get(event.handle)
         if (publication === undefined) return
         publication.info = infoFromNative(event.info)
-        publication.wake()
+        publication.connected()
         return
       }
       case 'unpublished': {
@@ -360,7 +360,7 @@ export class Session
   }
 
   #wakePublications(): void {
-    for (const publication of this.#publications.values()) publication.wake()
+    for (const publication of this.#publications.values()) publication.connected()
   }
 }
 

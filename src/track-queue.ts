@@ -13,7 +13,7 @@ type Result = IteratorResult<RemoteDataTrack, undefined>
 /** One loop over a room's tracks. */
 export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
   readonly #filter: TrackFilter
-  readonly #stop: () => void
+  readonly #stop: (queue: TrackQueue) => void
   readonly #stopListening: () => void
   readonly #tracks: RemoteDataTrack[] = []
   readonly #waiters: Deferred<Result>[] = []
@@ -22,7 +22,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
   #error: unknown
 
   /** @param stop called once at the end */
-  constructor(filter: TrackFilter, signal: AbortSignal | undefined, stop: () => void) {
+  constructor(filter: TrackFilter, signal: AbortSignal | undefined, stop: (queue: TrackQueue) => void) {
     this.#filter = filter
     this.#stop = stop
     this.#stopListening = onAbort(signal, () => this.#finish(true, signal?.reason))
@@ -81,7 +81,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
     this.#error = error
     if (failed) this.#tracks.length = 0
     this.#stopListening()
-    this.#stop()
+    this.#stop(this)
     for (const waiter of this.#waiters.splice(0)) {
       if (failed) waiter.reject(error)
       else waiter.resolve({ value: undefined, done: true })

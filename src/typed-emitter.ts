@@ -19,7 +19,8 @@ export interface TypedEmitter<Events extends EventMap<Events>> {
   emit<Name extends keyof Events>(event: Name, ...args: Parameters<Events[Name]>): boolean
   listenerCount(event: keyof Events): number
   listeners<Name extends keyof Events>(event: Name): Events[Name][]
-  eventNames(): (keyof Events)[]
+  rawListeners<Name extends keyof Events>(event: Name): Events[Name][]
+  eventNames(): (keyof Events & (string | symbol))[]
   setMaxListeners(max: number): this
   getMaxListeners(): number
 }

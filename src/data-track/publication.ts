@@ -54,6 +54,9 @@ export class Publication {
   /** Those who wait for room, in their order. */
   readonly #pushes: PushWaiter[] = []
   readonly #flushes = new Set<Deferred<undefined>>()
+  /** What the first of them waits for: so many bytes in the queue, or the connection. */
+  #level = 0
+  #stalled = false
   #finalStats: NativeSendStats | null = null
 
   constructor(session: PublicationSession, handle: number, info: DataTrackInfo, maxQueueBytes: number) {
@@ -158,9 +161,15 @@ export class Publication {
     if (this.published) this.#session.control(() => this.#native.unpublish(this.handle))
   }
 
-  /** The queue fell to a level that was watched, or the connection is back: who fits now? */
+  /** The connection is back. */
+  connected(): void {
+    this.#stalled = false
+    this.wake()
+  }
+
+  /** The queue fell to a level that was watched, or somebody is gone: who fits now? */
   wake(): void {
-    while (this.#pushes.length > 0) {
+    while (this.#pushes.length > 0 && !this.#stalled) {
       const [{ frame, sealed, deferred }] = this.#pushes as [PushWaiter]
       try {
         if (!this.#tryWaiting(frame, sealed)) break
@@ -201,12 +210,18 @@ export class Publication {
   /** `true`: accepted. `false`: there is no room, or no connection for now. */
   #tryWaiting(frame: OutgoingFrame, sealed: SealedDataTrackFrame | null): boolean {
     // A queue that drops its oldest frame would take this one at their cost: look before.
-    const level = this.#levelFor(frame)
-    if (this.published && this.bufferedAmount > level) return false
+    this.#level = this.#levelFor(frame)
+    if (this.published && this.bufferedAmount > this.#level) return false
     const status = this.#pushNow(frame, sealed)
-    if (status === PushStatus.QueueFull || status === PushStatus.Reconnecting) return false
-    if (status !== PushStatus.Ok) throw refused(status, frame.given)
-    return true
+    if (status === PushStatus.Ok) return true
+    if (status === PushStatus.Reconnecting) {
+      // The queue's level says nothing about that: watching it would ask again and again.
+      this.#stalled = true
+      return false
+    }
+    if (status !== PushStatus.QueueFull) throw refused(status, frame.given)
+    this.#level = Math.min(this.#level, Math.max(0, this.bufferedAmount - 1))
+    return false
   }
 
   #pushNow(frame: OutgoingFrame, sealed: SealedDataTrackFrame | null): number {
@@ -232,9 +247,9 @@ export class Publication {
   /** Asks for one event when the first of those who wait can go on: the highest level comes first. */
   #watch(): void {
     if (!this.published) return
-    const [first] = this.#pushes
-    if (first === undefined && this.#flushes.size === 0) return
-    const level = first === undefined ? 0 : this.#levelFor(first.frame)
+    const pushing = this.#pushes.length > 0 && !this.#stalled
+    if (!pushing && (this.#flushes.size === 0 || this.bufferedAmount === 0)) return
+    const level = pushing ? this.#level : 0
     this.#session.control(() => this.#native.watchBuffered(this.handle, level))
   }
 

@@ -1,0 +1,113 @@
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import * as api from '../../index'
+import {
+  DataTrackError,
+  DataTrackPublishError,
+  DataTrackPushFrameError,
+  DataTrackSubscribeError,
+  errorTable,
+} from '../../index'
+import type { DataTrackSubscribeErrorReason } from '../../index'
+
+type AnyError = new (reason: string, ...rest: unknown[]) => DataTrackError
+
+const classes = new Map<string, AnyError>(
+  errorTable().map(({ name }) => [name, (api as Record<string, unknown>)[name] as AnyError]),
+)
+
+function make(name: string, reason: string): DataTrackError {
+  const Class = classes.get(name)!
+  return name === 'DataTrackPushFrameError' || name === 'DataTrackDecodeError'
+    ? new Class(reason, undefined, {})
+    : new Class(reason, {})
+}
+
+describe('the table of errors', () => {
+  it('has a class, a code and texts for each reason', () => {
+    expect(classes.size).toBe(8)
+    for (const { name, code, reason, message, doc } of errorTable()) {
+      const error = make(name, reason)
+      expect(error).toBeInstanceOf(Error)
+      expect(error).toMatchObject({ name, code, reason, message })
+      expect(code).toMatch(/^ERR_DATATRACK_[A-Z0-9_]+$/)
+      expect(reason).toMatch(/^[a-z][A-Za-z]+$/)
+      expect(doc.length).toBeGreaterThan(10)
+      expect(error.stack).toContain(name)
+    }
+  })
+
+  it('has a code of its own for each class', () => {
+    expect(new Set(errorTable().map(({ code }) => code)).size).toBe(classes.size)
+  })
+
+  it('is complete: each exported class of errors is in it', () => {
+    const exported = Object.entries(api).filter(
+      ([, value]) => typeof value === 'function' && value.prototype instanceof Error,
+    )
+    expect(exported.map(([name]) => name).sort()).toEqual(['DataTrackError', ...classes.keys()].sort())
+  })
+})
+
+describe('instanceof', () => {
+  it('tells the classes apart', () => {
+    for (const { name, reason } of errorTable()) {
+      const error = make(name, reason)
+      expect(error instanceof DataTrackError).toBe(true)
+      for (const [other, Class] of classes)
+        expect(error instanceof Class, `${name} ${other}`).toBe(name === other)
+    }
+    for (const other of [new Error(), {}, null, undefined, 'text']) {
+      expect(other instanceof DataTrackError).toBe(false)
+    }
+  })
+
+  it('works across two copies of the package', () => {
+    // What another copy makes: other prototypes, the same registered symbol.
+    const foreign = Object.assign(new Error('foreign'), {
+      [Symbol.for('node-datatrack.error')]: 'DataTrackPublishError',
+    })
+    expect(foreign instanceof DataTrackPublishError).toBe(true)
+    expect(foreign instanceof DataTrackError).toBe(true)
+    expect(foreign instanceof DataTrackSubscribeError).toBe(false)
+  })
+
+  it("goes by the prototype for a user's own subclass", () => {
+    class Mine extends DataTrackPublishError {}
+    expect(new Mine('timeout') instanceof Mine).toBe(true)
+    expect(new Mine('timeout') instanceof DataTrackPublishError).toBe(true)
+    expect(new DataTrackPublishError('timeout') instanceof Mine).toBe(false)
+  })
+})
+
+describe('an error', () => {
+  it('has its cause and its frame, and puts the detail behind the message', () => {
+    const cause = new Error('cause')
+    const frame = { payload: new Uint8Array(1) }
+    const error = new DataTrackPushFrameError('encodeFailed', frame, { cause, detail: 'more' })
+    expect(error.cause).toBe(cause)
+    expect(error.frame).toBe(frame)
+    expect(error.message).toMatch(/: more$/)
+    expect('cause' in new DataTrackPublishError('timeout')).toBe(false)
+  })
+
+  it('type-checks to the last reason', () => {
+    const text = (error: unknown): string => {
+      if (!(error instanceof DataTrackSubscribeError)) return 'other'
+      switch (error.reason) {
+        case 'unpublished':
+        case 'timeout':
+        case 'disconnected':
+        case 'cancelled':
+        case 'unencrypted':
+        case 'noDecryption':
+        case 'internal':
+          return error.reason
+        default:
+          return error.reason satisfies never
+      }
+    }
+    expect(text(new DataTrackSubscribeError('timeout'))).toBe('timeout')
+    expectTypeOf<DataTrackSubscribeErrorReason>().extract<'timeout'>().toEqualTypeOf<'timeout'>()
+    expectTypeOf(new DataTrackPublishError('timeout').code).toEqualTypeOf<'ERR_DATATRACK_PUBLISH'>()
+  })
+})
