@@ -1,0 +1,245 @@
+/** What the documentation says is what the code does. */
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { checkPublishOptions } from '../../src/data-track/publish-options'
+import { checkPipelineOptions, checkSubscribeOptions } from '../../src/data-track/subscribe-options'
+import { ExternalE2EEKeyProvider } from '../../src/e2ee/key-provider'
+import { errorTable } from '../../src/errors'
+import { RoomEvent } from '../../src/events'
+
+const pages = [
+  ...readdirSync('.').filter((file) => file.endsWith('.md')),
+  ...readdirSync('docs').map((file) => join('docs', file)),
+].sort()
+
+const read = (file: string): string => readFileSync(file, 'utf8')
+
+/** The part of a page under that heading, of whatever level. */
+function section(file: string, heading: string): string {
+  const lines = read(file).split('\n')
+  const start = lines.findIndex((line) => line.replace(/^#+ /, '') === heading && line.startsWith('#'))
+  expect(start, `${file} has no heading "${heading}"`).toBeGreaterThanOrEqual(0)
+  const end = lines.findIndex((line, index) => index > start && /^#{1,2} /.test(line))
+  return lines.slice(start + 1, end < 0 ? undefined : end).join('\n')
+}
+
+/** The cells of all rows of the tables in a text, without the heads. */
+function rows(text: string): string[][] {
+  const lines = text.split('\n')
+  return lines
+    .filter((line, index) => {
+      const isHead = /^\| ---/.test(lines[index + 1] ?? '')
+      return line.startsWith('| ') && !line.startsWith('| ---') && !isHead
+    })
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim()),
+    )
+}
+
+const code = (cell: string | undefined): string | undefined => /^`([^`]+)`/.exec(cell ?? '')?.[1]
+
+interface Example {
+  readonly name: string
+  readonly text: string
+  /** What the comments behind `console.log(…)` promise, one for each such line. */
+  readonly promised: readonly string[]
+}
+
+function examples(file: string): Example[] {
+  return [...read(file).matchAll(/^```js runnable\n([\s\S]*?)^```$/gm)].map(([, text = ''], index) => ({
+    name: `${file}, example ${index + 1}`,
+    text,
+    promised: [...text.matchAll(/console\.log\(.*\) \/\/ (.+)$/gm)].map(([, comment = '']) => comment),
+  }))
+}
+
+/** Runs a module in the project's folder, where the package's own name is the built package. */
+function run(text: string): Promise<{ status: number | null; output: string; errors: string }> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, ['--input-type=module', '-'], { stdio: 'pipe' })
+    let output = ''
+    let errors = ''
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+    child.on('error', fail)
+    child.on('close', (status) => {
+      done({ status, output, errors })
+    })
+    child.stdin.end(text)
+  })
+}
+
+describe('examples', () => {
+  const all = pages.flatMap(examples)
+
+  test('there are some, in the README too', () => {
+    expect(existsSync('dist/index.mjs'), 'run `npm run build:dev` first').toBe(true)
+    expect(examples('README.md')).toHaveLength(1)
+    expect(all.length).toBeGreaterThan(10)
+  })
+
+  test.each(all)('$name runs, prints what it promises and ends', async ({ text, promised }) => {
+    const { status, output, errors } = await run(text)
+    expect(errors).toBe('')
+    expect(status).toBe(0)
+    for (const comment of promised) {
+      // "true: why", "{ row: 1 }, then { row: 2 }"
+      for (const part of comment.replace(/^(true|false): .*/, '$1').split(', then ')) {
+        expect(output).toContain(part)
+      }
+    }
+  })
+})
+
+describe('errors.md', () => {
+  const page = read('docs/errors.md')
+  const names = [...new Set(errorTable().map(({ name }) => name))]
+
+  test.each(names)('%s: code, reasons, messages and advice are those of the table', (name) => {
+    const text = section('docs/errors.md', name)
+    const table = errorTable().filter((row) => row.name === name)
+    expect(text).toContain(`\`code\`: \`${table[0]!.code}\``)
+    expect(rows(text)).toEqual(table.map(({ reason, message, doc }) => [`\`${reason}\``, message, doc]))
+  })
+
+  test('it has no other class or code', () => {
+    const classes = [...page.matchAll(/^## (\w+)$/gm)].map(([, name]) => name)
+    expect(classes).toEqual(names)
+    const codes = new Set([...page.matchAll(/ERR_DATATRACK_\w+/g)].map(([found]) => found))
+    expect(codes).toEqual(new Set(errorTable().map((row) => row.code)))
+  })
+})
+
+describe('defaults in api.md', () => {
+  const published = checkPublishOptions({ name: 'x' }, false).native
+  const subscribed = checkSubscribeOptions(undefined)
+  const pipeline = checkPipelineOptions({})
+  const defaults: Record<string, Record<string, unknown>> = {
+    LocalParticipant: {
+      maxQueueBytes: published.maxQueueBytes,
+      maxQueueAge: published.maxQueueAgeMs,
+      whenFull: published.refuseWhenFull ? 'refuse' : 'dropOldest',
+      maxPacketsPerFrame: published.maxPacketsPerFrame,
+    },
+    RemoteDataTrack: {
+      maxBufferFrames: subscribed.native.maxBufferFrames,
+      maxBufferBytes: subscribed.native.maxBufferBytes,
+      maxBufferAge: subscribed.native.maxBufferAgeMs,
+      allowUnencrypted: subscribed.native.allowUnencrypted,
+      ownedPayloads: subscribed.ownedPayloads,
+      onDecodeError: subscribed.skipUndecodable ? 'skip' : 'throw',
+      maxPartialFrames: pipeline.maxPartialFrames,
+      partialFrameTimeout: pipeline.partialFrameTimeoutMs,
+      maxPacketsPerFrame: pipeline.maxPacketsPerFrame,
+      maxFrameBytes: pipeline.maxFrameBytes,
+    },
+    ExternalE2EEKeyProvider: { ...new ExternalE2EEKeyProvider().getOptions() },
+  }
+
+  test.each(Object.entries(defaults))('%s', (heading, expected) => {
+    const written = Object.fromEntries(
+      rows(section('docs/api.md', heading))
+        .filter((row) => row.length === 4)
+        .map((row) => [code(row[0]), row[3]]),
+    )
+    for (const [option, value] of Object.entries(expected)) {
+      const text = String(value).replace(/^-/, '−')
+      expect(written[option]?.replaceAll(',', '').replaceAll('`', ''), option).toBe(text)
+    }
+  })
+
+  test('of a key for each participant', () => {
+    const { ratchetWindowSize } = new ExternalE2EEKeyProvider({ sharedKey: false }).getOptions()
+    const row = rows(section('docs/api.md', 'ExternalE2EEKeyProvider')).find(
+      ([option]) => code(option) === 'ratchetWindowSize',
+    )
+    expect(row?.[1]).toContain(`${ratchetWindowSize} with \`sharedKey: false\``)
+  })
+
+  test('all events of a room, by both names', () => {
+    const written = rows(section('docs/api.md', 'Room'))
+      .filter((row) => row.length === 4)
+      .map((row) => [code(row[0]), code(row[1])])
+    expect(written).toEqual(Object.entries(RoomEvent))
+  })
+})
+
+/** The value of a constant in a source of ours, in ms if it is a duration. */
+function constant(file: string, name: string): number {
+  const found = new RegExp(`const ${name}(?:: [^=]+)? = ([^;\\n]+)`).exec(read(file))?.[1]
+  expect(found, `${file} has no constant ${name}`).toBeDefined()
+  const plain = found!
+    .replaceAll('_', '')
+    .replace(/^Duration::from(secs|millis)\((\d+)\)$/, (_, unit: string, count: string) =>
+      unit === 'secs' ? `${count} * 1000` : count,
+    )
+  const [, left = '', operator, right = '', third = '1'] =
+    /^(\d+)(?: (\*|<<) (\d+)(?: \* (\d+))?)?$/.exec(plain) ?? []
+  expect(left, `${name} = ${plain} is not understood here`).not.toBe('')
+  if (operator === '<<') return Number(left) * 2 ** Number(right)
+  return operator === '*' ? Number(left) * Number(right) * Number(third) : Number(left)
+}
+
+describe('ARCHITECTURE.md', () => {
+  const bounds = rows(section('ARCHITECTURE.md', 'Bounds'))
+
+  test.each(bounds)('%s: %s', (_, value, where) => {
+    const [, file = '', name = ''] = /`([^`]+)` `([^`]+)`/.exec(where) ?? []
+    expect(constant(file, name)).toBe(Number(value.replaceAll(',', '')))
+  })
+
+  test('there are bounds', () => {
+    expect(bounds.length).toBeGreaterThan(20)
+  })
+
+  test('its map names all files and folders of src, and every folder that it names is there', () => {
+    const map = section('ARCHITECTURE.md', 'What is where')
+    for (const entry of readdirSync('src')) {
+      expect(map).toContain(statSync(join('src', entry)).isDirectory() ? `${entry}/` : entry)
+    }
+    for (const entry of readdirSync('crates')) expect(map).toContain(`${entry}/`)
+    for (const [, folder = ''] of map.matchAll(/^(\S+)\//gm)) expect(existsSync(folder), folder).toBe(true)
+  })
+})
+
+describe('wire.md', () => {
+  test('the tests that it names exist', () => {
+    const sources = readdirSync('crates/datatrack', { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.rs'))
+      .map((file) => read(join('crates/datatrack', file)))
+      .join('\n')
+    const named = [...read('docs/wire.md').matchAll(/`([a-z0-9]+(?:_[a-z0-9]+){3,})`/g)].map(([, name]) => name)
+    expect(named.length).toBeGreaterThan(20)
+    for (const name of named) expect(sources, name).toContain(`fn ${name}(`)
+  })
+})
+
+describe('links', () => {
+  /** As GitHub makes them. */
+  const anchors = (file: string): string[] =>
+    [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    )
+
+  /** Pages that are being written. */
+  const announced = ['docs/migration.md', 'docs/performance.md']
+
+  test.each(pages)('of %s lead somewhere', (page) => {
+    const text = read(page).replace(/^```[\s\S]*?^```$/gm, '')
+    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target) || announced.includes(target)) continue
+      const [path = '', anchor] = target.split('#')
+      const file = path === '' ? page : resolve(dirname(page), path)
+      expect(existsSync(file), `${page}: ${target}`).toBe(true)
+      if (anchor !== undefined) expect(anchors(file), `${page}: ${target}`).toContain(anchor)
+    }
+  })
+})
