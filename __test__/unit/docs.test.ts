@@ -213,7 +213,9 @@ describe('wire.md', () => {
       .filter((file) => file.endsWith('.rs'))
       .map((file) => read(join('crates/datatrack', file)))
       .join('\n')
-    const named = [...read('docs/wire.md').matchAll(/`([a-z0-9]+(?:_[a-z0-9]+){3,})`/g)].map(([, name]) => name)
+    const named = [...read('docs/wire.md').matchAll(/`([a-z0-9]+(?:_[a-z0-9]+){3,})`/g)].map(
+      ([, name]) => name,
+    )
     expect(named.length).toBeGreaterThan(20)
     for (const name of named) expect(sources, name).toContain(`fn ${name}(`)
   })
