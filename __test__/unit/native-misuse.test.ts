@@ -1,0 +1,319 @@
+/** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
+import { describe, expect, it } from 'vitest'
+import { loadBinding } from '../../src/loader'
+import { LARGE_FRAME, PushStatus, Row, RowFlag, SLAB_SIZE } from '../../src/native'
+import type { NativeEvent, NativeSession, NativeSessionOptions, NativeTrackInfo } from '../../src/native'
+
+const binding = loadBinding()
+
+const sessionOptions: NativeSessionOptions = {
+  encryption: 'none',
+  keyDerivation: 'PBKDF2',
+  sharedKey: false,
+  ratchetWindow: 16,
+  failureTolerance: -1,
+  publishTimeoutMs: 10_000,
+  subscribeTimeoutMs: 10_000,
+  earlyPacketBytes: 262_144,
+  earlyPacketMs: 1_000,
+}
+
+const publishOptions = {
+  name: 'track',
+  encrypted: false,
+  frameEncoding: null,
+  schemaName: null,
+  schemaEncoding: null,
+  maxQueueBytes: 64 << 20,
+  maxQueueAgeMs: Infinity,
+  refuseWhenFull: false,
+  maxPacketsPerFrame: 128,
+}
+
+const subscribeOptions = {
+  bufferSize: 1_000,
+  maxBufferFrames: 1_000,
+  maxBufferBytes: 64 << 20,
+  maxBufferAgeMs: Infinity,
+  targetFps: 0,
+  allowUnencrypted: false,
+}
+
+function events(): NativeEvent[] {
+  const all: NativeEvent[] = []
+  for (;;) {
+    const some = binding.pollEvents()
+    if (some.length === 0) return all
+    all.push(...some)
+  }
+}
+
+/** A published track and a stream of it, without any transport: `move` carries the packets. */
+function connected(options: Partial<NativeSessionOptions> = {}) {
+  const publisher = binding.createSession({ ...sessionOptions, ...options })
+  const subscriber = binding.createSession({ ...sessionOptions, ...options })
+  const handle = publisher.publish(publishOptions)
+  const info: NativeTrackInfo = {
+    pubHandle: handle,
+    sid: 'DTR_1',
+    name: 'track',
+    encrypted: false,
+    frameEncoding: null,
+    schemaName: null,
+    schemaEncoding: null,
+  }
+  publisher.handlePublishResponse(info)
+  subscriber.handlePublicationUpdate('alice', [info])
+  const published = events().find((event) => event.type === 'trackPublished')
+  if (published?.type !== 'trackPublished') throw new Error('the track was not announced')
+  const stream = subscriber.subscribe(published.track, subscribeOptions)
+  subscriber.handleSubscriberHandles([handle], ['DTR_1'])
+  const packet = new Uint8Array(16_000)
+  const move = () => {
+    for (;;) {
+      const length = publisher.pollTransmit(packet)
+      if (length === 0) return
+      subscriber.handlePacket(packet.subarray(0, length))
+    }
+  }
+  return { publisher, subscriber, handle, stream, track: published.track, move }
+}
+
+/** The class, code and reason of what is thrown. */
+function thrown(act: () => unknown): { type: string; code: unknown; reason: unknown } {
+  try {
+    act()
+  } catch (error) {
+    const { constructor, code, reason } = error as Error & { code?: unknown; reason?: unknown }
+    return { type: constructor.name, code, reason }
+  }
+  return { type: 'nothing', code: undefined, reason: undefined }
+}
+
+const wrongType = { type: 'TypeError', code: 'INVALID_ARGUMENT', reason: null }
+const outOfRange = { type: 'RangeError', code: 'INVALID_ARGUMENT', reason: null }
+
+function detached(): Uint8Array {
+  const bytes = new Uint8Array(SLAB_SIZE)
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+  return bytes
+}
+
+// What the types forbid is what is tested here.
+const wrong = (value: unknown) => value as never
+const slab = new Uint8Array(SLAB_SIZE)
+const rows = new Uint32Array(64 * Row.Columns)
+
+describe('push', () => {
+  const { publisher, handle } = connected()
+  const bytes = new Uint8Array(4)
+
+  it.each<[string, unknown[], object]>([
+    ['handle 0', [0, bytes, -1], outOfRange],
+    ['handle 65,536', [65_536, bytes, -1], outOfRange],
+    ['a handle that is text', ['1', bytes, -1], wrongType],
+    ['a payload that is text', [handle, 'text', -1], wrongType],
+    ['a payload of other numbers', [handle, new Float64Array(2), -1], wrongType],
+    ['a payload that was transferred', [handle, detached(), -1], wrongType],
+    ['a timestamp of −2', [handle, bytes, -2], outOfRange],
+    ['a timestamp that is not whole', [handle, bytes, 1.5], outOfRange],
+    ['a timestamp of NaN', [handle, bytes, NaN], outOfRange],
+    ['a timestamp beyond 2^53 − 1', [handle, bytes, 2 ** 53], outOfRange],
+    ['nothing at all', [], wrongType],
+  ])('refuses %s', (_, values, error) => {
+    expect(thrown(() => publisher.push(...(values as [number, Uint8Array, number])))).toEqual(error)
+  })
+
+  it('answers with a status what is no mistake of the types', () => {
+    expect(publisher.push(handle, new Uint8Array(new SharedArrayBuffer(4)), -1)).toBe(PushStatus.SharedMemory)
+    expect(publisher.push(handle, new Uint8Array(3_000_000), -1)).toBe(PushStatus.FrameTooLarge)
+    expect(publisher.push(9, bytes, -1)).toBe(PushStatus.TrackUnpublished)
+    expect(publisher.pushWithTimestamp(handle, bytes, 2n ** 64n - 1n)).toBe(PushStatus.Ok)
+    expect(thrown(() => publisher.pushWithTimestamp(handle, bytes, 2n ** 64n))).toEqual(outOfRange)
+    expect(thrown(() => publisher.pushWithTimestamp(handle, bytes, -1n))).toEqual(outOfRange)
+    expect(thrown(() => publisher.pushSealed(handle, bytes, null, bytes, 0))).toEqual(outOfRange)
+  })
+})
+
+describe('options', () => {
+  it('are refused by the name of the field', () => {
+    const session = binding.createSession(sessionOptions)
+    expect(() => session.publish({ ...publishOptions, name: wrong(1) })).toThrow(
+      'options.name must be a string',
+    )
+    expect(() => session.publish({ ...publishOptions, maxPacketsPerFrame: 0 })).toThrow(
+      'options.maxPacketsPerFrame must be from 1 to 32767, not 0',
+    )
+    expect(() => session.publish(wrong({}))).toThrow('options.frameEncoding must be given')
+    expect(thrown(() => session.publish(wrong(null)))).toEqual(wrongType)
+    expect(thrown(() => session.publish({ ...publishOptions, name: '' }))).toEqual({
+      type: 'Error',
+      code: 'PUBLISH',
+      reason: 'invalidName',
+    })
+    expect(thrown(() => binding.createSession({ ...sessionOptions, encryption: wrong('rot13') }))).toEqual(
+      outOfRange,
+    )
+  })
+
+  it('whose getters throw pass that error on', () => {
+    const mine = new Error('mine')
+    const options = new Proxy(publishOptions, {
+      get() {
+        throw mine
+      },
+    })
+    expect(() => binding.createSession(sessionOptions).publish(options)).toThrow(mine)
+  })
+})
+
+describe('drain', () => {
+  it.each<[string, unknown[], object]>([
+    ['a slab that was transferred', [detached(), 0, rows], wrongType],
+    ['a shared slab', [new Uint8Array(new SharedArrayBuffer(SLAB_SIZE)), 0, rows], wrongType],
+    ['a slab that no frame fits in', [new Uint8Array(100), 0, rows], outOfRange],
+    ['an offset beyond the slab', [slab, SLAB_SIZE + 1, rows], outOfRange],
+    ['a negative offset', [slab, -1, rows], outOfRange],
+    ['rows in the slab', [slab, 0, new Uint32Array(slab.buffer, 64, 8)], wrongType],
+    ['rows of another type', [slab, 0, new Int32Array(8)], wrongType],
+    ['rows that are an array', [slab, 0, []], wrongType],
+  ])('refuses %s', (_, values, error) => {
+    expect(thrown(() => binding.drain(...(values as [Uint8Array, number, Uint32Array])))).toEqual(error)
+    expect(thrown(() => binding.readStream(1, ...(values as [Uint8Array, number, Uint32Array])))).toEqual(
+      error,
+    )
+  })
+
+  it('keeps what had no room for the next call', () => {
+    const { publisher, handle, stream, move } = connected()
+    const frames = 10
+    for (let frame = 0; frame < frames; frame++)
+      publisher.push(handle, new Uint8Array(LARGE_FRAME).fill(frame), -1)
+    move()
+    const seen: number[] = []
+    let calls = 0
+    for (let count = 1; count > 0; calls++) {
+      count = binding.readStream(stream, slab, 3, rows)
+      for (let row = 0; row < count; row++) {
+        const offset = rows[row * Row.Columns + Row.Offset] as number
+        expect(offset % 8).toBe(0)
+        expect(slab[offset + LARGE_FRAME - 1]).toBe(slab[offset])
+        seen.push(slab[offset] as number)
+      }
+    }
+    expect(seen).toEqual([...Array(frames).keys()])
+    // Three fit, and the last call found nothing.
+    expect(calls).toBe(Math.ceil(frames / 3) + 1)
+  })
+
+  it('hands large frames out in their order, into buffers of the right size only', () => {
+    const { publisher, handle, stream, move } = connected()
+    for (const fill of [1, 2]) publisher.push(handle, new Uint8Array(LARGE_FRAME + fill).fill(fill), -1)
+    move()
+    expect(binding.readStream(stream, slab, 0, rows)).toBe(2)
+    expect((rows[Row.Flags] as number) & RowFlag.Large).toBe(RowFlag.Large)
+    expect(thrown(() => binding.fillLarge(new Uint8Array(LARGE_FRAME)))).toEqual(outOfRange)
+    for (const fill of [1, 2]) {
+      const own = new Uint8Array(LARGE_FRAME + fill)
+      binding.fillLarge(own)
+      expect(own.every((byte) => byte === fill)).toBe(true)
+    }
+    expect(thrown(() => binding.fillLarge(slab)).code).toBe('CLOSED')
+  })
+
+  it('gives nothing for streams that are unknown or closed', () => {
+    const { subscriber, stream } = connected()
+    expect(subscriber.unsubscribe(stream)).toMatchObject({ delivered: 0 })
+    expect(subscriber.unsubscribe(stream)).toBeNull()
+    expect(binding.readStream(stream, slab, 0, rows)).toBe(0)
+    expect(thrown(() => subscriber.streamStats(stream)).code).toBe('CLOSED')
+  })
+})
+
+describe('methods', () => {
+  it('refuse objects that are not theirs', () => {
+    const { publisher, handle } = connected()
+    const hub = binding.createLoopback({
+      seed: 0,
+      loss: 0,
+      duplicate: 0,
+      reorder: 0,
+      delayMs: 0,
+      jitterMs: 0,
+      bytesPerSecond: 0,
+      stallMs: 0,
+      stallEveryMs: 0,
+    })
+    const Constructor = publisher.constructor as new () => NativeSession
+    for (const other of [{}, hub, new Constructor()]) {
+      expect(() => publisher.push.call(wrong(other), handle, new Uint8Array(1), -1)).toThrow(TypeError)
+    }
+    hub.close()
+    hub.close()
+    expect(thrown(() => hub.join(sessionOptions)).code).toBe('CLOSED')
+  })
+
+  it('of a closed session answer, and closing again does nothing', () => {
+    const { publisher, handle } = connected()
+    publisher.close()
+    publisher.close()
+    expect(publisher.push(handle, new Uint8Array(1), -1)).toBe(PushStatus.Disconnected)
+    expect(thrown(() => publisher.publish(publishOptions)).reason).toBe('disconnected')
+    expect(publisher.pollTransmit(new Uint8Array(16_000))).toBe(0)
+  })
+})
+
+describe('a panic', () => {
+  it('is an error, closes the session that it was in and no other', () => {
+    const { publisher, subscriber, handle, stream } = connected()
+    events()
+    expect(thrown(() => binding.testPanic(subscriber.id))).toEqual({
+      type: 'Error',
+      code: 'NATIVE_PANIC',
+      reason: null,
+    })
+    const told = events()
+    expect(told).toContainEqual({
+      session: subscriber.id,
+      type: 'streamEnded',
+      stream,
+      reason: 'disconnected',
+    })
+    expect(told.map((event) => event.type)).toContain('failed')
+    expect(thrown(() => subscriber.publish(publishOptions)).reason).toBe('disconnected')
+    expect(publisher.push(handle, new Uint8Array(1), -1)).toBe(PushStatus.Ok)
+  })
+
+  it('on the runtime rejects its promise', async () => {
+    await expect(binding.testPanicAsync()).rejects.toMatchObject({ code: 'NATIVE_PANIC' })
+  })
+})
+
+describe('keys', () => {
+  it('reject what the session cannot use', async () => {
+    const plain = binding.createSession(sessionOptions)
+    const material = new TextEncoder().encode('a passphrase')
+    await expect(plain.setKey(null, 0, material)).rejects.toMatchObject({
+      code: 'E2EE',
+      reason: 'unsupported',
+    })
+    const native = binding.createSession({ ...sessionOptions, encryption: 'native' })
+    await expect(native.setKey(null, 16, material)).rejects.toMatchObject({ code: 'E2EE' })
+    await expect(native.setKey(null, 0, new Uint8Array(0))).rejects.toMatchObject({ code: 'E2EE' })
+    await expect(native.setKey(null, 0, material)).resolves.toBeUndefined()
+    expect(thrown(() => native.setKey(null, 256, material))).toEqual(outOfRange)
+    expect(thrown(() => native.setKey(null, 0, wrong('text')))).toEqual(wrongType)
+  })
+})
+
+describe('cancel', () => {
+  it('rejects what was started with that number, and nothing else', async () => {
+    const [first, second] = [binding.testPanicAsync(1), binding.testPanicAsync(2)]
+    binding.cancel(3)
+    binding.cancel(1)
+    await expect(first).rejects.toMatchObject({ code: 'CANCELLED' })
+    binding.cancel(1)
+    binding.cancel(2)
+    await expect(second).rejects.toMatchObject({ code: 'CANCELLED' })
+  })
+})
