@@ -48,6 +48,8 @@ export class Publication {
   readonly #session: PublicationSession
   readonly #native: NativeSession
   readonly #maxQueueBytes: number
+  /** Bytes, with a user timestamp; asked for now, for the native side forgets the track at its end. */
+  readonly maxFrameLength: number
   info: DataTrackInfo
   #ended: DataTrackUnpublishedError | null = null
   #controller: AbortController | null = null
@@ -65,6 +67,7 @@ export class Publication {
     this.handle = handle
     this.info = info
     this.#maxQueueBytes = maxQueueBytes
+    this.maxFrameLength = session.native.maxFrameLength(handle, true)
   }
 
   get published(): boolean {
@@ -82,10 +85,6 @@ export class Publication {
 
   get bufferedAmount(): number {
     return this.published ? this.#native.bufferedAmount(this.handle) : 0
-  }
-
-  get maxFrameLength(): number {
-    return this.#native.maxFrameLength(this.handle, true)
   }
 
   stats(): NativeSendStats {
