@@ -10,13 +10,16 @@ mod options;
 mod queue;
 mod track;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 
 pub use error::{PublishError, PublishRejection, PushFrameError};
 pub use event::{PublishRequest, PublisherEvent, UnpublishedBy};
 pub use options::{PublishOptions, PublisherConfig, QueueOptions, SessionEncryption, WhenFull};
 
-use crate::e2ee::{Completion, Derivation, DerivationId, Derived, E2eeError, KeyMaterial, SealingKeys};
+use crate::e2ee::{
+    Completion, Derivation, DerivationId, Derived, E2eeError, KEY_RING_SIZE, KeyMaterial, SealingKeys,
+};
 use crate::info::TrackInfo;
 use crate::packet::{E2eeExtension, Handle};
 use crate::schema;
@@ -35,6 +38,10 @@ pub struct Publisher {
     connection: Connection,
     /// By handle − 1. Handles are never used twice, so an ended track leaves its counters behind.
     slots: Vec<Slot>,
+    /// Names of the publications that are not over.
+    names: HashSet<Arc<str>>,
+    /// Ended by us, and the SFU has not said that it knows: after a resumption it is told again.
+    unsettled: BTreeSet<Handle>,
     /// Tracks with packets, the one whose turn it is in front.
     turns: VecDeque<Handle>,
     events: VecDeque<PublisherEvent>,
@@ -93,6 +100,8 @@ impl Publisher {
             encryption,
             connection: Connection::Up,
             slots: Vec::new(),
+            names: HashSet::new(),
+            unsettled: BTreeSet::new(),
             turns: VecDeque::new(),
             events: VecDeque::new(),
             pool: BufferPool::default(),
@@ -114,7 +123,7 @@ impl Publisher {
         if options.name.is_empty() || options.name.len() > MAX_NAME_LEN {
             return Err(PublishError::InvalidName);
         }
-        if self.active().any(|track| track.options.name == options.name) {
+        if self.names.contains(&options.name) {
             return Err(PublishError::DuplicateName);
         }
         schema::validate(options.frame_encoding.as_ref(), options.schema.as_ref())?;
@@ -125,8 +134,10 @@ impl Publisher {
         let handle = Handle::new(number).ok_or(PublishError::LimitReached)?;
         let deadline = now + self.config.publish_timeout;
         self.expect_by(deadline);
-        let track = Track::new(handle, options, deadline);
+        self.names.insert(options.name.clone());
+        let mut track = Track::new(handle, options, deadline);
         if self.connection == Connection::Up {
+            track.requested = true;
             self.events.push_back(PublisherEvent::PublishRequest(track.request()));
         }
         self.slots.push(Slot::Active(Box::new(track)));
@@ -137,8 +148,7 @@ impl Publisher {
     /// met with an unpublish request. Does nothing for any other track.
     pub fn cancel_publish(&mut self, handle: Handle) {
         if matches!(self.track(handle), Some(Track { state: TrackState::Pending { .. }, .. })) {
-            self.end(handle, SendDrop::Unpublished);
-            self.events.push_back(PublisherEvent::PublishFailed { handle, error: PublishError::Cancelled });
+            self.give_up(handle, PublishError::Cancelled);
         }
     }
 
@@ -149,7 +159,7 @@ impl Publisher {
             Some(TrackState::Pending { .. }) => self.cancel_publish(handle),
             Some(TrackState::Published(_) | TrackState::Republishing { .. }) => {
                 self.end(handle, SendDrop::Unpublished);
-                self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+                self.request_unpublish(handle);
                 self.events.push_back(PublisherEvent::Unpublished { handle, by: UnpublishedBy::Local });
             }
         }
@@ -160,8 +170,8 @@ impl Publisher {
         let handle = info.pub_handle;
         let Some(track) = self.track_mut(handle) else {
             // Given up before the answer came: the SFU must not keep it. A handle never handed out is not ours to end.
-            if usize::from(handle.get()) <= self.slots.len() && self.connection == Connection::Up {
-                self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+            if usize::from(handle.get()) <= self.slots.len() {
+                self.request_unpublish(handle);
             }
             return;
         };
@@ -187,7 +197,11 @@ impl Publisher {
 
     /// The SFU turned a publish request down.
     pub fn handle_publish_rejected(&mut self, handle: Handle, rejection: PublishRejection) {
-        let Some(track) = self.track_mut(handle) else { return };
+        let Some(track) = self.track_mut(handle) else {
+            // What it did not take need not be ended.
+            self.unsettled.remove(&handle);
+            return;
+        };
         let first_time = match &mut track.state {
             TrackState::Published(_) => return,
             TrackState::Pending { handle_retried, .. } | TrackState::Republishing { handle_retried, .. } => {
@@ -197,8 +211,11 @@ impl Publisher {
         if rejection == PublishRejection::DuplicateHandle && first_time {
             // The SFU has the track, its answer was lost: end it there and ask again.
             let request = track.request();
-            self.events.push_back(PublisherEvent::UnpublishRequest { handle });
-            self.events.push_back(PublisherEvent::PublishRequest(request));
+            // Without a connection nothing can be sent; when it is back the request is repeated.
+            if self.connection == Connection::Up {
+                self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+                self.events.push_back(PublisherEvent::PublishRequest(request));
+            }
             return;
         }
         self.fail(handle, rejection.into());
@@ -206,6 +223,7 @@ impl Publisher {
 
     /// The SFU's `UnpublishDataTrackResponse`, whether it answers or comes on its own.
     pub fn handle_unpublish_response(&mut self, handle: Handle) {
+        self.unsettled.remove(&handle);
         // While a request is under way it answers an unpublish request of ours that made room for it.
         if matches!(self.track(handle), Some(Track { state: TrackState::Published(_), .. })) {
             self.end(handle, SendDrop::Unpublished);
@@ -271,8 +289,11 @@ impl Publisher {
             (TrackState::Republishing { .. }, _) | (_, Connection::Lost) => Err(PushFrameError::Reconnecting),
             (_, Connection::Closed) => Err(PushFrameError::Disconnected),
             (TrackState::Published(_), Connection::Up) => match (&self.encryption, sealed_with) {
-                _ if !track.options.encrypted => track.push_plain(incoming, &mut self.pool),
-                (Encryption::Custom, Some(extension)) => {
+                (_, None) if !track.options.encrypted => track.push_plain(incoming, &mut self.pool),
+                // On a plain track it would look like plaintext; and no peer reads key indexes beyond the ring.
+                (Encryption::Custom, Some(extension))
+                    if track.options.encrypted && extension.key_index < KEY_RING_SIZE =>
+                {
                     track.push_sealed(incoming, extension, &mut self.pool)
                 }
                 (Encryption::Native(keys), None) => match keys.current() {
@@ -399,12 +420,25 @@ impl Publisher {
         }
     }
 
-    /// The transport is back in the same signalling session. Requests without an answer are made again.
-    pub fn handle_resumed(&mut self) {
-        if self.connection == Connection::Lost {
-            self.connection = Connection::Up;
-            self.repeat_requests();
+    /// The transport is back in the same signalling session. Requests without an answer are made again, and have the
+    /// whole time for it.
+    pub fn handle_resumed(&mut self, now: Instant) {
+        if self.connection != Connection::Lost {
+            return;
         }
+        self.connection = Connection::Up;
+        self.events.extend(self.unsettled.iter().map(|&handle| PublisherEvent::UnpublishRequest { handle }));
+        let renewed = now + self.config.publish_timeout;
+        for slot in &mut self.slots {
+            if let Slot::Active(track) = slot
+                && let TrackState::Pending { deadline, .. } | TrackState::Republishing { deadline, .. } =
+                    &mut track.state
+            {
+                *deadline = renewed;
+            }
+        }
+        self.expect_by(renewed);
+        self.repeat_requests();
     }
 
     /// A new signalling session: every publication is asked for again, under its handle. A frame of which a part has
@@ -414,6 +448,8 @@ impl Publisher {
             return;
         }
         self.connection = Connection::Up;
+        // The new session knows nothing of what the old one may have kept.
+        self.unsettled.clear();
         let deadline = now + self.config.publish_timeout;
         self.expect_by(deadline);
         for slot in &mut self.slots {
@@ -437,9 +473,10 @@ impl Publisher {
     fn repeat_requests(&mut self) {
         let requests = self
             .slots
-            .iter()
+            .iter_mut()
             .filter_map(|slot| match slot {
                 Slot::Active(track) if track.deadline().is_some() => {
+                    track.requested = true;
                     Some(PublisherEvent::PublishRequest(track.request()))
                 }
                 _ => None,
@@ -465,6 +502,7 @@ impl Publisher {
             });
         }
         self.turns.clear();
+        self.unsettled.clear();
     }
 
     // Keys.
@@ -515,8 +553,15 @@ impl Publisher {
         }
         let random = self.config.iv_random.as_mut();
         let mut sealing = Sealing { keys, random, scratch: &mut self.scratch };
+        let mut watched = Vec::new();
         for slot in &mut self.slots {
             let Slot::Active(track) = slot else { continue };
+            if !track.holds_frames() {
+                continue;
+            }
+            if track.watch.is_some() {
+                watched.push(track.handle);
+            }
             if !has_key {
                 track.drop_held(SendDrop::NoKey);
                 continue;
@@ -527,6 +572,9 @@ impl Publisher {
                 self.turns.push_back(track.handle);
             }
         }
+        for handle in watched {
+            self.check_watch(handle);
+        }
     }
 
     // Polling.
@@ -536,9 +584,13 @@ impl Publisher {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due. It may be early: nothing happens then.
+    /// When [`handle_timeout`](Self::handle_timeout) is due. It may be early: nothing happens then. Without a connection
+    /// there is none: nobody could answer, and what is pending survives.
     pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.earliest_deadline
+        match self.connection {
+            Connection::Up => self.earliest_deadline,
+            Connection::Lost | Connection::Closed => None,
+        }
     }
 
     fn expect_by(&mut self, deadline: Instant) {
@@ -547,7 +599,7 @@ impl Publisher {
 
     /// Gives up what the SFU has not answered in time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.earliest_deadline.is_none_or(|deadline| deadline > now) {
+        if self.poll_timeout().is_none_or(|deadline| deadline > now) {
             return;
         }
         let late = self
@@ -556,7 +608,7 @@ impl Publisher {
             .map(|track| track.handle)
             .collect::<Vec<_>>();
         for handle in late {
-            self.fail(handle, PublishError::Timeout);
+            self.give_up(handle, PublishError::Timeout);
         }
         self.earliest_deadline = self.active().filter_map(Track::deadline).min();
     }
@@ -616,6 +668,25 @@ impl Publisher {
         }
     }
 
+    /// We end a request that the SFU may still answer.
+    fn give_up(&mut self, handle: Handle, error: PublishError) {
+        if self.track(handle).is_some_and(|track| track.requested) {
+            self.unsettled.insert(handle);
+        }
+        self.fail(handle, error);
+    }
+
+    /// Tells the SFU that a track is over: now, and again after a resumption if it has not answered by then.
+    fn request_unpublish(&mut self, handle: Handle) {
+        if self.connection == Connection::Closed {
+            return;
+        }
+        self.unsettled.insert(handle);
+        if self.connection == Connection::Up {
+            self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+        }
+    }
+
     /// A request came to nothing.
     fn fail(&mut self, handle: Handle, error: PublishError) {
         let Some(track) = self.track(handle) else { return };
@@ -639,13 +710,14 @@ impl Publisher {
         } else {
             self.fail(handle, PublishError::EncryptionMismatch);
         }
-        self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+        self.request_unpublish(handle);
     }
 
     fn end(&mut self, handle: Handle, reason: SendDrop) {
         let Some(slot) = self.slots.get_mut(slot_index(handle)) else { return };
         let ended = Slot::Ended(Box::default());
         if let Slot::Active(track) = std::mem::replace(slot, ended) {
+            self.names.remove(&track.options.name);
             *slot = Slot::Ended(Box::new(track.end(reason)));
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Track {
     pub(super) stats: SendStats,
     /// Whether the handle stands in the publisher's list of tracks with packets.
     pub(super) listed: bool,
+    /// Whether the SFU was ever asked for it.
+    pub(super) requested: bool,
     /// The level of the one [`BufferedAmountLow`](super::PublisherEvent::BufferedAmountLow) that was asked for.
     pub(super) watch: Option<usize>,
     packetizer: Packetizer,
@@ -77,6 +79,7 @@ impl Track {
             queue: FrameQueue::new(options.queue),
             stats: SendStats::default(),
             listed: false,
+            requested: false,
             watch: None,
             packetizer: Packetizer::new(handle, options.packetizer),
             sealer: FrameSealer::new(),
@@ -122,14 +125,19 @@ impl Track {
         }
     }
 
-    /// The longest payload of a frame, in bytes.
-    pub(super) const fn max_payload(&self, with_timestamp: bool) -> usize {
+    /// The length of each packet's header, in bytes.
+    const fn header_len(&self, with_timestamp: bool) -> usize {
         let iv = E2eeExtension { key_index: 0, iv: [0; 12] };
         let extensions = Extensions {
             e2ee: if self.options.encrypted { Some(iv) } else { None },
             user_timestamp: if with_timestamp { Some(0) } else { None },
         };
-        let wire = self.packetizer.max_frame_len(extensions.header_len());
+        extensions.header_len()
+    }
+
+    /// The longest payload of a frame, in bytes.
+    pub(super) const fn max_payload(&self, with_timestamp: bool) -> usize {
+        let wire = self.packetizer.max_frame_len(self.header_len(with_timestamp));
         if self.options.encrypted { wire.saturating_sub(TAG_LEN) } else { wire }
     }
 
@@ -175,6 +183,10 @@ impl Track {
     ) -> Result<(), PushFrameError> {
         self.check_len(&incoming)?;
         let sealed_len = incoming.payload.len() + TAG_LEN;
+        let header_len = self.header_len(incoming.user_timestamp.is_some());
+        if self.queue.refuses(wire_len(sealed_len, header_len)) {
+            return Err(PushFrameError::QueueFull);
+        }
         sealing.scratch.resize(sealed_len, 0);
         let with = self
             .sealer
@@ -195,12 +207,14 @@ impl Track {
         self.check_len(&incoming)?;
         let len = incoming.payload.len();
         let options = self.options.queue;
-        let over = |bytes: usize| bytes.saturating_add(len) > options.max_bytes;
-        if options.when_full == WhenFull::Refuse && !self.held.frames.is_empty() && over(self.held.bytes) {
+        // However small frames are, their number is bounded too.
+        let full = |held: &HeldFrames| {
+            held.bytes.saturating_add(len) > options.max_bytes || held.frames.len() >= HeldFrames::MAX_FRAMES
+        };
+        if options.when_full == WhenFull::Refuse && !self.held.frames.is_empty() && full(&self.held) {
             return Err(PushFrameError::QueueFull);
         }
-        // Empty frames count as one byte more than nothing would: their number is bounded too.
-        while over(self.held.bytes) || self.held.frames.len() >= HeldFrames::MAX_FRAMES {
+        while full(&self.held) {
             let Some(oldest) = self.held.frames.pop_front() else { break };
             self.held.bytes -= oldest.payload.len();
             self.stats.dropped.count(SendDrop::NoKey);
@@ -214,6 +228,10 @@ impl Track {
         });
         self.stats.pushed += 1;
         Ok(())
+    }
+
+    pub(super) fn holds_frames(&self) -> bool {
+        !self.held.frames.is_empty()
     }
 
     /// The first key is there: what waited for it goes into the queue.
@@ -254,9 +272,7 @@ impl Track {
         extensions: Extensions,
         pool: &mut BufferPool,
     ) -> Result<(), PushFrameError> {
-        let header_len = extensions.header_len();
-        let packets = incoming.payload.len().div_ceil(MTU - header_len).max(1);
-        let total = incoming.payload.len() + packets * header_len;
+        let total = wire_len(incoming.payload.len(), extensions.header_len());
         if self.queue.refuses(total) {
             return Err(PushFrameError::QueueFull);
         }
@@ -277,6 +293,11 @@ impl Track {
         self.drop_held(reason);
         self.stats()
     }
+}
+
+/// Bytes of a frame with the headers of its packets.
+fn wire_len(payload: usize, header_len: usize) -> usize {
+    payload + payload.div_ceil(MTU - header_len).max(1) * header_len
 }
 
 impl HeldFrames {
