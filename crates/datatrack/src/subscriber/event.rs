@@ -40,7 +40,7 @@ pub enum SubscriberEvent {
         /// Its last SID.
         sid: TrackSid,
     },
-    /// The SFU assigned a handle: frames of this stream can come.
+    /// The SFU assigned a handle: frames of this stream can come. Once for each stream.
     Subscribed {
         /// The stream.
         stream: StreamId,

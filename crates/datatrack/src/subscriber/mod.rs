@@ -68,7 +68,7 @@ pub struct Subscriber {
     by_publisher: HashMap<Arc<str>, Vec<TrackId>>,
     streams: IntMap<StreamId, Stream>,
     /// By handle: what packets under it belong to.
-    routes: Vec<Option<TrackId>>,
+    routes: Vec<Route>,
     /// Handles of the last table whose tracks were not known when it came.
     unclaimed: HashMap<TrackSid, Handle>,
     early: EarlyPackets,
@@ -85,6 +85,18 @@ enum Encryption {
     None,
     Native(Box<OpeningKeys>),
     Custom,
+}
+
+/// What packets under a handle belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Route {
+    /// The SFU has not said; packets are worth holding.
+    #[default]
+    Unknown,
+    Track(TrackId),
+    /// A track that is over or has another handle now. Its last packets must not wait for the next track that gets the
+    /// handle.
+    Gone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,7 +288,7 @@ impl Subscriber {
                     self.tell_subscription(track, true);
                 }
                 if subscription == Subscription::Active {
-                    self.events.push_back(SubscriberEvent::Subscribed { stream });
+                    self.tell_subscribed(track);
                 }
             }
         }
@@ -286,12 +298,12 @@ impl Subscriber {
     /// Closes a stream; the last one of a track ends its subscription. What it has not read is dropped. Returns its
     /// last counters; `None` if there is no such stream (any more).
     pub fn unsubscribe(&mut self, stream: StreamId) -> Option<StreamStats> {
+        let id = self.streams.get(&stream)?.track;
+        let fps_before = self.target_fps(id);
         let state = self.streams.remove(&stream)?;
-        let id = state.track;
         if state.listed {
             self.readable.retain(|other| *other != stream);
         }
-        let fps_before = self.target_fps(id);
         if let Some(track) = self.tracks.get_mut(&id)
             && let Some(index) = track.streams.iter().position(|other| *other == stream)
         {
@@ -350,28 +362,48 @@ impl Subscriber {
 
     /// Asks the SFU once more for a track that has streams.
     fn ask(&mut self, id: TrackId, now: Instant) {
-        let Some(track) = self.tracks.get(&id) else { return };
-        let first = matches!(track.subscription, Subscription::Pending { renewed: false, .. });
-        if !first {
-            let deadline = now + self.config.subscribe_timeout;
-            self.set_subscription(id, Subscription::Pending { deadline, renewed: true });
-        }
+        self.await_answer(id, now);
         self.tell_subscription(id, true);
+    }
+
+    /// The SFU has the whole time for its answer, from now on.
+    fn await_answer(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.tracks.get(&id) else { return };
+        let renewed = !matches!(track.subscription, Subscription::Pending { renewed: false, .. });
+        let deadline = now + self.config.subscribe_timeout;
+        self.set_subscription(id, Subscription::Pending { deadline, renewed });
     }
 
     /// The SFU's whole table of handles, as pairs of handle and SID. Handles that it no longer names go on routing
     /// until their track gets another one: packets that left before the table did are still worth having.
+    ///
+    /// A track that is read and that the table no longer names is asked for again if no later table names it in time:
+    /// the SFU may have missed that we subscribed again just after unsubscribing.
     pub fn handle_subscriber_handles(&mut self, table: Vec<(Handle, TrackSid)>, now: Instant) {
         if self.connection == Connection::Closed {
             return;
         }
         self.unclaimed.clear();
+        for track in self.tracks.values_mut() {
+            if let Some(assignment) = &mut track.assignment {
+                assignment.named = false;
+            }
+        }
         for (handle, sid) in table {
             match self.by_sid.get(&sid) {
                 Some(&id) => self.assign(handle, id),
                 None => {
+                    // Whoever had the handle: from now on its packets belong to the track that is not announced yet.
+                    self.set_route(handle, Route::Unknown);
                     self.unclaimed.insert(sid, handle);
                 }
+            }
+        }
+        for id in self.subscribed_tracks() {
+            let Some(track) = self.tracks.get(&id) else { continue };
+            let named = track.assignment.as_ref().is_some_and(|assignment| assignment.named);
+            if track.subscription == Subscription::Active && !named {
+                self.await_answer(id, now);
             }
         }
         self.replay_early(now);
@@ -389,22 +421,44 @@ impl Subscriber {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let before = track.assignment.as_ref().map(|assignment| assignment.handle);
         track.assign(handle);
-        let waited = matches!(track.subscription, Subscription::Pending { .. });
-        if waited {
-            track.subscription = Subscription::Active;
-            for &stream in &track.streams {
-                self.events.push_back(SubscriberEvent::Subscribed { stream });
-            }
-        }
         if let Some(before) = before.filter(|before| *before != handle) {
             self.clear_route(before, id);
         }
+        self.set_route(handle, Route::Track(id));
+        self.activate(id);
+    }
+
+    /// The SFU has answered.
+    fn activate(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if matches!(track.subscription, Subscription::Pending { .. }) {
+            track.subscription = Subscription::Active;
+            self.tell_subscribed(id);
+        }
+    }
+
+    /// Tells each stream of a track once that frames can come.
+    fn tell_subscribed(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get(&id) else { return };
+        for &stream in &track.streams {
+            if let Some(state) = self.streams.get_mut(&stream)
+                && !std::mem::replace(&mut state.subscribed, true)
+            {
+                self.events.push_back(SubscriberEvent::Subscribed { stream });
+            }
+        }
+    }
+
+    /// Packets under `handle` go another way; the track that they went to has no handle any more.
+    fn set_route(&mut self, handle: Handle, route: Route) {
         let index = usize::from(handle.get());
         if self.routes.len() <= index {
-            self.routes.resize(index + 1, None);
+            self.routes.resize(index + 1, Route::Unknown);
         }
-        let Some(route) = self.routes.get_mut(index) else { return };
-        if let Some(other) = route.replace(id).filter(|other| *other != id)
+        let Some(place) = self.routes.get_mut(index) else { return };
+        let before = std::mem::replace(place, route);
+        if let Route::Track(other) = before
+            && before != route
             && let Some(other) = self.tracks.get_mut(&other)
         {
             other.end_assignment();
@@ -413,14 +467,14 @@ impl Subscriber {
 
     fn clear_route(&mut self, handle: Handle, track: TrackId) {
         if let Some(route) = self.routes.get_mut(usize::from(handle.get()))
-            && *route == Some(track)
+            && *route == Route::Track(track)
         {
-            *route = None;
+            *route = Route::Gone;
         }
     }
 
-    fn route(&self, handle: Handle) -> Option<TrackId> {
-        self.routes.get(usize::from(handle.get())).copied().flatten()
+    fn route(&self, handle: Handle) -> Route {
+        self.routes.get(usize::from(handle.get())).copied().unwrap_or_default()
     }
 
     // Packets.
@@ -445,13 +499,17 @@ impl Subscriber {
         let Ok((header, payload_at)) = Header::parse(&packet) else {
             return self.packets.dropped.count(PacketDrop::Malformed);
         };
-        let Some(id) = self.route(header.handle) else {
-            let dropped = self.early.push(header.handle, packet, now);
-            self.packets.dropped.add(PacketDrop::UnknownHandle, dropped);
-            if let Some(deadline) = self.early.poll_timeout() {
-                self.expect_by(deadline);
+        let id = match self.route(header.handle) {
+            Route::Track(id) => id,
+            Route::Gone => return self.packets.dropped.count(PacketDrop::UnknownHandle),
+            Route::Unknown => {
+                let dropped = self.early.push(header.handle, packet, now);
+                self.packets.dropped.add(PacketDrop::UnknownHandle, dropped);
+                if let Some(deadline) = self.early.poll_timeout() {
+                    self.expect_by(deadline);
+                }
+                return;
             }
-            return;
         };
         let Some(track) = self.tracks.get_mut(&id) else {
             return self.packets.dropped.count(PacketDrop::UnknownHandle);
@@ -462,6 +520,10 @@ impl Subscriber {
         let Some(assignment) = &mut track.assignment else {
             return self.packets.dropped.count(PacketDrop::UnknownHandle);
         };
+        // Unsubscribing and subscribing again at once may leave the SFU's table as it was: then no new one comes.
+        let answers = track.subscription != Subscription::Active
+            && assignment.named
+            && assignment.sid == track.info.sid;
         match assignment.depacketizer.handle_packet(&header, packet.slice(payload_at..), now) {
             Outcome::Frame(frame) => {
                 self.packets.accepted += 1;
@@ -475,11 +537,17 @@ impl Subscriber {
             }
             Outcome::Dropped(reason) => self.packets.dropped.count(reason),
         }
+        if answers {
+            self.activate(id);
+        }
     }
 
     fn replay_early(&mut self, now: Instant) {
+        let expired = self.early.expire(now);
+        self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let routes = &self.routes;
-        let known = |handle: Handle| routes.get(usize::from(handle.get())).copied().flatten().is_some();
+        let known =
+            |handle: Handle| matches!(routes.get(usize::from(handle.get())), Some(Route::Track(_)));
         for early in self.early.take_known(known) {
             self.accept(early.packet, now);
         }
@@ -662,13 +730,17 @@ impl Subscriber {
         }
     }
 
-    /// The transport is back in the same signalling session: handles go on meaning what they did.
-    pub fn handle_resumed(&mut self) {
+    /// The transport is back in the same signalling session: handles go on meaning what they did, and what the SFU has
+    /// not answered yet has the whole time for it.
+    pub fn handle_resumed(&mut self, now: Instant) {
         if self.connection != Connection::Lost {
             return;
         }
         self.connection = Connection::Up;
         for id in self.subscribed_tracks() {
+            if self.tracks.get(&id).is_some_and(|track| track.subscription != Subscription::Active) {
+                self.await_answer(id, now);
+            }
             self.tell_subscription(id, true);
         }
     }
@@ -715,6 +787,7 @@ impl Subscriber {
         for track in self.tracks.values_mut() {
             track.drop_sealed(FrameDrop::Ended);
             track.end_assignment();
+            track.subscription = Subscription::None;
         }
         let mut streams = self.streams.keys().copied().collect::<Vec<_>>();
         streams.sort_unstable();
@@ -803,14 +876,16 @@ impl Subscriber {
                 assignment.depacketizer.handle_timeout(now);
                 next = earlier(next, assignment.depacketizer.poll_timeout());
             }
-            let expired = track.sealed.expire(now);
+            let (expired, key_index) = track.sealed.expire(now);
             if expired > 0 {
                 track.dropped.add(FrameDrop::NoKey, expired);
                 let reason = EncryptionErrorReason::MissingKey;
-                self.events.extend(self.errors.count(&track.publisher, reason, 0, expired, now));
+                self.events.extend(self.errors.count(&track.publisher, reason, key_index, expired, now));
             }
             next = earlier(next, track.sealed.poll_timeout());
-            if let Subscription::Pending { deadline, .. } = track.subscription {
+            // Without a connection nobody could answer; when it is back, the time starts anew.
+            if self.connection == Connection::Up
+                && let Subscription::Pending { deadline, .. } = track.subscription {
                 if deadline <= now {
                     late.push(track.id);
                 } else {

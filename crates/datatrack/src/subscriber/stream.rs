@@ -32,6 +32,8 @@ pub(super) struct Stream {
     pub(super) wanted: bool,
     /// Whether the stream stands in the list of those with frames that are waited for.
     pub(super) listed: bool,
+    /// It was told that frames can come.
+    pub(super) subscribed: bool,
     /// The end was told.
     pub(super) ended: bool,
     frames: VecDeque<Frame>,
@@ -46,6 +48,7 @@ impl Stream {
             options,
             wanted: false,
             listed: false,
+            subscribed: false,
             ended: false,
             frames: VecDeque::new(),
             bytes: 0,

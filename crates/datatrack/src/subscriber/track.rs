@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{StreamId, TrackId};
 use crate::depacketizer::{Depacketizer, DepacketizerOptions};
 use crate::frame::AssembledFrame;
-use crate::info::TrackInfo;
+use crate::info::{TrackInfo, TrackSid};
 use crate::packet::Handle;
 use crate::stats::{FrameDrop, FrameDrops, FrameStats};
 use crate::time::Instant;
@@ -31,6 +31,10 @@ pub(super) struct Track {
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) handle: Handle,
+    /// The track's SID when the handle was assigned.
+    pub(super) sid: TrackSid,
+    /// Whether the SFU's last table has it.
+    pub(super) named: bool,
     pub(super) depacketizer: Depacketizer,
 }
 
@@ -86,30 +90,43 @@ impl Track {
             && ours.schema == info.schema
     }
 
-    /// Packets come under `handle` from now on. The same handle again changes nothing.
+    /// Packets come under `handle` from now on. The same handle again changes nothing, unless the SID is another one:
+    /// a publisher that started anew numbers its frames anew.
     pub(super) fn assign(&mut self, handle: Handle) {
-        if self.assignment.as_ref().is_none_or(|assignment| assignment.handle != handle) {
-            self.end_assignment();
-            let depacketizer = Depacketizer::new(self.pipeline);
-            self.assignment = Some(Assignment { handle, depacketizer });
+        match &mut self.assignment {
+            Some(assignment) if assignment.handle == handle && assignment.sid == self.info.sid => {
+                assignment.named = true;
+            }
+            _ => {
+                self.end_assignment();
+                let sid = self.info.sid.clone();
+                let depacketizer = Depacketizer::new(self.pipeline);
+                self.assignment = Some(Assignment { handle, sid, named: true, depacketizer });
+            }
         }
     }
 
     /// The state that belongs to the handle ends; its counters remain. Returns the handle.
     pub(super) fn end_assignment(&mut self) -> Option<Handle> {
-        let Assignment { handle, mut depacketizer } = self.assignment.take()?;
+        let Assignment { handle, depacketizer, .. } = self.assignment.take()?;
+        self.end_depacketizer(depacketizer);
+        Some(handle)
+    }
+
+    fn end_depacketizer(&mut self, mut depacketizer: Depacketizer) {
         depacketizer.close();
         let stats = depacketizer.stats();
         self.ended.opened += stats.opened;
         self.ended.dropped.merge(&stats.dropped);
-        Some(handle)
     }
 
     /// Nobody reads any more: half a frame will never be whole. The handle goes on naming the track.
     pub(super) fn forget_partial_frames(&mut self) {
         self.drop_sealed(FrameDrop::Ended);
-        if let Some(handle) = self.end_assignment() {
-            self.assign(handle);
+        if let Some(assignment) = &mut self.assignment {
+            let fresh = Depacketizer::new(self.pipeline);
+            let depacketizer = std::mem::replace(&mut assignment.depacketizer, fresh);
+            self.end_depacketizer(depacketizer);
         }
     }
 
@@ -168,13 +185,17 @@ impl SealedFrames {
         std::mem::take(self).frames.into()
     }
 
+    /// Drops what is too old; returns how many, and the key index that the last of them named.
     #[must_use]
-    pub(super) fn expire(&mut self, now: Instant) -> u64 {
-        let mut dropped = 0;
-        while self.poll_timeout().is_some_and(|deadline| deadline <= now) && self.pop().is_some() {
+    pub(super) fn expire(&mut self, now: Instant) -> (u64, u8) {
+        let (mut dropped, mut key_index) = (0, 0);
+        while self.poll_timeout().is_some_and(|deadline| deadline <= now)
+            && let Some(sealed) = self.pop()
+        {
             dropped += 1;
+            key_index = sealed.frame.extensions.e2ee.map_or(key_index, |extension| extension.key_index);
         }
-        dropped
+        (dropped, key_index)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
