@@ -1,18 +1,19 @@
-use std::time::Instant as StdInstant;
-
 use datatrack::Instant;
+use tokio::time::Instant as TokioInstant;
 
 /// Turns the system's monotonic clock into the core's time.
+///
+/// It reads the clock of tokio's timers, so that both stand still in a test that pauses time.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    origin: StdInstant,
+    origin: TokioInstant,
 }
 
 impl Clock {
     /// A clock whose origin is now.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: StdInstant::now() }
+        Self { origin: TokioInstant::now() }
     }
 
     /// Time since the origin.
@@ -23,9 +24,9 @@ impl Clock {
 
     /// When tokio's timer should fire for that instant; far instants are cut to a day, after which one looks again.
     #[must_use]
-    pub fn to_tokio(&self, instant: Instant) -> tokio::time::Instant {
+    pub fn to_tokio(&self, instant: Instant) -> TokioInstant {
         const FAR: std::time::Duration = std::time::Duration::from_secs(86_400);
         let ahead = instant.saturating_duration_since(self.now()).min(FAR);
-        tokio::time::Instant::now() + ahead
+        TokioInstant::now() + ahead
     }
 }

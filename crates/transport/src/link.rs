@@ -145,10 +145,12 @@ impl Link {
         let result = input(&mut publisher, now);
         let woken =
             (!had_packets && publisher.has_packets()) || came_nearer(deadline, publisher.poll_timeout());
-        let events = drain(|| publisher.poll_event());
+        let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
         let derivations = drain(|| publisher.poll_derivation());
         drop(publisher);
-        self.tell(events.into_iter().map(LinkEvent::Publisher));
+        if told {
+            self.host.events_ready();
+        }
         self.derive(Side::Publisher, derivations);
         if woken {
             self.host.work_ready();
@@ -195,17 +197,33 @@ impl Link {
 
     /// Offers the next packet to `send`, which answers whether it took it. Returns `None` if there is no packet.
     pub fn transmit(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> Option<bool> {
+        let (taken, told) = self.transmit_quietly(send);
+        if told {
+            self.host.events_ready();
+        }
+        taken
+    }
+
+    /// The same for a caller that holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has
+    /// let go of it, if the second answer says so.
+    pub(crate) fn transmit_quietly(
+        &self,
+        send: impl FnOnce(Handle, &[u8]) -> bool,
+    ) -> (Option<bool>, bool) {
         let now = self.clock.now();
         let mut publisher = lock(&self.publisher);
-        let transmit = publisher.peek_transmit(now)?;
-        let taken = send(transmit.handle, transmit.packet);
-        if taken {
+        let taken =
+            publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
+        if taken == Some(true) {
             publisher.advance_transmit();
         }
-        let events = drain(|| publisher.poll_event());
-        drop(publisher);
-        self.tell(events.into_iter().map(LinkEvent::Publisher));
-        Some(taken)
+        let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
+        (taken, told)
+    }
+
+    /// What [`transmit_quietly`](Self::transmit_quietly) left to be told.
+    pub(crate) fn events_ready(&self) {
+        self.host.events_ready();
     }
 
     // The subscriber.
@@ -218,10 +236,12 @@ impl Link {
         let result = input(&mut subscriber, now);
         let woken = came_nearer(deadline, subscriber.poll_timeout());
         let readable = subscriber.has_readable();
-        let events = drain(|| subscriber.poll_event());
+        let told = self.note(drain(|| subscriber.poll_event()).into_iter().map(LinkEvent::Subscriber));
         let derivations = drain(|| subscriber.poll_derivation());
         drop(subscriber);
-        self.tell(events.into_iter().map(LinkEvent::Subscriber));
+        if told {
+            self.host.events_ready();
+        }
         self.derive(Side::Subscriber, derivations);
         if readable {
             self.host.frames_ready();
@@ -263,8 +283,8 @@ impl Link {
 
     /// The transport is back in the same signalling session.
     pub fn handle_resumed(&self) {
-        self.publisher(|publisher, _| publisher.handle_resumed());
-        self.subscriber(|subscriber, _| subscriber.handle_resumed());
+        self.publisher(|publisher, now| publisher.handle_resumed(now));
+        self.subscriber(|subscriber, now| subscriber.handle_resumed(now));
     }
 
     /// A new signalling session.
@@ -283,7 +303,8 @@ impl Link {
     /// A panic was caught: closes the link, and says so.
     pub fn fail(&self, message: impl Into<String>) {
         self.close();
-        self.tell([LinkEvent::Failed(message.into())]);
+        self.note([LinkEvent::Failed(message.into())]);
+        self.host.events_ready();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; it may be early.
@@ -381,13 +402,15 @@ impl Link {
         }
     }
 
-    fn tell(&self, events: impl IntoIterator<Item = LinkEvent>) {
+    /// Appends events and answers whether there were any. Called under the lock of the machine that they come from:
+    /// two threads could else swap what happened one after the other.
+    fn note(&self, events: impl IntoIterator<Item = LinkEvent>) -> bool {
         let mut events = events.into_iter().peekable();
         if events.peek().is_none() {
-            return;
+            return false;
         }
         lock(&self.events).extend(events);
-        self.host.events_ready();
+        true
     }
 }
 

@@ -239,11 +239,16 @@ impl Hub {
         let ready = std::mem::take(&mut *lock(&self.ready));
         let mut members = lock(&self.members);
         let Members { by_id, stats, .. } = &mut *members;
+        let mut to_tell = Vec::new();
         for (id, queued) in ready {
             queued.store(false, Ordering::Release);
             let Some(member) = by_id.get_mut(&id) else { continue };
-            if member.send(now, &mut deliveries, stats) {
+            let (more, told) = member.send(now, &mut deliveries, stats);
+            if more {
                 self.wake(id, &queued);
+            }
+            if told {
+                to_tell.push(member.link.clone());
             }
         }
         for member in by_id.values_mut() {
@@ -252,6 +257,9 @@ impl Hub {
         let deliveries = deliveries.resolve(by_id);
         drop(members);
         // Under no lock of ours: a link's host may come back to us.
+        for link in to_tell {
+            link.events_ready();
+        }
         let busy = !deliveries.is_empty();
         for (link, packets) in deliveries {
             link.subscriber(|subscriber, now| {
@@ -294,19 +302,21 @@ impl Hub {
 }
 
 impl Member {
-    /// Takes packets from the member's publisher; answers whether there are more.
-    fn send(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) -> bool {
+    /// Takes packets from the member's publisher; answers whether there are more, and whether its link has events.
+    fn send(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) -> (bool, bool) {
+        let mut has_events = false;
         for _ in 0..BATCH {
             if !self.network.accepts(now) {
                 // The network's own deadline brings us back.
-                return false;
+                return (false, has_events);
             }
             let mut taken = None;
-            let sent = self.link.transmit(|track, packet| {
+            let (sent, told) = self.link.transmit_quietly(|track, packet| {
                 taken = Some((track, BytesMut::from(packet)));
                 true
             });
-            let (Some(true), Some((track, packet))) = (sent, taken) else { return false };
+            has_events |= told;
+            let (Some(true), Some((track, packet))) = (sent, taken) else { return (false, has_events) };
             if self.network.is_perfect() {
                 self.route(track, packet, deliveries, stats);
             } else {
@@ -314,7 +324,7 @@ impl Member {
                 self.network.send((track, packet), len, now);
             }
         }
-        true
+        (true, has_events)
     }
 
     /// Takes what has come through the network.

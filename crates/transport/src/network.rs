@@ -126,7 +126,6 @@ impl<T> Network<T> {
     pub fn set_options(&mut self, options: NetworkOptions, sender: u64) {
         self.options = options;
         self.random = random_for(options.seed, sender);
-        self.sent = 0;
     }
 
     /// Whether a packet may simply be handed on: nothing happens to it, and none is under way before it.
