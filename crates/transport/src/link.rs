@@ -206,14 +206,10 @@ impl Link {
 
     /// The same for a caller that holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has
     /// let go of it, if the second answer says so.
-    pub(crate) fn transmit_quietly(
-        &self,
-        send: impl FnOnce(Handle, &[u8]) -> bool,
-    ) -> (Option<bool>, bool) {
+    pub(crate) fn transmit_quietly(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> (Option<bool>, bool) {
         let now = self.clock.now();
         let mut publisher = lock(&self.publisher);
-        let taken =
-            publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
+        let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
         if taken == Some(true) {
             publisher.advance_transmit();
         }

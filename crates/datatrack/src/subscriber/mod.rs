@@ -546,8 +546,7 @@ impl Subscriber {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let routes = &self.routes;
-        let known =
-            |handle: Handle| matches!(routes.get(usize::from(handle.get())), Some(Route::Track(_)));
+        let known = |handle: Handle| matches!(routes.get(usize::from(handle.get())), Some(Route::Track(_)));
         for early in self.early.take_known(known) {
             self.accept(early.packet, now);
         }
@@ -885,7 +884,8 @@ impl Subscriber {
             next = earlier(next, track.sealed.poll_timeout());
             // Without a connection nobody could answer; when it is back, the time starts anew.
             if self.connection == Connection::Up
-                && let Subscription::Pending { deadline, .. } = track.subscription {
+                && let Subscription::Pending { deadline, .. } = track.subscription
+            {
                 if deadline <= now {
                     late.push(track.id);
                 } else {
