@@ -332,12 +332,12 @@ export interface NativeBinding {
   setDoorbell(callback: () => void): void
   pollEvents(): NativeEvent[]
   /**
-   * Copies frames of streams with demand into `slab` from `offset` on, each at a multiple of 8, and one row of
+   * Copies a frame of each stream with demand into `slab` from `offset` on, each at a multiple of 8, and one row of
    * {@link Row} for each into `rows`. Returns how many; stops when the slab, the rows or the frames are used up.
-   * A stream's demand ends with its first frame here.
+   * A stream's demand ends with its frame here; what else it has stays in reach of its buffer's policy.
    */
   drain(slab: Uint8Array, offset: number, rows: Uint32Array): number
-  /** The same for one stream; when there is none, its demand is registered and the doorbell will ring. */
+  /** All frames of one stream; when there is none, its demand is registered and the doorbell will ring. */
   readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
   /** Whether frames with demand remain after `drain` (the slab or the rows were too small). */
   hasMore(): boolean

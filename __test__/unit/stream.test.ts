@@ -252,6 +252,23 @@ describe('a stream', () => {
     })
   })
 
+  it('holds exactly bufferSize frames while a reader waits, too', async () => {
+    await withPair(async (pair) => {
+      const { local, remote } = await publish(pair)
+      const stream = await subscribe(remote, { bufferSize: 3 })
+      const waiting = stream.read()
+      for (let index = 0; index < 10; index++) local.tryPush(new Uint8Array([index]))
+      // Without a turn of the event loop, so that all ten are there before the first is handed out.
+      while (stream.stats().received < 10);
+      expect((await waiting)!.payload[0]).toBe(7)
+      for (let index = 10; index < 20; index++) local.tryPush(new Uint8Array([index]))
+      await until(() => stream.stats().received === 20)
+      const frames = await take(stream, 3)
+      expect(frames.map((frame) => frame.payload[0])).toEqual([17, 18, 19])
+      expect(stream.stats()).toMatchObject({ delivered: 4, buffered: 0, dropped: { tooSlow: 16 } })
+    })
+  })
+
   it('shares one subscription with the other streams of its track, each with its own buffer', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)

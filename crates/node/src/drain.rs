@@ -82,16 +82,19 @@ impl Room {
         Some(offset)
     }
 
-    /// Takes frames of a stream; answers how many.
+    /// Takes at most `limit` frames of a stream; answers how many.
     fn take(
         &mut self,
         subscriber: &mut Subscriber,
         stream: StreamId,
+        limit: usize,
         now: Instant,
         taken: &mut Vec<Taken>,
     ) -> usize {
         let before = taken.len();
-        while subscriber.next_frame_len(stream, now).is_some_and(|len| self.admits(len)) {
+        while taken.len() - before < limit
+            && subscriber.next_frame_len(stream, now).is_some_and(|len| self.admits(len))
+        {
             let Some(frame) = subscriber.read_frame(stream) else { break };
             let offset = self.place(&frame);
             let age = now.saturating_duration_since(frame.completed_at).as_micros();
@@ -177,7 +180,9 @@ fn lent<'a>(call: &'a Call, first: usize) -> Result<(Columns<'a>, Room), Failure
     Ok((columns, room))
 }
 
-/// Frames of all streams with demand.
+/// A frame of each stream with demand.
+///
+/// One, for one is waited for: the others stay where the stream's policy can drop them, and come by `read_stream`.
 pub(crate) fn drain(call: &Call) -> Result<u32, Failure> {
     let environment = Environment::of(call)?;
     let (columns, mut room) = lent(call, 0)?;
@@ -192,7 +197,7 @@ pub(crate) fn drain(call: &Call) -> Result<u32, Failure> {
             Ok(link.subscriber(|subscriber, now| {
                 while let Some(stream) = subscriber.poll_readable() {
                     let waits = subscriber.next_frame_len(stream, now).is_some();
-                    if room.take(subscriber, stream, now, &mut taken) == 0 && waits {
+                    if room.take(subscriber, stream, 1, now, &mut taken) == 0 && waits {
                         // The link sees that it is readable still, and lists the session again.
                         subscriber.push_back_readable(stream);
                         return true;
@@ -221,7 +226,9 @@ pub(crate) fn read_stream(call: &Call) -> Result<u32, Failure> {
         let stream = StreamId(id);
         session.guarded(|link| {
             link.subscriber(|subscriber, now| {
-                if room.take(subscriber, stream, now, &mut taken) == 0 && subscriber.request_frames(stream) {
+                if room.take(subscriber, stream, usize::MAX, now, &mut taken) == 0
+                    && subscriber.request_frames(stream)
+                {
                     // There was no room for the first one: the next drain has some.
                     subscriber.push_back_readable(stream);
                 }
