@@ -10,7 +10,7 @@
 //! - Freed by Node-API after that.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::rc::{Rc, Weak};
@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datatrack_transport::Clock;
 use napi::sys;
+use nohash_hasher::IntMap;
 
 use crate::drain::{LargeFrames, TakenBuffer};
 use crate::error::Failure;
@@ -113,9 +114,9 @@ pub(crate) struct Environment {
     pub(crate) handles: Handles,
     pub(crate) pending: Pending,
     /// All sessions whose objects were not collected yet, and the open streams and loopbacks.
-    pub(crate) sessions: RefCell<HashMap<u32, Rc<Session>>>,
-    pub(crate) streams: RefCell<HashMap<u32, Rc<Session>>>,
-    pub(crate) loopbacks: RefCell<HashMap<u32, Rc<Loopback>>>,
+    pub(crate) sessions: RefCell<IntMap<u32, Rc<Session>>>,
+    pub(crate) streams: RefCell<IntMap<u32, Rc<Session>>>,
+    pub(crate) loopbacks: RefCell<IntMap<u32, Rc<Loopback>>>,
     pub(crate) session_class: OnceCell<Class>,
     pub(crate) loopback_class: OnceCell<Class>,
     pub(crate) large: RefCell<LargeFrames>,

@@ -90,10 +90,11 @@ fn push(call: &Call) -> Result<PushStatus, Failure> {
     let user_timestamp = {
         let argument = call.argument(2, "userTimestamp");
         let number = argument.number(-1.0..=MAX_SAFE_INTEGER as f64)?;
-        if number.fract() != 0.0 {
+        let whole = number as i64;
+        if whole as f64 != number {
             return Err(Failure::out_of_range(format!("{argument} must be a whole number, not {number}")));
         }
-        u64::try_from(number as i64).ok()
+        u64::try_from(whole).ok()
     };
     push_payload(call, |link, handle, payload| link.push(handle, payload, user_timestamp))
 }

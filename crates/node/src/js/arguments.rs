@@ -113,12 +113,16 @@ impl<'a> Argument<'a> {
     pub(crate) fn integer(self, range: RangeInclusive<u64>) -> Result<u64, Failure> {
         #[allow(clippy::cast_precision_loss)]
         let number = self.number(*range.start() as f64..=*range.end() as f64)?;
-        if number.fract() != 0.0 {
-            return Err(Failure::out_of_range(format!("{self} must be a whole number, not {number}")));
+        // Within the range, and so never negative. Without a fraction nothing is lost there and back; the standard
+        // library's `fract` would be a call into libm.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        {
+            let whole = number as u64;
+            if whole as f64 != number {
+                return Err(Failure::out_of_range(format!("{self} must be a whole number, not {number}")));
+            }
+            Ok(whole)
         }
-        // Within the range, and so never negative.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(number as u64)
     }
 
     pub(crate) fn u32(self) -> Result<u32, Failure> {
