@@ -15,7 +15,7 @@ export interface Publisher {
   readonly manager: LocalDataTrackManager
   readonly track: LocalDataTrack
   /** The packets that are to be sent now. */
-  packets(): Uint8Array[]
+  readonly packets: () => Uint8Array[]
 }
 
 /** A published track of the handle 1. */
@@ -48,7 +48,7 @@ export interface Subscriber {
   readonly track: RemoteDataTrack
   readonly stream: DataTrackStream
   /** Hands in packets and returns the frames that came out. */
-  frames(packets: Iterable<Uint8Array>): Promise<DataTrackFrame[]>
+  readonly frames: (packets: Iterable<Uint8Array>) => Promise<DataTrackFrame[]>
 }
 
 /** A stream of alice's track, whose packets come with the handle 1. */
