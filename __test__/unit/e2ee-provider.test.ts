@@ -142,6 +142,7 @@ describe('a custom provider', () => {
       local.tryPush(new Uint8Array([9]))
       expect((await reading)!.payload).toEqual(Buffer.from([9]))
       expect(errors).toHaveLength(1)
+      expect(stream.stats()).toMatchObject({ received: 6, delivered: 1, dropped: { decodeFailed: 5 } })
       expect(errors[0]).toMatchObject({
         reason: 'providerFailed',
         participantIdentity: 'alice',

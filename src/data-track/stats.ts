@@ -66,10 +66,8 @@ export type StreamDropReason =
   | 'tooSlow'
   /** The stream was closed while it was buffered. */
   | 'closed'
-  /** The codec could not decode it. */
+  /** The codec could not decode it, or the custom provider could not open it. */
   | 'decodeFailed'
-  /** The custom provider could not open it. */
-  | 'openFailed'
 
 /** Counters of a published track. */
 export interface DataTrackSendStats {
