@@ -34,8 +34,10 @@
 mod bounds;
 mod encryption;
 mod handles;
+mod properties;
 mod publish;
 mod queue;
+mod reference;
 mod republish;
 mod subscribe;
 mod support;
