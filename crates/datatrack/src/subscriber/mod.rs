@@ -648,8 +648,8 @@ impl Subscriber {
 
     // Readers.
 
-    /// The reader of a stream waits for frames. Answers whether there are some; if not, [`poll_readable`]
-    /// (Self::poll_readable) names the stream when there are. Holds until the first frame is read.
+    /// The reader of a stream waits for frames. Answers whether there are some; if not,
+    /// [`poll_readable`](Self::poll_readable) names the stream when there are. Holds until the first frame is read.
     pub fn request_frames(&mut self, stream: StreamId) -> bool {
         let Some(state) = self.streams.get_mut(&stream) else { return false };
         state.wanted = true;
