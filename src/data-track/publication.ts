@@ -247,7 +247,8 @@ export class Publication {
   #watch(): void {
     if (!this.published) return
     const pushing = this.#pushes.length > 0 && !this.#stalled
-    if (!pushing && (this.#flushes.size === 0 || this.bufferedAmount === 0)) return
+    // Not `bufferedAmount === 0`: another thread empties the queue, and then no event would come. Watching gives one.
+    if (!pushing && this.#flushes.size === 0) return
     const level = pushing ? this.#level : 0
     this.#session.control(() => this.#native.watchBuffered(this.handle, level))
   }
