@@ -207,8 +207,12 @@ impl Link {
     /// The same for a caller that holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has
     /// let go of it, if the second answer says so.
     pub(crate) fn transmit_quietly(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> (Option<bool>, bool) {
-        let now = self.clock.now();
         let mut publisher = lock(&self.publisher);
+        if !publisher.has_packets() {
+            return (None, false);
+        }
+        // Reading the clock costs as much as all the rest.
+        let now = if publisher.transmit_needs_time() { self.clock.now() } else { Instant::ZERO };
         let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
         if taken == Some(true) {
             publisher.advance_transmit();
@@ -376,6 +380,7 @@ impl Link {
         ready
     }
 
+    #[inline]
     fn derive(&self, side: Side, derivations: Vec<Derivation>) {
         for derivation in derivations {
             let this = self.this.clone();
@@ -400,6 +405,7 @@ impl Link {
 
     /// Appends events and answers whether there were any. Called under the lock of the machine that they come from:
     /// two threads could else swap what happened one after the other.
+    #[inline]
     fn note(&self, events: impl IntoIterator<Item = LinkEvent>) -> bool {
         let mut events = events.into_iter().peekable();
         if events.peek().is_none() {
@@ -414,8 +420,13 @@ fn came_nearer(before: Option<Instant>, after: Option<Instant>) -> bool {
     after.is_some_and(|after| before.is_none_or(|before| after < before))
 }
 
-fn drain<T>(poll: impl FnMut() -> Option<T>) -> Vec<T> {
-    std::iter::from_fn(poll).collect()
+/// Nearly always there is nothing, and then this must cost nothing.
+#[inline]
+fn drain<T>(mut poll: impl FnMut() -> Option<T>) -> Vec<T> {
+    match poll() {
+        Some(first) => std::iter::once(first).chain(std::iter::from_fn(poll)).collect(),
+        None => Vec::new(),
+    }
 }
 
 /// A lock that a panic left behind is taken all the same: the panic closes the link, and closing needs the lock.

@@ -358,6 +358,14 @@ impl Publisher {
         self.connection == Connection::Up && !self.turns.is_empty()
     }
 
+    /// Whether [`peek_transmit`](Self::peek_transmit) looks at the time. It does not where the frame whose turn it is
+    /// has no newer one behind it, however old it is: any instant will do then, and the clock need not be read.
+    #[inline]
+    pub fn transmit_needs_time(&self) -> bool {
+        let next = self.turns.front().and_then(|&handle| self.track(handle));
+        next.is_none_or(|track| track.queue.len() != 1 || !matches!(track.state, TrackState::Published(_)))
+    }
+
     /// The packet that leaves next. It stays where it is until [`advance_transmit`](Self::advance_transmit) says that
     /// the transport has taken it; with no other call in between.
     pub fn peek_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {

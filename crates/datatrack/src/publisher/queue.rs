@@ -123,12 +123,14 @@ impl FrameQueue {
     }
 }
 
-/// Large buffers, kept for the next frame: fresh pages cost more than the copy into them.
+/// Buffers that were sent, kept for the next frame.
 ///
-/// Small ones are left to the allocator, which is as fast, and a pool of them would hold 16,000 bytes for 256.
+/// Of large ones a few, because fresh pages cost more than the copy into them. Of the others the last one only: a pool
+/// of them would hold 16,000 bytes for 256, and the allocator is nearly as fast.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool {
-    buffers: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    last: Vec<u8>,
 }
 
 impl BufferPool {
@@ -137,21 +139,27 @@ impl BufferPool {
     const MAX_CAPACITY: usize = 4 << 20;
 
     /// An empty buffer that takes `len` bytes without growing.
+    #[inline]
     pub(super) fn get(&mut self, len: usize) -> Vec<u8> {
+        // Not much larger than what it is for: the queue counts the bytes of frames, not of their buffers.
+        if (len..=len.saturating_mul(2)).contains(&self.last.capacity()) {
+            return std::mem::take(&mut self.last);
+        }
         if len >= Self::SMALLEST
-            && let Some(index) = self.buffers.iter().position(|buffer| buffer.capacity() >= len)
+            && let Some(index) = self.large.iter().position(|buffer| buffer.capacity() >= len)
         {
-            return self.buffers.swap_remove(index);
+            return self.large.swap_remove(index);
         }
         Vec::with_capacity(len)
     }
 
+    #[inline]
     pub(super) fn put(&mut self, mut buffer: Vec<u8>) {
-        if (Self::SMALLEST..=Self::MAX_CAPACITY).contains(&buffer.capacity())
-            && self.buffers.len() < Self::MAX_BUFFERS
-        {
-            buffer.clear();
-            self.buffers.push(buffer);
+        buffer.clear();
+        if buffer.capacity() < Self::SMALLEST {
+            self.last = buffer;
+        } else if buffer.capacity() <= Self::MAX_CAPACITY && self.large.len() < Self::MAX_BUFFERS {
+            self.large.push(buffer);
         }
     }
 }

@@ -15,7 +15,7 @@ mod track;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use nohash_hasher::IntMap;
 
 pub use error::SubscribeError;
@@ -27,7 +27,7 @@ use crate::depacketizer::{DepacketizerOptions, Outcome};
 use crate::e2ee::{
     Completion, Derivation, DerivationId, Derived, E2eeError, KeyMaterial, KeyScope, OpenOutcome, OpeningKeys,
 };
-use crate::frame::{AssembledFrame, Payload};
+use crate::frame::AssembledFrame;
 use crate::info::{EncryptionType, TrackInfo, TrackSid};
 use crate::packet::{Handle, Header};
 use crate::publisher::SessionEncryption;
@@ -495,7 +495,7 @@ impl Subscriber {
         self.accept(packet, now);
     }
 
-    fn accept(&mut self, packet: Bytes, now: Instant) {
+    fn accept(&mut self, mut packet: Bytes, now: Instant) {
         let Ok((header, payload_at)) = Header::parse(&packet) else {
             return self.packets.dropped.count(PacketDrop::Malformed);
         };
@@ -524,7 +524,9 @@ impl Subscriber {
         let answers = track.subscription != Subscription::Active
             && assignment.named
             && assignment.sid == track.info.sid;
-        match assignment.depacketizer.handle_packet(&header, packet.slice(payload_at..), now) {
+        // Not a slice: that would share the buffer, and so allocate, only to let go of it again.
+        packet.advance(payload_at);
+        match assignment.depacketizer.handle_packet(&header, packet, now) {
             Outcome::Frame(frame) => {
                 self.packets.accepted += 1;
                 self.complete(id, frame, now, now);
@@ -555,6 +557,7 @@ impl Subscriber {
     // Frames.
 
     /// All packets of a frame are there: open it if it is sealed, and hand it to the streams.
+    #[inline]
     fn complete(&mut self, id: TrackId, frame: AssembledFrame, completed_at: Instant, now: Instant) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let Some(extension) = frame.extensions.e2ee else {
@@ -567,12 +570,12 @@ impl Subscriber {
                     now,
                 );
             }
-            return self.deliver(id, &frame, frame.payload.clone(), completed_at, now);
+            return self.deliver(id, frame, completed_at, now);
         };
         let keys = match &mut self.encryption {
             Encryption::Native(keys) => keys,
             Encryption::Custom => {
-                return self.deliver(id, &frame, frame.payload.clone(), completed_at, now);
+                return self.deliver(id, frame, completed_at, now);
             }
             // The SFU says that the track is plain, and its frames are not: never hand out ciphertext.
             Encryption::None => {
@@ -587,7 +590,10 @@ impl Subscriber {
         };
         let (index, iv) = (extension.key_index, &extension.iv);
         let (drop, reason) = match keys.open(&track.publisher, index, iv, &frame.payload, now) {
-            OpenOutcome::Opened(opened) => return self.deliver(id, &frame, opened.into(), completed_at, now),
+            OpenOutcome::Opened(opened) => {
+                let opened = AssembledFrame { payload: opened.into(), ..frame };
+                return self.deliver(id, opened, completed_at, now);
+            }
             OpenOutcome::Wait => {
                 let pushed_out = track.sealed.push(frame, completed_at);
                 track.dropped.add(FrameDrop::NoKey, pushed_out);
@@ -617,14 +623,8 @@ impl Subscriber {
         self.events.extend(event);
     }
 
-    fn deliver(
-        &mut self,
-        id: TrackId,
-        frame: &AssembledFrame,
-        payload: Payload,
-        completed_at: Instant,
-        now: Instant,
-    ) {
+    #[inline]
+    fn deliver(&mut self, id: TrackId, frame: AssembledFrame, completed_at: Instant, now: Instant) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         track.completed += 1;
         let sealed = match self.encryption {
@@ -636,7 +636,7 @@ impl Subscriber {
             timestamp: frame.timestamp,
             user_timestamp: frame.extensions.user_timestamp,
             sealed,
-            payload,
+            payload: frame.payload,
             completed_at,
         };
         let Some((&last, others)) = track.streams.split_last() else { return };
@@ -932,6 +932,7 @@ impl Subscriber {
     }
 }
 
+#[inline]
 fn buffer(
     streams: &mut IntMap<StreamId, Stream>,
     readable: &mut VecDeque<StreamId>,

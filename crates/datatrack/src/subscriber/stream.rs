@@ -56,6 +56,7 @@ impl Stream {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, frame: Frame, now: Instant) {
         self.stats.received += 1;
         self.bytes += frame.payload.len();
