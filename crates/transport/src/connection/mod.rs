@@ -1,0 +1,392 @@
+//! One room connection: one or two peer connections with their sockets, driven by one task.
+//!
+//! Signalling is somebody else's: descriptions and candidates come and go as text, by commands that never block and by
+//! events that are polled. Data tracks are not seen here at all: the task takes packets from the [`Link`] and gives it
+//! those that come. A full reconnect is a new `Connection` on the same link.
+
+mod limit;
+mod outgoing;
+mod stats;
+mod task;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::peer::{ChannelKind, PeerError};
+use crate::{Link, LinkHost, LinkOptions};
+
+use outgoing::Outgoing;
+pub use stats::{ChannelStats, ConnectionStats};
+use task::Task;
+
+/// How many peer connections there are; the server's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionMode {
+    /// One, which we offer: `/rtc/v1`.
+    Single,
+    /// Two, the second of which the server offers: `/rtc`.
+    Dual,
+}
+
+/// Which peer connection. In [`ConnectionMode::Single`] there is only the publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The one that we offer.
+    Publisher,
+    /// The one that the server offers.
+    Subscriber,
+}
+
+/// What a [`Connection`] is made from.
+#[derive(Debug, Clone)]
+pub struct ConnectionOptions {
+    /// How many peer connections there are.
+    pub mode: ConnectionMode,
+    /// Whether UDP may be used; yes by default.
+    pub udp: bool,
+    /// Whether TCP may be used; yes by default, when UDP did not connect within [`tcp_delay`](Self::tcp_delay).
+    pub tcp: bool,
+    /// Local addresses to use, which the descriptions then name. None by default: those from which the system sends to
+    /// the server's candidates are used, and the server sees them when it is reached.
+    pub local_addresses: Vec<IpAddr>,
+    /// How long UDP may try alone; 300 ms by default.
+    pub tcp_delay: Duration,
+    /// How long a peer connection may take from its first description, or from a restart, until it is connected; 15 s
+    /// by default. After that it counts as failed.
+    pub connect_timeout: Duration,
+}
+
+impl ConnectionOptions {
+    /// The defaults for that mode.
+    #[must_use]
+    pub const fn new(mode: ConnectionMode) -> Self {
+        Self {
+            mode,
+            udp: true,
+            tcp: true,
+            local_addresses: Vec::new(),
+            tcp_delay: Duration::from_millis(300),
+            connect_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Whom a [`Connection`] tells. May be called from any thread; must be cheap.
+pub trait ConnectionHost: Send + Sync + 'static {
+    /// [`Connection::poll_event`] has something.
+    fn events_ready(&self);
+}
+
+/// What a description is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DescriptionKind {
+    /// To be sent as `SignalRequest.offer`.
+    Offer,
+    /// To be sent as `SignalRequest.answer`.
+    Answer,
+}
+
+/// How a peer connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerState {
+    /// It was described and looks for a path; also after a restart.
+    Connecting,
+    /// There is a path, it is encrypted, and the channels that are needed are open. Again after each restart.
+    Connected,
+    /// The path was lost. It may come back by itself; a restart helps.
+    Disconnected,
+    /// It took too long: a restart may help.
+    TimedOut,
+    /// It ended, by an error or by the other side. Only a new connection helps.
+    Failed,
+    /// [`Connection::close`].
+    Closed,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionEvent {
+    /// A description has to be sent to the server.
+    LocalDescription {
+        /// Of which peer connection.
+        target: Target,
+        /// What it is.
+        kind: DescriptionKind,
+        /// Its text.
+        sdp: String,
+        /// Our number for an offer, the server's for an answer.
+        id: u32,
+    },
+    /// A description of the server's could not be used.
+    DescriptionRejected {
+        /// Of which peer connection.
+        target: Target,
+        /// Its number.
+        id: u32,
+        /// Why.
+        error: PeerError,
+    },
+    /// A peer connection is in another state now.
+    State {
+        /// Which.
+        target: Target,
+        /// How it is.
+        state: PeerState,
+    },
+    /// A message came by `_reliable` or `_lossy`.
+    Message {
+        /// By which.
+        channel: ChannelKind,
+        /// Its bytes.
+        data: Bytes,
+    },
+    /// What is buffered for a channel fell to the level that [`Connection::watch_buffered`] set.
+    BufferedAmountLow {
+        /// Which channel.
+        channel: ChannelKind,
+    },
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It is larger than [`MAX_MESSAGE_SIZE`](crate::peer::MAX_MESSAGE_SIZE).
+    #[error("the message is larger than 65,535 bytes")]
+    TooLarge,
+    /// Too much waits already; see [`Connection::watch_buffered`].
+    #[error("too much is buffered")]
+    BufferFull,
+    /// Data tracks are not sent this way.
+    #[error("not a channel for messages")]
+    WrongChannel,
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Wakes the task of a link's connection. One for each link; connections come and go.
+#[derive(Debug, Clone, Default)]
+pub struct WorkSignal(Arc<Notify>);
+
+impl WorkSignal {
+    /// A signal that nobody waits for yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// There is work: what [`LinkHost::work_ready`] has to do.
+    pub fn notify(&self) {
+        self.0.notify_one();
+    }
+
+    /// A link whose packets wake this signal; everything else goes to `owner`.
+    #[must_use]
+    pub fn link(&self, options: LinkOptions, owner: Arc<dyn LinkHost>) -> Arc<Link> {
+        Link::new(options, Arc::new(SignallingHost { signal: self.clone(), owner }))
+    }
+}
+
+struct SignallingHost {
+    signal: WorkSignal,
+    owner: Arc<dyn LinkHost>,
+}
+
+impl LinkHost for SignallingHost {
+    fn events_ready(&self) {
+        self.owner.events_ready();
+    }
+
+    fn frames_ready(&self) {
+        self.owner.frames_ready();
+    }
+
+    fn work_ready(&self) {
+        self.signal.notify();
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.owner.spawn_blocking(work);
+    }
+}
+
+/// A room connection. Dropping it closes it. See the [module](self).
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    signal: WorkSignal,
+    host: Arc<dyn ConnectionHost>,
+    commands: Mutex<VecDeque<Command>>,
+    events: Mutex<Events>,
+    outgoing: Mutex<Outgoing>,
+    stats: Mutex<ConnectionStats>,
+}
+
+#[derive(Default)]
+struct Events {
+    queue: VecDeque<ConnectionEvent>,
+    /// Bytes of the messages in it.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Command {
+    CreateOffer,
+    Answer { sdp: String, id: u32 },
+    Offer { sdp: String, id: u32 },
+    Candidate { target: Target, candidate: String },
+    Close,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Starts the task. Nothing is sent until an offer is asked for, or comes.
+    ///
+    /// `signal` is the one that `link` wakes. Packets count for the session that the link's subscriber is in now: after a
+    /// full reconnect, close the old connection, tell the link, and then make the new one.
+    #[must_use]
+    pub fn spawn(
+        link: Arc<Link>,
+        signal: &WorkSignal,
+        options: ConnectionOptions,
+        host: Arc<dyn ConnectionHost>,
+        runtime: &Handle,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            signal: signal.clone(),
+            host,
+            commands: Mutex::default(),
+            events: Mutex::default(),
+            outgoing: Mutex::default(),
+            stats: Mutex::default(),
+        });
+        let epoch = link.subscriber(|subscriber, _| subscriber.epoch());
+        drop(runtime.spawn(Task::new(shared.clone(), link, epoch, options).run()));
+        Self { shared }
+    }
+
+    /// Asks for an offer of the publisher connection: [`ConnectionEvent::LocalDescription`] follows. The first one opens
+    /// the channels, each later one restarts ICE. A pending one is void.
+    pub fn create_offer(&self) {
+        self.shared.command(Command::CreateOffer);
+    }
+
+    /// The server's answer to the offer of that number; 0 stands for the last one. Others are ignored.
+    pub fn handle_answer(&self, sdp: impl Into<String>, id: u32) {
+        self.shared.command(Command::Answer { sdp: sdp.into(), id });
+    }
+
+    /// The server's offer of the subscriber connection: an answer with the same number follows.
+    pub fn handle_offer(&self, sdp: impl Into<String>, id: u32) {
+        self.shared.command(Command::Offer { sdp: sdp.into(), id });
+    }
+
+    /// A candidate of the server's: the member `candidate` of a Trickle's JSON. One that cannot be used is ignored.
+    pub fn add_remote_candidate(&self, target: Target, candidate: impl Into<String>) {
+        self.shared.command(Command::Candidate { target, candidate: candidate.into() });
+    }
+
+    /// Queues a message. Messages leave when the connection is there, those of `_reliable` before data tracks.
+    pub fn send(&self, channel: ChannelKind, message: Bytes) -> Result<(), SendError> {
+        lock(&self.shared.outgoing).push(channel, message)?;
+        self.shared.signal.notify();
+        Ok(())
+    }
+
+    /// Bytes that wait for a channel or are under way in it. Of data tracks only what the channel holds.
+    #[must_use]
+    pub fn buffered(&self, channel: ChannelKind) -> usize {
+        lock(&self.shared.outgoing).buffered(channel)
+    }
+
+    /// Asks for one [`ConnectionEvent::BufferedAmountLow`] when at most `bytes` are buffered; at once if so already.
+    pub fn watch_buffered(&self, channel: ChannelKind, bytes: usize) {
+        lock(&self.shared.outgoing).watch(channel, bytes);
+        self.shared.signal.notify();
+    }
+
+    /// The next event; poll until `None` when [`ConnectionHost::events_ready`] was called.
+    #[must_use]
+    pub fn poll_event(&self) -> Option<ConnectionEvent> {
+        let mut events = lock(&self.shared.events);
+        let event = events.queue.pop_front()?;
+        if let ConnectionEvent::Message { data, .. } = &event {
+            events.bytes = events.bytes.saturating_sub(data.len());
+        }
+        Some(event)
+    }
+
+    /// What was measured, as of the task's last turn.
+    #[must_use]
+    pub fn stats(&self) -> ConnectionStats {
+        *lock(&self.shared.stats)
+    }
+
+    /// Says goodbye and ends the task. Idempotent.
+    pub fn close(&self) {
+        self.shared.command(Command::Close);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Unread messages, in bytes: above the first, those of `_lossy` are dropped; above the second, a reader that does not
+/// read ends the connection, since a message of `_reliable` cannot be dropped.
+const MAX_UNREAD_LOSSY: usize = 4 << 20;
+const MAX_UNREAD: usize = 64 << 20;
+
+impl Shared {
+    fn command(&self, command: Command) {
+        lock(&self.commands).push_back(command);
+        self.signal.notify();
+    }
+
+    fn tell(&self, event: ConnectionEvent) {
+        lock(&self.events).queue.push_back(event);
+        self.host.events_ready();
+    }
+
+    /// Queues a message for the reader. What is returned: whether it was taken, dropped (`_lossy`) or cannot be.
+    fn tell_message(&self, channel: ChannelKind, data: Vec<u8>) -> Delivery {
+        let mut events = lock(&self.events);
+        if channel == ChannelKind::Lossy && events.bytes > MAX_UNREAD_LOSSY {
+            return Delivery::Dropped;
+        }
+        if events.bytes > MAX_UNREAD {
+            return Delivery::Impossible;
+        }
+        events.bytes += data.len();
+        events.queue.push_back(ConnectionEvent::Message { channel, data: data.into() });
+        drop(events);
+        self.host.events_ready();
+        Delivery::Queued
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Queued,
+    Dropped,
+    Impossible,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,129 @@
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::SendError;
+use crate::peer::{ChannelKind, MAX_MESSAGE_SIZE};
+
+/// Bytes of messages that may wait outside a channel.
+const MAX_WAITING: usize = 4 << 20;
+
+/// Messages that wait for `_reliable` and `_lossy`, and what all channels hold. Shared with the callers.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    reliable: Queue,
+    lossy: Queue,
+    data_track: Queue,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Bytes>,
+    waiting: usize,
+    /// Bytes that the channel holds, as of the task's last turn.
+    in_channel: usize,
+    watched: Option<usize>,
+}
+
+impl Outgoing {
+    pub(super) fn push(&mut self, channel: ChannelKind, message: Bytes) -> Result<(), SendError> {
+        if channel == ChannelKind::DataTrack {
+            return Err(SendError::WrongChannel);
+        }
+        if message.len() > MAX_MESSAGE_SIZE {
+            return Err(SendError::TooLarge);
+        }
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        let queue = self.queue(channel);
+        if queue.waiting > 0 && queue.waiting + message.len() > MAX_WAITING {
+            return Err(SendError::BufferFull);
+        }
+        queue.waiting += message.len();
+        queue.messages.push_back(message);
+        Ok(())
+    }
+
+    /// The next message; it stays until [`pop`](Self::pop).
+    pub(super) fn front(&mut self, channel: ChannelKind) -> Option<Bytes> {
+        self.queue(channel).messages.front().cloned()
+    }
+
+    pub(super) fn pop(&mut self, channel: ChannelKind) {
+        let queue = self.queue(channel);
+        if let Some(message) = queue.messages.pop_front() {
+            queue.waiting -= message.len();
+        }
+    }
+
+    pub(super) fn buffered(&mut self, channel: ChannelKind) -> usize {
+        let queue = self.queue(channel);
+        queue.waiting + queue.in_channel
+    }
+
+    pub(super) fn watch(&mut self, channel: ChannelKind, bytes: usize) {
+        self.queue(channel).watched = Some(bytes);
+    }
+
+    /// Notes what a channel holds. Returns whether a watched level was reached.
+    pub(super) fn set_in_channel(&mut self, channel: ChannelKind, bytes: usize) -> bool {
+        let queue = self.queue(channel);
+        queue.in_channel = bytes;
+        let reached = queue.watched.is_some_and(|level| queue.waiting + bytes <= level);
+        if reached {
+            queue.watched = None;
+        }
+        reached
+    }
+
+    pub(super) fn close(&mut self) {
+        *self = Self { closed: true, ..Self::default() };
+    }
+
+    const fn queue(&mut self, channel: ChannelKind) -> &mut Queue {
+        match channel {
+            ChannelKind::Reliable => &mut self.reliable,
+            ChannelKind::Lossy => &mut self.lossy,
+            ChannelKind::DataTrack => &mut self.data_track,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn messages_wait_in_order_and_are_bounded() {
+        let mut outgoing = Outgoing::default();
+        let large = Bytes::from(vec![1; MAX_MESSAGE_SIZE]);
+        while outgoing.push(ChannelKind::Reliable, large.clone()).is_ok() {}
+        assert!(outgoing.buffered(ChannelKind::Reliable) <= MAX_WAITING);
+        assert_eq!(outgoing.push(ChannelKind::Reliable, large.clone()), Err(SendError::BufferFull));
+        outgoing.pop(ChannelKind::Reliable);
+        outgoing.push(ChannelKind::Reliable, large).unwrap();
+    }
+
+    #[test]
+    fn what_no_channel_takes_is_refused() {
+        let mut outgoing = Outgoing::default();
+        let too_large = Bytes::from(vec![1; MAX_MESSAGE_SIZE + 1]);
+        assert_eq!(outgoing.push(ChannelKind::Lossy, too_large), Err(SendError::TooLarge));
+        assert_eq!(outgoing.push(ChannelKind::DataTrack, Bytes::new()), Err(SendError::WrongChannel));
+        outgoing.close();
+        assert_eq!(outgoing.push(ChannelKind::Lossy, Bytes::new()), Err(SendError::Closed));
+    }
+
+    #[test]
+    fn a_watched_level_is_told_once() {
+        let mut outgoing = Outgoing::default();
+        outgoing.watch(ChannelKind::Reliable, 10);
+        assert!(!outgoing.set_in_channel(ChannelKind::Reliable, 11));
+        assert!(outgoing.set_in_channel(ChannelKind::Reliable, 10));
+        assert!(!outgoing.set_in_channel(ChannelKind::Reliable, 0));
+    }
+}

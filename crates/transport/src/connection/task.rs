@@ -1,0 +1,488 @@
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use datatrack::subscriber::Epoch;
+use tokio::time::Sleep;
+
+use super::limit::BacklogLimit;
+use super::{
+    Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
+    PeerState, Shared, Target, lock,
+};
+use crate::Link;
+use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate, Sent};
+use crate::sockets::{SocketEvent, Sockets};
+
+/// Datagrams taken from a socket before packets are sent and others have their turn.
+const RECEIVE_BUDGET: usize = 128;
+
+/// Bytes written to the data track's channel before datagrams are read and others have their turn.
+const WRITE_BUDGET: usize = 128 << 10;
+
+/// Bytes that `_reliable` and `_lossy` may hold each; more waits outside, where it is counted.
+const MESSAGES_IN_CHANNEL: usize = 1 << 20;
+
+/// Bytes of data tracks that the channel may hold while a message of `_reliable` is under way. SCTP sends unordered
+/// messages first, so what is in the channel stands before it.
+const LIMIT_BESIDE_RELIABLE: usize = 64 << 10;
+
+/// How long to wait when nothing has a deadline.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// The task of a connection: all that is done is done by its [`turn`](Self::turn), which never waits.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    epoch: Epoch,
+    options: ConnectionOptions,
+    publisher: Side,
+    subscriber: Option<Side>,
+    offers: u32,
+    limit: BacklogLimit,
+    rtt: Option<Duration>,
+    stats: ConnectionStats,
+    packets: Vec<Bytes>,
+    closing: bool,
+    ended: bool,
+}
+
+/// A peer connection with its sockets.
+struct Side {
+    target: Target,
+    peer: Peer,
+    sockets: Sockets,
+    /// Addresses to dial, and when.
+    dials: VecDeque<(SocketAddr, Instant)>,
+    /// When the time to connect is over.
+    connect_by: Option<Instant>,
+    state: Option<PeerState>,
+}
+
+impl Task {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        link: Arc<Link>,
+        epoch: Epoch,
+        options: ConnectionOptions,
+    ) -> Self {
+        let now = Instant::now();
+        let subscriber = (options.mode == ConnectionMode::Dual)
+            .then(|| Side::new(Target::Subscriber, Peer::answering(now)));
+        Self {
+            shared,
+            link,
+            epoch,
+            options,
+            publisher: Side::new(Target::Publisher, Peer::offering(now)),
+            subscriber,
+            offers: 0,
+            limit: BacklogLimit::new(),
+            rtt: None,
+            stats: ConnectionStats::default(),
+            packets: Vec::new(),
+            closing: false,
+            ended: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut timer = Box::pin(tokio::time::sleep(IDLE));
+        loop {
+            let more = self.turn(Instant::now());
+            if self.closing {
+                break;
+            }
+            if more {
+                tokio::task::yield_now().await;
+            } else {
+                let deadline = self.deadline();
+                self.wait(deadline, timer.as_mut()).await;
+            }
+        }
+        self.end(PeerState::Closed);
+    }
+
+    /// Waits for a word of the link's or a caller's, for a socket, or for the deadline.
+    async fn wait(&mut self, deadline: Instant, mut timer: Pin<&mut Sleep>) {
+        let deadline = tokio::time::Instant::from_std(deadline);
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        let signal = self.shared.signal.clone();
+        let mut notified = pin!(signal.0.notified());
+        poll_fn(|cx| {
+            let mut ready = notified.as_mut().poll(cx).is_ready();
+            ready |= self.publisher.sockets.poll_ready(cx).is_ready();
+            if let Some(subscriber) = &mut self.subscriber {
+                ready |= subscriber.sockets.poll_ready(cx).is_ready();
+            }
+            ready |= timer.as_mut().poll(cx).is_ready();
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Does all that can be done now, in bounded portions. Returns whether something may be left.
+    fn turn(&mut self, now: Instant) -> bool {
+        self.take_commands(now);
+        let mut more = false;
+        for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
+            more |= side.receive(now);
+            side.handle_timeouts(now, &self.options);
+            take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
+        }
+        if !self.packets.is_empty() {
+            self.link.handle_packets(self.packets.drain(..), self.epoch);
+        }
+        if self.link.poll_timeout().is_some_and(|deadline| deadline <= self.link.clock().now()) {
+            self.link.handle_timeout();
+        }
+        more |= self.pump(now);
+        for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
+            side.transmit();
+            // What was written may have had its consequences.
+            take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
+        }
+        more |= !self.packets.is_empty();
+        self.report();
+        more
+    }
+
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        let mut deadline = now + IDLE;
+        for side in [Some(&self.publisher), self.subscriber.as_ref()].into_iter().flatten() {
+            deadline = side.deadline().map_or(deadline, |side| deadline.min(side));
+        }
+        match self.link.poll_timeout() {
+            Some(link) => deadline.min(now + link.saturating_duration_since(self.link.clock().now())),
+            None => deadline,
+        }
+    }
+
+    // Commands.
+
+    fn take_commands(&mut self, now: Instant) {
+        loop {
+            let Some(command) = lock(&self.shared.commands).pop_front() else { return };
+            match command {
+                Command::CreateOffer => self.create_offer(now),
+                Command::Answer { sdp, id } => self.handle_answer(&sdp, id, now),
+                Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
+                Command::Candidate { target, candidate } => {
+                    let side = match (target, &mut self.subscriber) {
+                        (Target::Subscriber, Some(subscriber)) => subscriber,
+                        _ => &mut self.publisher,
+                    };
+                    // A candidate more or less; ICE takes those that it can use.
+                    let _ = side.peer.add_remote_candidate(&candidate, now);
+                }
+                Command::Close => self.closing = true,
+            }
+        }
+    }
+
+    fn create_offer(&mut self, now: Instant) {
+        let side = &mut self.publisher;
+        side.refresh_sockets(&self.options, now);
+        match side.peer.create_offer(now) {
+            Ok(sdp) => {
+                self.offers += 1;
+                side.connect_by = Some(now + self.options.connect_timeout);
+                self.shared.tell(ConnectionEvent::LocalDescription {
+                    target: Target::Publisher,
+                    kind: DescriptionKind::Offer,
+                    sdp,
+                    id: self.offers,
+                });
+            }
+            Err(_) => side.set_state(PeerState::Failed, &self.shared),
+        }
+    }
+
+    fn handle_answer(&mut self, sdp: &str, id: u32, now: Instant) {
+        // An answer to an offer that a later one replaced is of no use to anybody.
+        if (id == 0 || id == self.offers)
+            && let Err(error) = self.publisher.peer.handle_answer(sdp, now)
+        {
+            self.shared.tell(ConnectionEvent::DescriptionRejected { target: Target::Publisher, id, error });
+        }
+    }
+
+    fn handle_offer(&mut self, sdp: &str, id: u32, now: Instant) {
+        let target = Target::Subscriber;
+        let Some(side) = &mut self.subscriber else {
+            let error = PeerError::BadDescription;
+            return self.shared.tell(ConnectionEvent::DescriptionRejected { target, id, error });
+        };
+        side.refresh_sockets(&self.options, now);
+        match side.peer.handle_offer(sdp, now) {
+            Ok(sdp) => {
+                if !side.peer.is_connected() {
+                    side.connect_by = Some(now + self.options.connect_timeout);
+                }
+                let kind = DescriptionKind::Answer;
+                self.shared.tell(ConnectionEvent::LocalDescription { target, kind, sdp, id });
+            }
+            Err(error) => self.shared.tell(ConnectionEvent::DescriptionRejected { target, id, error }),
+        }
+    }
+
+    // Channels.
+
+    /// Gives messages and packets to the channels, as far as the limits go. Returns whether the turn's portion is used up.
+    fn pump(&mut self, now: Instant) -> bool {
+        let Side { peer, sockets, .. } = &mut self.publisher;
+        if !peer.is_connected() || sockets.is_clogged() {
+            return false;
+        }
+        for channel in [ChannelKind::Reliable, ChannelKind::Lossy] {
+            let mut held = peer.buffered(channel);
+            loop {
+                // Not in the loop's head, which would hold the lock all the way.
+                let Some(message) = lock(&self.shared.outgoing).front(channel) else { break };
+                if held > 0 && held + message.len() > MESSAGES_IN_CHANNEL
+                    || peer.write(channel, &message) != Sent::Yes
+                {
+                    break;
+                }
+                held += message.len();
+                self.stats.channel(channel).count_sent(message.len());
+                lock(&self.shared.outgoing).pop(channel);
+            }
+        }
+
+        let reliable = peer.buffered(ChannelKind::Reliable) > 0;
+        let limit = if reliable { self.limit.get().min(LIMIT_BESIDE_RELIABLE) } else { self.limit.get() };
+        let mut held = peer.buffered(ChannelKind::DataTrack);
+        let mut written = 0;
+        let sent = &mut self.stats.data_track;
+        let (full, more) = loop {
+            if written >= WRITE_BUDGET {
+                break (false, true);
+            }
+            let taken = self.link.transmit(|_, packet| {
+                if held > 0 && held + packet.len() > limit {
+                    return false;
+                }
+                match peer.write(ChannelKind::DataTrack, packet) {
+                    Sent::Yes => {
+                        held += packet.len();
+                        written += packet.len().max(1);
+                        sent.count_sent(packet.len());
+                        true
+                    }
+                    // The packetizer makes none of that size; one that came about all the same must not stand in the way.
+                    Sent::TooLarge => true,
+                    Sent::Full | Sent::NotOpen => false,
+                }
+            });
+            match taken {
+                Some(true) => {}
+                Some(false) => break (true, false),
+                None => break (false, false),
+            }
+        };
+        if !more && !reliable {
+            self.limit.handle_pump(full, peer.acknowledged(ChannelKind::DataTrack), now);
+        }
+        peer.flush();
+        more
+    }
+
+    fn report(&mut self) {
+        let rtt = self.publisher.peer.stats().rtt;
+        if rtt != self.rtt
+            && let Some(rtt) = rtt
+        {
+            self.rtt = Some(rtt);
+            self.limit.handle_rtt(rtt);
+        }
+        let mut low = [None; 3];
+        {
+            let mut outgoing = lock(&self.shared.outgoing);
+            for (channel, low) in ChannelKind::ALL.into_iter().zip(&mut low) {
+                if outgoing.set_in_channel(channel, self.publisher.peer.buffered(channel)) {
+                    *low = Some(channel);
+                }
+                self.stats.channel(channel).buffered = outgoing.buffered(channel);
+            }
+        }
+        for channel in low.into_iter().flatten() {
+            self.shared.tell(ConnectionEvent::BufferedAmountLow { channel });
+        }
+        self.stats.publisher = self.publisher.peer.stats();
+        self.stats.subscriber = self.subscriber.as_ref().map(|side| side.peer.stats());
+        self.stats.data_track_limit = self.limit.get();
+        *lock(&self.shared.stats) = self.stats;
+    }
+
+    fn end(&mut self, state: PeerState) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        lock(&self.shared.outgoing).close();
+        let now = Instant::now();
+        for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
+            side.peer.close(now);
+            side.transmit();
+            side.set_state(state, &self.shared);
+        }
+    }
+}
+
+impl Drop for Task {
+    /// A task that ends in another way than by [`Connection::close`](super::Connection::close) panicked, or its runtime
+    /// is being shut down: somebody has to know.
+    fn drop(&mut self) {
+        self.end(PeerState::Failed);
+    }
+}
+
+impl Side {
+    fn new(target: Target, peer: Peer) -> Self {
+        Self {
+            target,
+            peer,
+            sockets: Sockets::default(),
+            dials: VecDeque::new(),
+            connect_by: None,
+            state: None,
+        }
+    }
+
+    fn set_state(&mut self, state: PeerState, shared: &Shared) {
+        // `Connected` may follow itself: a restart that lost nothing.
+        let terminal = matches!(self.state, Some(PeerState::Failed | PeerState::Closed));
+        if (!terminal && self.state != Some(state))
+            || (state == PeerState::Closed && self.state != Some(state))
+        {
+            self.state = Some(state);
+            shared.tell(ConnectionEvent::State { target: self.target, state });
+        }
+    }
+
+    /// Looks at the machine's addresses anew before a description is made.
+    fn refresh_sockets(&mut self, options: &ConnectionOptions, now: Instant) {
+        for gone in self.sockets.close_gone() {
+            self.peer.remove_local_candidate(Protocol::Udp, gone, now);
+        }
+        if options.udp {
+            for &ip in &options.local_addresses {
+                if let Some(local) = self.sockets.bind(ip) {
+                    self.peer.add_local_candidate(Protocol::Udp, local, now);
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant) -> bool {
+        let Self { peer, sockets, .. } = self;
+        sockets.receive(RECEIVE_BUDGET, |protocol, local, remote, bytes| {
+            peer.handle_datagram(protocol, local, remote, bytes, now);
+        })
+    }
+
+    fn handle_timeouts(&mut self, now: Instant, options: &ConnectionOptions) {
+        while let Some(event) = self.sockets.poll_event() {
+            match event {
+                SocketEvent::TcpConnected(local) => {
+                    self.peer.add_local_candidate(Protocol::Tcp, local, now);
+                }
+                SocketEvent::TcpClosed(local) => {
+                    self.peer.remove_local_candidate(Protocol::Tcp, local, now);
+                }
+            }
+        }
+        if self.peer.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.peer.handle_timeout(now);
+        }
+        if self.peer.is_connected() {
+            // What was to be dialled is not needed. After the next loss the server names its candidates again.
+            self.dials.clear();
+        }
+        while let Some(&(remote, at)) = self.dials.front()
+            && at <= now
+        {
+            self.dials.pop_front();
+            if options.tcp {
+                self.sockets.dial(remote);
+            }
+        }
+    }
+
+    fn take_candidate(&mut self, candidate: RemoteCandidate, options: &ConnectionOptions, now: Instant) {
+        match candidate.protocol {
+            Protocol::Udp if options.udp && options.local_addresses.is_empty() => {
+                if let Some(local) = self.sockets.bind_towards(candidate.addr) {
+                    self.peer.add_local_candidate(Protocol::Udp, local, now);
+                }
+            }
+            Protocol::Tcp if options.tcp => {
+                let at = if options.udp { now + options.tcp_delay } else { now };
+                self.dials.push_back((candidate.addr, at));
+            }
+            _ => {}
+        }
+    }
+
+    fn transmit(&mut self) {
+        while let Some(datagram) = self.peer.poll_transmit() {
+            self.sockets.send(&datagram);
+        }
+        self.sockets.flush();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let dial = self.dials.front().map(|&(_, at)| at);
+        [self.peer.poll_timeout(), dial, self.connect_by].into_iter().flatten().min()
+    }
+}
+
+fn take_events(
+    side: &mut Side,
+    shared: &Shared,
+    options: &ConnectionOptions,
+    stats: &mut ConnectionStats,
+    packets: &mut Vec<Bytes>,
+    now: Instant,
+) {
+    while let Some(event) = side.peer.poll_event() {
+        match event {
+            PeerEvent::Checking => side.set_state(PeerState::Connecting, shared),
+            PeerEvent::Connected => {
+                side.connect_by = None;
+                side.set_state(PeerState::Connected, shared);
+            }
+            PeerEvent::Disconnected => side.set_state(PeerState::Disconnected, shared),
+            PeerEvent::Closed => side.set_state(PeerState::Failed, shared),
+            PeerEvent::RemoteCandidate(candidate) => side.take_candidate(candidate, options, now),
+            PeerEvent::Message { channel, data } => {
+                let stats = stats.channel(channel);
+                stats.count_received(data.len());
+                if channel == ChannelKind::DataTrack {
+                    packets.push(data.into());
+                    continue;
+                }
+                match shared.tell_message(channel, data) {
+                    Delivery::Queued => {}
+                    Delivery::Dropped => stats.dropped += 1,
+                    Delivery::Impossible => {
+                        side.peer.close(now);
+                        side.set_state(PeerState::Failed, shared);
+                    }
+                }
+            }
+        }
+    }
+    if side.connect_by.is_some_and(|by| by <= now) {
+        side.connect_by = None;
+        side.set_state(PeerState::TimedOut, shared);
+    }
+}

@@ -1,0 +1,534 @@
+//! One WebRTC peer connection without I/O: ICE, DTLS, SCTP and the three data channels that LiveKit uses.
+//!
+//! This is the only module that knows the WebRTC crate (`str0m`). What others see is small: descriptions, candidates and
+//! datagrams go in with the time; datagrams, messages, states and a deadline come out. So the crate can be exchanged.
+//! The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the deadline.**
+
+mod types;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::net::{Receive, TcpType};
+use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
+
+pub use types::{ChannelKind, Datagram, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent};
+
+/// Largest message, in bytes, that may be sent: the server's `max-message-size`. A larger one ends its reader.
+pub const MAX_MESSAGE_SIZE: usize = 65_535;
+
+/// Largest datagram that is made, in bytes: what fits a path of 1,280 bytes, IPv6's least.
+const MTU: usize = 1_232;
+
+/// Bytes that all channels may hold together, unacknowledged ones included. Fixed when the peer is made, so it is set
+/// above what the owner's own limits add up to (see `connection/limit.rs`).
+pub const TOTAL_BUFFER: usize = 8 << 20;
+
+/// The least first byte of a DTLS record (RFC 7983).
+const FIRST_DTLS: u8 = 20;
+
+/// How often the round-trip time is looked at.
+const STATS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Candidates kept for a remote description that has not come yet.
+const MAX_EARLY_CANDIDATES: usize = 64;
+
+fn config(channel: ChannelKind) -> ChannelConfig {
+    let lossy = channel != ChannelKind::Reliable;
+    ChannelConfig {
+        label: channel.label().to_owned(),
+        ordered: !lossy,
+        reliability: if lossy {
+            Reliability::MaxRetransmits { retransmits: 0 }
+        } else {
+            Reliability::Reliable
+        },
+        ..ChannelConfig::default()
+    }
+}
+
+/// The certificate and the crypto of the process. Making one takes about a millisecond, and as many as there are
+/// connections would tell an observer nothing less: the certificate names nobody.
+fn identity() -> &'static Identity {
+    static IDENTITY: OnceLock<Identity> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let provider = Arc::new(str0m::crypto::from_feature_flags());
+        let certificate = provider.dtls_provider.generate_certificate();
+        Identity { provider, certificate }
+    })
+}
+
+struct Identity {
+    provider: Arc<CryptoProvider>,
+    certificate: Option<DtlsCert>,
+}
+
+/// A peer connection. See the [module](self).
+pub struct Peer {
+    rtc: Rtc,
+    /// Whether this side opens the channels.
+    opens_channels: bool,
+    offered: bool,
+    pending: Option<SdpPendingOffer>,
+    channels: [Option<ChannelId>; 3],
+    /// Bytes that each channel ever took, for [`acknowledged`](Self::acknowledged).
+    written: [u64; 3],
+    early_candidates: Vec<String>,
+    described: bool,
+    ice_connected: bool,
+    dtls_connected: bool,
+    told_connected: bool,
+    closed: bool,
+    transmits: VecDeque<Datagram>,
+    events: VecDeque<PeerEvent>,
+    deadline: Instant,
+    now: Instant,
+    stats: PeerStats,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// A peer that makes the offers and opens the channels.
+    #[must_use]
+    pub fn offering(now: Instant) -> Self {
+        Self::new(true, now)
+    }
+
+    /// A peer that answers offers and takes the channels that the other side opens.
+    #[must_use]
+    pub fn answering(now: Instant) -> Self {
+        Self::new(false, now)
+    }
+
+    fn new(opens_channels: bool, now: Instant) -> Self {
+        let identity = identity();
+        let mut config = Rtc::builder()
+            .clear_codecs()
+            .set_crypto_provider(identity.provider.clone())
+            .set_sctp_max_buffered_amount(TOTAL_BUFFER)
+            .set_stats_interval(Some(STATS_INTERVAL))
+            .set_mtu(MTU..=usize::MAX);
+        if let Some(certificate) = &identity.certificate {
+            config = config.set_dtls_cert(certificate.clone());
+        }
+        Self {
+            rtc: config.build(now),
+            opens_channels,
+            offered: false,
+            pending: None,
+            channels: [None; 3],
+            written: [0; 3],
+            early_candidates: Vec::new(),
+            described: false,
+            ice_connected: false,
+            dtls_connected: false,
+            told_connected: false,
+            closed: false,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            deadline: now,
+            now,
+            stats: PeerStats::default(),
+        }
+    }
+
+    // Descriptions.
+
+    /// Makes an offer: the first one opens the channels, a later one restarts ICE. A pending one is void.
+    pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
+        self.advance(now)?;
+        let mut api = self.rtc.sdp_api();
+        let mut channels = [None; 3];
+        if self.described {
+            api.ice_restart(true);
+        } else {
+            for kind in ChannelKind::ALL {
+                let id = api.add_channel_with_config(config(kind));
+                if let Some(channel) = channels.get_mut(kind.index()) {
+                    *channel = Some(id);
+                }
+            }
+        }
+        let (offer, pending) = api.apply().ok_or(PeerError::Closed)?;
+        if !self.described {
+            self.channels = channels;
+        }
+        self.offered = true;
+        self.pending = Some(pending);
+        self.drain();
+        Ok(offer.to_sdp_string())
+    }
+
+    /// Takes the answer to the last offer.
+    pub fn handle_answer(&mut self, sdp: &str, now: Instant) -> Result<(), PeerError> {
+        self.advance(now)?;
+        let answer = SdpAnswer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
+        let pending = self.pending.take().ok_or(PeerError::UnexpectedAnswer)?;
+        self.tell_candidates(sdp);
+        let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
+        self.described(accepted.is_ok());
+        accepted.map_err(|_| PeerError::BadDescription)
+    }
+
+    /// Takes an offer and makes the answer.
+    pub fn handle_offer(&mut self, sdp: &str, now: Instant) -> Result<String, PeerError> {
+        self.advance(now)?;
+        let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
+        self.tell_candidates(sdp);
+        let answer = self.rtc.sdp_api().accept_offer(offer);
+        self.described(answer.is_ok());
+        answer.map(|answer| answer.to_sdp_string()).map_err(|_| PeerError::BadDescription)
+    }
+
+    fn described(&mut self, accepted: bool) {
+        if accepted {
+            self.described = true;
+            for candidate in std::mem::take(&mut self.early_candidates) {
+                // Those of an earlier try are among them; the agent knows them by their ufrag.
+                let _ = self.take_remote_candidate(&candidate);
+            }
+        }
+        self.drain();
+    }
+
+    /// Candidates inside a description are taken by `str0m` itself; the owner hears of them here.
+    fn tell_candidates(&mut self, sdp: &str) {
+        for line in sdp.lines() {
+            if let Some(candidate) = line.trim().strip_prefix("a=")
+                && candidate.starts_with("candidate:")
+                && let Ok(candidate) = Candidate::from_sdp_string(candidate)
+            {
+                self.tell_candidate(&candidate);
+            }
+        }
+    }
+
+    // Candidates.
+
+    /// Adds an address of this side. For TCP, one of a connection that was dialled.
+    pub fn add_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
+        let candidate = match protocol {
+            Protocol::Udp => Candidate::builder().udp().host(addr).build(),
+            Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
+        };
+        if let Ok(candidate) = candidate
+            && self.advance(now).is_ok()
+        {
+            self.rtc.add_local_candidate(candidate);
+            self.drain();
+        }
+    }
+
+    /// Takes an address of this side away: its interface is gone or its connection ended.
+    pub fn remove_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
+        let candidate = match protocol {
+            Protocol::Udp => Candidate::builder().udp().host(addr).build(),
+            Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
+        };
+        if let Ok(candidate) = candidate
+            && self.advance(now).is_ok()
+        {
+            self.rtc.direct_api().invalidate_candidate(&candidate);
+            self.drain();
+        }
+    }
+
+    /// Takes a candidate of the other side: the text that starts with `candidate:`. Those before the first remote
+    /// description are kept for it.
+    pub fn add_remote_candidate(&mut self, candidate: &str, now: Instant) -> Result<(), PeerError> {
+        self.advance(now)?;
+        if !self.described {
+            if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
+                self.early_candidates.push(candidate.to_owned());
+            }
+            return Ok(());
+        }
+        let taken = self.take_remote_candidate(candidate);
+        self.drain();
+        taken
+    }
+
+    fn take_remote_candidate(&mut self, candidate: &str) -> Result<(), PeerError> {
+        let candidate = candidate.trim();
+        if candidate.is_empty() {
+            // The end of candidates, as browsers write it.
+            return Ok(());
+        }
+        let candidate = Candidate::from_sdp_string(candidate).map_err(|_| PeerError::BadCandidate)?;
+        self.tell_candidate(&candidate);
+        self.rtc.add_remote_candidate(candidate);
+        Ok(())
+    }
+
+    fn tell_candidate(&mut self, candidate: &Candidate) {
+        let protocol = match (candidate.proto(), candidate.tcptype()) {
+            (str0m::net::Protocol::Udp, _) => Protocol::Udp,
+            (str0m::net::Protocol::Tcp, Some(TcpType::Passive) | None) => Protocol::Tcp,
+            _ => return,
+        };
+        if matches!(candidate.kind(), CandidateKind::PeerReflexive) {
+            return;
+        }
+        self.events
+            .push_back(PeerEvent::RemoteCandidate(RemoteCandidate { protocol, addr: candidate.addr() }));
+    }
+
+    // Datagrams and time.
+
+    /// Takes a datagram that came to `local`, or a frame of the TCP connection from there.
+    pub fn handle_datagram(
+        &mut self,
+        protocol: Protocol,
+        local: SocketAddr,
+        remote: SocketAddr,
+        contents: &[u8],
+        now: Instant,
+    ) {
+        if self.closed {
+            return;
+        }
+        self.now = self.now.max(now);
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += contents.len() as u64;
+        let protocol = match protocol {
+            Protocol::Udp => str0m::net::Protocol::Udp,
+            Protocol::Tcp => str0m::net::Protocol::Tcp,
+        };
+        let handled = match Receive::new(protocol, remote, local, contents) {
+            Ok(receive) => {
+                let input = Input::Receive(self.now, receive);
+                self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok()
+            }
+            Err(_) => false,
+        };
+        if !handled {
+            // Anybody may send such a thing, so it ends nothing.
+            self.stats.datagrams_rejected += 1;
+        }
+        self.drain();
+    }
+
+    /// Time went by. May be called at any time, must be called at the deadline.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.advance(now).is_ok() {
+            self.drain();
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` once closed.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (!self.closed).then_some(self.deadline)
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Datagram> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<PeerEvent> {
+        self.events.pop_front()
+    }
+
+    // Channels.
+
+    /// Gives a message to a channel. Several may be given in a row; [`flush`](Self::flush) makes datagrams of them.
+    pub fn write(&mut self, channel: ChannelKind, message: &[u8]) -> Sent {
+        if message.len() > MAX_MESSAGE_SIZE {
+            return Sent::TooLarge;
+        }
+        let Some(mut open) = self.id(channel).and_then(|id| self.rtc.channel(id)) else {
+            return Sent::NotOpen;
+        };
+        match open.write(true, message) {
+            Ok(true) => {
+                if let Some(written) = self.written.get_mut(channel.index()) {
+                    *written += message.len() as u64;
+                }
+                Sent::Yes
+            }
+            Ok(false) => Sent::Full,
+            Err(_) => Sent::NotOpen,
+        }
+    }
+
+    /// Turns what was written into datagrams, as far as the other side's window allows.
+    pub fn flush(&mut self) {
+        self.drain();
+    }
+
+    /// Bytes that the channel holds, those under way included.
+    pub fn buffered(&mut self, channel: ChannelKind) -> usize {
+        let Some(id) = self.id(channel) else { return 0 };
+        self.rtc.channel(id).map_or(0, |mut open| open.buffered_amount())
+    }
+
+    /// Bytes that the channel ever got rid of: acknowledged by the other side, or given up.
+    pub fn acknowledged(&mut self, channel: ChannelKind) -> u64 {
+        let written = self.written.get(channel.index()).copied().unwrap_or_default();
+        written.saturating_sub(self.buffered(channel) as u64)
+    }
+
+    /// Whether the channel is open.
+    pub fn is_open(&mut self, channel: ChannelKind) -> bool {
+        self.id(channel).is_some_and(|id| self.rtc.channel(id).is_some())
+    }
+
+    // State.
+
+    /// Whether ICE has a path, DTLS is up and the needed channels are open.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.told_connected && self.ice_connected && !self.closed
+    }
+
+    /// Whether it was described, or an offer is under way: there is something to connect.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        self.described || self.offered
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub const fn stats(&self) -> PeerStats {
+        self.stats
+    }
+
+    /// Says goodbye: the last datagrams are polled as ever. Idempotent.
+    pub fn close(&mut self, now: Instant) {
+        if self.advance(now).is_ok() {
+            // An error means that there is nobody to say goodbye to.
+            let _ = self.rtc.close();
+            self.drain();
+            self.closed = true;
+        }
+    }
+
+    fn id(&self, channel: ChannelKind) -> Option<ChannelId> {
+        self.channels.get(channel.index()).copied().flatten()
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<(), PeerError> {
+        if self.closed {
+            return Err(PeerError::Closed);
+        }
+        self.now = self.now.max(now);
+        if self.rtc.handle_input(Input::Timeout(self.now)).is_err() || !self.rtc.is_alive() {
+            self.end();
+            return Err(PeerError::Closed);
+        }
+        // The engine wants to be drained after each input.
+        self.drain();
+        if self.closed { Err(PeerError::Closed) } else { Ok(()) }
+    }
+
+    fn end(&mut self) {
+        if !self.closed {
+            self.closed = true;
+            self.events.push_back(PeerEvent::Closed);
+        }
+    }
+
+    fn drain(&mut self) {
+        while !self.closed {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(deadline)) => {
+                    self.deadline = deadline;
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let protocol = match transmit.proto {
+                        str0m::net::Protocol::Udp => Protocol::Udp,
+                        str0m::net::Protocol::Tcp => Protocol::Tcp,
+                        // Only relayed candidates use them, and there are none yet.
+                        _ => continue,
+                    };
+                    if transmit.contents.first().is_some_and(|&first| first >= FIRST_DTLS) {
+                        // ICE's own checks go by all paths; the rest by the one that it selected.
+                        self.stats.protocol = Some(protocol);
+                    }
+                    self.stats.datagrams_sent += 1;
+                    self.stats.bytes_sent += transmit.contents.len() as u64;
+                    self.transmits.push_back(Datagram {
+                        protocol,
+                        local: transmit.source,
+                        remote: transmit.destination,
+                        contents: transmit.contents.into(),
+                    });
+                }
+                Ok(Output::Event(event)) => self.take_event(event),
+                Err(_) => self.end(),
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Connected => self.dtls_connected = true,
+            Event::IceConnectionStateChange(state) => self.take_ice_state(state),
+            Event::ChannelOpen(id, label) => {
+                if !self.opens_channels
+                    && let Some(kind) = ChannelKind::from_label(&label)
+                    && let Some(channel) = self.channels.get_mut(kind.index())
+                {
+                    *channel = Some(id);
+                }
+            }
+            Event::ChannelData(message) => {
+                let known = ChannelKind::ALL.into_iter().find(|&kind| self.id(kind) == Some(message.id));
+                if let Some(channel) = known {
+                    self.events.push_back(PeerEvent::Message { channel, data: message.data });
+                }
+            }
+            // A LiveKit connection without one of its channels is of no use.
+            Event::ChannelClose(id) if self.channels.contains(&Some(id)) => self.end(),
+            Event::PeerStats(stats) => {
+                if let Some(pair) = stats.selected_candidate_pair {
+                    self.stats.rtt = pair.current_round_trip_time.or(self.stats.rtt);
+                }
+            }
+            Event::Closed => self.end(),
+            _ => {}
+        }
+        self.check_connected();
+    }
+
+    fn take_ice_state(&mut self, state: IceConnectionState) {
+        match state {
+            IceConnectionState::Connected | IceConnectionState::Completed => self.ice_connected = true,
+            IceConnectionState::Checking => {
+                self.ice_connected = false;
+                self.told_connected = false;
+                self.events.push_back(PeerEvent::Checking);
+            }
+            IceConnectionState::Disconnected => {
+                self.ice_connected = false;
+                self.told_connected = false;
+                self.events.push_back(PeerEvent::Disconnected);
+            }
+            IceConnectionState::New => {}
+        }
+    }
+
+    fn check_connected(&mut self) {
+        if self.told_connected || !self.ice_connected || !self.dtls_connected {
+            return;
+        }
+        let open = !self.opens_channels || ChannelKind::ALL.into_iter().all(|kind| self.is_open(kind));
+        if open {
+            self.told_connected = true;
+            self.events.push_back(PeerEvent::Connected);
+        }
+    }
+}

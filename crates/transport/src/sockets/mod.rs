@@ -1,0 +1,177 @@
+//! The sockets of one peer connection: a UDP socket per local address, and TCP connections that were dialled.
+//!
+//! Nothing here waits on its own: [`Sockets::poll_ready`] says when there is something to do, the rest never blocks.
+//! What a full socket does not take stays queued, and [`Sockets::is_clogged`] tells the owner to make no more.
+
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::task::{Context, Poll};
+
+use tcp::{TcpEvent, TcpPort};
+use udp::UdpPort;
+
+use crate::peer::{Datagram, Protocol};
+
+/// UDP sockets of one peer at most: local addresses from which the server is reached.
+const MAX_UDP: usize = 8;
+
+/// TCP connections of one peer at most; a server has one or two addresses.
+const MAX_TCP: usize = 8;
+
+/// The sockets of a peer. See the [module](self).
+#[derive(Default)]
+pub(crate) struct Sockets {
+    udp: Vec<UdpPort>,
+    tcp: Vec<TcpPort>,
+}
+
+/// What the owner has to tell the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SocketEvent {
+    /// A dialled connection stands: a local candidate.
+    TcpConnected(SocketAddr),
+    /// A connection that stood is gone.
+    TcpClosed(SocketAddr),
+}
+
+impl Sockets {
+    /// Sees to it that there is a UDP socket for that address of the other side: one bound to the local address from
+    /// which the system would send there. Returns the local address if the socket is new.
+    ///
+    /// So there are no more sockets and candidates than are of use, the loopback is taken when the server is there, and
+    /// addresses of other networks are told to nobody.
+    pub(crate) fn bind_towards(&mut self, remote: SocketAddr) -> Option<SocketAddr> {
+        // A destination that cannot be reached is no candidate; that is all there is to it.
+        self.bind(route_to(remote).ok()?)
+    }
+
+    /// Binds a UDP socket on that address, unless there is one. Returns its address if it is new.
+    pub(crate) fn bind(&mut self, ip: IpAddr) -> Option<SocketAddr> {
+        if self.udp.len() >= MAX_UDP || self.udp.iter().any(|port| port.local().ip() == ip) {
+            return None;
+        }
+        let port = UdpPort::bind(ip).ok()?;
+        let local = port.local();
+        self.udp.push(port);
+        Some(local)
+    }
+
+    /// Closes the UDP sockets whose address the machine does not have any more, and returns them.
+    pub(crate) fn close_gone(&mut self) -> Vec<SocketAddr> {
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.udp)
+            .into_iter()
+            .partition(|port| UdpSocket::bind(SocketAddr::new(port.local().ip(), 0)).is_ok());
+        self.udp = kept;
+        gone.iter().map(UdpPort::local).collect()
+    }
+
+    /// Starts a TCP connection, unless there is one to that address.
+    pub(crate) fn dial(&mut self, remote: SocketAddr) {
+        if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
+            self.tcp.push(TcpPort::dial(remote));
+        }
+    }
+
+    /// Ready when something came, a dialled connection stands or failed, or a clogged socket takes bytes again.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = false;
+        // Each is asked, so that each wakes the task.
+        for port in &mut self.udp {
+            ready |= port.poll_ready(cx).is_ready();
+        }
+        for port in &mut self.tcp {
+            ready |= port.poll_ready(cx).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Gives what came to `take` (protocol, local, remote, bytes): of each socket about `budget` datagrams at most.
+    /// Returns whether some may be left.
+    pub(crate) fn receive(
+        &mut self,
+        budget: usize,
+        mut take: impl FnMut(Protocol, SocketAddr, SocketAddr, &[u8]),
+    ) -> bool {
+        let mut more = false;
+        for port in &mut self.udp {
+            let local = port.local();
+            more |= port.receive(budget, |remote, bytes| take(Protocol::Udp, local, remote, bytes));
+        }
+        for port in &mut self.tcp {
+            let remote = port.remote();
+            more |= port.receive(budget, |local, bytes| take(Protocol::Tcp, local, remote, bytes));
+        }
+        more
+    }
+
+    /// What happened to the TCP connections.
+    pub(crate) fn poll_event(&mut self) -> Option<SocketEvent> {
+        let mut event = None;
+        self.tcp.retain_mut(|port| {
+            if event.is_some() {
+                return true;
+            }
+            match port.poll_event() {
+                None => true,
+                Some(TcpEvent::Connected(local)) => {
+                    event = Some(SocketEvent::TcpConnected(local));
+                    true
+                }
+                Some(TcpEvent::Closed(local)) => {
+                    event = local.map(SocketEvent::TcpClosed);
+                    false
+                }
+            }
+        });
+        event
+    }
+
+    /// Queues a datagram. One for a socket that is gone is lost, as datagrams may be.
+    pub(crate) fn send(&mut self, datagram: &Datagram) {
+        match datagram.protocol {
+            Protocol::Udp => {
+                if let Some(port) = self.udp.iter_mut().find(|port| port.local() == datagram.local) {
+                    port.send(datagram.remote, &datagram.contents);
+                }
+            }
+            Protocol::Tcp => {
+                let port = self
+                    .tcp
+                    .iter_mut()
+                    .find(|port| port.local() == Some(datagram.local) && port.remote() == datagram.remote);
+                if let Some(port) = port {
+                    port.send(&datagram.contents);
+                }
+            }
+        }
+    }
+
+    /// Hands what is queued to the system, as far as it takes it.
+    pub(crate) fn flush(&mut self) {
+        for port in &mut self.udp {
+            port.flush();
+        }
+        for port in &mut self.tcp {
+            port.flush();
+        }
+    }
+
+    /// Whether a socket did not take everything.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.udp.iter().any(UdpPort::is_clogged) || self.tcp.iter().any(TcpPort::is_clogged)
+    }
+}
+
+/// The address from which the system sends to `remote`. Nothing is sent.
+fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(remote)?;
+    Ok(socket.local_addr()?.ip())
+}

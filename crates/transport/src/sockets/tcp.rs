@@ -1,0 +1,195 @@
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::net::TcpStream;
+
+/// How long a connection may take to stand.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes queued above which the owner should make no more datagrams.
+const CLOGGED: usize = 64 << 10;
+
+/// Bytes queued above which datagrams are lost, as a router would lose them.
+const MAX_QUEUED: usize = 1 << 20;
+
+/// Bytes read in one call.
+const READ: usize = 64 << 10;
+
+/// A TCP connection that we opened, with datagrams framed by RFC 4571: a big endian u16 of their length before each.
+pub(super) struct TcpPort {
+    remote: SocketAddr,
+    state: State,
+    event: Option<TcpEvent>,
+}
+
+enum State {
+    Dialling(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
+    Open { stream: TcpStream, local: SocketAddr, received: BytesMut, queue: VecDeque<u8> },
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TcpEvent {
+    Connected(SocketAddr),
+    /// With its local address if it had stood.
+    Closed(Option<SocketAddr>),
+}
+
+impl TcpPort {
+    pub(super) fn dial(remote: SocketAddr) -> Self {
+        let dialling = Box::pin(async move {
+            let dialled = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(remote));
+            dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        });
+        Self { remote, state: State::Dialling(dialling), event: None }
+    }
+
+    pub(super) const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    pub(super) const fn local(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Open { local, .. } => Some(*local),
+            _ => None,
+        }
+    }
+
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.event.is_some() {
+            return Poll::Ready(());
+        }
+        match &mut self.state {
+            State::Dialling(dialling) => match dialling.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(dialled) => {
+                    self.dialled(dialled);
+                    Poll::Ready(())
+                }
+            },
+            State::Open { stream, queue, .. } => {
+                let readable = stream.poll_read_ready(cx).is_ready();
+                let writable = !queue.is_empty() && stream.poll_write_ready(cx).is_ready();
+                if readable || writable { Poll::Ready(()) } else { Poll::Pending }
+            }
+            State::Closed => Poll::Pending,
+        }
+    }
+
+    fn dialled(&mut self, dialled: io::Result<TcpStream>) {
+        let opened = dialled.and_then(|stream| {
+            stream.set_nodelay(true)?;
+            Ok((stream.local_addr()?, stream))
+        });
+        match opened {
+            Ok((local, stream)) => {
+                self.state = State::Open { stream, local, received: BytesMut::new(), queue: VecDeque::new() };
+                self.event = Some(TcpEvent::Connected(local));
+            }
+            Err(_) => self.end(),
+        }
+    }
+
+    pub(super) fn receive(&mut self, budget: usize, mut take: impl FnMut(SocketAddr, &[u8])) -> bool {
+        let mut taken = 0;
+        loop {
+            let State::Open { stream, local, received, .. } = &mut self.state else { return false };
+            let local = *local;
+            while let Some(frame) = split_frame(received) {
+                take(local, &frame);
+                taken += 1;
+            }
+            if taken >= budget {
+                return true;
+            }
+            received.reserve(READ);
+            match stream.try_read_buf(received) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(0) | Err(_) => {
+                    self.end();
+                    return false;
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, contents: &[u8]) {
+        let State::Open { queue, .. } = &mut self.state else { return };
+        let Ok(len) = u16::try_from(contents.len()) else { return };
+        if queue.len() + contents.len() <= MAX_QUEUED {
+            queue.extend(len.to_be_bytes());
+            queue.extend(contents);
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        loop {
+            let State::Open { stream, queue, .. } = &mut self.state else { return };
+            if queue.is_empty() {
+                return;
+            }
+            let (front, back) = queue.as_slices();
+            match stream.try_write_vectored(&[io::IoSlice::new(front), io::IoSlice::new(back)]) {
+                Ok(written @ 1..) => drop(queue.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => return self.end(),
+            }
+        }
+    }
+
+    pub(super) fn is_clogged(&self) -> bool {
+        matches!(&self.state, State::Open { queue, .. } if queue.len() > CLOGGED)
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<TcpEvent> {
+        self.event.take()
+    }
+
+    fn end(&mut self) {
+        self.event = Some(TcpEvent::Closed(self.local()));
+        self.state = State::Closed;
+    }
+}
+
+/// Takes the first whole frame off; an empty one is skipped.
+fn split_frame(received: &mut BytesMut) -> Option<BytesMut> {
+    loop {
+        let len = usize::from(u16::from_be_bytes([*received.first()?, *received.get(1)?]));
+        if received.len() < 2 + len {
+            return None;
+        }
+        received.advance(2);
+        if len > 0 {
+            return Some(received.split_to(len));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_wherever_the_stream_was_cut() {
+        let stream = [0, 3, 1, 2, 3, 0, 0, 0, 1, 9, 0, 2, 7];
+        for cut in 0..stream.len() {
+            let mut received = BytesMut::new();
+            let mut frames = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                received.extend_from_slice(part);
+                while let Some(frame) = split_frame(&mut received) {
+                    frames.push(frame.to_vec());
+                }
+            }
+            assert_eq!(frames, [vec![1, 2, 3], vec![9]], "cut at {cut}");
+            assert_eq!(received[..], [0, 2, 7], "cut at {cut}");
+        }
+    }
+}

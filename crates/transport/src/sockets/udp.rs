@@ -1,0 +1,163 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket};
+use std::task::{Context, Poll};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// What the system is asked to hold, in bytes; it may give less. A burst of the other side must fit while the task is
+/// busy elsewhere.
+const BUFFER: usize = 4 << 20;
+
+/// Bytes of one send call at most, below the largest UDP payload.
+const MAX_BATCH: usize = 60_000;
+
+/// Bytes that one receive call may fill, for each message of the batch.
+const SLOT: usize = 65_536;
+
+/// Messages of one receive call.
+const SLOTS: usize = 8;
+
+thread_local! {
+    /// Where datagrams are received: one for each thread of the runtime, not one for each room.
+    static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; SLOT * SLOTS]);
+}
+
+/// A UDP socket on one local address. Datagrams of one size to one address leave in one call where the system can
+/// do that (GSO), and come in many at a time (GRO, `recvmmsg`).
+pub(super) struct UdpPort {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    queue: VecDeque<Batch>,
+    spare: Vec<u8>,
+    clogged: bool,
+}
+
+/// Datagrams of `segment` bytes in a row; the last one may be shorter, and then it is the last.
+struct Batch {
+    remote: SocketAddr,
+    segment: usize,
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl UdpPort {
+    pub(super) fn bind(ip: IpAddr) -> io::Result<Self> {
+        let socket = StdUdpSocket::bind(SocketAddr::new(ip, 0))?;
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // Both are wishes: a system may allow less.
+        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
+        let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
+        let local = socket.local_addr()?;
+        let socket = UdpSocket::from_std(socket)?;
+        Ok(Self { socket, state, local, queue: VecDeque::new(), spare: Vec::new(), clogged: false })
+    }
+
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is ready too: receiving meets it and clears it.
+        let readable = self.socket.poll_recv_ready(cx).is_ready();
+        let writable = self.clogged && self.socket.poll_send_ready(cx).is_ready();
+        if readable || writable { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    pub(super) fn receive(&mut self, budget: usize, mut take: impl FnMut(SocketAddr, &[u8])) -> bool {
+        RECEIVED.with_borrow_mut(|received| {
+            let mut taken = 0;
+            while taken < budget {
+                let mut metas = [RecvMeta::default(); SLOTS];
+                let filled = {
+                    let mut chunks = received.chunks_exact_mut(SLOT);
+                    let mut slots: [IoSliceMut<'_>; SLOTS] =
+                        std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+                    self.socket.try_io(Interest::READABLE, || {
+                        self.state.recv(UdpSockRef::from(&self.socket), &mut slots, &mut metas)
+                    })
+                };
+                let filled = match filled {
+                    Ok(filled) => filled,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                    // What a router said of an earlier datagram; the next call may well succeed.
+                    Err(_) => {
+                        taken += 1;
+                        continue;
+                    }
+                };
+                for (meta, slot) in metas.iter().zip(received.chunks_exact(SLOT)).take(filled) {
+                    let Some(bytes) = slot.get(..meta.len) else { continue };
+                    for datagram in bytes.chunks(meta.stride.max(1)) {
+                        take(meta.addr, datagram);
+                        taken += 1;
+                    }
+                }
+            }
+            true
+        })
+    }
+
+    pub(super) fn send(&mut self, remote: SocketAddr, contents: &[u8]) {
+        let most = self.state.max_gso_segments();
+        if let Some(last) = self.queue.back_mut()
+            && last.remote == remote
+            && last.count < most
+            && contents.len() <= last.segment
+            && last.bytes.len() == last.segment * last.count
+            && last.bytes.len() + contents.len() <= MAX_BATCH
+        {
+            last.bytes.extend_from_slice(contents);
+            last.count += 1;
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.clear();
+        bytes.extend_from_slice(contents);
+        self.queue.push_back(Batch { remote, segment: contents.len(), bytes, count: 1 });
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.clogged = false;
+        while let Some(batch) = self.queue.front() {
+            let transmit = Transmit {
+                destination: batch.remote,
+                ecn: None,
+                contents: &batch.bytes,
+                segment_size: (batch.count > 1).then_some(batch.segment),
+                src_ip: None,
+            };
+            match self.try_send(&transmit) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clogged = true;
+                    return;
+                }
+                // The system turned out not to send several at once, or the interface is too slow-witted for it.
+                Err(_) if batch.count > 1 => {
+                    for contents in batch.bytes.chunks(batch.segment.max(1)) {
+                        let _ = self.try_send(&Transmit { contents, segment_size: None, ..transmit });
+                    }
+                }
+                // An address that cannot be reached now: ICE finds out, and SCTP sends again.
+                Ok(()) | Err(_) => {}
+            }
+            if let Some(batch) = self.queue.pop_front() {
+                self.spare = batch.bytes;
+            }
+        }
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let socket = &self.socket;
+        socket.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(socket), transmit))
+    }
+
+    pub(super) const fn is_clogged(&self) -> bool {
+        self.clogged
+    }
+}

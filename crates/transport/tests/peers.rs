@@ -1,0 +1,229 @@
+//! Two peers over a network in memory, on a clock that the test moves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use datatrack_transport::peer::{
+    ChannelKind, Datagram, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sent,
+};
+
+/// One way through the network, in time.
+const DELAY: Duration = Duration::from_millis(10);
+
+struct World {
+    offering: Peer,
+    answering: Peer,
+    now: Instant,
+    /// Datagrams under way: when they arrive, and whether at the answering peer.
+    network: VecDeque<(Instant, bool, Datagram)>,
+    loss: f64,
+    random: fastrand::Rng,
+    events: [Vec<PeerEvent>; 2],
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+impl World {
+    fn new(loss: f64) -> Self {
+        let now = Instant::now();
+        Self {
+            offering: Peer::offering(now),
+            answering: Peer::answering(now),
+            now,
+            network: VecDeque::new(),
+            loss,
+            random: fastrand::Rng::with_seed(7),
+            events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    fn connected(loss: f64) -> Self {
+        let mut world = Self::new(loss);
+        world.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), world.now);
+        world.answering.add_local_candidate(Protocol::Udp, addr("10.0.0.2:2000"), world.now);
+        world.negotiate();
+        world.run_until(|world| {
+            world.offering.is_connected()
+                && world.answering.is_connected()
+                && ChannelKind::ALL.into_iter().all(|channel| world.answering.is_open(channel))
+        });
+        world
+    }
+
+    fn negotiate(&mut self) {
+        let offer = self.offering.create_offer(self.now).unwrap();
+        let answer = self.answering.handle_offer(&offer, self.now).unwrap();
+        self.offering.handle_answer(&answer, self.now).unwrap();
+    }
+
+    /// One millisecond.
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        for (index, peer) in [&mut self.offering, &mut self.answering].into_iter().enumerate() {
+            if peer.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+                peer.handle_timeout(self.now);
+            }
+            while let Some(datagram) = peer.poll_transmit() {
+                if self.random.f64() >= self.loss {
+                    self.network.push_back((self.now + DELAY, index == 0, datagram));
+                }
+            }
+            self.events[index].extend(std::iter::from_fn(|| peer.poll_event()));
+        }
+        while self.network.front().is_some_and(|(at, ..)| *at <= self.now) {
+            let (_, to_answering, datagram) = self.network.pop_front().unwrap();
+            let peer = if to_answering { &mut self.answering } else { &mut self.offering };
+            let Datagram { protocol, local, remote, contents } = datagram;
+            peer.handle_datagram(protocol, remote, local, &contents, self.now);
+        }
+    }
+
+    fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..120_000 {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("nothing came of it in two minutes");
+    }
+
+    fn messages(&self, side: usize, channel: ChannelKind) -> Vec<&[u8]> {
+        self.events[side]
+            .iter()
+            .filter_map(|event| match event {
+                PeerEvent::Message { channel: on, data } if *on == channel => Some(data.as_slice()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn messages_go_both_ways_by_the_channel_they_were_given_to() {
+    let mut world = World::connected(0.0);
+    for channel in ChannelKind::ALL {
+        assert_eq!(world.offering.write(channel, channel.label().as_bytes()), Sent::Yes);
+        assert_eq!(world.answering.write(channel, channel.label().as_bytes()), Sent::Yes);
+    }
+    world.offering.flush();
+    world.answering.flush();
+    world.run_until(|world| world.events.iter().all(|events| events.len() >= 4));
+    for channel in ChannelKind::ALL {
+        assert_eq!(world.messages(0, channel), [channel.label().as_bytes()]);
+        assert_eq!(world.messages(1, channel), [channel.label().as_bytes()]);
+    }
+}
+
+#[test]
+fn a_bad_network_loses_nothing_of_reliable_and_repeats_nothing_of_data_tracks() {
+    let mut world = World::connected(0.05);
+    for number in 0..500_u32 {
+        for channel in [ChannelKind::Reliable, ChannelKind::DataTrack] {
+            assert_eq!(world.offering.write(channel, &number.to_be_bytes()), Sent::Yes);
+        }
+        world.offering.flush();
+        world.step();
+    }
+    world.run_until(|world| world.messages(1, ChannelKind::Reliable).len() == 500);
+    let sent: Vec<[u8; 4]> = (0..500_u32).map(u32::to_be_bytes).collect();
+    assert_eq!(world.messages(1, ChannelKind::Reliable), sent);
+    let mut packets = world.messages(1, ChannelKind::DataTrack);
+    assert!((400..500).contains(&packets.len()), "{} of 500 at 5 % loss", packets.len());
+    let came = packets.len();
+    packets.sort_unstable();
+    packets.dedup();
+    assert_eq!(packets.len(), came);
+    world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
+    assert_eq!(world.offering.acknowledged(ChannelKind::DataTrack), 2_000);
+}
+
+#[test]
+fn a_message_is_as_large_as_the_server_takes_and_no_larger() {
+    let mut world = World::connected(0.0);
+    let largest = vec![7; MAX_MESSAGE_SIZE];
+    assert_eq!(world.offering.write(ChannelKind::Reliable, &largest), Sent::Yes);
+    assert_eq!(world.offering.write(ChannelKind::Reliable, &[0; MAX_MESSAGE_SIZE + 1]), Sent::TooLarge);
+    world.offering.flush();
+    world.run_until(|world| !world.messages(1, ChannelKind::Reliable).is_empty());
+    assert!(world.messages(1, ChannelKind::Reliable) == [largest.as_slice()]);
+}
+
+#[test]
+fn channels_refuse_what_they_cannot_hold_and_take_it_later() {
+    let mut world = World::connected(0.0);
+    let packet = vec![0; 16_000];
+    let mut taken = 0;
+    while world.offering.write(ChannelKind::DataTrack, &packet) == Sent::Yes {
+        taken += packet.len();
+    }
+    assert!(world.offering.buffered(ChannelKind::DataTrack) >= taken);
+    world.offering.flush();
+    world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) <= taken - packet.len());
+    assert_eq!(world.offering.write(ChannelKind::DataTrack, &packet), Sent::Yes);
+}
+
+#[test]
+fn a_restart_of_ice_keeps_the_channels() {
+    let mut world = World::connected(0.0);
+    world.run_until(|world| world.events[0].contains(&PeerEvent::Connected));
+    world.events[0].clear();
+    world.negotiate();
+    world.run_until(|world| world.events[0].contains(&PeerEvent::Connected));
+    let checking = world.events[0].iter().position(|event| *event == PeerEvent::Checking);
+    let connected = world.events[0].iter().position(|event| *event == PeerEvent::Connected);
+    assert!(checking.is_some() && checking < connected, "{:?}", world.events[0]);
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here"), Sent::Yes);
+    world.offering.flush();
+    world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
+}
+
+#[test]
+fn the_other_side_learns_of_a_goodbye() {
+    let mut world = World::connected(0.0);
+    world.offering.close(world.now);
+    world.run_until(|world| world.events[1].contains(&PeerEvent::Closed));
+    assert_eq!(world.offering.create_offer(world.now), Err(PeerError::Closed));
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"late"), Sent::NotOpen);
+    assert_eq!(world.offering.poll_timeout(), None);
+}
+
+#[test]
+fn candidates_may_come_before_the_description() {
+    let mut world = World::new(0.0);
+    world.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), world.now);
+    let candidate = "candidate:1 1 udp 2130706431 10.0.0.1 1000 typ host";
+    world.answering.add_remote_candidate(candidate, world.now).unwrap();
+    world.negotiate();
+    let told = std::iter::from_fn(|| world.answering.poll_event()).filter(
+        |event| matches!(event, PeerEvent::RemoteCandidate(found) if found.addr == addr("10.0.0.1:1000")),
+    );
+    // Once by the description, once by itself; the owner binds one socket all the same.
+    assert_eq!(told.count(), 2);
+}
+
+#[test]
+fn nonsense_is_refused_and_ends_nothing() {
+    let mut world = World::connected(0.0);
+    for sdp in ["", "v=0", "candidate:1", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"] {
+        assert_eq!(world.answering.handle_offer(sdp, world.now), Err(PeerError::BadDescription), "{sdp}");
+    }
+    assert_eq!(world.offering.handle_answer("", world.now), Err(PeerError::BadDescription));
+    for candidate in ["nonsense", "candidate:", "candidate:1 1 udp 1 host.local 1000 typ host"] {
+        let refused = world.offering.add_remote_candidate(candidate, world.now);
+        assert_eq!(refused, Err(PeerError::BadCandidate), "{candidate}");
+    }
+    let [local, remote] = [addr("10.0.0.1:1000"), addr("10.0.0.2:2000")];
+    let mut random = fastrand::Rng::with_seed(1);
+    for len in 0..200 {
+        let garbage: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+        world.offering.handle_datagram(Protocol::Udp, local, remote, &garbage, world.now);
+    }
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"alive"), Sent::Yes);
+    world.offering.flush();
+    world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"alive"]);
+}

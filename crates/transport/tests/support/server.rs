@@ -1,0 +1,70 @@
+//! A livekit-server of one's own, on free ports of 127.0.0.1.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const KEY: &str = "devkey";
+const SECRET: &str = "secretsecretsecretsecretsecretsecret";
+
+pub struct Server {
+    pub port: u16,
+    process: Child,
+    config: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+impl Server {
+    /// Starts the server that `LIVEKIT_SERVER_BIN` names; without it, says so and gives nothing.
+    pub fn start() -> Option<Self> {
+        let Some(binary) = std::env::var_os("LIVEKIT_SERVER_BIN") else {
+            eprintln!("skipped: LIVEKIT_SERVER_BIN does not name a livekit-server");
+            return None;
+        };
+        let [port, tcp] = [free_tcp_port(), free_tcp_port()];
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = std::env::temp_dir().join(format!("livekit-{}-{port}.yaml", std::process::id()));
+        let yaml = format!(
+            "port: {port}\nbind_addresses: [\"127.0.0.1\"]\nrtc:\n  tcp_port: {tcp}\n  udp_port: {udp}\n  \
+             use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces:\n    \
+             includes: [lo]\nkeys:\n  {KEY}: {SECRET}\nlogging:\n  level: error\n"
+        );
+        std::fs::write(&config, yaml).unwrap();
+        let log = std::env::var_os("LIVEKIT_SERVER_LOG")
+            .map_or(Stdio::null(), |path| std::fs::File::create(path).unwrap().into());
+        let process = Command::new(binary)
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("a server that starts");
+        let server = Self { port, process, config };
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(started.elapsed() < super::PATIENCE, "the server does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn token(&self, room: &str, identity: &str) -> String {
+        super::token(KEY, SECRET, room, identity)
+    }
+}
+
+fn free_tcp_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
