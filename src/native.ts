@@ -123,7 +123,14 @@ export type NativeEvent = { session: number } & (
   | { type: 'trackPublished'; track: number; publisherIdentity: string; info: NativeTrackInfo }
   /** The same track under a new SID. */
   | { type: 'trackUpdated'; track: number; info: NativeTrackInfo }
-  | { type: 'trackUnpublished'; track: number; publisherIdentity: string; sid: string }
+  /** `stats`: the last ones, which `trackStats` does not know any more. */
+  | {
+      type: 'trackUnpublished'
+      track: number
+      publisherIdentity: string
+      sid: string
+      stats: NativeFrameStats
+    }
   /** The SFU assigned a handle: frames can come. */
   | { type: 'subscribed'; stream: number }
   /** No more frames after those that are buffered. `reason` null: it ended normally. */

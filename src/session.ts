@@ -15,7 +15,7 @@ import { RemoteDataTrack } from './data-track/remote'
 import type { RemoteSession, RemoteTrackState } from './data-track/remote'
 import { DataTrackFrame } from './data-track/frame'
 import { frameStats, packetStats } from './data-track/stats'
-import type { DataTrackPacketStats } from './data-track/stats'
+import type { DataTrackFrameStats, DataTrackPacketStats } from './data-track/stats'
 import type { OpenedFrame, SealedFrame, StreamCore } from './data-track/stream-core'
 import type { DataTrackCodec } from './data-track/codec'
 import * as check from './arguments'
@@ -120,6 +120,11 @@ export class Session
     return this.#closing
   }
 
+  /** Whether publications wait for the SFU's answer. */
+  get publishing(): boolean {
+    return this.#pending.size > 0
+  }
+
   get opensFrames(): boolean {
     return this.provider !== null
   }
@@ -208,6 +213,7 @@ export class Session
       this.#keys.close()
       this.#encryption?.keyProvider?.detach(this.#keys)
     }
+    const lastStats = new Map([...this.#remote.values()].map(({ track }) => [track, lastStatsOf(track)]))
     this.control(() => this.native.close())
     for (const { deferred } of this.#pending.values())
       deferred.reject(new DataTrackPublishError('disconnected'))
@@ -215,7 +221,7 @@ export class Session
     for (const publication of this.#publications.values()) {
       this.#ended(publication, new DataTrackUnpublishedError('disconnected'))
     }
-    for (const entry of this.#remote.values()) this.#gone(entry)
+    for (const entry of this.#remote.values()) this.#gone(entry, lastStats.get(entry.track) ?? nothingCounted)
     this.environment.removeSession(this.native.id)
   }
 
@@ -263,7 +269,7 @@ export class Session
       }
       case 'trackUnpublished': {
         const entry = this.#remote.get(event.track)
-        if (entry !== undefined) this.#gone(entry)
+        if (entry !== undefined) this.#gone(entry, frameStats(event.stats))
         return
       }
       case 'subscribed':
@@ -347,20 +353,28 @@ export class Session
     this.#owner.localTrackUnpublished(publication.info, reason)
   }
 
-  #gone({ track, state }: RemoteEntry): void {
+  #gone({ track, state }: RemoteEntry, stats: DataTrackFrameStats): void {
     if (!this.#remote.delete(state.track)) return
     state.published = false
-    try {
-      track.keepStats(frameStats(this.native.trackStats(state.track)))
-    } catch {
-      // The native side has forgotten the track: nothing was counted.
-      track.keepStats({ opened: 0, completed: 0, dropped: {}, open: 0 })
-    }
+    track.keepStats(stats)
     this.#owner.trackUnpublished(track)
   }
 
   #wakePublications(): void {
     for (const publication of this.#publications.values()) publication.connected()
+  }
+}
+
+const nothingCounted: DataTrackFrameStats = { opened: 0, completed: 0, dropped: {}, open: 0 }
+
+/** What a track has counted when its session closes: frames that are open end with it. */
+function lastStatsOf(track: RemoteDataTrack): DataTrackFrameStats {
+  try {
+    const { open, ...stats } = track.stats()
+    return { ...stats, dropped: { ...stats.dropped, ended: (stats.dropped.ended ?? 0) + open }, open: 0 }
+  } catch {
+    // The session broke.
+    return nothingCounted
   }
 }
 

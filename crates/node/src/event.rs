@@ -147,11 +147,12 @@ fn put_subscriber_event(js: Js, object: Value, event: SubscriberEvent) -> Result
             js.put(object, c"track", track.0)?;
             js.put(object, c"info", info)
         }
-        SubscriberEvent::TrackUnpublished { track, publisher, sid } => {
+        SubscriberEvent::TrackUnpublished { track, publisher, sid, stats } => {
             js.put(object, c"type", "trackUnpublished")?;
             js.put(object, c"track", track.0)?;
             js.put(object, c"publisherIdentity", &*publisher)?;
-            js.put(object, c"sid", sid.as_str())
+            js.put(object, c"sid", sid.as_str())?;
+            js.put(object, c"stats", stats)
         }
         SubscriberEvent::Subscribed { stream } => {
             js.put(object, c"type", "subscribed")?;

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{StreamId, SubscribeError, TrackId};
 use crate::info::{TrackInfo, TrackSid};
+use crate::stats::FrameStats;
 
 /// What the subscriber asks its driver to do, or tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum SubscriberEvent {
         publisher: Arc<str>,
         /// Its last SID.
         sid: TrackSid,
+        /// Its last counters: the subscriber has forgotten them.
+        stats: FrameStats,
     },
     /// The SFU assigned a handle: frames of this stream can come. Once for each stream.
     Subscribed {

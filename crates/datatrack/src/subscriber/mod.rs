@@ -241,8 +241,14 @@ impl Subscriber {
         for stream in std::mem::take(&mut track.streams) {
             self.end_stream(stream, error);
         }
+        let stats = track.stats();
         let Track { publisher, info, .. } = *track;
-        self.events.push_back(SubscriberEvent::TrackUnpublished { track: id, publisher, sid: info.sid });
+        self.events.push_back(SubscriberEvent::TrackUnpublished {
+            track: id,
+            publisher,
+            sid: info.sid,
+            stats,
+        });
     }
 
     // Subscriptions.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datatrack::packetizer::PacketizerOptions;
+use datatrack::stats::FrameStats;
 use datatrack::subscriber::{
     BufferPolicy, StreamId, SubscribeError, SubscribeOptions, SubscriberEvent, TrackId,
 };
@@ -12,6 +13,16 @@ use crate::support::*;
 
 fn update(of: &str, subscribe: bool) -> SubscriberEvent {
     SubscriberEvent::UpdateSubscription { sid: sid(of), subscribe, target_fps: 0 }
+}
+
+/// Track "a" of which no frame came.
+fn gone(track: TrackId) -> SubscriberEvent {
+    SubscriberEvent::TrackUnpublished {
+        track,
+        publisher: ALICE.into(),
+        sid: sid("a"),
+        stats: FrameStats::default(),
+    }
 }
 
 fn ended(stream: u32, error: Option<SubscribeError>) -> SubscriberEvent {
@@ -247,7 +258,7 @@ fn unpublishing_while_pending_ends_streams_as_unpublished() {
     subscribe(&mut subscriber, track, 1, 0);
     events(&mut subscriber);
     subscriber.handle_publication_update(ALICE, vec![], at(1));
-    let gone = SubscriberEvent::TrackUnpublished { track, publisher: ALICE.into(), sid: sid("a") };
+    let gone = gone(track);
     assert_eq!(events(&mut subscriber), [ended(1, Some(SubscribeError::Unpublished)), gone]);
     let again = subscriber.subscribe(track, StreamId(2), SubscribeOptions::default(), at(1));
     assert_eq!(again, Err(SubscribeError::Unpublished));
@@ -259,7 +270,11 @@ fn an_unpublished_track_ends_its_streams_normally_after_what_is_buffered() {
     subscribed(&mut subscriber);
     receive(&mut subscriber, Sender::new(9).frame(b"last"), at(0));
     subscriber.handle_publication_update(ALICE, vec![], at(1));
-    assert_eq!(events(&mut subscriber)[0], ended(1, None));
+    let told = events(&mut subscriber);
+    assert_eq!(told[0], ended(1, None));
+    // The track's counters come with its end: the machine has forgotten them.
+    let [.., SubscriberEvent::TrackUnpublished { stats, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((stats.opened, stats.completed, stats.open), (1, 1, 0));
     assert_eq!(read(&mut subscriber, 1), [b"last"]);
     let stats = subscriber.unsubscribe(StreamId(1)).unwrap();
     assert_eq!((stats.received, stats.delivered), (1, 1));
@@ -274,7 +289,7 @@ fn updates_are_complete_for_the_publisher_they_name_and_touch_no_other() {
     subscriber.handle_publication_update("bob", vec![info(1, "c", "a")], at(0));
     events(&mut subscriber);
     subscriber.handle_publication_update(ALICE, vec![info(2, "b", "b")], at(0));
-    let gone = SubscriberEvent::TrackUnpublished { track: tracks[0], publisher: ALICE.into(), sid: sid("a") };
+    let gone = gone(tracks[0]);
     assert_eq!(events(&mut subscriber), [gone]);
     subscriber.handle_publication_update("nobody", vec![], at(0));
     assert_eq!(events(&mut subscriber), []);
