@@ -10,7 +10,7 @@ import type { DataTrackCodec } from './codec'
 import type { DataTrackFrameInit } from './frame'
 import type { DataTrackInfo } from './info'
 import { refused } from './publication'
-import type { OutgoingFrame, Publication } from './publication'
+import type { OutgoingFrame, Publication, PublicationLife } from './publication'
 import { sendStats } from './stats'
 import type { DataTrackSendStats } from './stats'
 
@@ -35,9 +35,10 @@ export interface WritableOptions {
   readonly unpublish?: boolean | undefined
 }
 
-const collected = new FinalizationRegistry<Publication>((publication) => {
-  if (!publication.published) return
-  const name = JSON.stringify(publication.info.name)
+// Not the publication: the error with which it ends has, in its stack, the track whose unpublish() made it.
+const collected = new FinalizationRegistry<PublicationLife>((life) => {
+  if (!life.published) return
+  const name = JSON.stringify(life.name)
   log(
     'warn',
     'datatrack',
@@ -60,7 +61,7 @@ export class LocalDataTrack<T = PushableFrame> {
   constructor(publication: Publication, codec: DataTrackCodec<unknown> | null) {
     this.#publication = publication
     this.#codec = codec
-    collected.register(this, publication)
+    collected.register(this, publication.life)
   }
 
   /** What the SFU says of the track; it stays readable after the track has ended. */

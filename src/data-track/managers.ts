@@ -153,15 +153,15 @@ abstract class DataTrackManager<
       clearTimeout(this.#timer)
       const ms = this.nextTimeout()
       if (ms < 0) return
-      this.#timer = setTimeout(() => this.#timedOut(), Math.min(Math.ceil(ms), MAX_TIMER))
-      this.#timer.unref()
+      this.#timer = timer(new WeakRef(this), this.session.publishing ? this : null, ms)
     })
   }
 
   /** @internal */
   protected abstract owner(): Omit<SessionOwner, 'encryptionError' | 'failed'>
 
-  #timedOut(): void {
+  /** @internal The timer has fired. */
+  timedOut(): void {
     if (this.session.closed) return
     this.session.control(() => this.session.native.handleTimeout())
     this.schedule()
@@ -178,6 +178,19 @@ abstract class DataTrackManager<
       },
     }
   }
+}
+
+/**
+ * What is due may be nothing any more, and must not keep a manager that was forgotten (`weak`). But who awaits a
+ * publication is to learn of its timeout, whatever else was forgotten (`held`). A function of its own: a closure
+ * within a method has the method's `this`.
+ */
+function timer(
+  weak: WeakRef<{ timedOut(): void }>,
+  held: { timedOut(): void } | null,
+  ms: number,
+): NodeJS.Timeout {
+  return setTimeout(() => (held ?? weak.deref())?.timedOut(), Math.min(Math.ceil(ms), MAX_TIMER)).unref()
 }
 
 /** A manager that was forgotten is closed; its session is held weakly until then. */

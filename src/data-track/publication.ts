@@ -31,6 +31,12 @@ export interface OutgoingFrame {
   readonly given: unknown
 }
 
+/** The part of a publication that says whether it goes on. */
+export interface PublicationLife {
+  readonly name: string
+  published: boolean
+}
+
 interface PushWaiter {
   readonly frame: OutgoingFrame
   readonly sealed: SealedDataTrackFrame | null
@@ -51,6 +57,8 @@ export class Publication {
   /** Bytes, with a user timestamp; asked for now, for the native side forgets the track at its end. */
   readonly maxFrameLength: number
   info: DataTrackInfo
+  /** What whoever outlives the track may hold: nothing in it leads back to the track. */
+  readonly life: PublicationLife
   #ended: DataTrackUnpublishedError | null = null
   #controller: AbortController | null = null
   /** Those who wait for room, in their order. */
@@ -66,6 +74,7 @@ export class Publication {
     this.#native = session.native
     this.handle = handle
     this.info = info
+    this.life = { name: info.name, published: true }
     this.#maxQueueBytes = maxQueueBytes
     this.maxFrameLength = session.native.maxFrameLength(handle, true)
   }
@@ -187,6 +196,7 @@ export class Publication {
   end(reason: DataTrackUnpublishedError): void {
     if (this.#ended !== null) return
     this.#ended = reason
+    this.life.published = false
     this.#finalStats = this.#native.sendStats(this.handle)
     for (const { frame, deferred } of this.#pushes.splice(0)) {
       deferred.reject(
