@@ -16,7 +16,7 @@ export const SIZES = [
 ]
 
 /** Frames on their way at a time, so that neither queue (1 MiB, 1,024 frames) overflows. */
-const inFlight = (size) => Math.max(1, Math.min(256, Math.floor((768 << 10) / size)))
+const inFlight = (size) => Math.max(1, Math.min(256, Math.floor((1 << 20) / (size + 256)) - 1))
 
 const turnOfLoop = () => new Promise((resolve) => setImmediate(resolve))
 
