@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datatrack::subscriber::Epoch;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -48,6 +49,8 @@ pub enum Target {
 pub struct ConnectionOptions {
     /// How many peer connections there are.
     pub mode: ConnectionMode,
+    /// Whether it is made for the session that a full reconnect begins, before the link is told of it; no by default.
+    pub next_session: bool,
     /// Whether UDP may be used; yes by default.
     pub udp: bool,
     /// Whether TCP may be used; yes by default, when UDP did not connect within [`tcp_delay`](Self::tcp_delay).
@@ -68,6 +71,7 @@ impl ConnectionOptions {
     pub const fn new(mode: ConnectionMode) -> Self {
         Self {
             mode,
+            next_session: false,
             udp: true,
             tcp: true,
             local_addresses: Vec::new(),
@@ -253,18 +257,17 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Starts the task. Nothing is sent until an offer is asked for, or comes.
+    /// Makes a connection, and the task that drives it: somebody has to run it. Nothing is sent until an offer is asked
+    /// for, or comes.
     ///
-    /// `signal` is the one that `link` wakes. Packets count for the session that the link's subscriber is in now: after a
-    /// full reconnect, close the old connection, tell the link, and then make the new one.
-    #[must_use]
-    pub fn spawn(
+    /// `signal` is the one that `link` wakes. Packets count for the session that the link's subscriber is in, or for the
+    /// one that comes after it: see [`ConnectionOptions::next_session`].
+    pub fn new(
         link: Arc<Link>,
         signal: &WorkSignal,
         options: ConnectionOptions,
         host: Arc<dyn ConnectionHost>,
-        runtime: &Handle,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             signal: signal.clone(),
             host,
@@ -273,9 +276,24 @@ impl Connection {
             outgoing: Mutex::default(),
             stats: Mutex::default(),
         });
-        let epoch = link.subscriber(|subscriber, _| subscriber.epoch());
-        drop(runtime.spawn(Task::new(shared.clone(), link, epoch, options).run()));
-        Self { shared }
+        let Epoch(current) = link.subscriber(|subscriber, _| subscriber.epoch());
+        let epoch = Epoch(current.wrapping_add(u32::from(options.next_session)));
+        let task = Task::new(shared.clone(), link, epoch, options).run();
+        (Self { shared }, task)
+    }
+
+    /// [`new`](Self::new), with the task on a runtime.
+    #[must_use]
+    pub fn spawn(
+        link: Arc<Link>,
+        signal: &WorkSignal,
+        options: ConnectionOptions,
+        host: Arc<dyn ConnectionHost>,
+        runtime: &Handle,
+    ) -> Self {
+        let (connection, task) = Self::new(link, signal, options, host);
+        drop(runtime.spawn(task));
+        connection
     }
 
     /// Asks for an offer of the publisher connection: [`ConnectionEvent::LocalDescription`] follows. The first one opens
