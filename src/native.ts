@@ -145,6 +145,20 @@ export type NativeEvent = { session: number } & (
       /** Frames dropped for it since the last such event. */
       count: number
     }
+  // A connection to a server; `session` is the connection's number then.
+  | {
+      type: 'localDescription'
+      /** `publisher` or `subscriber`. */
+      target: string
+      /** `offer` or `answer`. */
+      kind: string
+      sdp: string
+      /** Our number of an offer, the server's of an answer. */
+      id: number
+    }
+  | { type: 'descriptionRejected'; target: string; id: number; message: string }
+  /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
+  | { type: 'peerState'; target: string; state: string }
   /** A panic or a bug: the session is closed, everything in it ends with `disconnected`. */
   | { type: 'failed'; message: string }
 )
@@ -300,6 +314,42 @@ export interface NativeLoopbackHub {
   close(): void
 }
 
+export interface NativeConnectionOptions {
+  /** `single`: one peer connection, which we offer; `dual`: one more, which the server offers. */
+  mode: string
+  /** For the session that a full reconnect begins, before `handleReconnected` is called. */
+  nextSession: boolean
+  udp: boolean
+  tcp: boolean
+}
+
+export interface NativeConnectionStats {
+  /** Round trip of the path that carries data tracks out, ms; −1 while it is not known. */
+  rttMs: number
+  bytesSent: number
+  bytesReceived: number
+  /** Data-track packets. */
+  packetsSent: number
+  packetsReceived: number
+  /** Bytes that the data-track channel holds, and may hold. */
+  buffered: number
+  bufferLimit: number
+}
+
+/** Peer connections to a server. Rust: `crates/node/src/server.rs`. */
+export interface NativeConnection {
+  readonly id: number
+  /** Asks for an offer; `localDescription` follows. Each but the first restarts ICE. */
+  createOffer(): void
+  handleAnswer(sdp: string, id: number): void
+  handleOffer(sdp: string, id: number): void
+  /** `candidate`: `candidate:…`, the member of that name in a Trickle's JSON. */
+  addRemoteCandidate(target: string, candidate: string): void
+  stats(): NativeConnectionStats
+  /** Idempotent. */
+  close(): void
+}
+
 /** Columns of a row that {@link NativeBinding.drain} fills, in units of 4 bytes. */
 export const Row = {
   Stream: 0,
@@ -357,6 +407,10 @@ export interface NativeBinding {
 
   createSession(options: NativeSessionOptions): NativeSession
   createLoopback(options: NativeNetworkOptions): NativeLoopbackHub
+  /** A session for {@link connectSession}. It counts as connected until it is closed. */
+  createServerSession(options: NativeSessionOptions): NativeSession
+  /** Peer connections for a server session; after a full reconnect, new ones. Throws `CLOSED`. */
+  connectSession(session: number, options: NativeConnectionOptions): NativeConnection
 
   /** `error`, `warn`, `info`, `debug`, `trace` or `silent`. */
   setLogLevel(level: string): void

@@ -294,6 +294,11 @@ export class Session
         this.close(false)
         this.#owner.failed(event.message)
         return
+      case 'localDescription':
+      case 'descriptionRejected':
+      case 'peerState':
+        // A connection's; they go to its own sink.
+        return
     }
   }
 

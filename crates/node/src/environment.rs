@@ -29,6 +29,7 @@ use crate::js::{Call, Class, Js, Reference, Value};
 use crate::log::{self, LogBuffer};
 use crate::loopback::Loopback;
 use crate::runtime::BACKEND;
+use crate::server::ServerConnection;
 use crate::session::Session;
 use crate::task::{Pending, Settlement};
 
@@ -117,7 +118,10 @@ pub(crate) struct Environment {
     pub(crate) sessions: RefCell<IntMap<u32, Rc<Session>>>,
     pub(crate) streams: RefCell<IntMap<u32, Rc<Session>>>,
     pub(crate) loopbacks: RefCell<IntMap<u32, Rc<Loopback>>>,
+    /// Connections to servers that are not closed.
+    pub(crate) connections: RefCell<IntMap<u32, Rc<ServerConnection>>>,
     pub(crate) session_class: OnceCell<Class>,
+    pub(crate) connection_class: OnceCell<Class>,
     pub(crate) loopback_class: OnceCell<Class>,
     pub(crate) large: RefCell<LargeFrames>,
     pub(crate) taken: RefCell<TakenBuffer>,
@@ -165,7 +169,9 @@ impl Environment {
             sessions: RefCell::default(),
             streams: RefCell::default(),
             loopbacks: RefCell::default(),
+            connections: RefCell::default(),
             session_class: OnceCell::new(),
+            connection_class: OnceCell::new(),
             loopback_class: OnceCell::new(),
             large: RefCell::default(),
             taken: RefCell::default(),
@@ -277,6 +283,10 @@ impl Environment {
             unsafe {
                 sys::napi_release_threadsafe_function(function, sys::ThreadsafeFunctionReleaseMode::release)
             };
+        }
+        let connections = self.connections.take();
+        for connection in connections.values() {
+            connection.close();
         }
         let loopbacks = self.loopbacks.take();
         for hub in loopbacks.values() {

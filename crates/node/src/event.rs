@@ -4,15 +4,22 @@ use datatrack::e2ee::E2eeError;
 use datatrack::publisher::{PublishError, PublisherEvent, UnpublishedBy};
 use datatrack::subscriber::{EncryptionErrorReason, SubscribeError, SubscriberEvent};
 use datatrack_transport::LinkEvent;
+use datatrack_transport::connection::ConnectionEvent;
 
 use crate::error::{Code, Failure};
 use crate::js::{IntoJs, Js, Value};
 use crate::options::put_description;
+use crate::server;
 
-/// An event and the session it is of.
+/// An event and the session, or the connection, it is of.
 pub(crate) struct SessionEvent {
     pub(crate) session: u32,
-    pub(crate) event: LinkEvent,
+    pub(crate) event: Event,
+}
+
+pub(crate) enum Event {
+    Link(LinkEvent),
+    Connection(ConnectionEvent),
 }
 
 /// The reason that a `DataTrackPublishError` has, and the text behind it where there is one.
@@ -75,9 +82,10 @@ impl IntoJs for SessionEvent {
         let object = js.object()?;
         js.put(object, c"session", self.session)?;
         match self.event {
-            LinkEvent::Publisher(event) => put_publisher_event(js, object, event)?,
-            LinkEvent::Subscriber(event) => put_subscriber_event(js, object, event)?,
-            LinkEvent::Failed(message) => {
+            Event::Connection(event) => server::put_event(js, object, event)?,
+            Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
+            Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
+            Event::Link(LinkEvent::Failed(message)) => {
                 js.put(object, c"type", "failed")?;
                 js.put(object, c"message", message)?;
             }

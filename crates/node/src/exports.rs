@@ -7,13 +7,13 @@ use datatrack_transport::LinkEvent;
 
 use crate::environment::Environment;
 use crate::error::Failure;
-use crate::event::SessionEvent;
+use crate::event::{Event, SessionEvent};
 use crate::handles::{Handle, Key};
 use crate::js::{Argument, Call, Entry, Value, exports};
 use crate::log::Records;
 use crate::session::Session;
 use crate::task::on_runtime;
-use crate::{drain, loopback, session};
+use crate::{drain, loopback, server, session};
 
 /// Events that one call returns, about: it looks after each session whether there are so many.
 const MAX_EVENTS: usize = 1_024;
@@ -31,6 +31,8 @@ pub(crate) static EXPORTS: &[Entry] = exports! {
     c"cancel" => cancel,
     c"createSession" => session::create_session,
     c"createLoopback" => loopback::create_loopback,
+    c"createServerSession" => session::create_server_session,
+    c"connectSession" => server::connect_session,
     c"setLogLevel" => set_log_level,
     c"pollLogs" => poll_logs,
     c"handles" => handles,
@@ -53,12 +55,15 @@ fn poll_events(call: &Call) -> Result<Vec<SessionEvent>, Failure> {
     while events.len() < MAX_EVENTS
         && let Some(id) = environment.shared.events.pop()
     {
+        if let Some(connection) = environment.connections.borrow().get(&id) {
+            connection.poll_events(|event| events.push(SessionEvent { session: id, event }));
+        }
         let Some(session) = environment.sessions.borrow().get(&id).cloned() else { continue };
         // What comes from here on lists it again.
         session.host.events.store(false, Ordering::Release);
         while let Some(event) = session.link.poll_event() {
             note_end(environment, &session, &event);
-            events.push(SessionEvent { session: id, event });
+            events.push(SessionEvent { session: id, event: Event::Link(event) });
         }
     }
     Ok(events)

@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Stream,
     Publication,
     Loopback,
+    Connection,
 }
 
 impl Kind {
@@ -22,6 +23,7 @@ impl Kind {
             Self::Stream => "stream",
             Self::Publication => "publication",
             Self::Loopback => "loopback",
+            Self::Connection => "connection",
         }
     }
 }

@@ -17,6 +17,7 @@ mod loopback;
 mod options;
 mod publisher;
 mod runtime;
+mod server;
 mod session;
 mod stats;
 mod subscriber;

@@ -17,7 +17,7 @@ use crate::js::{Call, IntoJs, Js, Value, exports};
 use crate::log;
 use crate::options::{self, handle};
 use crate::runtime::BACKEND;
-use crate::session::{Methods, Object, Session, fail};
+use crate::session::{Driver, Methods, Object, Session, fail};
 
 pub(crate) static METHODS: Methods = exports! {
     c"join" => join,
@@ -70,7 +70,9 @@ impl Loopback {
     fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
         match call.receiver::<Object>()? {
             Object::Loopback(hub) => Ok(hub),
-            Object::Session(_) => Err(Failure::wrong_type("a method of a loopback was called on a session")),
+            Object::Session(_) | Object::Connection(_) => {
+                Err(Failure::wrong_type("a method of a loopback was called on something else"))
+            }
         }
     }
 
@@ -140,10 +142,16 @@ fn join(call: &Call) -> Result<Value, Failure> {
     let options = options::session_options(call.argument(0, "options"), hub.hub.clock())?;
     hub.start(environment)?;
     let mut id = 0;
-    let session = Session::create(call, environment, Some(hub), options, |session, options, host| {
-        id = session;
-        hub.hub.join(MemberId(session), options, host)
-    })?;
+    let session = Session::create(
+        call,
+        environment,
+        Driver::Hub(Rc::downgrade(hub)),
+        options,
+        |session, options, host| {
+            id = session;
+            hub.hub.join(MemberId(session), options, host)
+        },
+    )?;
     if let Some(member) = environment.sessions.borrow().get(&id) {
         hub.members.borrow_mut().insert(id, Rc::downgrade(member));
         lock(&hub.links).insert(id, Arc::downgrade(&member.link));

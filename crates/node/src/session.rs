@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak as ArcWeak};
 use std::thread::ThreadId;
 
+use datatrack_transport::connection::WorkSignal;
 use datatrack_transport::{Link, LinkHost, LinkOptions};
 
 use crate::environment::{Environment, Shared};
@@ -17,12 +18,14 @@ use crate::js::{Call, Class, Entry, Value, Wrapped};
 use crate::log;
 use crate::loopback::{self, Loopback};
 use crate::runtime::BACKEND;
+use crate::server::{self, ServerConnection};
 use crate::{publisher, subscriber};
 
 /// What an object of the addon holds.
 pub(crate) enum Object {
     Session(Rc<Session>),
     Loopback(Rc<Loopback>),
+    Connection(Rc<ServerConnection>),
 }
 
 impl Wrapped for Object {
@@ -30,6 +33,7 @@ impl Wrapped for Object {
         match self {
             Self::Session(session) => session.collected(),
             Self::Loopback(hub) => hub.close(),
+            Self::Connection(connection) => connection.close(),
         }
     }
 }
@@ -41,13 +45,22 @@ pub(crate) struct Session {
     pub(crate) host: Arc<Host>,
     pub(crate) streams: RefCell<HashSet<u32>>,
     environment: Weak<Environment>,
-    /// The hub that it joined; what makes it connected.
-    hub: RefCell<Option<Weak<Loopback>>>,
+    driver: RefCell<Driver>,
     /// Whether it may keep the process alive.
     keeps: Cell<bool>,
     /// Whether it does.
     counted: Cell<bool>,
     closed: Cell<bool>,
+}
+
+/// What moves a session's packets.
+pub(crate) enum Driver {
+    /// JavaScript does, or nobody any more.
+    None,
+    /// The hub that it joined.
+    Hub(Weak<Loopback>),
+    /// Connections to a server, one after the other, which this signal wakes.
+    Server(WorkSignal),
 }
 
 /// Whom the link tells: leaves the session's number where its environment looks, and rings.
@@ -122,7 +135,7 @@ impl Session {
     pub(crate) fn create(
         call: &Call,
         environment: &Environment,
-        hub: Option<&Rc<Loopback>>,
+        driver: Driver,
         options: LinkOptions,
         connect: impl FnOnce(u32, LinkOptions, Arc<Host>) -> Arc<Link>,
     ) -> Result<Value, Failure> {
@@ -145,7 +158,7 @@ impl Session {
             host,
             streams: RefCell::default(),
             environment: environment.weak(),
-            hub: RefCell::new(hub.map(Rc::downgrade)),
+            driver: RefCell::new(driver),
             keeps: Cell::new(true),
             counted: Cell::new(false),
             closed: Cell::new(false),
@@ -162,7 +175,9 @@ impl Session {
     pub(crate) fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
         match call.receiver::<Object>()? {
             Object::Session(session) => Ok(session),
-            Object::Loopback(_) => Err(Failure::wrong_type("a method of a session was called on a loopback")),
+            Object::Loopback(_) | Object::Connection(_) => {
+                Err(Failure::wrong_type("a method of a session was called on something else"))
+            }
         }
     }
 
@@ -186,15 +201,26 @@ impl Session {
         self.count();
     }
 
+    /// What wakes the connections of a server session.
+    pub(crate) fn work_signal(&self) -> Result<WorkSignal, Failure> {
+        match &*self.driver.borrow() {
+            Driver::Server(signal) => Ok(signal.clone()),
+            Driver::None | Driver::Hub(_) => {
+                Err(Failure::closed("the session is no server session, or closed"))
+            }
+        }
+    }
+
     /// It left its hub: it is as it was, but does not keep the process alive any more.
     pub(crate) fn disconnected(&self) {
-        self.hub.take();
+        self.driver.replace(Driver::None);
         self.count();
     }
 
     /// Makes the environment's count agree with what this session is.
     fn count(&self) {
-        let count = self.keeps.get() && self.hub.borrow().is_some() && !self.closed.get();
+        let connected = !matches!(*self.driver.borrow(), Driver::None);
+        let count = self.keeps.get() && connected && !self.closed.get();
         if self.counted.replace(count) == count {
             return;
         }
@@ -217,8 +243,9 @@ impl Session {
         if self.closed.replace(true) {
             return;
         }
-        let hub = self.hub.take();
-        if let Some(hub) = hub.and_then(|hub| hub.upgrade()) {
+        if let Driver::Hub(hub) = self.driver.replace(Driver::None)
+            && let Some(hub) = hub.upgrade()
+        {
             hub.remove(self.id);
         }
         self.count();
@@ -251,7 +278,16 @@ impl Session {
 pub(crate) fn create_session(call: &Call) -> Result<Value, Failure> {
     let environment = Environment::of(call)?;
     let options = crate::options::session_options(call.argument(0, "options"), environment.clock)?;
-    Session::create(call, environment, None, options, |_, options, host| Link::new(options, host))
+    Session::create(call, environment, Driver::None, options, |_, options, host| Link::new(options, host))
+}
+
+/// A session for connections to a server.
+pub(crate) fn create_server_session(call: &Call) -> Result<Value, Failure> {
+    let environment = Environment::of(call)?;
+    let options = crate::options::session_options(call.argument(0, "options"), environment.clock)?;
+    let signal = WorkSignal::new();
+    let driver = Driver::Server(signal.clone());
+    Session::create(call, environment, driver, options, |_, options, host| signal.link(options, host))
 }
 
 impl Environment {
@@ -262,6 +298,14 @@ impl Environment {
         let methods = publisher::METHODS.iter().chain(subscriber::METHODS).chain(crate::connection::METHODS);
         let class = Class::define(js, c"NativeSession", methods)?;
         Ok(self.session_class.get_or_init(|| class))
+    }
+
+    pub(crate) fn connection_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
+        if let Some(class) = self.connection_class.get() {
+            return Ok(class);
+        }
+        let class = Class::define(js, c"NativeConnection", server::METHODS.iter())?;
+        Ok(self.connection_class.get_or_init(|| class))
     }
 
     pub(crate) fn loopback_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {

@@ -1,0 +1,251 @@
+//! Connections to a server: `NativeConnection` in `src/native.ts`, one for each signalling session of a room.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::environment::{Environment, Shared};
+use crate::error::Failure;
+use crate::event::Event;
+use crate::guard::{Guarded, guard};
+use crate::handles::{Key, Kind};
+use crate::js::{Argument, Call, IntoJs, Js, Value, exports};
+use crate::log;
+use crate::runtime::BACKEND;
+use crate::session::{Methods, Object, fail};
+use datatrack_transport::connection::{
+    Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions, ConnectionStats,
+    DescriptionKind, PeerState, Target,
+};
+
+pub(crate) static METHODS: Methods = exports! {
+    c"createOffer" => create_offer,
+    c"handleAnswer" => handle_answer,
+    c"handleOffer" => handle_offer,
+    c"addRemoteCandidate" => add_remote_candidate,
+    c"stats" => stats,
+    c"close" => close,
+};
+
+/// Peer connections with the task that drives them. On the environment's thread.
+pub(crate) struct ServerConnection {
+    id: u32,
+    connection: Connection,
+    host: Arc<Host>,
+    environment: Weak<Environment>,
+    closed: Cell<bool>,
+}
+
+/// Whom the connection tells: leaves its number where its environment looks, and rings.
+struct Host {
+    id: u32,
+    shared: Arc<Shared>,
+    events: AtomicBool,
+}
+
+impl ConnectionHost for Host {
+    fn events_ready(&self) {
+        if !self.events.swap(true, Ordering::AcqRel) {
+            self.shared.events.push(self.id);
+        }
+        self.shared.ring();
+    }
+}
+
+/// Makes peer connections for a server session and starts their task. A panic in it ends the session.
+pub(crate) fn connect_session(call: &Call) -> Result<Value, Failure> {
+    let js = call.js();
+    let environment = Environment::of(call)?;
+    let session = call.argument(0, "session").u32()?;
+    let options = connection_options(call.argument(1, "options"))?;
+    let session = environment.sessions.borrow().get(&session).cloned();
+    let session = session.ok_or_else(|| Failure::closed("there is no such session"))?;
+    let signal = session.work_signal()?;
+    let id = environment.next_id();
+    let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
+    let link = Arc::clone(&session.link);
+    let weak = Arc::downgrade(&link);
+    let (connection, task) = Connection::new(link, &signal, options, Arc::clone(&host) as _);
+    let shared = Arc::downgrade(&environment.shared);
+    BACKEND.spawn(log::Within::new(shared, async move {
+        let result = Guarded::new(async {
+            Box::pin(task).await;
+            Ok(())
+        });
+        if let Err(failure) = result.await {
+            fail(&weak, &failure);
+        }
+    }))?;
+    let connection = Rc::new(ServerConnection {
+        id,
+        connection,
+        host,
+        environment: environment.weak(),
+        closed: Cell::new(false),
+    });
+    environment.connections.borrow_mut().insert(id, Rc::clone(&connection));
+    environment.handles.add(js, Key::new(Kind::Connection, id));
+    let object = environment.connection_class(js)?.instance(js, Object::Connection(connection))?;
+    js.put(object, c"id", id)?;
+    Ok(object)
+}
+
+fn connection_options(argument: Argument<'_>) -> Result<ConnectionOptions, Failure> {
+    let object = argument.object()?;
+    let mode = match object.field(c"mode")?.string()?.as_str() {
+        "single" => ConnectionMode::Single,
+        "dual" => ConnectionMode::Dual,
+        _ => return Err(Failure::out_of_range("options.mode must be single or dual")),
+    };
+    Ok(ConnectionOptions {
+        next_session: object.field(c"nextSession")?.boolean()?,
+        udp: object.field(c"udp")?.boolean()?,
+        tcp: object.field(c"tcp")?.boolean()?,
+        ..ConnectionOptions::new(mode)
+    })
+}
+
+impl ServerConnection {
+    fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
+        match call.receiver::<Object>()? {
+            Object::Connection(connection) => Ok(connection),
+            Object::Session(_) | Object::Loopback(_) => {
+                Err(Failure::wrong_type("a method of a connection was called on something else"))
+            }
+        }
+    }
+
+    /// Takes what there is to tell. Messages of the reliable side have no reader yet; left unread they would fill its
+    /// buffer.
+    pub(crate) fn poll_events(&self, mut tell: impl FnMut(Event)) {
+        self.host.events.store(false, Ordering::Release);
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                ConnectionEvent::Message { .. } | ConnectionEvent::BufferedAmountLow { .. } => {}
+                event => tell(Event::Connection(event)),
+            }
+        }
+    }
+
+    /// Says goodbye and ends the task, which takes a turn of its own for it. Idempotent.
+    pub(crate) fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let _ = guard(|| {
+            self.connection.close();
+            Ok(())
+        });
+        if let Some(environment) = self.environment.upgrade() {
+            environment.connections.borrow_mut().remove(&self.id);
+            environment.handles.remove(Key::new(Kind::Connection, self.id));
+        }
+    }
+}
+
+fn create_offer(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.connection.create_offer();
+    Ok(())
+}
+
+fn handle_answer(call: &Call) -> Result<(), Failure> {
+    let sdp = call.argument(0, "sdp").string()?;
+    let id = call.argument(1, "id").u32()?;
+    ServerConnection::of(call)?.connection.handle_answer(sdp, id);
+    Ok(())
+}
+
+fn handle_offer(call: &Call) -> Result<(), Failure> {
+    let sdp = call.argument(0, "sdp").string()?;
+    let id = call.argument(1, "id").u32()?;
+    ServerConnection::of(call)?.connection.handle_offer(sdp, id);
+    Ok(())
+}
+
+fn add_remote_candidate(call: &Call) -> Result<(), Failure> {
+    let target = match call.argument(0, "target").string()?.as_str() {
+        "publisher" => Target::Publisher,
+        "subscriber" => Target::Subscriber,
+        _ => return Err(Failure::out_of_range("target must be publisher or subscriber")),
+    };
+    let candidate = call.argument(1, "candidate").string()?;
+    ServerConnection::of(call)?.connection.add_remote_candidate(target, candidate);
+    Ok(())
+}
+
+fn stats(call: &Call) -> Result<ConnectionStats, Failure> {
+    Ok(ServerConnection::of(call)?.connection.stats())
+}
+
+fn close(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.close();
+    Ok(())
+}
+
+const fn target_text(target: Target) -> &'static str {
+    match target {
+        Target::Publisher => "publisher",
+        Target::Subscriber => "subscriber",
+    }
+}
+
+const fn state_text(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Connecting => "connecting",
+        PeerState::Connected => "connected",
+        PeerState::Disconnected => "disconnected",
+        PeerState::TimedOut => "timedOut",
+        PeerState::Failed => "failed",
+        PeerState::Closed => "closed",
+    }
+}
+
+pub(crate) fn put_event(js: Js, object: Value, event: ConnectionEvent) -> Result<(), Failure> {
+    let put = |name: &CStr, value: &str| js.put(object, name, value);
+    match event {
+        ConnectionEvent::LocalDescription { target, kind, sdp, id } => {
+            put(c"type", "localDescription")?;
+            put(c"target", target_text(target))?;
+            put(
+                c"kind",
+                match kind {
+                    DescriptionKind::Offer => "offer",
+                    DescriptionKind::Answer => "answer",
+                },
+            )?;
+            put(c"sdp", &sdp)?;
+            js.put(object, c"id", id)
+        }
+        ConnectionEvent::DescriptionRejected { target, id, error } => {
+            put(c"type", "descriptionRejected")?;
+            put(c"target", target_text(target))?;
+            js.put(object, c"id", id)?;
+            put(c"message", &error.to_string())
+        }
+        ConnectionEvent::State { target, state } => {
+            put(c"type", "peerState")?;
+            put(c"target", target_text(target))?;
+            put(c"state", state_text(state))
+        }
+        // `poll_events` keeps them.
+        ConnectionEvent::Message { .. } | ConnectionEvent::BufferedAmountLow { .. } => Ok(()),
+    }
+}
+
+impl IntoJs for ConnectionStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let subscriber = self.subscriber.unwrap_or_default();
+        let object = js.object()?;
+        let rtt = self.publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
+        js.put(object, c"rttMs", rtt)?;
+        js.put(object, c"bytesSent", self.publisher.bytes_sent + subscriber.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.publisher.bytes_received + subscriber.bytes_received)?;
+        js.put(object, c"packetsSent", self.data_track.messages_sent)?;
+        js.put(object, c"packetsReceived", self.data_track.messages_received)?;
+        js.put(object, c"buffered", self.data_track.buffered)?;
+        js.put(object, c"bufferLimit", self.data_track_limit)?;
+        Ok(object)
+    }
+}
