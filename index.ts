@@ -2,8 +2,9 @@
  * LiveKit data tracks for Node.js and Electron. Importing loads neither the native addon nor the protocol package: the
  * first `Loopback`, room or manager does.
  */
-export { Room } from './src/room'
+export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
+export type { ConnectOptions } from './src/server-connection'
 export { RoomEvent } from './src/events'
 export type { ConnectionState, DisconnectReason, RoomEvents } from './src/events'
 export { LocalParticipant, RemoteParticipant } from './src/participant'
@@ -81,6 +82,7 @@ export type { LoopbackPermissions, LoopbackRejection } from './src/loopback/sfu'
 
 export {
   DataTrackClosedError,
+  DataTrackConnectionError,
   DataTrackDecodeError,
   DataTrackE2eeError,
   DataTrackError,
@@ -93,6 +95,7 @@ export {
 } from './src/errors'
 export type {
   DataTrackClosedErrorReason,
+  DataTrackConnectionErrorReason,
   DataTrackDecodeErrorReason,
   DataTrackE2eeErrorReason,
   DataTrackErrorCode,

@@ -172,8 +172,39 @@ export const errorReasons = {
     },
     internal: { message: 'end-to-end encryption failed', doc: 'The message says more.' },
   },
+  DataTrackConnectionError: {
+    notAllowed: {
+      message: 'the server refused the token',
+      doc: 'It is expired, signed with another key, or lacks the grant `roomJoin` for the room.',
+    },
+    notFound: {
+      message: 'there is no LiveKit server at that URL, or no such room',
+      doc: 'The URL is that of the server (`wss://host`), without a path. Rooms need not exist unless auto-creation is off.',
+    },
+    serverUnreachable: {
+      message: 'the server cannot be reached',
+      doc: "Nothing answers at that host and port, or the server fails. The detail has the system's error code.",
+    },
+    timeout: {
+      message: 'connecting took too long',
+      doc: 'The server did not answer, or no network path to it was found. `connectTimeout` is the limit.',
+    },
+    transportFailed: {
+      message: 'signalling works, but no data can be sent to the server',
+      doc: "Neither UDP nor TCP to the server's media ports works: a firewall, or a server that announces a wrong address.",
+    },
+    leaveRequest: {
+      message: 'the server sent this participant away',
+      doc: 'While connecting. The detail has the reason that the server gave.',
+    },
+    internal: { message: 'connecting failed', doc: 'The message says more.' },
+  },
   DataTrackClosedError: {
     closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
+    alreadyConnected: {
+      message: 'the room is connected already, or connecting',
+      doc: 'A room has one connection at a time; `disconnect()` first, or make another room.',
+    },
     nativePanic: {
       message: 'the native part failed and closed the connection',
       doc: 'A bug of this package. Please report it.',

@@ -16,6 +16,7 @@ export const errorCodes = {
   DataTrackDecodeError: 'ERR_DATATRACK_DECODE',
   DataTrackUnpublishedError: 'ERR_DATATRACK_UNPUBLISHED',
   DataTrackE2eeError: 'ERR_DATATRACK_E2EE',
+  DataTrackConnectionError: 'ERR_DATATRACK_CONNECTION',
   DataTrackClosedError: 'ERR_DATATRACK_CLOSED',
 } as const satisfies Record<ErrorName, string>
 
@@ -35,6 +36,8 @@ export type DataTrackDecodeErrorReason = ErrorReason<'DataTrackDecodeError'>
 export type DataTrackUnpublishedErrorReason = ErrorReason<'DataTrackUnpublishedError'>
 /** Why {@link DataTrackE2eeError}. */
 export type DataTrackE2eeErrorReason = ErrorReason<'DataTrackE2eeError'>
+/** Why {@link DataTrackConnectionError}. */
+export type DataTrackConnectionErrorReason = ErrorReason<'DataTrackConnectionError'>
 /** Why {@link DataTrackClosedError}. */
 export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
 
@@ -129,6 +132,16 @@ export class DataTrackStreamError extends DataTrackError {
   }
 }
 
+/** A room could not be connected. */
+export class DataTrackConnectionError extends DataTrackError {
+  readonly code = errorCodes.DataTrackConnectionError
+  readonly reason: DataTrackConnectionErrorReason
+  constructor(reason: DataTrackConnectionErrorReason, options: DataTrackErrorOptions = {}) {
+    super('DataTrackConnectionError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** A codec could not decode a frame; the stream has ended. The codec's own error is the `cause`. */
 export class DataTrackDecodeError extends DataTrackError {
   readonly code = errorCodes.DataTrackDecodeError
@@ -197,6 +210,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataTrackDecodeError, 'DataTrackDecodeError'],
   [DataTrackUnpublishedError, 'DataTrackUnpublishedError'],
   [DataTrackE2eeError, 'DataTrackE2eeError'],
+  [DataTrackConnectionError, 'DataTrackConnectionError'],
   [DataTrackClosedError, 'DataTrackClosedError'],
 ])
 

@@ -5,11 +5,14 @@ import type { DataTrackPacketStats } from './data-track/stats'
 import { encryptionForNative } from './e2ee/session-encryption'
 import type { EncryptionOptions } from './e2ee/session-encryption'
 import { environment, reportUncaught } from './environment'
+import { DataTrackClosedError } from './errors'
 import type { DataTrackE2eeError } from './errors'
 import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
 import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
 import type { NativeSession } from './native'
 import { LocalParticipant, RemoteParticipant } from './participant'
+import { connectRoom } from './server-connection'
+import type { ConnectOptions } from './server-connection'
 import { Session } from './session'
 import type { SessionOwner } from './session'
 import { isObject } from './signal/convert'
@@ -41,6 +44,8 @@ export interface RoomConnection {
   readonly native: NativeSession
   /** Sends a request. What comes back goes to {@link Room.receive}. */
   sendRequest(request: RoomSignalRequest): void
+  /** Whether what the connection has beside the native session keeps the process alive. */
+  setRef(ref: boolean): void
   /** Ends the connection; the session is closed already. */
   close(): void
 }
@@ -80,6 +85,19 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Whether the room is connected; `false` while the connection is being rebuilt. */
   get isConnected(): boolean {
     return this.#state === 'connected'
+  }
+
+  /**
+   * Connects to a LiveKit server and resolves when data can flow. A connection that is lost later is rebuilt by itself:
+   * tracks and streams go on.
+   *
+   * @param url `wss://host` or `ws://host:port`
+   * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish
+   * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
+    if (this.#state !== 'disconnected') throw new DataTrackClosedError('alreadyConnected')
+    await connectRoom(this, url, token, options)
   }
 
   /**
@@ -283,6 +301,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   #setRef(ref: boolean): this {
     const native = this.#connection?.native
     if (native !== undefined) environment().binding.setSessionRef(native.id, ref)
+    this.#connection?.setRef(ref)
     return this
   }
 
@@ -327,4 +346,20 @@ function participantsIn(messages: unknown): ParticipantInfoMessage[] {
 
 function isParticipant(message: unknown): message is ParticipantInfoMessage {
   return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
+}
+
+/**
+ * Makes a room and connects it: `new Room(options)` and `room.connect(url, token, options)`. Register listeners on a room
+ * of your own before you connect it if you want to hear of what is there already.
+ *
+ * @throws as {@link Room.connect}
+ */
+export async function connect(
+  url: string | URL,
+  token: string,
+  options: RoomOptions & ConnectOptions = {},
+): Promise<Room> {
+  const room = new Room(options)
+  await room.connect(url, token, options)
+  return room
 }

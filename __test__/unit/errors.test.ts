@@ -24,7 +24,7 @@ function make(name: string, reason: string): DataTrackError {
 
 describe('the table of errors', () => {
   it('has a class, a code and texts for each reason', () => {
-    expect(classes.size).toBe(8)
+    expect(classes.size).toBe(9)
     for (const { name, code, reason, message, doc } of errorTable()) {
       const error = make(name, reason)
       expect(error).toBeInstanceOf(Error)

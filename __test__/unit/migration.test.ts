@@ -362,9 +362,14 @@ const subscribing = {
 }
 
 const rooms = {
-  'no-connect-yet': () => {
-    expect('connect' in new Room()).toBe(false)
-    expect('connect' in index).toBe(false)
+  'connect-errors': async () => {
+    // A port that nothing listens at: the lowest one is nobody's.
+    await expect(new Room().connect('ws://127.0.0.1:1', 'token')).rejects.toMatchObject({
+      name: 'DataTrackConnectionError',
+      reason: 'serverUnreachable',
+    })
+    await expect(new Room().connect('ftp://127.0.0.1', 'token')).rejects.toThrow(TypeError)
+    await expect(index.connect('ws://127.0.0.1:1', '')).rejects.toThrow(RangeError)
   },
   'no-media': () => {
     expect(

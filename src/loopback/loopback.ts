@@ -269,6 +269,10 @@ class LoopbackConnection implements RoomConnection {
     })
   }
 
+  setRef(): void {
+    // There is nothing but the session.
+  }
+
   /** The connection breaks: what is under way, both ways, is lost. */
   cut(): void {
     this.#cut = true

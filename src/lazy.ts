@@ -1,0 +1,19 @@
+/** What is loaded on first use: a program that stays on the loopback never pays for it. */
+import type * as protocol from '@livekit/protocol'
+import type * as serverSdk from 'livekit-server-sdk'
+import type * as ws from 'ws'
+
+/** LiveKit's messages. */
+export function loadProtocol(): typeof protocol {
+  return require('@livekit/protocol') as typeof protocol
+}
+
+/** The WebSocket client. */
+export function loadWebSocket(): typeof ws {
+  return require('ws') as typeof ws
+}
+
+/** What makes access tokens. */
+export function loadServerSdk(): typeof serverSdk {
+  return require('livekit-server-sdk') as typeof serverSdk
+}

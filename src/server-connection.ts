@@ -1,0 +1,389 @@
+/** A room's connection to a real server: signalling, peer connections, and getting both back when they are lost. */
+import type { Agent } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
+import * as check from './arguments'
+import { environment } from './environment'
+import { DataTrackConnectionError } from './errors'
+import { disconnectReason, disconnectReasonNumber } from './events'
+import type { DisconnectReason } from './events'
+import type { NativeSession } from './native'
+import type { RoomConnection } from './room'
+import { sessionOptions } from './session-options'
+import type { EncryptionOptions } from './e2ee/session-encryption'
+import { serverUrl } from './signal/address'
+import type { PeerConnectionMode } from './signal/address'
+import { RECONNECT_ATTEMPTS, reconnectDelay } from './signal/backoff'
+import { SignalClient } from './signal/client'
+import { isObject } from './signal/convert'
+import type { RoomSignalRequest, SignalResponseLike } from './signal/messages'
+import { PeerTransport } from './signal/peer-transport'
+import type { LocalDescription, PeerTarget } from './signal/peer-transport'
+import { loadProtocol } from './lazy'
+
+/** ms that connecting may take in all, unless told otherwise. */
+export const CONNECT_TIMEOUT = 15_000
+
+/** Options of `room.connect()`. */
+export interface ConnectOptions {
+  /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
+  readonly connectTimeout?: number | undefined
+  /** What makes the connections of the signalling socket, for proxies (`https-proxy-agent`). Default: Node's own. */
+  readonly agent?: Agent | undefined
+  /** Certificate authorities in PEM, for servers with a private one. Default: Node's own list. */
+  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
+  /**
+   * One peer connection for both directions, or one for each. Default: `auto`: one, and two where the server does not
+   * know that.
+   */
+  readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
+  /** `tcp`: never try UDP. Default: `all`: UDP, and TCP when that does not work. */
+  readonly iceTransports?: 'all' | 'tcp' | undefined
+  /** Gives up connecting; the promise rejects with the signal's `reason`. It does nothing once the room is connected. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What a connection does to its room. */
+export interface ConnectableRoom {
+  readonly encryption: EncryptionOptions | undefined
+  attach(connection: RoomConnection, identity: string): void
+  receive(response: SignalResponseLike): void
+  connectionLost(): void
+  connectionResumed(): void
+  connectionRebuilt(join: SignalResponseLike): void
+}
+
+interface CheckedOptions {
+  readonly timeoutMs: number
+  readonly agent: Agent | undefined
+  readonly ca: ConnectOptions['ca']
+  readonly mode: 'auto' | PeerConnectionMode
+  readonly tcpOnly: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** What an attempt to resume came to. */
+type Resumed = 'resumed' | 'rebuild'
+
+/** Connects a room and resolves when data can flow. See `Room.connect`. */
+export async function connectRoom(
+  room: ConnectableRoom,
+  url: string | URL,
+  token: string,
+  given: ConnectOptions,
+): Promise<void> {
+  const server = serverUrl(url)
+  if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
+  const options = checkOptions(given)
+  options.signal?.throwIfAborted()
+  const connection = new ServerConnection(room, server, token, options)
+  await connection.open()
+}
+
+function checkOptions(given: ConnectOptions): CheckedOptions {
+  const options = check.options('options', given)
+  return {
+    timeoutMs: check.integer(
+      'options.connectTimeout',
+      options.connectTimeout,
+      CONNECT_TIMEOUT,
+      1,
+      2 ** 31 - 1,
+    ),
+    agent: options.agent,
+    ca: options.ca,
+    mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
+    tcpOnly: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'tcp']) === 'tcp',
+    signal: check.signal('options.signal', options.signal),
+  }
+}
+
+class ServerConnection implements RoomConnection {
+  readonly native: NativeSession
+  readonly #room: ConnectableRoom
+  readonly #server: URL
+  readonly #options: CheckedOptions
+  readonly #closing = new AbortController()
+  /** The server sends a fresh one now and then. */
+  #token: string
+  #mode: PeerConnectionMode
+  #participantSid = ''
+  #client: SignalClient | undefined
+  #transport: PeerTransport | undefined
+  #reconnecting = false
+  #ref = true
+  #rebuild = false
+  /** Messages for the room while it is not ready for them. */
+  #held: SignalResponseLike[] | null = null
+  /** Why the server ended a connection that was being made. */
+  #sentAway: DataTrackConnectionError | undefined
+  /** Requests that must not get lost with a connection: nothing asks for them again. */
+  #unsent: RoomSignalRequest[] = []
+
+  constructor(room: ConnectableRoom, server: URL, token: string, options: CheckedOptions) {
+    this.#room = room
+    this.#server = server
+    this.#token = token
+    this.#options = options
+    this.#mode = options.mode === 'dual' ? 'dual' : 'single'
+    this.native = environment().binding.createServerSession(sessionOptions(room.encryption))
+  }
+
+  /** The first connection: what fails here, the caller learns. */
+  async open(): Promise<void> {
+    try {
+      const signal = this.#deadline(this.#options.signal)
+      const { identity, response } = await this.#join(signal)
+      this.#room.attach(this, identity)
+      this.#room.receive(response)
+      this.#releaseHeld()
+    } catch (error) {
+      this.close()
+      throw this.#options.signal?.aborted === true
+        ? this.#options.signal.reason
+        : (this.#sentAway ?? timedOut(error))
+    }
+  }
+
+  sendRequest(request: RoomSignalRequest): void {
+    if (this.#reconnecting && request.case === 'unpublishDataTrackRequest') this.#unsent.push(request)
+    else this.#client?.send(request)
+  }
+
+  setRef(ref: boolean): void {
+    this.#ref = ref
+    this.#client?.setRef(ref)
+  }
+
+  close(): void {
+    if (this.#closing.signal.aborted) return
+    this.#closing.abort()
+    this.native.close()
+    this.#transport?.close()
+    this.#client?.close()
+  }
+
+  /** Opens signalling and peer connections from nothing; the room learns nothing yet, and its messages are held. */
+  async #join(signal: AbortSignal): Promise<{ identity: string; response: SignalResponse }> {
+    for (;;) {
+      const transport = this.#newTransport()
+      try {
+        const publisherOffer = this.#mode === 'single' ? await transport.offer(signal) : undefined
+        const { client, first } = await this.#connectSignal({ publisherOffer }, signal)
+        this.#client = client
+        client.setRef(this.#ref)
+        if (first.message.case !== 'join') {
+          client.close()
+          throw refused(first)
+        }
+        const { participant } = first.message.value
+        this.#participantSid = participant?.sid ?? ''
+        this.#held = []
+        client.start()
+        if (this.#mode === 'dual') transport.negotiate()
+        await transport.connected(signal)
+        return { identity: participant?.identity ?? '', response: first }
+      } catch (error) {
+        transport.close()
+        const older = error instanceof DataTrackConnectionError && error.reason === 'notFound'
+        if (!older || this.#mode === 'dual' || this.#options.mode === 'single') throw error
+        this.#mode = 'dual'
+      }
+    }
+  }
+
+  #newTransport(): PeerTransport {
+    this.#transport?.close()
+    const transport: PeerTransport = new PeerTransport(
+      environment(),
+      this.native.id,
+      { mode: this.#mode, tcpOnly: this.#options.tcpOnly, nextSession: this.#reconnecting },
+      {
+        description: (kind, description) => this.#describe(kind, description),
+        transportLost: () => {
+          if (this.#transport === transport) this.#lost(false)
+        },
+      },
+    )
+    this.#transport = transport
+    return transport
+  }
+
+  #connectSignal(
+    request: { readonly participantSid?: string; readonly publisherOffer?: LocalDescription | undefined },
+    signal: AbortSignal,
+  ): ReturnType<typeof SignalClient.connect> {
+    return SignalClient.connect(
+      this.#server,
+      this.#token,
+      { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
+      { agent: this.#options.agent, ca: this.#options.ca, timeoutMs: this.#options.timeoutMs, signal },
+      { message: (response) => this.#received(response), lost: () => this.#lost(false) },
+    )
+  }
+
+  #describe(kind: 'offer' | 'answer', { sdp, id }: LocalDescription): void {
+    this.#client?.send({ case: kind, value: { type: kind, sdp, id } })
+  }
+
+  #received({ message }: SignalResponse): void {
+    switch (message.case) {
+      case 'answer':
+        this.#transport?.answered(message.value)
+        return
+      case 'offer':
+        this.#transport?.offered(message.value)
+        return
+      case 'trickle':
+        this.#trickled(message.value)
+        return
+      case 'refreshToken':
+        this.#token = message.value
+        return
+      case 'leave': {
+        const { LeaveRequest_Action } = loadProtocol()
+        const { action } = message.value
+        if (action !== LeaveRequest_Action.DISCONNECT) {
+          this.#lost(action === LeaveRequest_Action.RECONNECT)
+        } else if (this.#held === null) {
+          this.#room.receive({ message })
+        } else {
+          this.#sentAway = refused({ message })
+          this.#transport?.close()
+        }
+        return
+      }
+      default:
+        if (this.#held === null) this.#room.receive({ message })
+        else this.#held.push({ message })
+    }
+  }
+
+  /** The room is ready for what came while the peer connections were made. */
+  #releaseHeld(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const response of held) this.#room.receive(response)
+  }
+
+  /** A candidate comes as the JSON of a browser's `RTCIceCandidateInit`; one that is none is left out. */
+  #trickled({ target, candidateInit }: TrickleRequest): void {
+    let init: unknown
+    try {
+      init = JSON.parse(candidateInit)
+    } catch {
+      return
+    }
+    const candidate = isObject(init) ? init['candidate'] : undefined
+    if (typeof candidate !== 'string' || candidate === '') return
+    this.#transport?.candidate(this.#targetOf(target), candidate)
+  }
+
+  #targetOf(target: SignalTarget): PeerTarget {
+    return this.#mode === 'dual' && target === loadProtocol().SignalTarget.SUBSCRIBER
+      ? 'subscriber'
+      : 'publisher'
+  }
+
+  /** Something that was there is gone. `rebuild`: the server wants a new session. */
+  #lost(rebuild: boolean): void {
+    if (this.#closing.signal.aborted) return
+    this.#rebuild ||= rebuild
+    if (this.#reconnecting) return
+    // While the first connection is made, its own waiting tells.
+    if (this.#held !== null) return
+    this.#reconnecting = true
+    this.#room.connectionLost()
+    void this.#reconnect()
+  }
+
+  async #reconnect(): Promise<void> {
+    let failures = 0
+    for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
+      try {
+        await delay(reconnectDelay(attempt), undefined, { signal: this.#closing.signal })
+        const signal = this.#deadline(undefined)
+        if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
+        await this.#restart(signal)
+        return
+      } catch (error) {
+        if (this.#closing.signal.aborted) return
+        failures += 1
+        // A resume that fails twice will not work the third time.
+        if (failures > 1) this.#rebuild = true
+        if (error instanceof DataTrackConnectionError && error.reason === 'notAllowed') break
+      }
+    }
+    this.#room.receive(leave('signalClose'))
+  }
+
+  /** The same session over a new signalling connection; the peer connections find a new path. */
+  async #resume(signal: AbortSignal): Promise<Resumed> {
+    this.#client?.close()
+    const { client, first } = await this.#connectSignal({ participantSid: this.#participantSid }, signal)
+    this.#client = client
+    client.setRef(this.#ref)
+    if (first.message.case !== 'reconnect') {
+      client.close()
+      if (first.message.case === 'leave') {
+        const { LeaveRequest_Action } = loadProtocol()
+        if (first.message.value.action === LeaveRequest_Action.DISCONNECT) throw refused(first)
+      }
+      return 'rebuild'
+    }
+    client.start()
+    const transport = this.#transport
+    if (transport === undefined) return 'rebuild'
+    transport.negotiate()
+    await transport.connected(signal)
+    this.#reconnected()
+    this.#room.connectionResumed()
+    this.#flush()
+    return 'resumed'
+  }
+
+  /** A new session: new SIDs, new handles, new peer connections. */
+  async #restart(signal: AbortSignal): Promise<void> {
+    this.#client?.close()
+    // What was to be unpublished does not exist in the new session.
+    this.#unsent = []
+    this.#rebuild = true
+    const { response } = await this.#join(signal)
+    this.#reconnected()
+    this.#room.connectionRebuilt(response)
+    this.#releaseHeld()
+  }
+
+  #reconnected(): void {
+    this.#reconnecting = false
+    this.#rebuild = false
+  }
+
+  #flush(): void {
+    const requests = this.#unsent
+    this.#unsent = []
+    for (const request of requests) this.#client?.send(request)
+  }
+
+  /** Aborts when the time for connecting is over, the connection is closed, or the caller's signal aborts. */
+  #deadline(signal: AbortSignal | undefined): AbortSignal {
+    const signals = [this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]
+    return AbortSignal.any(signal === undefined ? signals : [...signals, signal])
+  }
+}
+
+/** A first message that is no welcome. */
+function refused({ message }: Pick<SignalResponse, 'message'>): DataTrackConnectionError {
+  if (message.case !== 'leave') return new DataTrackConnectionError('internal')
+  return new DataTrackConnectionError('leaveRequest', { detail: disconnectReason(message.value.reason) })
+}
+
+function timedOut(error: unknown): unknown {
+  const isTimeout = error instanceof DOMException && error.name === 'TimeoutError'
+  return isTimeout ? new DataTrackConnectionError('timeout') : error
+}
+
+/** What a server would say. */
+function leave(reason: DisconnectReason): SignalResponseLike {
+  return { message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } }
+}

@@ -1,0 +1,173 @@
+/** The peer connections of a room as promises: an offer that is asked for, a path that is waited for. */
+import { Deferred } from '../abort'
+import type { Environment, EventSink } from '../environment'
+import { DataTrackConnectionError } from '../errors'
+import type { NativeConnection, NativeEvent } from '../native'
+import type { PeerConnectionMode } from './address'
+
+/** Which of the two peer connections. */
+export type PeerTarget = 'publisher' | 'subscriber'
+
+/** A description to be sent to the server. */
+export interface LocalDescription {
+  readonly sdp: string
+  readonly id: number
+}
+
+/** How a transport is made. */
+export interface PeerTransportOptions {
+  readonly mode: PeerConnectionMode
+  readonly tcpOnly: boolean
+  /** It belongs to the session that a full reconnect begins. */
+  readonly nextSession: boolean
+}
+
+/** What a transport tells its owner. */
+export interface PeerTransportOwner {
+  /** An offer of ours, or the answer to the server's. */
+  description(kind: 'offer' | 'answer', description: LocalDescription): void
+  /** A peer connection that was there is not any more. */
+  transportLost(): void
+}
+
+/** Peer connections to a server, over the native ones. */
+export class PeerTransport implements EventSink {
+  readonly #environment: Environment
+  readonly #native: NativeConnection
+  readonly #owner: PeerTransportOwner
+  readonly #targets: readonly PeerTarget[]
+  readonly #connected = new Set<PeerTarget>()
+  #firstOffer: Deferred<LocalDescription> | undefined
+  #waiting: Deferred<void> | undefined
+  #closed = false
+
+  constructor(
+    environment: Environment,
+    session: number,
+    { mode, tcpOnly, nextSession }: PeerTransportOptions,
+    owner: PeerTransportOwner,
+  ) {
+    this.#environment = environment
+    this.#native = environment.binding.connectSession(session, {
+      mode,
+      nextSession,
+      udp: !tcpOnly,
+      tcp: true,
+    })
+    this.#owner = owner
+    this.#targets = mode === 'single' ? ['publisher'] : ['publisher', 'subscriber']
+    environment.addSession(this.#native.id, this, false)
+  }
+
+  /** Whether all peer connections are there. */
+  get isConnected(): boolean {
+    return this.#targets.every((target) => this.#connected.has(target))
+  }
+
+  /** The first offer, which in single mode goes with the request to join. */
+  offer(signal: AbortSignal): Promise<LocalDescription> {
+    const offer = new Deferred<LocalDescription>().abortWith(signal, () => {
+      this.#firstOffer = undefined
+    })
+    this.#firstOffer = offer
+    this.#call(() => this.#native.createOffer())
+    return offer.promise
+  }
+
+  /** Sends an offer: the first one of two connections, or one that restarts ICE. */
+  negotiate(): void {
+    this.#connected.delete('publisher')
+    this.#call(() => this.#native.createOffer())
+  }
+
+  answered({ sdp, id }: LocalDescription): void {
+    this.#call(() => this.#native.handleAnswer(sdp, id))
+  }
+
+  offered({ sdp, id }: LocalDescription): void {
+    this.#call(() => this.#native.handleOffer(sdp, id))
+  }
+
+  candidate(target: PeerTarget, candidate: string): void {
+    this.#call(() => this.#native.addRemoteCandidate(target, candidate))
+  }
+
+  /**
+   * Waits until all peer connections are there.
+   *
+   * @throws `DataTrackConnectionError` (`transportFailed`); the signal's `reason`
+   */
+  async connected(signal: AbortSignal): Promise<void> {
+    if (this.isConnected) return
+    signal.throwIfAborted()
+    const waiting = new Deferred<void>().abortWith(signal, () => {
+      this.#waiting = undefined
+    })
+    this.#waiting = waiting
+    await waiting.promise
+  }
+
+  stats(): ReturnType<NativeConnection['stats']> {
+    return this.#native.stats()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#environment.removeSession(this.#native.id)
+    this.#native.close()
+    this.#waiting?.reject(new DataTrackConnectionError('transportFailed'))
+    this.#waiting = undefined
+  }
+
+  /** @internal */
+  handleEvent(event: NativeEvent): void {
+    if (this.#closed) return
+    switch (event.type) {
+      case 'localDescription': {
+        const description = { sdp: event.sdp, id: event.id }
+        if (event.kind === 'offer' && this.#firstOffer !== undefined) {
+          this.#firstOffer.resolve(description)
+          this.#firstOffer = undefined
+        } else {
+          this.#owner.description(event.kind === 'offer' ? 'offer' : 'answer', description)
+        }
+        return
+      }
+      case 'peerState':
+        this.#state(event.target === 'subscriber' ? 'subscriber' : 'publisher', event.state)
+        return
+      case 'descriptionRejected':
+        this.#fail(event.message)
+        return
+      default:
+    }
+  }
+
+  #state(target: PeerTarget, state: string): void {
+    if (state === 'connected') {
+      this.#connected.add(target)
+      if (!this.isConnected) return
+      this.#waiting?.resolve()
+      this.#waiting = undefined
+    } else if (state !== 'connecting') {
+      this.#connected.delete(target)
+      // A path that is lost may come back by itself, while somebody waits for it.
+      if (state === 'disconnected' && this.#waiting !== undefined) return
+      this.#fail(`the ${target} connection is ${state}`)
+    }
+  }
+
+  #fail(detail: string): void {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting === undefined) this.#owner.transportLost()
+    else waiting.reject(new DataTrackConnectionError('transportFailed', { detail }))
+  }
+
+  #call(body: () => void): void {
+    if (this.#closed) return
+    body()
+    this.#environment.pump()
+  }
+}
