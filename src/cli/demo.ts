@@ -6,6 +6,8 @@ import type { Room } from '../room'
 import { demoTracks } from './demo-tracks'
 import type { DemoTrack, Dropping, PublishedDemoTrack } from './demo-tracks'
 import type { MeterFigures } from './meter'
+import { connectPair } from './server'
+import type { ServerSettings } from './server'
 import { decimals, layOut, LiveBlock } from './table'
 
 /** Options of {@link demo}. */
@@ -16,6 +18,8 @@ export interface DemoOptions {
   readonly json: boolean
   /** What the loopback's network does. */
   readonly network: LoopbackNetworkOptions
+  /** A real server; `undefined`: the loopback. */
+  readonly server?: ServerSettings | undefined
 }
 
 /** Exit codes of the demo; 2 is a wrong command line. */
@@ -32,7 +36,7 @@ interface DemoRooms {
   readonly publisher: Room
   readonly subscriber: Room
   readonly where: string
-  close(): void
+  close(): Promise<void>
 }
 
 interface Running extends DemoTrack {
@@ -43,7 +47,8 @@ interface Running extends DemoTrack {
 
 /** Runs the demo and resolves with the exit code. */
 export async function demo(options: DemoOptions, signal: AbortSignal): Promise<number> {
-  const rooms = openLoopback(options.network)
+  const { server } = options
+  const rooms = server === undefined ? openLoopback(options.network) : await openServer(server, signal)
   const report = options.json ? new JsonReport() : process.stdout.isTTY ? new LiveReport() : new PlainReport()
   const stop = new AbortController()
   const end = (): void => stop.abort()
@@ -80,7 +85,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
   } finally {
     end()
     signal.removeEventListener('abort', end)
-    rooms.close()
+    await rooms.close()
   }
 }
 
@@ -90,7 +95,19 @@ function openLoopback(network: LoopbackNetworkOptions): DemoRooms {
     publisher: sfu.join('robot'),
     subscriber: sfu.join('desk'),
     where: 'the in-process loopback',
-    close: () => sfu.close(),
+    close: () => sfu[Symbol.asyncDispose](),
+  }
+}
+
+async function openServer(settings: ServerSettings, signal: AbortSignal): Promise<DemoRooms> {
+  const [publisher, subscriber] = await connectPair(settings, signal)
+  return {
+    publisher,
+    subscriber,
+    where: `the server at ${new URL(settings.url).host}`,
+    close: async () => {
+      await Promise.all([publisher.disconnect(), subscriber.disconnect()])
+    },
   }
 }
 

@@ -2,6 +2,7 @@
 /** The command `datatrack`. Exit codes: 0 done, 1 failed, 2 wrong command line, 3 see the command. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { demo } from './demo'
+import { serverSettings } from './server'
 
 const USAGE = 2
 
@@ -34,7 +35,8 @@ function program(): Command {
   datatrack
     .command('demo')
     .description(
-      'publish live telemetry, a 1 kHz and a 20 Hz × 200 kB track, and show them arriving. ' +
+      'publish live telemetry, a 1 kHz and a 20 Hz × 200 kB track, and show them arriving: over the in-process ' +
+        'loopback, or through the LiveKit server of LIVEKIT_URL with LIVEKIT_API_KEY and LIVEKIT_API_SECRET. ' +
         'Exit code 3: on some track nothing arrived.',
     )
     .addOption(
@@ -53,7 +55,10 @@ function program(): Command {
       const stop = new AbortController()
       process.once('SIGINT', () => stop.abort())
       process.once('SIGTERM', () => stop.abort())
-      process.exitCode = await demo({ seconds: forever ? Infinity : seconds, json, network }, stop.signal)
+      process.exitCode = await demo(
+        { seconds: forever ? Infinity : seconds, json, network, server: serverSettings(process.env) },
+        stop.signal,
+      )
     })
   return datatrack
 }
