@@ -1,0 +1,101 @@
+//! The connection, lost and found again, and its end.
+
+use super::track::TrackState;
+use super::{Connection, PublishError, Publisher, PublisherEvent, Slot, UnpublishedBy};
+use crate::stats::SendDrop;
+use crate::time::Instant;
+
+impl Publisher {
+    /// The transport is gone for now: pushes are refused with
+    /// [`PushFrameError::Reconnecting`](super::PushFrameError::Reconnecting), what is queued stays, within its bounds.
+    pub fn handle_connection_lost(&mut self) {
+        if self.connection == Connection::Up {
+            self.connection = Connection::Lost;
+        }
+    }
+
+    /// The transport is back in the same signalling session. Requests without an answer are made again, and have the
+    /// whole time for it.
+    pub fn handle_resumed(&mut self, now: Instant) {
+        if self.connection != Connection::Lost {
+            return;
+        }
+        self.connection = Connection::Up;
+        self.events.extend(self.unsettled.iter().map(|&handle| PublisherEvent::UnpublishRequest { handle }));
+        let renewed = now + self.config.publish_timeout;
+        for slot in &mut self.slots {
+            if let Slot::Active(track) = slot
+                && let TrackState::Pending { deadline, .. } | TrackState::Republishing { deadline, .. } =
+                    &mut track.state
+            {
+                *deadline = renewed;
+            }
+        }
+        self.expect_by(renewed);
+        self.repeat_requests();
+    }
+
+    /// A new signalling session: every publication is asked for again, under its handle. A frame of which a part has
+    /// left starts over.
+    pub fn handle_reconnected(&mut self, now: Instant) {
+        if self.connection == Connection::Closed {
+            return;
+        }
+        self.connection = Connection::Up;
+        // The new session knows nothing of what the old one may have kept.
+        self.unsettled.clear();
+        let deadline = now + self.config.publish_timeout;
+        self.expect_by(deadline);
+        for slot in &mut self.slots {
+            let Slot::Active(track) = slot else { continue };
+            track.queue.rewind();
+            track.renew_iv();
+            match &mut track.state {
+                TrackState::Published(_) => {
+                    track.state = TrackState::Republishing { deadline, handle_retried: false };
+                }
+                TrackState::Republishing { deadline: limit, handle_retried }
+                | TrackState::Pending { deadline: limit, handle_retried } => {
+                    *limit = deadline;
+                    *handle_retried = false;
+                }
+            }
+        }
+        self.repeat_requests();
+    }
+
+    /// Ends every publication. Idempotent; nothing can be published afterwards.
+    pub fn close(&mut self) {
+        if self.connection == Connection::Closed {
+            return;
+        }
+        self.connection = Connection::Closed;
+        for handle in self.active().map(|track| track.handle).collect::<Vec<_>>() {
+            let pending =
+                self.track(handle).is_some_and(|track| matches!(track.state, TrackState::Pending { .. }));
+            self.end(handle, SendDrop::ConnectionLost);
+            self.events.push_back(if pending {
+                PublisherEvent::PublishFailed { handle, error: PublishError::Disconnected }
+            } else {
+                PublisherEvent::Unpublished { handle, by: UnpublishedBy::Disconnected }
+            });
+        }
+        self.turns.clear();
+        self.unsettled.clear();
+    }
+
+    fn repeat_requests(&mut self) {
+        let requests = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| match slot {
+                Slot::Active(track) if track.deadline().is_some() => {
+                    track.requested = true;
+                    Some(PublisherEvent::PublishRequest(track.request()))
+                }
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        self.events.extend(requests);
+    }
+}

@@ -1,0 +1,197 @@
+//! Publications: asked for, answered, and brought to their end.
+
+use super::track::{Track, TrackState};
+use super::{
+    Connection, Encryption, MAX_NAME_LEN, PublishError, PublishOptions, PublishRejection, Publisher,
+    PublisherEvent, Slot, UnpublishedBy, slot_index,
+};
+use crate::info::TrackInfo;
+use crate::packet::Handle;
+use crate::schema;
+use crate::stats::SendDrop;
+use crate::time::Instant;
+
+impl Publisher {
+    /// Starts a publication: [`PublisherEvent::PublishRequest`] goes out,
+    /// [`Published`](PublisherEvent::Published) or [`PublishFailed`](PublisherEvent::PublishFailed) follows.
+    ///
+    /// What can be known to fail fails here, before anything is sent.
+    pub fn publish(&mut self, options: PublishOptions, now: Instant) -> Result<Handle, PublishError> {
+        if self.connection == Connection::Closed {
+            return Err(PublishError::Disconnected);
+        }
+        if options.name.is_empty() || options.name.len() > MAX_NAME_LEN {
+            return Err(PublishError::InvalidName);
+        }
+        if self.names.contains(&options.name) {
+            return Err(PublishError::DuplicateName);
+        }
+        schema::validate(options.frame_encoding.as_ref(), options.schema.as_ref())?;
+        if options.encrypted && matches!(self.encryption, Encryption::None) {
+            return Err(PublishError::NoEncryption);
+        }
+        let number = u16::try_from(self.slots.len() + 1).map_err(|_| PublishError::LimitReached)?;
+        let handle = Handle::new(number).ok_or(PublishError::LimitReached)?;
+        let deadline = now + self.config.publish_timeout;
+        self.expect_by(deadline);
+        self.names.insert(options.name.clone());
+        let mut track = Track::new(handle, options, deadline);
+        if self.connection == Connection::Up {
+            track.requested = true;
+            self.events.push_back(PublisherEvent::PublishRequest(track.request()));
+        }
+        self.slots.push(Slot::Active(Box::new(track)));
+        Ok(handle)
+    }
+
+    /// Gives up a publication that the SFU has not answered; [`PublishError::Cancelled`] is its end. A late answer is
+    /// met with an unpublish request. Does nothing for any other track.
+    pub fn cancel_publish(&mut self, handle: Handle) {
+        if matches!(self.track(handle), Some(Track { state: TrackState::Pending { .. }, .. })) {
+            self.give_up(handle, PublishError::Cancelled);
+        }
+    }
+
+    /// Ends a publication. What is queued is dropped; flush first to keep it. Does nothing if it ended before.
+    pub fn unpublish(&mut self, handle: Handle) {
+        match self.track(handle).map(|track| &track.state) {
+            None => {}
+            Some(TrackState::Pending { .. }) => self.cancel_publish(handle),
+            Some(TrackState::Published(_) | TrackState::Republishing { .. }) => {
+                self.end(handle, SendDrop::Unpublished);
+                self.request_unpublish(handle);
+                self.events.push_back(PublisherEvent::Unpublished { handle, by: UnpublishedBy::Local });
+            }
+        }
+    }
+
+    /// The SFU's `PublishDataTrackResponse`.
+    pub fn handle_publish_response(&mut self, info: TrackInfo) {
+        let handle = info.pub_handle;
+        let Some(track) = self.track_mut(handle) else {
+            // Given up before the answer came: the SFU must not keep it. A handle never handed out is not ours to end.
+            if usize::from(handle.get()) <= self.slots.len() {
+                self.request_unpublish(handle);
+            }
+            return;
+        };
+        if info.encryption != track.encryption() {
+            return self.refuse_mismatch(handle);
+        }
+        let before = std::mem::replace(&mut track.state, TrackState::Published(info.clone()));
+        match before {
+            TrackState::Pending { .. } => {
+                self.events.push_back(PublisherEvent::Published { handle, info });
+            }
+            TrackState::Republishing { .. } => {
+                self.list(handle);
+                self.events.push_back(PublisherEvent::Republished { handle, info });
+            }
+            TrackState::Published(old) if old.sid != info.sid => {
+                self.events.push_back(PublisherEvent::Republished { handle, info });
+            }
+            // The same answer twice.
+            TrackState::Published(_) => {}
+        }
+    }
+
+    /// The SFU turned a publish request down.
+    pub fn handle_publish_rejected(&mut self, handle: Handle, rejection: PublishRejection) {
+        let Some(track) = self.track_mut(handle) else {
+            // What it did not take need not be ended.
+            self.unsettled.remove(&handle);
+            return;
+        };
+        let first_time = match &mut track.state {
+            TrackState::Published(_) => return,
+            TrackState::Pending { handle_retried, .. } | TrackState::Republishing { handle_retried, .. } => {
+                !std::mem::replace(handle_retried, true)
+            }
+        };
+        if rejection == PublishRejection::DuplicateHandle && first_time {
+            // The SFU has the track, its answer was lost: end it there and ask again.
+            let request = track.request();
+            // Without a connection nothing can be sent; when it is back the request is repeated.
+            if self.connection == Connection::Up {
+                self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+                self.events.push_back(PublisherEvent::PublishRequest(request));
+            }
+            return;
+        }
+        self.fail(handle, rejection.into());
+    }
+
+    /// The SFU's `UnpublishDataTrackResponse`, whether it answers or comes on its own.
+    pub fn handle_unpublish_response(&mut self, handle: Handle) {
+        self.unsettled.remove(&handle);
+        // While a request is under way it answers an unpublish request of ours that made room for it.
+        if matches!(self.track(handle), Some(Track { state: TrackState::Published(_), .. })) {
+            self.end(handle, SendDrop::Unpublished);
+            self.events.push_back(PublisherEvent::Unpublished { handle, by: UnpublishedBy::Sfu });
+        }
+    }
+
+    /// What the SFU said of each published track, for the sync state of a resumed session.
+    pub fn publish_responses_for_sync_state(&self) -> Vec<TrackInfo> {
+        self.active()
+            .filter_map(|track| match &track.state {
+                TrackState::Published(info) => Some(info.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// We end a request that the SFU may still answer.
+    pub(super) fn give_up(&mut self, handle: Handle, error: PublishError) {
+        if self.track(handle).is_some_and(|track| track.requested) {
+            self.unsettled.insert(handle);
+        }
+        self.fail(handle, error);
+    }
+
+    /// Tells the SFU that a track is over: now, and again after a resumption if it has not answered by then.
+    fn request_unpublish(&mut self, handle: Handle) {
+        if self.connection == Connection::Closed {
+            return;
+        }
+        self.unsettled.insert(handle);
+        if self.connection == Connection::Up {
+            self.events.push_back(PublisherEvent::UnpublishRequest { handle });
+        }
+    }
+
+    /// A request came to nothing.
+    fn fail(&mut self, handle: Handle, error: PublishError) {
+        let Some(track) = self.track(handle) else { return };
+        let pending = matches!(track.state, TrackState::Pending { .. });
+        self.end(handle, SendDrop::Unpublished);
+        self.events.push_back(if pending {
+            PublisherEvent::PublishFailed { handle, error }
+        } else {
+            PublisherEvent::Unpublished { handle, by: UnpublishedBy::RepublishFailed(error) }
+        });
+    }
+
+    /// The SFU wants it plain, or encrypted, where the application wants the other: never send anything then.
+    fn refuse_mismatch(&mut self, handle: Handle) {
+        let was_published =
+            self.track(handle).is_some_and(|track| matches!(track.state, TrackState::Published(_)));
+        if was_published {
+            self.end(handle, SendDrop::Unpublished);
+            let by = UnpublishedBy::RepublishFailed(PublishError::EncryptionMismatch);
+            self.events.push_back(PublisherEvent::Unpublished { handle, by });
+        } else {
+            self.fail(handle, PublishError::EncryptionMismatch);
+        }
+        self.request_unpublish(handle);
+    }
+
+    pub(super) fn end(&mut self, handle: Handle, reason: SendDrop) {
+        let Some(slot) = self.slots.get_mut(slot_index(handle)) else { return };
+        let ended = Slot::Ended(Box::default());
+        if let Slot::Active(track) = std::mem::replace(slot, ended) {
+            self.names.remove(&track.options.name);
+            *slot = Slot::Ended(Box::new(track.end(reason)));
+        }
+    }
+}
