@@ -1,0 +1,56 @@
+//! The keys of publishers, in a session that opens frames itself.
+
+use super::{Encryption, Subscriber};
+use crate::e2ee::{
+    Completion, Derivation, DerivationId, Derived, E2eeError, KeyMaterial, KeyScope, OpeningKeys,
+};
+use crate::time::Instant;
+
+impl Subscriber {
+    /// Sets the key with which a publisher's frames are opened, at an index of 0 to 15.
+    pub fn set_key(
+        &mut self,
+        scope: KeyScope,
+        index: u8,
+        material: KeyMaterial,
+    ) -> Result<DerivationId, E2eeError> {
+        self.keys()?.set_key(scope, index, material)
+    }
+
+    /// Replaces a key by the one that follows it.
+    pub fn ratchet_key(&mut self, scope: KeyScope, index: u8) -> Result<DerivationId, E2eeError> {
+        self.keys()?.ratchet(scope, index)
+    }
+
+    /// A derivation to be run off the packet path, and handed back to [`handle_derived`](Self::handle_derived).
+    pub fn poll_derivation(&mut self) -> Option<Derivation> {
+        self.keys().ok()?.poll_derivation()
+    }
+
+    /// A derivation is done; frames that waited for it are tried again.
+    pub fn handle_derived(&mut self, derived: Derived, now: Instant) -> Option<Completion> {
+        let completion = self.keys().ok()?.handle_derived(derived, now);
+        while let Some(scope) = self.keys().ok().and_then(OpeningKeys::poll_retry) {
+            let waiting = match scope {
+                KeyScope::Participant(identity) => {
+                    self.by_publisher.get(&identity).cloned().unwrap_or_default()
+                }
+                KeyScope::Shared => self.subscribed_tracks(),
+            };
+            for id in waiting {
+                let Some(track) = self.tracks.get_mut(&id) else { continue };
+                for sealed in track.sealed.take() {
+                    self.complete(id, sealed.frame, sealed.completed_at, now);
+                }
+            }
+        }
+        completion
+    }
+
+    fn keys(&mut self) -> Result<&mut OpeningKeys, E2eeError> {
+        match &mut self.encryption {
+            Encryption::Native(keys) => Ok(keys),
+            Encryption::None | Encryption::Custom => Err(E2eeError::Disabled),
+        }
+    }
+}

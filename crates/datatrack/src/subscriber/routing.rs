@@ -1,0 +1,196 @@
+//! The way of packets: which track a handle means, packets whose handle is not known yet, and frames in pieces.
+
+use bytes::{Buf, Bytes};
+
+use super::track::Subscription;
+use super::{Connection, Epoch, Subscriber, TrackId};
+use crate::depacketizer::{DepacketizerOptions, Outcome};
+use crate::info::TrackSid;
+use crate::packet::{Handle, Header};
+use crate::stats::PacketDrop;
+use crate::time::Instant;
+
+/// What packets under a handle belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Route {
+    /// The SFU has not said; packets are worth holding.
+    #[default]
+    Unknown,
+    Track(TrackId),
+    /// A track that is over or has another handle now. Its last packets must not wait for the next track that gets the
+    /// handle.
+    Gone,
+}
+
+impl Subscriber {
+    // Handles.
+
+    /// The SFU's whole table of handles, as pairs of handle and SID. Handles that it no longer names go on routing
+    /// until their track gets another one: packets that left before the table did are still worth having.
+    ///
+    /// A track that is read and that the table no longer names is asked for again if no later table names it in time:
+    /// the SFU may have missed that we subscribed again just after unsubscribing.
+    pub fn handle_subscriber_handles(&mut self, table: Vec<(Handle, TrackSid)>, now: Instant) {
+        if self.connection == Connection::Closed {
+            return;
+        }
+        self.unclaimed.clear();
+        for track in self.tracks.values_mut() {
+            if let Some(assignment) = &mut track.assignment {
+                assignment.named = false;
+            }
+        }
+        for (handle, sid) in table {
+            match self.by_sid.get(&sid) {
+                Some(&id) => self.assign(handle, id),
+                None => {
+                    // Whoever had the handle: from now on its packets belong to the track that is not announced yet.
+                    self.set_route(handle, Route::Unknown);
+                    self.unclaimed.insert(sid, handle);
+                }
+            }
+        }
+        for id in self.subscribed_tracks() {
+            let Some(track) = self.tracks.get(&id) else { continue };
+            let named = track.assignment.as_ref().is_some_and(|assignment| assignment.named);
+            if track.subscription == Subscription::Active && !named {
+                self.await_answer(id, now);
+            }
+        }
+        self.replay_early(now);
+    }
+
+    /// The table came before the track was announced.
+    pub(super) fn claim_handle(&mut self, sid: &TrackSid, id: TrackId, now: Instant) {
+        if let Some(handle) = self.unclaimed.remove(sid) {
+            self.assign(handle, id);
+            self.replay_early(now);
+        }
+    }
+
+    fn assign(&mut self, handle: Handle, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let before = track.assignment.as_ref().map(|assignment| assignment.handle);
+        track.assign(handle);
+        if let Some(before) = before.filter(|before| *before != handle) {
+            self.clear_route(before, id);
+        }
+        self.set_route(handle, Route::Track(id));
+        self.activate(id);
+    }
+
+    /// Packets under `handle` go another way; the track that they went to has no handle any more.
+    fn set_route(&mut self, handle: Handle, route: Route) {
+        let index = usize::from(handle.get());
+        if self.routes.len() <= index {
+            self.routes.resize(index + 1, Route::Unknown);
+        }
+        let Some(place) = self.routes.get_mut(index) else { return };
+        let before = std::mem::replace(place, route);
+        if let Route::Track(other) = before
+            && before != route
+            && let Some(other) = self.tracks.get_mut(&other)
+        {
+            other.end_assignment();
+        }
+    }
+
+    pub(super) fn clear_route(&mut self, handle: Handle, track: TrackId) {
+        if let Some(route) = self.routes.get_mut(usize::from(handle.get()))
+            && *route == Route::Track(track)
+        {
+            *route = Route::Gone;
+        }
+    }
+
+    fn route(&self, handle: Handle) -> Route {
+        self.routes.get(usize::from(handle.get())).copied().unwrap_or_default()
+    }
+
+    // Packets.
+
+    /// The session that packets belong to now; see [`handle_packet`](Self::handle_packet).
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// How packets of a track become frames; from the next packet on. Does nothing for a track that is gone.
+    pub fn set_pipeline_options(&mut self, track: TrackId, options: DepacketizerOptions) {
+        if let Some(track) = self.tracks.get_mut(&track) {
+            track.pipeline = options;
+            if let Some(assignment) = &mut track.assignment {
+                assignment.depacketizer.set_options(options);
+            }
+        }
+    }
+
+    /// A packet from the data channel, with the epoch in which its channel was opened. The buffer is kept as it is
+    /// until its frame is read.
+    pub fn handle_packet(&mut self, packet: Bytes, epoch: Epoch, now: Instant) {
+        self.packets.received += 1;
+        self.packets.bytes_received += packet.len() as u64;
+        if epoch != self.epoch || self.connection == Connection::Closed {
+            return self.packets.dropped.count(PacketDrop::StaleEpoch);
+        }
+        self.accept(packet, now);
+    }
+
+    fn accept(&mut self, mut packet: Bytes, now: Instant) {
+        let Ok((header, payload_at)) = Header::parse(&packet) else {
+            return self.packets.dropped.count(PacketDrop::Malformed);
+        };
+        let id = match self.route(header.handle) {
+            Route::Track(id) => id,
+            Route::Gone => return self.packets.dropped.count(PacketDrop::UnknownHandle),
+            Route::Unknown => {
+                let dropped = self.early.push(header.handle, packet, now);
+                self.packets.dropped.add(PacketDrop::UnknownHandle, dropped);
+                if let Some(deadline) = self.early.poll_timeout() {
+                    self.expect_by(deadline);
+                }
+                return;
+            }
+        };
+        let Some(track) = self.tracks.get_mut(&id) else {
+            return self.packets.dropped.count(PacketDrop::UnknownHandle);
+        };
+        if track.streams.is_empty() {
+            return self.packets.dropped.count(PacketDrop::Unsubscribed);
+        }
+        let Some(assignment) = &mut track.assignment else {
+            return self.packets.dropped.count(PacketDrop::UnknownHandle);
+        };
+        // Unsubscribing and subscribing again at once may leave the SFU's table as it was: then no new one comes.
+        let answers = track.subscription != Subscription::Active
+            && assignment.named
+            && assignment.sid == track.info.sid;
+        // Not a slice: that would share the buffer, and so allocate, only to let go of it again.
+        packet.advance(payload_at);
+        match assignment.depacketizer.handle_packet(&header, packet, now) {
+            Outcome::Frame(frame) => {
+                self.packets.accepted += 1;
+                self.complete(id, frame, now, now);
+            }
+            Outcome::Pending => {
+                self.packets.accepted += 1;
+                if let Some(deadline) = assignment.depacketizer.poll_timeout() {
+                    self.expect_by(deadline);
+                }
+            }
+            Outcome::Dropped(reason) => self.packets.dropped.count(reason),
+        }
+        if answers {
+            self.activate(id);
+        }
+    }
+
+    fn replay_early(&mut self, now: Instant) {
+        let expired = self.early.expire(now);
+        self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
+        let routes = &self.routes;
+        let known = |handle: Handle| matches!(routes.get(usize::from(handle.get())), Some(Route::Track(_)));
+        for early in self.early.take_known(known) {
+            self.accept(early.packet, now);
+        }
+    }
+}

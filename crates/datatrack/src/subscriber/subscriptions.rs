@@ -1,0 +1,183 @@
+//! Streams that are opened and closed, and what the SFU is asked for on their behalf.
+
+use super::stream::Stream;
+use super::track::Subscription;
+use super::{
+    Connection, Encryption, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberEvent, TrackId,
+};
+use crate::info::EncryptionType;
+use crate::stats::StreamStats;
+use crate::time::Instant;
+
+impl Subscriber {
+    /// Opens a stream. The first one of a track asks the SFU; [`SubscriberEvent::Subscribed`] or
+    /// [`SubscriberEvent::StreamEnded`] follows. Frames that arrive from then on are for it.
+    pub fn subscribe(
+        &mut self,
+        track: TrackId,
+        stream: StreamId,
+        options: SubscribeOptions,
+        now: Instant,
+    ) -> Result<(), SubscribeError> {
+        if self.connection == Connection::Closed {
+            return Err(SubscribeError::Disconnected);
+        }
+        if self.streams.contains_key(&stream) {
+            return Err(SubscribeError::StreamExists);
+        }
+        let Some(state) = self.tracks.get_mut(&track) else { return Err(SubscribeError::Unpublished) };
+        match (state.info.encryption, &self.encryption) {
+            (EncryptionType::Gcm, Encryption::None) => return Err(SubscribeError::Encrypted),
+            (EncryptionType::None, Encryption::Native(_) | Encryption::Custom)
+                if !options.allow_unencrypted =>
+            {
+                return Err(SubscribeError::Unencrypted);
+            }
+            _ => {}
+        }
+        let fps_before = self.target_fps(track);
+        let Some(state) = self.tracks.get_mut(&track) else { return Err(SubscribeError::Unpublished) };
+        state.streams.push(stream);
+        let subscription = state.subscription;
+        self.streams.insert(stream, Stream::new(track, options));
+        match subscription {
+            Subscription::None => {
+                let deadline = now + self.config.subscribe_timeout;
+                self.set_subscription(track, Subscription::Pending { deadline, renewed: false });
+                self.tell_subscription(track, true);
+            }
+            Subscription::Pending { .. } | Subscription::Active => {
+                if self.target_fps(track) != fps_before {
+                    self.tell_subscription(track, true);
+                }
+                if subscription == Subscription::Active {
+                    self.tell_subscribed(track);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a stream; the last one of a track ends its subscription. What it has not read is dropped. Returns its
+    /// last counters; `None` if there is no such stream (any more).
+    pub fn unsubscribe(&mut self, stream: StreamId) -> Option<StreamStats> {
+        let id = self.streams.get(&stream)?.track;
+        let fps_before = self.target_fps(id);
+        let state = self.streams.remove(&stream)?;
+        if state.listed {
+            self.readable.retain(|other| *other != stream);
+        }
+        if let Some(track) = self.tracks.get_mut(&id)
+            && let Some(index) = track.streams.iter().position(|other| *other == stream)
+        {
+            track.streams.swap_remove(index);
+            if track.streams.is_empty() {
+                track.forget_partial_frames();
+                if track.subscription != Subscription::None {
+                    track.subscription = Subscription::None;
+                    self.tell_subscription(id, false);
+                }
+            } else if self.target_fps(id) != fps_before {
+                self.tell_subscription(id, true);
+            }
+        }
+        Some(state.close())
+    }
+
+    /// Asks the SFU once more for a track that has streams.
+    pub(super) fn ask(&mut self, id: TrackId, now: Instant) {
+        self.await_answer(id, now);
+        self.tell_subscription(id, true);
+    }
+
+    /// The SFU has the whole time for its answer, from now on.
+    pub(super) fn await_answer(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.tracks.get(&id) else { return };
+        let renewed = !matches!(track.subscription, Subscription::Pending { renewed: false, .. });
+        let deadline = now + self.config.subscribe_timeout;
+        self.set_subscription(id, Subscription::Pending { deadline, renewed });
+    }
+
+    /// The SFU has answered.
+    pub(super) fn activate(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if matches!(track.subscription, Subscription::Pending { .. }) {
+            track.subscription = Subscription::Active;
+            self.tell_subscribed(id);
+        }
+    }
+
+    /// Tells each stream of a track once that frames can come.
+    fn tell_subscribed(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get(&id) else { return };
+        for &stream in &track.streams {
+            if let Some(state) = self.streams.get_mut(&stream)
+                && !std::mem::replace(&mut state.subscribed, true)
+            {
+                self.events.push_back(SubscriberEvent::Subscribed { stream });
+            }
+        }
+    }
+
+    pub(super) fn give_up(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if matches!(track.subscription, Subscription::Pending { renewed: true, .. }) {
+            return self.ask(id, now);
+        }
+        track.subscription = Subscription::None;
+        let streams = std::mem::take(&mut track.streams);
+        // So that a later try starts from nothing on both sides.
+        self.tell_subscription(id, false);
+        for stream in streams {
+            self.end_stream(stream, Some(SubscribeError::Timeout));
+        }
+    }
+
+    pub(super) fn end_stream(&mut self, stream: StreamId, error: Option<SubscribeError>) {
+        if let Some(state) = self.streams.get_mut(&stream)
+            && !std::mem::replace(&mut state.ended, true)
+        {
+            self.events.push_back(SubscriberEvent::StreamEnded { stream, error });
+        }
+    }
+
+    fn set_subscription(&mut self, track: TrackId, subscription: Subscription) {
+        if let Subscription::Pending { deadline, .. } = subscription {
+            self.expect_by(deadline);
+        }
+        if let Some(track) = self.tracks.get_mut(&track) {
+            track.subscription = subscription;
+        }
+    }
+
+    pub(super) fn tell_subscription(&mut self, track: TrackId, subscribe: bool) {
+        // When the connection is back, every subscription is told again.
+        if self.connection != Connection::Up {
+            return;
+        }
+        let target_fps = self.target_fps(track);
+        if let Some(track) = self.tracks.get(&track) {
+            let sid = track.info.sid.clone();
+            self.events.push_back(SubscriberEvent::UpdateSubscription { sid, subscribe, target_fps });
+        }
+    }
+
+    /// The frames a second that a track's streams want together; 0: all.
+    fn target_fps(&self, track: TrackId) -> u32 {
+        let Some(track) = self.tracks.get(&track) else { return 0 };
+        let wanted = track.streams.iter().filter_map(|stream| self.streams.get(stream));
+        let rates = wanted.map(|stream| stream.options.target_fps).collect::<Vec<_>>();
+        if rates.contains(&0) { 0 } else { rates.into_iter().max().unwrap_or(0) }
+    }
+
+    pub(super) fn subscribed_tracks(&self) -> Vec<TrackId> {
+        let mut tracks = self
+            .tracks
+            .values()
+            .filter(|track| !track.streams.is_empty())
+            .map(|track| track.id)
+            .collect::<Vec<_>>();
+        tracks.sort_unstable();
+        tracks
+    }
+}
