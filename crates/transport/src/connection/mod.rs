@@ -127,6 +127,14 @@ pub enum ConnectionEvent {
         /// Our number for an offer, the server's for an answer.
         id: u32,
     },
+    /// A candidate has to be sent to the server: the member `candidate` of a Trickle's JSON, whose `sdpMLineIndex` is 0.
+    /// A server that offers waits for it: pion nominates what it was not told of only after a second.
+    LocalCandidate {
+        /// Of which peer connection.
+        target: Target,
+        /// Its text.
+        candidate: String,
+    },
     /// A description of the server's could not be used.
     DescriptionRejected {
         /// Of which peer connection.

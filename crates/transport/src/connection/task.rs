@@ -462,6 +462,9 @@ fn take_events(
             }
             PeerEvent::Disconnected => side.set_state(PeerState::Disconnected, shared),
             PeerEvent::Closed => side.set_state(PeerState::Failed, shared),
+            PeerEvent::LocalCandidate(candidate) => {
+                shared.tell(ConnectionEvent::LocalCandidate { target: side.target, candidate });
+            }
             PeerEvent::RemoteCandidate(candidate) => side.take_candidate(candidate, options, now),
             PeerEvent::Message { channel, data } => {
                 let stats = stats.channel(channel);

@@ -215,7 +215,8 @@ impl Peer {
 
     // Candidates.
 
-    /// Adds an address of this side. For TCP, one of a connection that was dialled.
+    /// Adds an address of this side. For TCP, one of a connection that was dialled. One that comes after the first local
+    /// description has to be told to the other side: [`PeerEvent::LocalCandidate`].
     pub fn add_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
         let candidate = match protocol {
             Protocol::Udp => Candidate::builder().udp().host(addr).build(),
@@ -224,7 +225,12 @@ impl Peer {
         if let Ok(candidate) = candidate
             && self.advance(now).is_ok()
         {
-            self.rtc.add_local_candidate(candidate);
+            let added = self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string);
+            if self.is_started()
+                && let Some(added) = added
+            {
+                self.events.push_back(PeerEvent::LocalCandidate(added));
+            }
             self.drain();
         }
     }

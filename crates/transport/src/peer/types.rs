@@ -90,6 +90,8 @@ pub enum PeerEvent {
         /// Its bytes.
         data: Vec<u8>,
     },
+    /// A candidate to tell the other side: text that starts with `candidate:`.
+    LocalCandidate(String),
     /// The other side has a candidate: there may be something to dial or to bind.
     RemoteCandidate(RemoteCandidate),
 }

@@ -198,8 +198,11 @@ impl Participant {
     }
 
     pub async fn publish(&self, name: &str) -> Handle {
-        let handle =
-            self.link.publisher(|publisher, now| publisher.publish(PublishOptions::new(name), now)).unwrap();
+        self.publish_with(PublishOptions::new(name)).await
+    }
+
+    pub async fn publish_with(&self, options: PublishOptions) -> Handle {
+        let handle = self.link.publisher(|publisher, now| publisher.publish(options, now)).unwrap();
         self.wait(|seen| seen.published.contains(&handle)).await;
         handle
     }
@@ -313,6 +316,18 @@ impl Driver {
                     DescriptionKind::Offer => Request::Offer(description("offer")),
                     DescriptionKind::Answer => Request::Answer(description("answer")),
                 });
+            }
+            ConnectionEvent::LocalCandidate { target, candidate } => {
+                let init = serde_json::json!({ "candidate": candidate, "sdpMid": "0", "sdpMLineIndex": 0 });
+                let target = match target {
+                    Target::Publisher => proto::SignalTarget::Publisher,
+                    Target::Subscriber => proto::SignalTarget::Subscriber,
+                };
+                let _ = requests.send(Request::Trickle(proto::TrickleRequest {
+                    candidate_init: init.to_string(),
+                    target: target as i32,
+                    r#final: false,
+                }));
             }
             ConnectionEvent::State { target, state } => self.tell.send_modify(|seen| {
                 seen.states.insert(target, state);

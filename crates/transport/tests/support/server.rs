@@ -10,15 +10,17 @@ const SECRET: &str = "secretsecretsecretsecretsecretsecret";
 
 pub struct Server {
     pub port: u16,
-    process: Child,
-    config: PathBuf,
+    /// With its configuration; `None` for a server that somebody else started.
+    process: Option<(Child, PathBuf)>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_file(&self.config);
+        if let Some((process, config)) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+            let _ = std::fs::remove_file(config);
+        }
     }
 }
 
@@ -47,7 +49,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .expect("a server that starts");
-        let server = Self { port, process, config };
+        let server = Self { port, process: Some((process, config)) };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(started.elapsed() < super::PATIENCE, "the server does not listen");
@@ -56,8 +58,13 @@ impl Server {
         Some(server)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.id()
+    /// The server on that port, which another process started.
+    pub fn attach(port: u16) -> Self {
+        Self { port, process: None }
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|(process, _)| process.id())
     }
 
     pub fn token(&self, room: &str, identity: &str) -> String {

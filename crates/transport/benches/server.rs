@@ -1,0 +1,177 @@
+//! Frames through a real livekit-server: publisher, server and subscriber as processes of their own.
+//!
+//! `LIVEKIT_SERVER_BIN=… cargo bench -p datatrack-transport --bench server [-- SIZE@RATE …]`; a rate of 0 offers as much as
+//! the queue takes and loses nothing on our side. Latency is from push to the end of the read, by the system's clock.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use datatrack::publisher::{PublishOptions, QueueOptions, WhenFull};
+use datatrack_transport::connection::{ConnectionMode, ConnectionOptions};
+use support::Participant;
+use support::server::Server;
+
+const CASES: [&str; 12] = [
+    "256@0",
+    "1024@0",
+    "4096@0",
+    "15000@0",
+    "204800@0",
+    "256@100",
+    "256@1000",
+    "256@20000",
+    "1024@500",
+    "4096@4000",
+    "15000@50",
+    "204800@45",
+];
+const LENGTH: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_millis(700);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let parts: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match parts[..] {
+        ["publisher", port, room, case] => run(publish(port.parse().unwrap(), room, case)),
+        ["subscriber", port, room] => run(subscribe(port.parse().unwrap(), room)),
+        _ => compare(if parts.is_empty() { &CASES } else { &parts }),
+    }
+}
+
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work);
+}
+
+fn mode() -> ConnectionOptions {
+    let dual = std::env::var_os("DUAL").is_some();
+    ConnectionOptions::new(if dual { ConnectionMode::Dual } else { ConnectionMode::Single })
+}
+
+fn compare(cases: &[&str]) {
+    let Some(server) = Server::start() else { return };
+    println!(
+        "bytes@rate    pushed  delivered       /s    MB/s  p50 ms  p99 ms  CPU s per 100,000: publisher, subscriber"
+    );
+    for (index, case) in cases.iter().enumerate() {
+        let room = format!("bench-{index}");
+        let port = server.port.to_string();
+        let child = |arguments: &[&str]| {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(arguments).stdout(Stdio::piped()).spawn().unwrap()
+        };
+        let subscriber = child(&["subscriber", &port, &room]);
+        let publisher = child(&["publisher", &port, &room, case]);
+        let output = |child: std::process::Child| -> Vec<f64> {
+            let output = child.wait_with_output().unwrap().stdout;
+            String::from_utf8(output)
+                .unwrap()
+                .split_whitespace()
+                .map(|number| number.parse().unwrap())
+                .collect()
+        };
+        let (published, subscribed) = (output(publisher), output(subscriber));
+        let ([pushed, publisher_cpu], [came, bytes, seconds, p50, p99, cpu]) =
+            (&published[..], &subscribed[..])
+        else {
+            println!("{case:<12} failed");
+            continue;
+        };
+        let per = |cpu: &f64| cpu / came * 100_000.0;
+        println!(
+            "{case:<12} {pushed:>7} {came:>10} {:>8.0} {:>7.1} {p50:>7.2} {p99:>7.2}  {:.2}, {:.2}",
+            came / seconds,
+            bytes / seconds / 1e6,
+            per(publisher_cpu),
+            per(cpu),
+        );
+    }
+}
+
+fn clock() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+/// Seconds of processor time that this process used.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+async fn publish(port: u16, room: &str, case: &str) {
+    let (size, rate) = case.split_once('@').unwrap();
+    let (size, rate): (usize, f64) = (size.parse().unwrap(), rate.parse().unwrap());
+    let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
+    let mut options = PublishOptions::new("bench");
+    if rate == 0.0 {
+        options.queue = QueueOptions { max_bytes: 1 << 20, max_age: None, when_full: WhenFull::Refuse };
+    }
+    let track = participant.publish_with(options).await;
+    let mut payload = vec![7; size];
+    let mut push = |participant: &Participant| {
+        payload[..8].copy_from_slice(&clock().to_le_bytes());
+        participant.push(track, &payload).is_ok()
+    };
+    // Until the subscriber is there and the way is warm.
+    let warm = Instant::now();
+    while warm.elapsed() < Duration::from_millis(1_500) {
+        push(&participant);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (started, before) = (Instant::now(), cpu());
+    let mut pushed = 0_u64;
+    while started.elapsed() < LENGTH {
+        if rate == 0.0 {
+            if push(&participant) {
+                pushed += 1;
+            } else {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            continue;
+        }
+        while (pushed as f64) < started.elapsed().as_secs_f64() * rate {
+            push(&participant);
+            pushed += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let used = cpu() - before;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    eprintln!("{:?}", participant.link.publisher(|publisher, _| publisher.track_stats(track)));
+    println!("{pushed} {used}");
+}
+
+async fn subscribe(port: u16, room: &str) {
+    let participant = Participant::join(&Server::attach(port), room, "subscriber", mode()).await;
+    let stream = participant.subscribe("bench").await;
+    // The warm-up comes each 20 ms and ends when the subscriber is known to be there; what follows is counted.
+    let warm = Instant::now();
+    while warm.elapsed() < Duration::from_millis(800) {
+        participant.read(stream).await;
+    }
+    let (before, mut latencies, mut bytes) = (cpu(), Vec::new(), 0_usize);
+    let (mut first, mut last) = (None, Instant::now());
+    while let Ok(frame) = tokio::time::timeout(SILENCE, participant.try_read(stream)).await {
+        let payload = frame.payload.to_bytes();
+        let sent = u64::from_le_bytes(payload[..8].try_into().unwrap());
+        latencies.push(clock().saturating_sub(sent));
+        bytes += payload.len();
+        last = Instant::now();
+        first.get_or_insert(last);
+    }
+    eprintln!("{:?}", participant.link.subscriber(|subscriber, _| subscriber.stream_stats(stream)));
+    let used = cpu() - before;
+    let seconds = last.duration_since(first.unwrap_or(last)).as_secs_f64();
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize] as f64 / 1e6;
+    println!("{} {bytes} {seconds} {} {} {used}", latencies.len(), at(0.5), at(0.99));
+}

@@ -1,0 +1,225 @@
+//! Two connections that serve as each other's server, over UDP on the loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datatrack::packet::Handle;
+use datatrack::publisher::PublishOptions;
+use datatrack::subscriber::{StreamId, SubscribeOptions, SubscriberEvent};
+use datatrack::{EncryptionType, TrackInfo, TrackSid};
+use datatrack_transport::connection::{
+    Connection, ConnectionEvent, ConnectionMode, ConnectionOptions, DescriptionKind, PeerState, SendError,
+    Target,
+};
+use datatrack_transport::peer::{ChannelKind, MAX_MESSAGE_SIZE, PeerError};
+use datatrack_transport::{Link, LinkEvent};
+use support::{Host, PATIENCE, link};
+
+/// One of the two, with what it told.
+struct End {
+    link: Arc<Link>,
+    connection: Connection,
+    host: Arc<Host>,
+    events: Vec<ConnectionEvent>,
+}
+
+impl End {
+    fn new(mode: ConnectionMode) -> Self {
+        Self::with(ConnectionOptions {
+            local_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            tcp: false,
+            ..ConnectionOptions::new(mode)
+        })
+    }
+
+    fn with(options: ConnectionOptions) -> Self {
+        let host = Arc::new(Host::default());
+        let (link, signal) = link(&host);
+        let runtime = tokio::runtime::Handle::current();
+        let connection = Connection::spawn(link.clone(), &signal, options, host.clone(), &runtime);
+        Self { link, connection, host, events: Vec::new() }
+    }
+
+    fn state(&self, target: Target) -> Option<PeerState> {
+        self.events.iter().rev().find_map(|event| match event {
+            ConnectionEvent::State { target: of, state } if *of == target => Some(*state),
+            _ => None,
+        })
+    }
+
+    /// Waits until something that it told, carrying its descriptions to the other one.
+    async fn until(&mut self, other: &Self, mut done: impl FnMut(&Self) -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                while let Some(event) = self.connection.poll_event() {
+                    if let ConnectionEvent::LocalDescription { kind, sdp, id, .. } = &event {
+                        match kind {
+                            DescriptionKind::Offer => other.connection.handle_offer(sdp.clone(), *id),
+                            DescriptionKind::Answer => other.connection.handle_answer(sdp.clone(), *id),
+                        }
+                    }
+                    self.events.push(event);
+                }
+                if done(self) {
+                    return;
+                }
+                self.host.events.notified().await;
+            }
+        });
+        assert!(waited.await.is_ok(), "nothing came of it: {:?}", self.events);
+    }
+}
+
+/// Two ends, connected both ways.
+async fn pair() -> (End, End) {
+    let (mut left, mut right) = (End::new(ConnectionMode::Dual), End::new(ConnectionMode::Dual));
+    left.connection.create_offer();
+    right.connection.create_offer();
+    connect(&mut left, &mut right).await;
+    (left, right)
+}
+
+async fn connect(left: &mut End, right: &mut End) {
+    let described = |end: &End, kind: DescriptionKind, many: usize| {
+        let of_kind = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::LocalDescription { kind: found, .. } if *found == kind);
+        end.events.iter().filter(of_kind).count() >= many
+    };
+    for kind in [DescriptionKind::Offer, DescriptionKind::Answer] {
+        left.until(right, |end| described(end, kind, 1)).await;
+        right.until(left, |end| described(end, kind, 1)).await;
+    }
+    let connected = |end: &End| {
+        [Target::Publisher, Target::Subscriber]
+            .into_iter()
+            .all(|target| end.state(target) == Some(PeerState::Connected))
+    };
+    left.until(right, connected).await;
+    right.until(left, connected).await;
+}
+
+/// What the signalling of an SFU that forwards handles unchanged would say.
+fn subscribe(from: &Link, to: &Link, name: &str) -> (Handle, StreamId) {
+    let handle = from.publisher(|publisher, now| publisher.publish(PublishOptions::new(name), now)).unwrap();
+    let info = TrackInfo {
+        pub_handle: handle,
+        sid: TrackSid::new(&format!("DTR_{name}")).unwrap(),
+        name: name.into(),
+        encryption: EncryptionType::None,
+        frame_encoding: None,
+        schema: None,
+    };
+    from.publisher(|publisher, _| publisher.handle_publish_response(info.clone()));
+    let sid = info.sid.clone();
+    to.subscriber(|subscriber, now| subscriber.handle_publication_update("other", vec![info], now));
+    let track = std::iter::from_fn(|| to.poll_event())
+        .find_map(|event| match event {
+            LinkEvent::Subscriber(SubscriberEvent::TrackPublished { track, .. }) => Some(track),
+            _ => None,
+        })
+        .unwrap();
+    let stream = to.subscribe(track, SubscribeOptions::default()).unwrap();
+    to.subscriber(|subscriber, now| subscriber.handle_subscriber_handles(vec![(handle, sid)], now));
+    (handle, stream)
+}
+
+async fn read(end: &End, stream: StreamId) -> Bytes {
+    let read = async {
+        loop {
+            let frame = end.link.subscriber(|subscriber, _| {
+                while subscriber.poll_readable().is_some() {}
+                let frame = subscriber.read_frame(stream);
+                if frame.is_none() {
+                    subscriber.request_frames(stream);
+                }
+                frame
+            });
+            match frame {
+                Some(frame) => return frame.payload.to_bytes(),
+                None => end.host.frames.notified().await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("a frame")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_all_sizes_go_both_ways() {
+    let (left, right) = pair().await;
+    for (from, to) in [(&left, &right), (&right, &left)] {
+        let (track, stream) = subscribe(&from.link, &to.link, "track");
+        for size in [0, 1, 256, 15_988, 15_989, 200_000, 1_000_000] {
+            let payload: Vec<u8> = (0..size).map(|byte: usize| (byte * 7 + size) as u8).collect();
+            from.link.push(track, &payload, None).unwrap();
+            assert!(read(to, stream).await == payload, "{size} bytes");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_pushed_before_the_connection_leave_when_it_is_there() {
+    let (mut left, mut right) = (End::new(ConnectionMode::Dual), End::new(ConnectionMode::Dual));
+    let (track, stream) = subscribe(&left.link, &right.link, "early");
+    left.link.push(track, b"early", None).unwrap();
+    left.connection.create_offer();
+    right.connection.create_offer();
+    connect(&mut left, &mut right).await;
+    assert_eq!(read(&right, stream).await, &b"early"[..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_wait_are_told_when_they_are_gone() {
+    let (mut left, mut right) = pair().await;
+    let message = Bytes::from(vec![5; MAX_MESSAGE_SIZE]);
+    for _ in 0..50 {
+        left.connection.send(ChannelKind::Reliable, message.clone()).unwrap();
+    }
+    left.connection.watch_buffered(ChannelKind::Reliable, 0);
+    let low = ConnectionEvent::BufferedAmountLow { channel: ChannelKind::Reliable };
+    left.until(&right, |end| end.events.contains(&low)).await;
+    assert_eq!(left.connection.buffered(ChannelKind::Reliable), 0);
+    let is_message = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::Message { .. });
+    right.until(&left, |end| end.events.iter().filter(is_message).count() == 50).await;
+    assert_eq!(left.connection.send(ChannelKind::DataTrack, Bytes::new()), Err(SendError::WrongChannel));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_ends_both_sides_once() {
+    let (mut left, mut right) = pair().await;
+    left.connection.close();
+    left.until(&right, |end| end.state(Target::Subscriber) == Some(PeerState::Closed)).await;
+    right.until(&left, |end| end.state(Target::Publisher) == Some(PeerState::Failed)).await;
+    right.until(&left, |end| end.state(Target::Subscriber) == Some(PeerState::Failed)).await;
+    assert_eq!(left.connection.send(ChannelKind::Lossy, Bytes::new()), Err(SendError::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn descriptions_that_cannot_be_used_are_told() {
+    let (mut left, right) = (End::new(ConnectionMode::Dual), End::new(ConnectionMode::Single));
+    let rejected = |target, id, error| ConnectionEvent::DescriptionRejected { target, id, error };
+    left.connection.handle_offer("nonsense", 7);
+    let nonsense = rejected(Target::Subscriber, 7, PeerError::BadDescription);
+    left.until(&right, |end| end.events.contains(&nonsense)).await;
+    left.connection.handle_answer("nonsense", 0);
+    let nonsense = rejected(Target::Publisher, 0, PeerError::BadDescription);
+    left.until(&right, |end| end.events.contains(&nonsense)).await;
+    // One peer connection only: the server has nothing to offer.
+    let (mut left, right) = (right, left);
+    left.connection.handle_offer("anything", 8);
+    let unexpected = rejected(Target::Subscriber, 8, PeerError::BadDescription);
+    left.until(&right, |end| end.events.contains(&unexpected)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_is_told() {
+    let options = ConnectionOptions {
+        connect_timeout: std::time::Duration::ZERO,
+        ..ConnectionOptions::new(ConnectionMode::Single)
+    };
+    let (mut left, right) = (End::with(options), End::new(ConnectionMode::Dual));
+    left.connection.create_offer();
+    left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::TimedOut)).await;
+}
