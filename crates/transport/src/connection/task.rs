@@ -150,6 +150,9 @@ impl Task {
             take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
         }
         more |= !self.packets.is_empty();
+        // So may what was done about them: checks of a candidate that has just come wait for nobody.
+        more |= self.publisher.peer.has_transmits();
+        more |= self.subscriber.as_ref().is_some_and(|side| side.peer.has_transmits());
         self.report();
         more
     }

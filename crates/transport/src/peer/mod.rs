@@ -342,6 +342,12 @@ impl Peer {
         self.transmits.pop_front()
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something.
+    #[must_use]
+    pub fn has_transmits(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<PeerEvent> {
         self.events.pop_front()

@@ -131,10 +131,19 @@ impl Participant {
         ));
         connection.create_offer();
         let offer = loop {
-            if let Some(ConnectionEvent::LocalDescription { sdp, id, .. }) = connection.poll_event() {
-                break proto::SessionDescription { r#type: "offer".into(), sdp, id, ..Default::default() };
+            // Several events may share a word that there are some.
+            match connection.poll_event() {
+                Some(ConnectionEvent::LocalDescription { sdp, id, .. }) => {
+                    break proto::SessionDescription {
+                        r#type: "offer".into(),
+                        sdp,
+                        id,
+                        ..Default::default()
+                    };
+                }
+                Some(_) => {}
+                None => host.events.notified().await,
             }
-            host.events.notified().await;
         };
         let token = server.token(room, identity);
         let mut first = Vec::new();
