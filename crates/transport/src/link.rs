@@ -8,7 +8,9 @@ use datatrack::e2ee::{
     Completion, Derivation, DerivationId, E2eeError, IvSequence, KeyMaterial, KeyScope, SystemIvRandom,
 };
 use datatrack::packet::{E2eeExtension, Handle};
-use datatrack::publisher::{Publisher, PublisherConfig, PublisherEvent, PushFrameError, SessionEncryption};
+use datatrack::publisher::{
+    Publisher, PublisherConfig, PublisherEvent, PushFrameError, SessionEncryption, TakenFrame,
+};
 use datatrack::subscriber::{
     Epoch, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberConfig, SubscriberEvent, TrackId,
 };
@@ -219,6 +221,15 @@ impl Link {
         }
         let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
         (taken, told)
+    }
+
+    /// [`Publisher::take_frame`], quietly in the same sense.
+    pub(crate) fn take_frame_quietly(&self, min_len: usize) -> (Option<TakenFrame>, bool) {
+        let now = self.clock.now();
+        let mut publisher = lock(&self.publisher);
+        let frame = publisher.take_frame(min_len, now);
+        let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
+        (frame, told)
     }
 
     /// What [`transmit_quietly`](Self::transmit_quietly) left to be told.

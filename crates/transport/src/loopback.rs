@@ -10,10 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::{Bytes, BytesMut};
 use datatrack::Instant;
 use datatrack::packet::{Handle, rewrite_handle};
+use datatrack::publisher::TakenFrame;
 use tokio::sync::Notify;
 
 use crate::network::{Network, NetworkOptions, NetworkStats};
 use crate::{Clock, Link, LinkHost, LinkOptions};
+
+/// Frames from this size on, in bytes, are taken whole: copying their packets would cost more than taking them apart.
+const LARGE_FRAME: usize = 4_096;
 
 /// Packets a member may send before others have their turn.
 const BATCH: usize = 64;
@@ -310,6 +314,14 @@ impl Member {
                 // The network's own deadline brings us back.
                 return (false, has_events);
             }
+            if self.network.is_perfect() {
+                let (frame, told) = self.link.take_frame_quietly(LARGE_FRAME);
+                has_events |= told;
+                if let Some(frame) = frame {
+                    self.route_frame(frame, deliveries, stats);
+                    continue;
+                }
+            }
             let mut taken = None;
             let (sent, told) = self.link.transmit_quietly(|track, packet| {
                 taken = Some((track, BytesMut::from(packet)));
@@ -331,6 +343,17 @@ impl Member {
     fn receive(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) {
         while let Some((track, packet)) = self.network.poll(now) {
             self.route(track, packet, deliveries, stats);
+        }
+    }
+
+    /// Cuts a frame's buffer into its packets, in place.
+    fn route_frame(&self, frame: TakenFrame, deliveries: &mut Deliveries, stats: &mut HubStats) {
+        let mut rest = BytesMut::from(Bytes::from(frame.packets));
+        for len in
+            (0..frame.layout.packets).filter_map(|index| frame.layout.range(index)).map(|range| range.len())
+        {
+            let packet = rest.split_to(len.min(rest.len()));
+            self.route(frame.handle, packet, deliveries, stats);
         }
     }
 

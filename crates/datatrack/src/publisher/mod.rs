@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use error::{PublishError, PublishRejection, PushFrameError};
 pub use event::{PublishRequest, PublisherEvent, UnpublishedBy};
 pub use options::{PublishOptions, PublisherConfig, QueueOptions, SessionEncryption, WhenFull};
-pub use transmit::Transmit;
+pub use transmit::{TakenFrame, Transmit};
 
 use crate::e2ee::SealingKeys;
 use crate::packet::Handle;

@@ -105,6 +105,20 @@ impl FrameQueue {
         }
     }
 
+    /// Takes the oldest frame whole, if none of it has left and it has at least `min_len` bytes.
+    pub(super) fn take(&mut self, min_len: usize, stats: &mut SendStats) -> Option<QueuedFrame> {
+        let large = self.frames.front().is_some_and(|frame| frame.buffer.len() >= min_len);
+        if self.next_packet > 0 || !large {
+            return None;
+        }
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.buffer.len();
+        stats.sent += 1;
+        stats.packets_sent += u64::from(frame.layout.packets);
+        stats.bytes_sent += frame.buffer.len() as u64;
+        Some(frame)
+    }
+
     /// The oldest frame starts over: its first packets went to a session that is no more.
     pub(super) const fn rewind(&mut self) {
         self.next_packet = 0;

@@ -3,6 +3,7 @@
 use super::track::TrackState;
 use super::{Connection, Publisher, Slot, slot_index};
 use crate::packet::Handle;
+use crate::packetizer::FrameLayout;
 use crate::time::Instant;
 
 /// A packet that is ready to leave.
@@ -12,6 +13,17 @@ pub struct Transmit<'a> {
     pub handle: Handle,
     /// Header and payload, at most [`MTU`](crate::packet::MTU) bytes.
     pub packet: &'a [u8],
+}
+
+/// A whole frame that leaves at once: its packets, one after the other.
+#[derive(Debug)]
+pub struct TakenFrame {
+    /// The track it belongs to.
+    pub handle: Handle,
+    /// All packets.
+    pub packets: Vec<u8>,
+    /// Where each of them stands.
+    pub layout: FrameLayout,
 }
 
 impl Publisher {
@@ -31,10 +43,17 @@ impl Publisher {
     /// The packet that leaves next. It stays where it is until [`advance_transmit`](Self::advance_transmit) says that
     /// the transport has taken it; with no other call in between.
     pub fn peek_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
+        let handle = self.next_to_send(now)?;
+        let packet = self.track(handle)?.queue.peek()?;
+        Some(Transmit { handle, packet })
+    }
+
+    /// The track whose turn it is, once those that have nothing to send are off the list.
+    fn next_to_send(&mut self, now: Instant) -> Option<Handle> {
         if self.connection != Connection::Up {
             return None;
         }
-        let handle = loop {
+        loop {
             let handle = *self.turns.front()?;
             if let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle))
                 && matches!(track.state, TrackState::Published(_))
@@ -46,13 +65,11 @@ impl Publisher {
                     if expired && track.watch.is_some() {
                         self.check_watch(handle);
                     }
-                    break handle;
+                    return Some(handle);
                 }
             }
             self.unlist_front();
-        };
-        let packet = self.track(handle)?.queue.peek()?;
-        Some(Transmit { handle, packet })
+        }
     }
 
     /// The transport has taken the packet that `peek_transmit` lent.
@@ -60,6 +77,24 @@ impl Publisher {
         let Some(handle) = self.turns.pop_front() else { return };
         let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return };
         track.queue.advance(&mut track.stats, &mut self.pool);
+        self.end_turn(handle);
+    }
+
+    /// Takes the next frame whole and as sent, for a transport in this process that need not copy its packets. `None`
+    /// if there is none, if a part of it has left, or if it has less than `min_len` bytes: then packet by packet is the
+    /// way, and for small frames the faster one.
+    pub fn take_frame(&mut self, min_len: usize, now: Instant) -> Option<TakenFrame> {
+        let handle = self.next_to_send(now)?;
+        let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return None };
+        let frame = track.queue.take(min_len, &mut track.stats)?;
+        self.turns.pop_front();
+        self.end_turn(handle);
+        Some(TakenFrame { handle, packets: frame.buffer, layout: frame.layout })
+    }
+
+    /// The track has sent something: it is the last one in the list now, or off it.
+    fn end_turn(&mut self, handle: Handle) {
+        let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return };
         if track.queue.is_empty() {
             track.listed = false;
         } else {

@@ -337,3 +337,36 @@ fn ending_a_track_drops_what_is_queued_and_other_tracks_go_on() {
     publisher.watch_buffered(first, 0);
     assert!(!sent_events(&mut publisher).contains(&PublisherEvent::BufferedAmountLow { handle: first }));
 }
+
+#[test]
+fn a_frame_taken_whole_is_its_packets_one_after_the_other() {
+    let (mut publisher, track) = with_queue(QueueOptions::default());
+    let (mut other, _) = with_queue(QueueOptions::default());
+    for publisher in [&mut publisher, &mut other] {
+        publisher.push(track, &payload(1, 40_000), Some(7), at(0)).unwrap();
+        publisher.push(track, b"small", None, at(0)).unwrap();
+    }
+    publisher.watch_buffered(track, 1_000);
+    let frame = publisher.take_frame(4_096, at(0)).unwrap();
+    let whole =
+        (0..frame.layout.packets).map(|index| frame.packets[frame.layout.range(index).unwrap()].to_vec());
+    let singly =
+        packets(&mut other, at(0)).into_iter().map(|(_, packet)| packet.to_vec()).collect::<Vec<_>>();
+    assert_eq!(whole.collect::<Vec<_>>(), singly[..3]);
+    assert!(sent_events(&mut publisher).contains(&PublisherEvent::BufferedAmountLow { handle: track }));
+    let taken = stats(&publisher, track);
+    assert_eq!((taken.sent, taken.packets_sent, taken.queued), (1, 3, 1));
+    assert!(publisher.take_frame(4_096, at(0)).is_none(), "a small one goes packet by packet");
+    assert_eq!(singles(&mut publisher, 0), [b"small"]);
+}
+
+#[test]
+fn a_frame_of_which_a_part_has_left_is_not_taken_whole() {
+    let (mut publisher, track) = with_queue(QueueOptions::default());
+    publisher.push(track, &payload(1, 40_000), None, at(0)).unwrap();
+    publisher.peek_transmit(at(0)).unwrap();
+    publisher.advance_transmit();
+    assert!(publisher.take_frame(0, at(0)).is_none());
+    assert_eq!(packets(&mut publisher, at(0)).len(), 2);
+    assert_eq!(stats(&publisher, track).sent, 1);
+}
