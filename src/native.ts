@@ -156,6 +156,8 @@ export type NativeEvent = { session: number } & (
       /** Our number of an offer, the server's of an answer. */
       id: number
     }
+  /** To be sent as a Trickle. */
+  | { type: 'localCandidate'; target: string; candidate: string }
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
   /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }

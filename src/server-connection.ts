@@ -200,6 +200,7 @@ class ServerConnection implements RoomConnection {
       { mode: this.#mode, tcpOnly: this.#options.tcpOnly, nextSession: this.#reconnecting },
       {
         description: (kind, description) => this.#describe(kind, description),
+        candidate: (target, candidate) => this.#trickle(target, candidate),
         transportLost: () => {
           if (this.#transport === transport) this.#lost(false)
         },
@@ -224,6 +225,17 @@ class ServerConnection implements RoomConnection {
 
   #describe(kind: 'offer' | 'answer', { sdp, id }: LocalDescription): void {
     this.#client?.send({ case: kind, value: { type: kind, sdp, id } })
+  }
+
+  #trickle(target: PeerTarget, candidate: string): void {
+    const { SignalTarget } = loadProtocol()
+    this.#client?.send({
+      case: 'trickle',
+      value: {
+        target: target === 'subscriber' ? SignalTarget.SUBSCRIBER : SignalTarget.PUBLISHER,
+        candidateInit: JSON.stringify({ candidate, sdpMLineIndex: 0 }),
+      },
+    })
   }
 
   #received({ message }: SignalResponse): void {

@@ -295,6 +295,7 @@ export class Session
         this.#owner.failed(event.message)
         return
       case 'localDescription':
+      case 'localCandidate':
       case 'descriptionRejected':
       case 'peerState':
         // A connection's; they go to its own sink.

@@ -26,6 +26,8 @@ export interface PeerTransportOptions {
 export interface PeerTransportOwner {
   /** An offer of ours, or the answer to the server's. */
   description(kind: 'offer' | 'answer', description: LocalDescription): void
+  /** A candidate of ours. */
+  candidate(target: PeerTarget, candidate: string): void
   /** A peer connection that was there is not any more. */
   transportLost(): void
 }
@@ -134,8 +136,11 @@ export class PeerTransport implements EventSink {
         }
         return
       }
+      case 'localCandidate':
+        this.#owner.candidate(targetOf(event), event.candidate)
+        return
       case 'peerState':
-        this.#state(event.target === 'subscriber' ? 'subscriber' : 'publisher', event.state)
+        this.#state(targetOf(event), event.state)
         return
       case 'descriptionRejected':
         this.#fail(event.message)
@@ -170,4 +175,8 @@ export class PeerTransport implements EventSink {
     body()
     this.#environment.pump()
   }
+}
+
+function targetOf({ target }: { readonly target: string }): PeerTarget {
+  return target === 'subscriber' ? 'subscriber' : 'publisher'
 }

@@ -218,6 +218,11 @@ pub(crate) fn put_event(js: Js, object: Value, event: ConnectionEvent) -> Result
             put(c"sdp", &sdp)?;
             js.put(object, c"id", id)
         }
+        ConnectionEvent::LocalCandidate { target, candidate } => {
+            put(c"type", "localCandidate")?;
+            put(c"target", target_text(target))?;
+            put(c"candidate", &candidate)
+        }
         ConnectionEvent::DescriptionRejected { target, id, error } => {
             put(c"type", "descriptionRejected")?;
             put(c"target", target_text(target))?;
