@@ -67,6 +67,14 @@ pub struct Link {
     this: Weak<Self>,
 }
 
+/// What [`Link::take_quietly`] took.
+pub(crate) enum Taken {
+    Nothing,
+    /// It was given to the caller's `copy`.
+    Packet,
+    Frame(TakenFrame),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     Publisher,
@@ -223,13 +231,25 @@ impl Link {
         (taken, told)
     }
 
-    /// [`Publisher::take_frame`], quietly in the same sense.
-    pub(crate) fn take_frame_quietly(&self, min_len: usize) -> (Option<TakenFrame>, bool) {
-        let now = self.clock.now();
+    /// Takes the next frame whole if it has at least `min_len` bytes, else gives its next packet to `copy`; quietly in the
+    /// same sense.
+    pub(crate) fn take_quietly(&self, min_len: usize, copy: impl FnOnce(Handle, &[u8])) -> (Taken, bool) {
         let mut publisher = lock(&self.publisher);
-        let frame = publisher.take_frame(min_len, now);
+        if !publisher.has_packets() {
+            return (Taken::Nothing, false);
+        }
+        let now = if publisher.transmit_needs_time() { self.clock.now() } else { Instant::ZERO };
+        let taken = if let Some(frame) = publisher.take_frame(min_len, now) {
+            Taken::Frame(frame)
+        } else if let Some(transmit) = publisher.peek_transmit(now) {
+            copy(transmit.handle, transmit.packet);
+            publisher.advance_transmit();
+            Taken::Packet
+        } else {
+            Taken::Nothing
+        };
         let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
-        (frame, told)
+        (taken, told)
     }
 
     /// What [`transmit_quietly`](Self::transmit_quietly) left to be told.

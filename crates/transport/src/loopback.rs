@@ -13,6 +13,7 @@ use datatrack::packet::{Handle, rewrite_handle};
 use datatrack::publisher::TakenFrame;
 use tokio::sync::Notify;
 
+use crate::link::Taken;
 use crate::network::{Network, NetworkOptions, NetworkStats};
 use crate::{Clock, Link, LinkHost, LinkOptions};
 
@@ -314,26 +315,23 @@ impl Member {
                 // The network's own deadline brings us back.
                 return (false, has_events);
             }
-            if self.network.is_perfect() {
-                let (frame, told) = self.link.take_frame_quietly(LARGE_FRAME);
-                has_events |= told;
-                if let Some(frame) = frame {
-                    self.route_frame(frame, deliveries, stats);
-                    continue;
-                }
-            }
-            let mut taken = None;
-            let (sent, told) = self.link.transmit_quietly(|track, packet| {
-                taken = Some((track, BytesMut::from(packet)));
-                true
+            // A bad network decides packet by packet.
+            let min_len = if self.network.is_perfect() { LARGE_FRAME } else { usize::MAX };
+            let mut copied = None;
+            let (taken, told) = self.link.take_quietly(min_len, |track, packet| {
+                copied = Some((track, BytesMut::from(packet)));
             });
             has_events |= told;
-            let (Some(true), Some((track, packet))) = (sent, taken) else { return (false, has_events) };
-            if self.network.is_perfect() {
-                self.route(track, packet, deliveries, stats);
-            } else {
-                let len = packet.len();
-                self.network.send((track, packet), len, now);
+            match (taken, copied) {
+                (Taken::Frame(frame), _) => self.route_frame(frame, deliveries, stats),
+                (Taken::Packet, Some((track, packet))) if min_len == LARGE_FRAME => {
+                    self.route(track, packet, deliveries, stats);
+                }
+                (Taken::Packet, Some((track, packet))) => {
+                    let len = packet.len();
+                    self.network.send((track, packet), len, now);
+                }
+                _ => return (false, has_events),
             }
         }
         (true, has_events)
