@@ -1,5 +1,6 @@
 // `npm test`: installs, builds what is out of date, and runs all tests. Node built-ins only until npm has run.
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
+import { spawnSync } from 'node:child_process'
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
@@ -19,8 +20,16 @@ await main(async () => {
 async function runAll(suite) {
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
   await suite.vitest('TypeScript: unit', 'vitest.config.mts')
+  const server = 'End to end, through a LiveKit server'
+  if (hasServer()) await suite.vitest(server, 'vitest.e2e.config.mts')
+  else suite.skip(server, 'Go, which builds the server')
   await suite.vitest('The packed package, installed', 'vitest.package.config.mts')
   const runtimes = 'The packed package in Node 20 to 26, Bun and Deno'
   if (hostName() === 'linux-x64-gnu') await suite.vitest(runtimes, 'vitest.runtimes.config.mts')
   else suite.skip(runtimes, 'a linux-x64-gnu system, for which npm has them all')
+}
+
+/** Whether there is a server, or what builds one; see __test__/livekit-server. */
+function hasServer() {
+  return process.env.LIVEKIT_SERVER_BIN !== undefined || spawnSync('go', ['version']).status === 0
 }

@@ -67,6 +67,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
+  /** Gives up the connection that is being made. */
+  #connecting: AbortController | undefined
   #dispatcher = new SignalDispatcher({})
 
   /** @throws `TypeError` that names the option */
@@ -96,8 +98,16 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
-    if (this.#state !== 'disconnected') throw new DataTrackClosedError('alreadyConnected')
-    await connectRoom(this, url, token, options)
+    if (this.#state !== 'disconnected' || this.#connecting !== undefined) {
+      throw new DataTrackClosedError('alreadyConnected')
+    }
+    const connecting = new AbortController()
+    this.#connecting = connecting
+    try {
+      await connectRoom(this, url, token, options, connecting.signal)
+    } finally {
+      this.#connecting = undefined
+    }
   }
 
   /**
@@ -128,8 +138,12 @@ export class Room extends TypedEmitter<RoomEvents> {
     )
   }
 
-  /** Ends the connection and everything in it: tracks, streams, loops. Idempotent. */
+  /**
+   * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A `connect` that is under way rejects
+   * with `DataTrackClosedError` (`closed`).
+   */
   disconnect(): Promise<void> {
+    this.#connecting?.abort(new DataTrackClosedError('closed'))
     if (this.#session !== undefined) {
       this.#connection?.sendRequest({
         case: 'leave',

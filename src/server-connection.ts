@@ -65,18 +65,20 @@ interface CheckedOptions {
 /** What an attempt to resume came to. */
 type Resumed = 'resumed' | 'rebuild'
 
-/** Connects a room and resolves when data can flow. See `Room.connect`. */
+/** Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason. */
 export async function connectRoom(
   room: ConnectableRoom,
   url: string | URL,
   token: string,
   given: ConnectOptions,
+  stop: AbortSignal,
 ): Promise<void> {
   const server = serverUrl(url)
   if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
   const options = checkOptions(given)
   options.signal?.throwIfAborted()
-  const connection = new ServerConnection(room, server, token, options)
+  const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
+  const connection = new ServerConnection(room, server, token, { ...options, signal })
   await connection.open()
 }
 

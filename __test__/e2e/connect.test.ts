@@ -1,0 +1,327 @@
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connect, DataTrackClosedError, DataTrackConnectionError, Room, RoomEvent } from '../../index'
+import type { ConnectOptions } from '../../index'
+import { Deferred } from '../../src/abort'
+import { freePort, LivekitServer } from '../helpers/livekit-server'
+import { runProgram } from '../helpers/programs'
+import { rejection, turn } from '../helpers/rooms'
+import { carried, event, flowing, pattern, publish, Scene } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** What a connection attempt is rejected with; checks that it is ours and names no address. */
+async function refused(url: string, token: string, options?: ConnectOptions): Promise<DataTrackConnectionError> {
+  const error = await rejection(connect(url, token, options))
+  expect(error).toBeInstanceOf(DataTrackConnectionError)
+  expect(error.message).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}/)
+  expect(error.message).not.toContain(token)
+  return error
+}
+
+describe('connecting', () => {
+  const ways: readonly [string, ConnectOptions][] = [
+    ['as the server can', { peerConnections: 'auto' }],
+    ['with one peer connection', { peerConnections: 'single' }],
+    ['with two peer connections', { peerConnections: 'dual' }],
+    ['with one over TCP', { peerConnections: 'single', iceTransports: 'tcp' }],
+    ['with two over TCP', { peerConnections: 'dual', iceTransports: 'tcp' }],
+  ]
+  it.each(ways)('%s carries data', (_way, options) =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice', { connect: options })
+      const bob = await scene.join('bob', { connect: options })
+      expect([alice.state, alice.isConnected, alice.localParticipant.identity]).toEqual(['connected', true, 'alice'])
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      expect(await carried(local, stream, { payload: pattern(256), userTimestamp: 1n })).toBe(true)
+    }),
+  )
+
+  it(
+    'takes http URLs and URL objects',
+    inScene(async (scene) => {
+      const room = new Room()
+      await room.connect(new URL(server.url.replace('ws:', 'http:')), await scene.token('alice'))
+      expect(room.state).toBe('connected')
+      await room.disconnect()
+    }),
+  )
+
+  it(
+    'tells listeners of before of who is there already, and what they publish',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      await alice.localParticipant.publishDataTrack({ name: 'imu' })
+      const heard: string[] = []
+      const published = new Deferred<void>()
+      await scene.join('bob', {
+        before: (room) => {
+          room.on(RoomEvent.ConnectionStateChanged, (state) => heard.push(state))
+          room.on(RoomEvent.Connected, () => heard.push('Connected'))
+          room.on(RoomEvent.ParticipantConnected, ({ identity }) => heard.push(`came ${identity}`))
+          room.on(RoomEvent.DataTrackPublished, (track) => {
+            heard.push(`published ${track.publisherIdentity} ${track.name}`)
+            published.resolve()
+          })
+        },
+      })
+      await published.promise
+      expect(heard).toEqual(['connecting', 'connected', 'Connected', 'came alice', 'published alice imu'])
+    }),
+  )
+
+  it(
+    'hears of who comes and leaves',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const came = event(alice, RoomEvent.ParticipantConnected)
+      const bob = await scene.join('bob')
+      // The server tells of those who publish at once, and of the others every three seconds.
+      await bob.localParticipant.publishDataTrack({ name: 'imu' })
+      expect((await came)[0].identity).toBe('bob')
+      const left = event(alice, RoomEvent.ParticipantDisconnected)
+      await bob.disconnect()
+      expect((await left)[0].identity).toBe('bob')
+      expect(alice.remoteParticipants.size).toBe(0)
+    }),
+  )
+})
+
+describe('connecting fails', () => {
+  it(
+    'with notAllowed for a token of another secret, an expired one, one without roomJoin, and no token at all',
+    inScene(async (scene) => {
+      const tokens = [
+        await scene.token('alice', { forged: true }),
+        await scene.token('alice', { ttl: -60 }),
+        await scene.token('alice', { grant: { roomJoin: false } }),
+        'no token',
+      ]
+      for (const token of tokens) {
+        for (const peerConnections of ['single', 'dual'] as const) {
+          expect((await refused(server.url, token, { peerConnections })).reason).toBe('notAllowed')
+        }
+      }
+    }),
+  )
+
+  it(
+    'with serverUnreachable where nothing listens',
+    inScene(async (scene) => {
+      const error = await refused(`ws://127.0.0.1:${await freePort()}`, await scene.token('alice'))
+      expect(error.reason).toBe('serverUnreachable')
+      expect(error.message).toContain('ECONNREFUSED')
+    }),
+  )
+
+  it(
+    'with notFound at an HTTP server that is none of LiveKit',
+    inScene(async (scene) => {
+      const other = createHttpServer((_request, response) => response.writeHead(404).end())
+      await listening(other, async (url) => {
+        expect((await refused(url, await scene.token('alice'))).reason).toBe('notFound')
+      })
+      expect((await refused(`${server.url}/elsewhere`, await scene.token('alice'))).reason).toBe('notFound')
+    }),
+  )
+
+  it(
+    'with serverUnreachable at something that hangs up',
+    inScene(async (scene) => {
+      await listening(
+        createServer((socket) => socket.on('error', () => {}).destroy()),
+        async (url) => {
+          expect((await refused(url, await scene.token('alice'))).reason).toBe('serverUnreachable')
+        },
+      )
+    }),
+  )
+
+  it(
+    'with timeout when nothing answers for connectTimeout',
+    inScene(async (scene) => {
+      await silent(async (url) => {
+        expect((await refused(url, await scene.token('alice'), { connectTimeout: 50 })).reason).toBe('timeout')
+      })
+    }),
+  )
+
+  it(
+    'with the reason of the signal that aborts it, before or while it connects',
+    inScene(async (scene) => {
+      const token = await scene.token('alice')
+      const reason = new Error('enough')
+      expect(await rejection(connect(server.url, token, { signal: AbortSignal.abort(reason) }))).toBe(reason)
+      await silent(async (url, connected) => {
+        const controller = new AbortController()
+        const room = new Room()
+        const connecting = rejection(room.connect(url, token, { signal: controller.signal }))
+        await connected
+        controller.abort(reason)
+        expect(await connecting).toBe(reason)
+        expect(room.state).toBe('disconnected')
+        // The room is as new.
+        await room.connect(server.url, token)
+        await room.disconnect()
+      })
+    }),
+  )
+
+  it(
+    'with the reason of the signal at whatever moment it aborts',
+    inScene(async (scene) => {
+      const token = await scene.token('alice')
+      // Turns of the event loop between the call and the abort, across the whole of what connecting does.
+      for (const turns of [0, 1, 2, 3, 5, 8, 13, 21, 34, 55]) {
+        const controller = new AbortController()
+        const room = new Room()
+        const connecting = room.connect(server.url, token, { signal: controller.signal })
+        const ending = connecting.then(
+          () => 'connected',
+          (reason: unknown) => reason,
+        )
+        for (let passed = 0; passed < turns; passed++) await turn()
+        // The last ones may come after the fact.
+        const before = room.state === 'disconnected'
+        controller.abort('enough')
+        if (before) expect([await ending, room.state]).toEqual(['enough', 'disconnected'])
+        else expect([await ending, room.state]).toEqual(['connected', 'connected'])
+        await room.disconnect()
+      }
+    }),
+  )
+
+  it(
+    'while the room is connected or connecting, and leaves that connection alone',
+    inScene(async (scene) => {
+      const room = new Room()
+      const token = await scene.token('alice')
+      const first = room.connect(server.url, token)
+      for (const before of [undefined, first]) {
+        await before
+        const error = await rejection(room.connect(server.url, token))
+        expect(error).toBeInstanceOf(DataTrackClosedError)
+        expect(error.reason).toBe('alreadyConnected')
+      }
+      expect(room.state).toBe('connected')
+      await room.disconnect()
+    }),
+  )
+})
+
+describe('disconnecting', () => {
+  it(
+    'is idempotent, and is told once with its reason',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const reasons: string[] = []
+      alice.on(RoomEvent.Disconnected, (reason) => reasons.push(reason))
+      await Promise.all([alice.disconnect(), alice.disconnect()])
+      await alice.disconnect()
+      expect(reasons).toEqual(['clientInitiated'])
+      expect(alice.state).toBe('disconnected')
+    }),
+  )
+
+  it(
+    'leaves a room that can connect again',
+    inScene(async (scene) => {
+      const bob = await scene.join('bob')
+      const alice = await scene.join('alice')
+      for (let round = 0; round < 3; round++) {
+        const { local, remote } = await publish(alice, bob)
+        const stream = remote.subscribe()
+        await flowing(local, stream)
+        const left = event(bob, RoomEvent.ParticipantDisconnected)
+        await alice.disconnect()
+        await left
+        await alice.connect(server.url, await scene.token('alice'))
+      }
+    }),
+  )
+
+  it(
+    'gives up connecting',
+    inScene(async (scene) => {
+      const token = await scene.token('alice')
+      await silent(async (url, connected) => {
+        const room = new Room()
+        const connecting = rejection(room.connect(url, token))
+        await connected
+        await room.disconnect()
+        const error = await connecting
+        expect(error).toBeInstanceOf(DataTrackClosedError)
+        expect(error.reason).toBe('closed')
+      })
+    }),
+  )
+
+  it(
+    'happens to who is replaced by another of the same identity',
+    inScene(async (scene) => {
+      const first = await scene.join('alice')
+      const reasons: string[] = []
+      first.on(RoomEvent.Disconnected, (reason) => reasons.push(reason))
+      const gone = event(first, RoomEvent.Disconnected)
+      const second = await scene.join('alice')
+      await gone
+      expect(reasons).toEqual(['duplicateIdentity'])
+      expect(second.state).toBe('connected')
+    }),
+  )
+
+  it(
+    'lets the process end by itself, also in the middle of traffic',
+    inScene(async (scene) => {
+      const program = `
+        const url = ${JSON.stringify(server.url)}
+        const alice = await datatrack.connect(url, ${JSON.stringify(await scene.token('alice'))})
+        const bob = await datatrack.connect(url, ${JSON.stringify(await scene.token('bob'))})
+        const local = await alice.localParticipant.publishDataTrack({ name: 'track' })
+        for await (const remote of bob.dataTracks()) {
+          const stream = remote.subscribe()
+          const probing = setInterval(() => local.tryPush(new Uint8Array(100)), 10)
+          await stream.read()
+          clearInterval(probing)
+          break
+        }
+        await alice.disconnect()
+        await bob.disconnect()
+        console.log('over')
+      `
+      expect(await runProgram(program)).toEqual({ code: 0, signal: null, stdout: 'over\n', stderr: '' })
+    }),
+  )
+})
+
+/** A listening server for as long as `use` runs. */
+async function listening(other: Server, use: (url: string) => Promise<void>): Promise<void> {
+  other.listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  try {
+    await use(`ws://127.0.0.1:${(other.address() as AddressInfo).port}`)
+  } finally {
+    other.close()
+  }
+}
+
+/** Something that takes connections and says nothing; `connected` when it has one. */
+async function silent(use: (url: string, connected: Promise<void>) => Promise<void>): Promise<void> {
+  const connected = new Deferred<void>()
+  const other = createServer((socket) => {
+    socket.on('error', () => {})
+    connected.resolve()
+  })
+  await listening(other, (url) => use(url, connected.promise))
+}

@@ -1,0 +1,194 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DataTrackPublishError, RoomEvent } from '../../index'
+import type { ConnectOptions, DataTrackStream, LocalDataTrack } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { carried, event, flowing, next, pattern, publish, same, Scene, seen, sum } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** Nothing that was pushed is unaccounted for. */
+function expectClosed(local: LocalDataTrack, stream: DataTrackStream): void {
+  const out = local.stats()
+  expect(out.pushed).toBe(out.sent + sum(out.dropped) + out.queued)
+  const { received, delivered, dropped, buffered } = stream.stats()
+  expect(received).toBe(delivered + sum(dropped) + buffered)
+}
+
+describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerConnections) => {
+  const options: ConnectOptions = { peerConnections }
+
+  it.each([0, 1, 256, 15_900, 16_100, 200_000, 1_000_000])('frames of %i bytes arrive as they were sent', (length) =>
+    Scene.with(server, async (scene) => {
+      const [alice, bob] = [
+        await scene.join('alice', { connect: options }),
+        await scene.join('bob', { connect: options }),
+      ]
+      const { local, remote } = await publish(alice, bob, { maxQueueBytes: 4 << 20, maxQueueAge: Infinity })
+      const stream = remote.subscribe({ maxBufferBytes: 4 << 20 })
+      await flowing(local, stream)
+      // One after the other: the next is pushed when the one before is there.
+      for (let seed = 0; seed < (length > 500_000 ? 3 : 20); seed++) {
+        const frame = { payload: pattern(length, seed), userTimestamp: seed % 2 === 0 ? BigInt(seed) : undefined }
+        expect(await carried(local, stream, frame)).toBe(true)
+      }
+      await local.flush()
+      expectClosed(local, stream)
+      expect([sum(local.stats().dropped), sum(remote.stats().dropped)]).toEqual([0, 0])
+    }),
+  )
+})
+
+describe('tracks through a server', () => {
+  it(
+    'keep a steady rate of small frames complete and in order',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const pushing = (async () => {
+        for (let number = 0; number < 500; number++) {
+          local.tryPush({ payload: pattern(256, number), userTimestamp: BigInt(number) })
+          await delay(2)
+        }
+      })()
+      for (let number = 0; number < 500; number++) {
+        const frame = await next(stream)
+        expect(frame.userTimestamp).toBe(BigInt(number))
+        expect(same(frame.payload, pattern(256, number))).toBe(true)
+      }
+      await pushing
+      expectClosed(local, stream)
+    }),
+  )
+
+  it(
+    'reach several subscribers, and several streams of one',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const local = await alice.localParticipant.publishDataTrack({ name: 'track' })
+      const streams: DataTrackStream[] = []
+      for (const identity of ['bob', 'carol', 'dave']) {
+        const remote = await seen(await scene.join(identity), 'track')
+        streams.push(remote.subscribe(), remote.subscribe())
+      }
+      await flowing(local, ...streams)
+      const frame = { payload: pattern(16_100), userTimestamp: 7n }
+      local.tryPush(frame)
+      for (const stream of streams) {
+        const arrived = await next(stream)
+        expect(same(arrived.payload, frame.payload)).toBe(true)
+        expect(arrived.userTimestamp).toBe(7n)
+      }
+    }),
+  )
+
+  it(
+    'do not mix: two of one publisher, and one in each direction',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const tracks = [
+        await publish(alice, bob, { name: 'first' }),
+        await publish(alice, bob, { name: 'second' }),
+        await publish(bob, alice, { name: 'first' }),
+      ]
+      const streams = tracks.map(({ remote }) => remote.subscribe())
+      for (const [index, { local }] of tracks.entries()) await flowing(local, streams[index]!)
+      for (let round = 0; round < 20; round++) {
+        for (const [index, { local }] of tracks.entries()) local.tryPush(pattern(300, index + 10 * round))
+        for (const [index, stream] of streams.entries()) {
+          expect(same((await next(stream)).payload, pattern(300, index + 10 * round))).toBe(true)
+        }
+      }
+    }),
+  )
+
+  it(
+    'can be subscribed to again after the last stream was closed',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      for (let round = 0; round < 3; round++) {
+        const stream = remote.subscribe()
+        await flowing(local, stream)
+        expect(await carried(local, stream, { payload: pattern(10, round), userTimestamp: 1n })).toBe(true)
+        stream.close()
+      }
+    }),
+  )
+
+  it(
+    'end for subscribers when they are unpublished, or their publisher leaves',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      for (const end of ['unpublish', 'disconnect']) {
+        const { local, remote } = await publish(alice, bob, { name: end })
+        const stream = remote.subscribe()
+        await flowing(local, stream)
+        const gone = event(bob, RoomEvent.DataTrackUnpublished)
+        await (end === 'unpublish' ? local.unpublish() : alice.disconnect())
+        const [sid, track] = await gone
+        expect([sid, track]).toEqual([remote.info.sid, remote])
+        // Probes that were on their way may still be there.
+        for await (const frame of stream) expect(frame.payload.byteLength).toBe(1)
+        expect(remote.isPublished()).toBe(false)
+        expect(local.signal.reason.reason).toBe(end === 'unpublish' ? 'local' : 'disconnected')
+      }
+    }),
+  )
+
+  it(
+    'tell their name, schema and encoding to subscribers',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { remote, local } = await publish(alice, bob, {
+        name: 'pose',
+        frameEncoding: 'json',
+        schema: { name: 'Pose', encoding: 'jsonschema' },
+      })
+      expect(remote.info).toEqual({ ...local.info, pubHandle: remote.info.pubHandle })
+      expect(remote.info.name).toBe('pose')
+    }),
+  )
+})
+
+describe('publishing', () => {
+  const reasonOf = async (publishing: Promise<unknown>): Promise<string> => {
+    const error = await rejection(publishing)
+    expect(error).toBeInstanceOf(DataTrackPublishError)
+    return error.reason
+  }
+
+  it(
+    'is refused as notAllowed without the grant canPublishData',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice', { grant: { canPublishData: false } })
+      expect(await reasonOf(alice.localParticipant.publishDataTrack({ name: 'track' }))).toBe('notAllowed')
+    }),
+  )
+
+  it(
+    'is refused for a name that is taken, empty or too long, and works for the longest name there is',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const publishing = (name: string) => alice.localParticipant.publishDataTrack({ name })
+      const track = await publishing('track')
+      expect(await reasonOf(publishing('track'))).toBe('duplicateName')
+      expect(await reasonOf(publishing(''))).toBe('invalidName')
+      expect(await reasonOf(publishing('a'.repeat(257)))).toBe('invalidName')
+      expect(await reasonOf(publishing('ü'.repeat(129)))).toBe('invalidName')
+      expect((await publishing('ü'.repeat(128))).isPublished()).toBe(true)
+      // The name is free again as soon as its track has ended.
+      await track.unpublish()
+      expect((await publishing('track')).isPublished()).toBe(true)
+    }),
+  )
+})

@@ -1,0 +1,244 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import type { DataTrackFrame, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene, event, flowing, publish } from '../helpers/scene'
+import { TcpProxy } from '../helpers/tcp-proxy'
+
+let server: LivekitServer
+let proxy: TcpProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  proxy = await TcpProxy.start(server.port)
+})
+afterEach(() => proxy.close())
+
+/** Alice's track, bob's view of it, and a loop that reads it and must never end before the test does. */
+interface Traffic {
+  readonly alice: Room
+  readonly bob: Room
+  readonly local: LocalDataTrack
+  readonly remote: RemoteDataTrack
+  /** What either room told, in order. */
+  readonly events: string[]
+  /** Frames that are pushed from now on: resolves when the loop has one of them. */
+  flows(): Promise<void>
+}
+
+interface TrafficOptions {
+  /** Who reaches signalling through the proxy. */
+  readonly proxied: readonly ('alice' | 'bob')[]
+  readonly peerConnections?: 'single' | 'dual'
+}
+
+function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic: Traffic) => Promise<void>) {
+  return Scene.with(server, async (scene) => {
+    const join = (identity: 'alice' | 'bob') =>
+      scene.join(identity, {
+        ...(proxied.includes(identity) && { url: proxy.url }),
+        connect: { connectTimeout: 5000, ...(peerConnections && { peerConnections }) },
+      })
+    const [alice, bob] = [await join('alice'), await join('bob')]
+    const { local, remote } = await publish(alice, bob)
+    const events: string[] = []
+    for (const room of [alice, bob]) {
+      const { identity } = room.localParticipant
+      for (const name of ['Reconnecting', 'Reconnected', 'Disconnected', 'DataTrackUnpublished'] as const) {
+        room.on(RoomEvent[name], () => events.push(`${identity} ${name}`))
+      }
+    }
+    const stream = remote.subscribe()
+    await flowing(local, stream)
+    const newest = new Newest()
+    const reading = (async () => {
+      for await (const frame of stream) newest.saw(frame)
+    })()
+    // Whoever waits for a frame learns of its failure.
+    reading.catch((error: unknown) => newest.fail(error))
+    let sent = 0n
+    await use({
+      alice,
+      bob,
+      local,
+      remote,
+      events,
+      flows: async () => {
+        const first = sent
+        const arrived = newest.from(first)
+        const done = new AbortController()
+        void arrived.then(
+          () => done.abort(),
+          () => done.abort(),
+        )
+        while (!done.signal.aborted) {
+          await local.push({ payload: new Uint8Array(100), userTimestamp: sent++ })
+          await delay(10)
+        }
+        await arrived
+      },
+    })
+    stream.close()
+    await reading
+  })
+}
+
+/** The newest frame that a loop has seen, and who waits for newer ones. */
+class Newest {
+  #newest = -1n
+  #error: unknown
+  #waiting: { readonly from: bigint; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
+
+  saw({ userTimestamp }: DataTrackFrame): void {
+    // The marks of probes are larger than any number of ours.
+    if (userTimestamp === undefined || userTimestamp >= 2n ** 60n) return
+    if (userTimestamp > this.#newest) this.#newest = userTimestamp
+    for (const { from, resolve } of this.#waiting) if (this.#newest >= from) resolve()
+    this.#waiting = this.#waiting.filter(({ from }) => this.#newest < from)
+  }
+
+  fail(error: unknown): void {
+    this.#error = error
+    for (const { reject } of this.#waiting) reject(error)
+  }
+
+  from(from: bigint): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#error !== undefined) reject(this.#error as Error)
+      else this.#waiting.push({ from, resolve, reject })
+    })
+  }
+}
+
+/** The next reconnect of a room: called before its cause. */
+async function reconnect(room: Room): Promise<void> {
+  const [reconnecting, reconnected] = [event(room, RoomEvent.Reconnecting), event(room, RoomEvent.Reconnected)]
+  await reconnecting
+  expect(room.state).toBe('reconnecting')
+  await reconnected
+  expect(room.state).toBe('connected')
+}
+
+describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerConnections) => {
+  it.each(['alice', 'bob'] as const)('signalling of %s that is cut is resumed: same tracks, SIDs and loops', (who) =>
+    withTraffic({ proxied: [who], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
+      const { sid } = local.info
+      const back = reconnect(who === 'alice' ? alice : bob)
+      proxy.cut()
+      await back
+      await flows()
+      expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
+      expect(events).toEqual([`${who} Reconnecting`, `${who} Reconnected`])
+      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+    }),
+  )
+
+  it('a server that was killed and started anew is joined again: same track objects and loops', () =>
+    withTraffic({ proxied: [], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
+      const back = Promise.all([reconnect(alice), reconnect(bob)])
+      await server.restart()
+      await back
+      await flows()
+      expect(remote.info.sid).toBe(local.info.sid)
+      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+      expect([...events].sort()).toEqual([
+        'alice Reconnected',
+        'alice Reconnecting',
+        'bob Reconnected',
+        'bob Reconnecting',
+      ])
+    }),
+    60_000,
+  )
+})
+
+describe('a connection that is lost', () => {
+  it('five times in a row while frames flow is resumed each time', () =>
+    withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
+      const { sid } = local.info
+      for (let round = 0; round < 5; round++) {
+        const back = Promise.all([reconnect(alice), reconnect(bob)])
+        const flowing = flows()
+        proxy.cut()
+        await back
+        await flowing
+        await flows()
+      }
+      expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
+    }),
+    60_000,
+  )
+
+  it('three times with its server while frames flow is rebuilt each time', () =>
+    withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
+      for (let round = 0; round < 3; round++) {
+        const back = Promise.all([reconnect(alice), reconnect(bob)])
+        await server.restart()
+        await back
+        await flows()
+        expect(remote.info.sid).toBe(local.info.sid)
+      }
+      expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
+    }),
+    90_000,
+  )
+
+  it('goes on after the server stood still for five seconds', () =>
+    withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
+      const { sid } = local.info
+      server.pause()
+      try {
+        // What is tested is the time itself.
+        await delay(5000)
+      } finally {
+        server.resume()
+      }
+      await flows()
+      expect([alice.state, bob.state]).toEqual(['connected', 'connected'])
+      expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
+      expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
+    }),
+  )
+
+  it('keeps a publish request, an unpublish and a subscription that were made meanwhile', () =>
+    withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
+      const second = await publish(alice, bob, { name: 'second' })
+      const back = Promise.all([reconnect(alice), reconnect(bob)])
+      const away = Promise.all([event(alice, RoomEvent.Reconnecting), event(bob, RoomEvent.Reconnecting)])
+      proxy.refuse(true)
+      proxy.cut()
+      await away
+      const publishing = alice.localParticipant.publishDataTrack({ name: 'third' })
+      const gone = event(bob, RoomEvent.DataTrackUnpublished)
+      await second.local.unpublish()
+      const stream = remote.subscribe()
+      proxy.refuse(false)
+      await back
+      expect((await gone)[1]).toBe(second.remote)
+      const third = await publishing
+      for await (const track of bob.dataTracks({ name: 'third' })) {
+        const thirds = track.subscribe()
+        await flowing(third, thirds)
+        break
+      }
+      await flows()
+      await flowing(local, stream)
+    }),
+  )
+
+  it('can be given up while it is rebuilt', () =>
+    withTraffic({ proxied: ['alice'] }, async ({ alice, local, events }) => {
+      const away = event(alice, RoomEvent.Reconnecting)
+      proxy.refuse(true)
+      proxy.cut()
+      await away
+      await alice.disconnect()
+      expect(alice.state).toBe('disconnected')
+      expect(local.signal.reason.reason).toBe('disconnected')
+      expect(events.filter((name) => name.startsWith('alice'))).toEqual(['alice Reconnecting', 'alice Disconnected'])
+    }),
+  )
+})

@@ -1,0 +1,184 @@
+/** A real LiveKit server for the end-to-end tests: built once, started on free ports of 127.0.0.1, stopped by its pid. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, openSync, closeSync, readFileSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AccessToken } from 'livekit-server-sdk'
+import type { VideoGrant } from 'livekit-server-sdk'
+
+const folder = resolve('__test__/livekit-server')
+const built = join(folder, 'bin', 'livekit-server')
+const logs = resolve('.cache/livekit-server')
+
+/** ms that a server may take to answer; it takes less than one second. */
+const STARTS = 20_000
+/** ms between two looks whether it answers. */
+const POLL = 20
+/** How often other ports are tried: between looking for a free one and binding it, another program may take it. */
+const TRIES = 3
+
+/** Builds the server unless it is there. `LIVEKIT_SERVER_BIN` names one that is there already. */
+export async function buildServer(): Promise<void> {
+  if (process.env['LIVEKIT_SERVER_BIN'] !== undefined || isBuilt()) return
+  console.log('Building livekit-server with go build: about three minutes, once …')
+  const target = 'github.com/livekit/livekit-server/cmd/server'
+  const child = spawn('go', ['build', '-o', built, target], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code] = (await once(child, 'close')) as [number | null]
+  if (code !== 0) throw new Error(`go build of livekit-server ended with ${String(code)}`)
+}
+
+function isBuilt(): boolean {
+  return existsSync(built) && statSync(built).mtimeMs >= statSync(join(folder, 'go.mod')).mtimeMs
+}
+
+interface Ports {
+  readonly http: number
+  readonly tcp: number
+  readonly udp: number
+}
+
+/** What a token allows, unless told otherwise. */
+export interface TokenOptions {
+  readonly grant?: VideoGrant
+  /** As in `AccessToken`: seconds or '10m'. A negative number makes one that has expired. */
+  readonly ttl?: number | string
+  /** Signed with another secret. */
+  readonly forged?: boolean
+}
+
+/** A running server. */
+export class LivekitServer {
+  readonly #ports: Ports
+  readonly #secret: string
+  #process: ChildProcess | undefined
+
+  private constructor(ports: Ports) {
+    this.#ports = ports
+    this.#secret = randomBytes(24).toString('hex')
+  }
+
+  /** Starts one on free ports and waits until it answers. */
+  static async start(): Promise<LivekitServer> {
+    for (let left = TRIES; ; left--) {
+      const server = new LivekitServer({ http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() })
+      try {
+        await server.#launch()
+        return server
+      } catch (error) {
+        if (left === 1) throw error
+      }
+    }
+  }
+
+  /** The port of signalling. */
+  get port(): number {
+    return this.#ports.http
+  }
+
+  /** What `room.connect()` takes. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`
+  }
+
+  /** An access token for the room. */
+  token(room: string, identity: string, { grant = {}, ttl = '1h', forged = false }: TokenOptions = {}): Promise<string> {
+    const token = new AccessToken('devkey', forged ? 'x'.repeat(48) : this.#secret, { identity, ttl })
+    token.addGrant({ roomJoin: true, room, canPublish: true, canPublishData: true, canSubscribe: true, ...grant })
+    return token.toJwt()
+  }
+
+  /** Kills the server; its rooms are gone. Idempotent. */
+  async stop(): Promise<void> {
+    const child = this.#process
+    this.#process = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const closed = once(child, 'close')
+    child.kill('SIGKILL')
+    await closed
+  }
+
+  /** Kills the server and starts another on the same ports. */
+  async restart(): Promise<void> {
+    await this.stop()
+    await this.#launch()
+  }
+
+  /** Stops the server's threads: connections stay open, and nothing answers. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  /** Undoes {@link pause}. */
+  resume(): void {
+    this.#process?.kill('SIGCONT')
+  }
+
+  async #launch(): Promise<void> {
+    mkdirSync(logs, { recursive: true })
+    const log = join(logs, `${this.port}.log`)
+    const output = openSync(log, 'a')
+    const child = spawn(process.env['LIVEKIT_SERVER_BIN'] ?? built, [], {
+      // The configuration has the secret, which does not belong on a command line.
+      env: { ...process.env, LIVEKIT_CONFIG: this.#config() },
+      stdio: ['ignore', output, output],
+    })
+    closeSync(output)
+    this.#process = child
+    // A test run that is broken off leaves no server behind.
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('close', () => process.removeListener('exit', kill))
+    const gone = new AbortController()
+    child.once('error', (error) => gone.abort(error))
+    child.once('exit', () => gone.abort(new Error(`livekit-server ended early: see ${log}`)))
+    try {
+      await answers(`http://127.0.0.1:${this.port}`, AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)]))
+    } catch (error) {
+      await this.stop()
+      throw gone.signal.aborted ? gone.signal.reason : error
+    }
+  }
+
+  #config(): string {
+    const values: Readonly<Record<string, string | number>> = { ...this.#ports, secret: this.#secret }
+    const template = readFileSync(join(folder, 'livekit.yaml'), 'utf8')
+    return template.replace(/\{(\w+)\}/g, (_all, name: string) => String(values[name]))
+  }
+}
+
+async function answers(url: string, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      if ((await fetch(url, { signal })).ok) return
+    } catch {
+      // Nothing listens yet.
+    }
+    await delay(POLL)
+  }
+}
+
+/** A TCP port of 127.0.0.1 that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  await once(socket, 'close')
+  return port
+}

@@ -1,0 +1,62 @@
+/** A TCP proxy whose connections a test can cut: how signalling is lost while the server is well. */
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+
+export class TcpProxy {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #refusing = false
+
+  private constructor(target: number) {
+    this.#server = createServer((client) => {
+      if (this.#refusing) {
+        client.on('error', () => {})
+        client.destroy()
+        return
+      }
+      const upstream = connect(target, '127.0.0.1')
+      for (const [socket, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.#sockets.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => {
+          this.#sockets.delete(socket)
+          other.destroy()
+        })
+        socket.pipe(other)
+      }
+    })
+  }
+
+  /** A proxy in front of that port of 127.0.0.1. */
+  static async start(target: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  /** What `room.connect()` takes. */
+  get url(): string {
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** Breaks all connections there are; new ones work. */
+  cut(): void {
+    for (const socket of [...this.#sockets]) socket.destroy()
+  }
+
+  /** Whether new connections are broken at once. */
+  refuse(refusing: boolean): void {
+    this.#refusing = refusing
+  }
+
+  async close(): Promise<void> {
+    this.cut()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
