@@ -20,6 +20,7 @@ import { SignalDispatcher } from './signal/dispatch'
 import { ParticipantState } from './signal/messages'
 import type { ParticipantInfoMessage, RoomSignalRequest, SignalResponseLike } from './signal/messages'
 import { syncStateOf } from './signal/requests'
+import { ReturningParticipants } from './signal/returning'
 import { TrackQueue } from './track-queue'
 import { TypedEmitter } from './typed-emitter'
 
@@ -70,6 +71,9 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Gives up the connection that is being made. */
   #connecting: AbortController | undefined
   #dispatcher = new SignalDispatcher({})
+  #returning: ReturningParticipants | undefined
+  /** Who was there before our connection was rebuilt, and has not been named since. */
+  readonly #absent = new Set<string>()
 
   /** @throws `TypeError` that names the option */
   constructor(options: RoomOptions = {}) {
@@ -184,7 +188,8 @@ export class Room extends TypedEmitter<RoomEvents> {
       onPushed: null,
     })
     this.#session = session
-    this.#dispatcher = new SignalDispatcher({ local: session, remote: session, identity })
+    this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
+    this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
     this.#setState('connecting')
   }
 
@@ -232,6 +237,10 @@ export class Room extends TypedEmitter<RoomEvents> {
     const session = this.#session
     if (session === undefined) return
     session.handleReconnected()
+    for (const identity of this.remoteParticipants.keys()) {
+      this.#absent.add(identity)
+      this.#returning?.expect(identity)
+    }
     this.receive(join)
     this.#tell(RoomEvent.Reconnected)
   }
@@ -242,18 +251,21 @@ export class Room extends TypedEmitter<RoomEvents> {
     const first = this.#state === 'connecting'
     this.#setState('connected')
     if (first) this.#tell(RoomEvent.Connected)
-    // After a rebuilt connection: who left meanwhile is not named.
-    for (const participant of [...this.remoteParticipants.values()]) {
-      if (others.some(({ identity }) => identity === participant.identity)) continue
-      this.#session?.handlePublicationUpdate(participant.identity, [])
-      this.#left(participant)
-    }
+    // After a rebuilt connection: who is not named left meanwhile, or is on the way back, too.
     for (const info of others) this.#came(info)
     this.#dispatcher.dispatch(response)
   }
 
   #updated(response: SignalResponseLike, update: Readonly<Record<string, unknown>>): void {
     const participants = participantsIn(update['participants'])
+    for (const { identity, sid, state } of participants) {
+      const there = this.remoteParticipants.get(identity)
+      if (state === ParticipantState.Disconnected) {
+        if (there?.sid === sid) this.#returning?.settle(identity)
+      } else if (there !== undefined && there.sid !== sid) {
+        this.#returning?.expect(identity)
+      }
+    }
     for (const info of participants) if (info.state !== ParticipantState.Disconnected) this.#came(info)
     this.#dispatcher.dispatch(response)
     for (const { identity, sid, state } of participants) {
@@ -264,6 +276,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   #came(info: ParticipantInfoMessage): void {
+    this.#absent.delete(info.identity)
     if (info.identity === this.localParticipant.identity) {
       this.localParticipant.update(info)
       return
@@ -278,7 +291,13 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#tell(RoomEvent.ParticipantConnected, participant)
   }
 
+  #returnExpired(identity: string): void {
+    const participant = this.remoteParticipants.get(identity)
+    if (this.#absent.has(identity) && participant !== undefined) this.#left(participant)
+  }
+
   #left(participant: RemoteParticipant): void {
+    this.#absent.delete(participant.identity)
     if (!this.remoteParticipants.delete(participant.identity)) return
     this.#tell(RoomEvent.ParticipantDisconnected, participant)
   }
@@ -289,6 +308,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (session === undefined) return
     this.#session = undefined
     this.#connection = undefined
+    this.#returning?.close()
     session.close(ours)
     connection?.close()
     for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)

@@ -58,7 +58,10 @@ function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic
       for await (const frame of stream) newest.saw(frame)
     })()
     // Whoever waits for a frame learns of its failure.
-    reading.catch((error: unknown) => newest.fail(error))
+    void reading.then(
+      () => newest.fail(new Error('the loop has ended')),
+      (error: unknown) => newest.fail(error),
+    )
     let sent = 0n
     await use({
       alice,
@@ -152,6 +155,29 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
       ])
     }),
     60_000,
+  )
+})
+
+describe('a session that the server does not resume', () => {
+  it.each(['alice', 'bob'] as const)('of %s is made anew three times while frames flow: same objects and loops', (who) =>
+    withTraffic({ proxied: [who], peerConnections: 'dual' }, async ({ alice, bob, local, remote, events, flows }) => {
+      proxy.forgetSessions(true)
+      const room = who === 'alice' ? alice : bob
+      for (let round = 0; round < 3; round++) {
+        const [sid, participantSid] = [local.info.sid, room.localParticipant.sid]
+        const back = reconnect(room)
+        const flowing = flows()
+        proxy.cut()
+        await back
+        await flowing
+        await flows()
+        expect(room.localParticipant.sid).not.toBe(participantSid)
+        if (who === 'alice') expect(local.info.sid).not.toBe(sid)
+        expect(remote.info.sid).toBe(local.info.sid)
+      }
+      expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
+      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+    }),
   )
 })
 

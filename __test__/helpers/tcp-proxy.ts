@@ -7,6 +7,7 @@ export class TcpProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #refusing = false
+  #strange = false
 
   private constructor(target: number) {
     this.#server = createServer((client) => {
@@ -26,7 +27,7 @@ export class TcpProxy {
           this.#sockets.delete(socket)
           other.destroy()
         })
-        socket.pipe(other)
+        socket.on('data', (chunk) => other.write(socket === client ? this.#rewritten(chunk) : chunk))
       }
     })
   }
@@ -54,9 +55,22 @@ export class TcpProxy {
     this.#refusing = refusing
   }
 
+  /**
+   * Whether resume requests become requests for a new session, so that resuming is no way back. Only with two
+   * peer connections, whose request is in the clear.
+   */
+  forgetSessions(strange: boolean): void {
+    this.#strange = strange
+  }
+
   async close(): Promise<void> {
     this.cut()
     this.#server.close()
     await once(this.#server, 'close')
+  }
+
+  #rewritten(chunk: Buffer): Buffer {
+    if (!this.#strange || !chunk.subarray(0, 4).equals(Buffer.from('GET '))) return chunk
+    return Buffer.from(chunk.toString('latin1').replace('reconnect=1', 'reconnect=0'), 'latin1')
   }
 }
