@@ -20,7 +20,11 @@ afterAll(() => server.stop())
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
 /** What a connection attempt is rejected with; checks that it is ours and names no address. */
-async function refused(url: string, token: string, options?: ConnectOptions): Promise<DataTrackConnectionError> {
+async function refused(
+  url: string,
+  token: string,
+  options?: ConnectOptions,
+): Promise<DataTrackConnectionError> {
   const error = await rejection(connect(url, token, options))
   expect(error).toBeInstanceOf(DataTrackConnectionError)
   expect(error.message).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}/)
@@ -40,7 +44,11 @@ describe('connecting', () => {
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice', { connect: options })
       const bob = await scene.join('bob', { connect: options })
-      expect([alice.state, alice.isConnected, alice.localParticipant.identity]).toEqual(['connected', true, 'alice'])
+      expect([alice.state, alice.isConnected, alice.localParticipant.identity]).toEqual([
+        'connected',
+        true,
+        'alice',
+      ])
       const { local, remote } = await publish(alice, bob)
       const stream = remote.subscribe()
       await flowing(local, stream)
@@ -152,7 +160,9 @@ describe('connecting fails', () => {
     'with timeout when nothing answers for connectTimeout',
     inScene(async (scene) => {
       await silent(async (url) => {
-        expect((await refused(url, await scene.token('alice'), { connectTimeout: 50 })).reason).toBe('timeout')
+        expect((await refused(url, await scene.token('alice'), { connectTimeout: 50 })).reason).toBe(
+          'timeout',
+        )
       })
     }),
   )

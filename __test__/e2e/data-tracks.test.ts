@@ -25,24 +25,29 @@ function expectClosed(local: LocalDataTrack, stream: DataTrackStream): void {
 describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerConnections) => {
   const options: ConnectOptions = { peerConnections }
 
-  it.each([0, 1, 256, 15_900, 16_100, 200_000, 1_000_000])('frames of %i bytes arrive as they were sent', (length) =>
-    Scene.with(server, async (scene) => {
-      const [alice, bob] = [
-        await scene.join('alice', { connect: options }),
-        await scene.join('bob', { connect: options }),
-      ]
-      const { local, remote } = await publish(alice, bob, { maxQueueBytes: 4 << 20, maxQueueAge: Infinity })
-      const stream = remote.subscribe({ maxBufferBytes: 4 << 20 })
-      await flowing(local, stream)
-      // One after the other: the next is pushed when the one before is there.
-      for (let seed = 0; seed < (length > 500_000 ? 3 : 20); seed++) {
-        const frame = { payload: pattern(length, seed), userTimestamp: seed % 2 === 0 ? BigInt(seed) : undefined }
-        expect(await carried(local, stream, frame)).toBe(true)
-      }
-      await local.flush()
-      expectClosed(local, stream)
-      expect([sum(local.stats().dropped), sum(remote.stats().dropped)]).toEqual([0, 0])
-    }),
+  it.each([0, 1, 256, 15_900, 16_100, 200_000, 1_000_000])(
+    'frames of %i bytes arrive as they were sent',
+    (length) =>
+      Scene.with(server, async (scene) => {
+        const [alice, bob] = [
+          await scene.join('alice', { connect: options }),
+          await scene.join('bob', { connect: options }),
+        ]
+        const { local, remote } = await publish(alice, bob, { maxQueueBytes: 4 << 20, maxQueueAge: Infinity })
+        const stream = remote.subscribe({ maxBufferBytes: 4 << 20 })
+        await flowing(local, stream)
+        // One after the other: the next is pushed when the one before is there.
+        for (let seed = 0; seed < (length > 500_000 ? 3 : 20); seed++) {
+          const frame = {
+            payload: pattern(length, seed),
+            userTimestamp: seed % 2 === 0 ? BigInt(seed) : undefined,
+          }
+          expect(await carried(local, stream, frame)).toBe(true)
+        }
+        await local.flush()
+        expectClosed(local, stream)
+        expect([sum(local.stats().dropped), sum(remote.stats().dropped)]).toEqual([0, 0])
+      }),
   )
 })
 

@@ -48,7 +48,9 @@ describe('encryption through a server', () => {
       const stream = remote.subscribe()
       await flowing(local, stream)
       for (const size of sizes) {
-        expect(await carried(local, stream, { payload: pattern(size), userTimestamp: BigInt(size) })).toBe(true)
+        expect(await carried(local, stream, { payload: pattern(size), userTimestamp: BigInt(size) })).toBe(
+          true,
+        )
       }
       expect(sum(remote.stats().dropped)).toBe(0)
     }),

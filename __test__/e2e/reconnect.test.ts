@@ -26,7 +26,7 @@ interface Traffic {
   /** What either room told, in order. */
   readonly events: string[]
   /** Frames that are pushed from now on: resolves when the loop has one of them. */
-  flows(): Promise<void>
+  readonly flows: () => Promise<void>
 }
 
 interface TrafficOptions {
@@ -60,7 +60,7 @@ function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic
     // Whoever waits for a frame learns of its failure.
     void reading.then(
       () => newest.fail(new Error('the loop has ended')),
-      (error: unknown) => newest.fail(error),
+      (error: Error) => newest.fail(error),
     )
     let sent = 0n
     await use({
@@ -92,8 +92,12 @@ function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic
 /** The newest frame that a loop has seen, and who waits for newer ones. */
 class Newest {
   #newest = -1n
-  #error: unknown
-  #waiting: { readonly from: bigint; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
+  #error: Error | undefined
+  #waiting: {
+    readonly from: bigint
+    readonly resolve: () => void
+    readonly reject: (error: Error) => void
+  }[] = []
 
   saw({ userTimestamp }: DataTrackFrame): void {
     // The marks of probes are larger than any number of ours.
@@ -103,14 +107,14 @@ class Newest {
     this.#waiting = this.#waiting.filter(({ from }) => this.#newest < from)
   }
 
-  fail(error: unknown): void {
+  fail(error: Error): void {
     this.#error = error
     for (const { reject } of this.#waiting) reject(error)
   }
 
   from(from: bigint): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#error !== undefined) reject(this.#error as Error)
+      if (this.#error !== undefined) reject(this.#error)
       else this.#waiting.push({ from, resolve, reject })
     })
   }
@@ -118,7 +122,10 @@ class Newest {
 
 /** The next reconnect of a room: called before its cause. */
 async function reconnect(room: Room): Promise<void> {
-  const [reconnecting, reconnected] = [event(room, RoomEvent.Reconnecting), event(room, RoomEvent.Reconnected)]
+  const [reconnecting, reconnected] = [
+    event(room, RoomEvent.Reconnecting),
+    event(room, RoomEvent.Reconnected),
+  ]
   await reconnecting
   expect(room.state).toBe('reconnecting')
   await reconnected
@@ -126,89 +133,105 @@ async function reconnect(room: Room): Promise<void> {
 }
 
 describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerConnections) => {
-  it.each(['alice', 'bob'] as const)('signalling of %s that is cut is resumed: same tracks, SIDs and loops', (who) =>
-    withTraffic({ proxied: [who], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
-      const { sid } = local.info
-      const back = reconnect(who === 'alice' ? alice : bob)
-      proxy.cut()
-      await back
-      await flows()
-      expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
-      expect(events).toEqual([`${who} Reconnecting`, `${who} Reconnected`])
-      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
-    }),
+  it.each(['alice', 'bob'] as const)(
+    'signalling of %s that is cut is resumed: same tracks, SIDs and loops',
+    (who) =>
+      withTraffic(
+        { proxied: [who], peerConnections },
+        async ({ alice, bob, local, remote, events, flows }) => {
+          const { sid } = local.info
+          const back = reconnect(who === 'alice' ? alice : bob)
+          proxy.cut()
+          await back
+          await flows()
+          expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
+          expect(events).toEqual([`${who} Reconnecting`, `${who} Reconnected`])
+          expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+        },
+      ),
   )
 
-  it('a server that was killed and started anew is joined again: same track objects and loops', () =>
-    withTraffic({ proxied: [], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
-      const back = Promise.all([reconnect(alice), reconnect(bob)])
-      await server.restart()
-      await back
-      await flows()
-      expect(remote.info.sid).toBe(local.info.sid)
-      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
-      expect([...events].sort()).toEqual([
-        'alice Reconnected',
-        'alice Reconnecting',
-        'bob Reconnected',
-        'bob Reconnecting',
-      ])
-    }),
-    60_000,
-  )
-})
-
-describe('a session that the server does not resume', () => {
-  it.each(['alice', 'bob'] as const)('of %s is made anew three times while frames flow: same objects and loops', (who) =>
-    withTraffic({ proxied: [who], peerConnections: 'dual' }, async ({ alice, bob, local, remote, events, flows }) => {
-      proxy.forgetSessions(true)
-      const room = who === 'alice' ? alice : bob
-      for (let round = 0; round < 3; round++) {
-        const [sid, participantSid] = [local.info.sid, room.localParticipant.sid]
-        const back = reconnect(room)
-        const flowing = flows()
-        proxy.cut()
-        await back
-        await flowing
-        await flows()
-        expect(room.localParticipant.sid).not.toBe(participantSid)
-        if (who === 'alice') expect(local.info.sid).not.toBe(sid)
-        expect(remote.info.sid).toBe(local.info.sid)
-      }
-      expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
-      expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
-    }),
-  )
-})
-
-describe('a connection that is lost', () => {
-  it('five times in a row while frames flow is resumed each time', () =>
-    withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
-      const { sid } = local.info
-      for (let round = 0; round < 5; round++) {
-        const back = Promise.all([reconnect(alice), reconnect(bob)])
-        const flowing = flows()
-        proxy.cut()
-        await back
-        await flowing
-        await flows()
-      }
-      expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
-    }),
-    60_000,
-  )
-
-  it('three times with its server while frames flow is rebuilt each time', () =>
-    withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
-      for (let round = 0; round < 3; round++) {
+  it(
+    'a server that was killed and started anew is joined again: same track objects and loops',
+    () =>
+      withTraffic({ proxied: [], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
         const back = Promise.all([reconnect(alice), reconnect(bob)])
         await server.restart()
         await back
         await flows()
         expect(remote.info.sid).toBe(local.info.sid)
-      }
-      expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
-    }),
+        expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+        expect([...events].sort()).toEqual([
+          'alice Reconnected',
+          'alice Reconnecting',
+          'bob Reconnected',
+          'bob Reconnecting',
+        ])
+      }),
+    60_000,
+  )
+})
+
+describe('a session that the server does not resume', () => {
+  it.each(['alice', 'bob'] as const)(
+    'of %s is made anew three times while frames flow: same objects and loops',
+    (who) =>
+      withTraffic(
+        { proxied: [who], peerConnections: 'dual' },
+        async ({ alice, bob, local, remote, events, flows }) => {
+          proxy.forgetSessions(true)
+          const room = who === 'alice' ? alice : bob
+          for (let round = 0; round < 3; round++) {
+            const [sid, participantSid] = [local.info.sid, room.localParticipant.sid]
+            const back = reconnect(room)
+            const flowing = flows()
+            proxy.cut()
+            await back
+            await flowing
+            await flows()
+            expect(room.localParticipant.sid).not.toBe(participantSid)
+            if (who === 'alice') expect(local.info.sid).not.toBe(sid)
+            expect(remote.info.sid).toBe(local.info.sid)
+          }
+          expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
+          expect(bob.remoteParticipants.get('alice')?.dataTracks.get('track')).toBe(remote)
+        },
+      ),
+  )
+})
+
+describe('a connection that is lost', () => {
+  it(
+    'five times in a row while frames flow is resumed each time',
+    () =>
+      withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
+        const { sid } = local.info
+        for (let round = 0; round < 5; round++) {
+          const back = Promise.all([reconnect(alice), reconnect(bob)])
+          const flowing = flows()
+          proxy.cut()
+          await back
+          await flowing
+          await flows()
+        }
+        expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
+      }),
+    60_000,
+  )
+
+  it(
+    'three times with its server while frames flow is rebuilt each time',
+    () =>
+      withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
+        for (let round = 0; round < 3; round++) {
+          const back = Promise.all([reconnect(alice), reconnect(bob)])
+          await server.restart()
+          await back
+          await flows()
+          expect(remote.info.sid).toBe(local.info.sid)
+        }
+        expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
+      }),
     90_000,
   )
 
@@ -226,8 +249,7 @@ describe('a connection that is lost', () => {
       expect([alice.state, bob.state]).toEqual(['connected', 'connected'])
       expect([local.info.sid, remote.info.sid]).toEqual([sid, sid])
       expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
-    }),
-  )
+    }))
 
   it('keeps a publish request, an unpublish and a subscription that were made meanwhile', () =>
     withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
@@ -252,8 +274,7 @@ describe('a connection that is lost', () => {
       }
       await flows()
       await flowing(local, stream)
-    }),
-  )
+    }))
 
   it('can be given up while it is rebuilt', () =>
     withTraffic({ proxied: ['alice'] }, async ({ alice, local, events }) => {
@@ -264,7 +285,9 @@ describe('a connection that is lost', () => {
       await alice.disconnect()
       expect(alice.state).toBe('disconnected')
       expect(local.signal.reason.reason).toBe('disconnected')
-      expect(events.filter((name) => name.startsWith('alice'))).toEqual(['alice Reconnecting', 'alice Disconnected'])
-    }),
-  )
+      expect(events.filter((name) => name.startsWith('alice'))).toEqual([
+        'alice Reconnecting',
+        'alice Disconnected',
+      ])
+    }))
 })

@@ -28,7 +28,10 @@ export async function buildServer(): Promise<void> {
   if (process.env['LIVEKIT_SERVER_BIN'] !== undefined || isBuilt()) return
   console.log('Building livekit-server with go build: about three minutes, once …')
   const target = 'github.com/livekit/livekit-server/cmd/server'
-  const child = spawn('go', ['build', '-o', built, target], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn('go', ['build', '-o', built, target], {
+    cwd: folder,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   const [code] = (await once(child, 'close')) as [number | null]
   if (code !== 0) throw new Error(`go build of livekit-server ended with ${String(code)}`)
 }
@@ -66,7 +69,11 @@ export class LivekitServer {
   /** Starts one on free ports and waits until it answers. */
   static async start(): Promise<LivekitServer> {
     for (let left = TRIES; ; left--) {
-      const server = new LivekitServer({ http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() })
+      const server = new LivekitServer({
+        http: await freePort(),
+        tcp: await freePort(),
+        udp: await freeUdpPort(),
+      })
       try {
         await server.#launch()
         return server
@@ -87,9 +94,20 @@ export class LivekitServer {
   }
 
   /** An access token for the room. */
-  token(room: string, identity: string, { grant = {}, ttl = '1h', forged = false }: TokenOptions = {}): Promise<string> {
+  token(
+    room: string,
+    identity: string,
+    { grant = {}, ttl = '1h', forged = false }: TokenOptions = {},
+  ): Promise<string> {
     const token = new AccessToken('devkey', forged ? 'x'.repeat(48) : this.#secret, { identity, ttl })
-    token.addGrant({ roomJoin: true, room, canPublish: true, canPublishData: true, canSubscribe: true, ...grant })
+    token.addGrant({
+      roomJoin: true,
+      room,
+      canPublish: true,
+      canPublishData: true,
+      canSubscribe: true,
+      ...grant,
+    })
     return token.toJwt()
   }
 
@@ -138,7 +156,10 @@ export class LivekitServer {
     child.once('error', (error) => gone.abort(error))
     child.once('exit', () => gone.abort(new Error(`livekit-server ended early: see ${log}`)))
     try {
-      await answers(`http://127.0.0.1:${this.port}`, AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)]))
+      await answers(
+        `http://127.0.0.1:${this.port}`,
+        AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)]),
+      )
     } catch (error) {
       await this.stop()
       throw gone.signal.aborted ? gone.signal.reason : error
@@ -148,7 +169,7 @@ export class LivekitServer {
   #config(): string {
     const values: Readonly<Record<string, string | number>> = { ...this.#ports, secret: this.#secret }
     const template = readFileSync(join(folder, 'livekit.yaml'), 'utf8')
-    return template.replace(/\{(\w+)\}/g, (_all, name: string) => String(values[name]))
+    return template.replace(/\$(http|tcp|udp|secret)\b/g, (_all, name: string) => String(values[name]))
   }
 }
 

@@ -1,0 +1,45 @@
+import { afterEach, expect, it, vi } from 'vitest'
+import { DataTrackSubscribeError, RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { event, flowing, publish, Scene } from '../helpers/scene'
+
+// The real schedule takes up to a minute (a unit test adds it up); here, three attempts.
+vi.mock('../../src/signal/backoff', async (importOriginal) => ({
+  ...(await importOriginal<object>()),
+  RECONNECT_ATTEMPTS: 3,
+}))
+
+let server: LivekitServer | undefined
+afterEach(() => server?.stop())
+
+it('a server that is gone for good disconnects the room, once; tracks end, streams throw, and it can connect again', async () => {
+  const started = (server = await LivekitServer.start())
+  await Scene.with(started, async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    const { local, remote } = await publish(alice, bob)
+    const stream = remote.subscribe()
+    await flowing(local, stream)
+    const reasons: string[] = []
+    for (const room of [alice, bob]) room.on(RoomEvent.Disconnected, (reason) => reasons.push(reason))
+    const gone = Promise.all([event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)])
+    const pushing = gone.then(() => rejection(local.push(new Uint8Array(1))))
+    await started.stop()
+    await gone
+    expect(reasons).toEqual(['signalClose', 'signalClose'])
+    expect([alice.state, bob.state]).toEqual(['disconnected', 'disconnected'])
+    expect(local.signal.reason.reason).toBe('disconnected')
+    expect((await pushing).reason).toBe('disconnected')
+    const error = await rejection(
+      (async () => {
+        for await (const frame of stream) expect(frame.payload.byteLength).toBe(1)
+      })(),
+    )
+    expect(error).toBeInstanceOf(DataTrackSubscribeError)
+    expect(error.reason).toBe('disconnected')
+    await started.restart()
+    await alice.connect(started.url, await scene.token('alice'))
+    expect(alice.state).toBe('connected')
+    expect(reasons).toHaveLength(2)
+  })
+})
