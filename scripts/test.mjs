@@ -23,6 +23,10 @@ async function runAll(suite) {
   const server = 'End to end, through a LiveKit server'
   if (hasServer()) await suite.vitest(server, 'vitest.e2e.config.mts')
   else suite.skip(server, 'Go, which builds the server')
+  const python = "With LiveKit's Python SDK, through that server"
+  if (hasServer() && starts('python3', '-m', 'venv', '--help')) {
+    await suite.vitest(python, 'vitest.interop.config.mts')
+  } else suite.skip(python, 'Go, or Python with venv')
   await suite.vitest('The packed package, installed', 'vitest.package.config.mts')
   const runtimes = 'The packed package in Node 20 to 26, Bun and Deno'
   if (hostName() === 'linux-x64-gnu') await suite.vitest(runtimes, 'vitest.runtimes.config.mts')
@@ -31,5 +35,9 @@ async function runAll(suite) {
 
 /** Whether there is a server, or what builds one; see __test__/livekit-server. */
 function hasServer() {
-  return process.env.LIVEKIT_SERVER_BIN !== undefined || spawnSync('go', ['version']).status === 0
+  return process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
+}
+
+function starts(command, ...args) {
+  return spawnSync(command, args).status === 0
 }

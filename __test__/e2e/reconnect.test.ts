@@ -60,7 +60,7 @@ function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic
     // Whoever waits for a frame learns of its failure.
     void reading.then(
       () => newest.fail(new Error('the loop has ended')),
-      (error: Error) => newest.fail(error),
+      (error: unknown) => newest.fail(error as Error),
     )
     let sent = 0n
     await use({
