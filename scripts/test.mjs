@@ -2,6 +2,7 @@
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
 import { spawnSync } from 'node:child_process'
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
+import { buildLivekitServer } from './lib/livekit-server.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
 import { Suite } from './lib/suite.mjs'
@@ -18,13 +19,20 @@ await main(async () => {
 })
 
 async function runAll(suite) {
+  // First, because the driver's own tests run against it, too.
+  const hasServer = process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
+  if (hasServer) {
+    await suite.prepare('LiveKit server', async () => {
+      process.env.LIVEKIT_SERVER_BIN = await buildLivekitServer()
+    })
+  }
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
   await suite.vitest('TypeScript: unit', 'vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
-  if (hasServer()) await suite.vitest(server, 'vitest.e2e.config.mts')
+  if (hasServer) await suite.vitest(server, 'vitest.e2e.config.mts')
   else suite.skip(server, 'Go, which builds the server')
   const python = "With LiveKit's Python SDK, through that server"
-  if (hasServer() && starts('python3', '-m', 'venv', '--help')) {
+  if (hasServer && starts('python3', '-m', 'venv', '--help')) {
     await suite.vitest(python, 'vitest.interop.config.mts')
   } else suite.skip(python, 'Go, or Python with venv')
   await suite.vitest('The packed package, installed', 'vitest.package.config.mts')
@@ -33,11 +41,7 @@ async function runAll(suite) {
   else suite.skip(runtimes, 'a linux-x64-gnu system, for which npm has them all')
 }
 
-/** Whether there is a server, or what builds one; see __test__/livekit-server. */
-function hasServer() {
-  return process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
-}
-
+/** Whether the machine has that program. */
 function starts(command, ...args) {
   return spawnSync(command, args).status === 0
 }
