@@ -328,6 +328,8 @@ export interface NativeConnectionOptions {
 export interface NativeConnectionStats {
   /** Round trip of the path that carries data tracks out, ms; −1 while it is not known. */
   rttMs: number
+  /** Whether any of the peer connections goes over TCP. */
+  overTcp: boolean
   bytesSent: number
   bytesReceived: number
   /** Data-track packets. */

@@ -302,7 +302,8 @@ class ServerConnection implements RoomConnection {
   /** Something that was there is gone. `rebuild`: the server wants a new session. */
   #lost(rebuild: boolean): void {
     if (this.#closing.signal.aborted) return
-    this.#rebuild ||= rebuild
+    // After an ICE restart over TCP livekit-server 1.13.5 forwards nothing any more, and says nothing of it.
+    this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
     if (this.#reconnecting) return
     // While the first connection is made, its own waiting tells.
     if (this.#held !== null) return

@@ -33,14 +33,22 @@ interface TrafficOptions {
   /** Who reaches signalling through the proxy. */
   readonly proxied: readonly ('alice' | 'bob')[]
   readonly peerConnections?: 'single' | 'dual'
+  readonly iceTransports?: 'tcp'
 }
 
-function withTraffic({ proxied, peerConnections }: TrafficOptions, use: (traffic: Traffic) => Promise<void>) {
+function withTraffic(
+  { proxied, peerConnections, iceTransports }: TrafficOptions,
+  use: (traffic: Traffic) => Promise<void>,
+) {
   return Scene.with(server, async (scene) => {
     const join = (identity: 'alice' | 'bob') =>
       scene.join(identity, {
         ...(proxied.includes(identity) && { url: proxy.url }),
-        connect: { connectTimeout: 5000, ...(peerConnections && { peerConnections }) },
+        connect: {
+          connectTimeout: 5000,
+          ...(peerConnections && { peerConnections }),
+          ...(iceTransports && { iceTransports }),
+        },
       })
     const [alice, bob] = [await join('alice'), await join('bob')]
     const { local, remote } = await publish(alice, bob)
@@ -169,6 +177,18 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
         ])
       }),
     60_000,
+  )
+})
+
+describe('over TCP, where this server does not survive an ICE restart', () => {
+  it.each(['alice', 'bob'] as const)('signalling of %s that is cut begins a new session: same loops', (who) =>
+    withTraffic({ proxied: [who], iceTransports: 'tcp' }, async ({ alice, bob, events, flows }) => {
+      const back = reconnect(who === 'alice' ? alice : bob)
+      proxy.cut()
+      await back
+      await flows()
+      expect(events).toEqual([`${who} Reconnecting`, `${who} Reconnected`])
+    }),
   )
 })
 

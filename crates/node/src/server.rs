@@ -19,6 +19,7 @@ use datatrack_transport::connection::{
     Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions, ConnectionStats,
     DescriptionKind, PeerState, Target,
 };
+use datatrack_transport::peer::Protocol;
 
 pub(crate) static METHODS: Methods = exports! {
     c"createOffer" => create_offer,
@@ -245,6 +246,8 @@ impl IntoJs for ConnectionStats {
         let object = js.object()?;
         let rtt = self.publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
         js.put(object, c"rttMs", rtt)?;
+        let over_tcp = [self.publisher.protocol, subscriber.protocol].contains(&Some(Protocol::Tcp));
+        js.put(object, c"overTcp", over_tcp)?;
         js.put(object, c"bytesSent", self.publisher.bytes_sent + subscriber.bytes_sent)?;
         js.put(object, c"bytesReceived", self.publisher.bytes_received + subscriber.bytes_received)?;
         js.put(object, c"packetsSent", self.data_track.messages_sent)?;
