@@ -4,7 +4,7 @@
  */
 export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
-export type { ConnectOptions } from './src/server-connection'
+export type { ConnectOptions } from './src/connect-options'
 export { RoomEvent } from './src/events'
 export type { ConnectionState, DisconnectReason, RoomEvents } from './src/events'
 export { LocalParticipant, RemoteParticipant } from './src/participant'

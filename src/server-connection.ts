@@ -1,8 +1,9 @@
 /** A room's connection to a real server: signalling, peer connections, and getting both back when they are lost. */
-import type { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
 import * as check from './arguments'
+import { checkConnectOptions } from './connect-options'
+import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
 import { environment } from './environment'
 import { DataTrackConnectionError } from './errors'
 import { disconnectReason, disconnectReasonNumber } from './events'
@@ -21,27 +22,11 @@ import { PeerTransport } from './signal/peer-transport'
 import type { LocalDescription, PeerTarget } from './signal/peer-transport'
 import { loadProtocol } from './lazy'
 
-/** ms that connecting may take in all, unless told otherwise. */
-export const CONNECT_TIMEOUT = 15_000
-
-/** Options of `room.connect()`. */
-export interface ConnectOptions {
-  /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
-  readonly connectTimeout?: number | undefined
-  /** What makes the connections of the signalling socket, for proxies (`https-proxy-agent`). Default: Node's own. */
-  readonly agent?: Agent | undefined
-  /** Certificate authorities in PEM, for servers with a private one. Default: Node's own list. */
-  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
-  /**
-   * One peer connection for both directions, or one for each. Default: `auto`: one, and two where the server does not
-   * know that.
-   */
-  readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
-  /** `tcp`: never try UDP. Default: `all`: UDP, and TCP when that does not work. */
-  readonly iceTransports?: 'all' | 'tcp' | undefined
-  /** Gives up connecting; the promise rejects with the signal's `reason`. It does nothing once the room is connected. */
-  readonly signal?: AbortSignal | undefined
-}
+/**
+ * ms before a path that is lost is looked for again. A server that sends somebody away ends the path first, and says so by
+ * signalling a moment later: who came back in between would send away whoever took the place.
+ */
+const LEAVE_GRACE = 300
 
 /** What a connection does to its room. */
 export interface ConnectableRoom {
@@ -51,15 +36,6 @@ export interface ConnectableRoom {
   connectionLost(): void
   connectionResumed(): void
   connectionRebuilt(join: SignalResponseLike): void
-}
-
-interface CheckedOptions {
-  readonly timeoutMs: number
-  readonly agent: Agent | undefined
-  readonly ca: ConnectOptions['ca']
-  readonly mode: 'auto' | PeerConnectionMode
-  readonly tcpOnly: boolean
-  readonly signal: AbortSignal | undefined
 }
 
 /** What an attempt to resume came to. */
@@ -75,36 +51,18 @@ export async function connectRoom(
 ): Promise<void> {
   const server = serverUrl(url)
   if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
-  const options = checkOptions(given)
+  const options = checkConnectOptions(given)
   options.signal?.throwIfAborted()
   const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
   const connection = new ServerConnection(room, server, token, { ...options, signal })
   await connection.open()
 }
 
-function checkOptions(given: ConnectOptions): CheckedOptions {
-  const options = check.options('options', given)
-  return {
-    timeoutMs: check.integer(
-      'options.connectTimeout',
-      options.connectTimeout,
-      CONNECT_TIMEOUT,
-      1,
-      2 ** 31 - 1,
-    ),
-    agent: options.agent,
-    ca: options.ca,
-    mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
-    tcpOnly: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'tcp']) === 'tcp',
-    signal: check.signal('options.signal', options.signal),
-  }
-}
-
 class ServerConnection implements RoomConnection {
   readonly native: NativeSession
   readonly #room: ConnectableRoom
   readonly #server: URL
-  readonly #options: CheckedOptions
+  readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
   /** The server sends a fresh one now and then. */
   #token: string
@@ -122,7 +80,7 @@ class ServerConnection implements RoomConnection {
   /** Requests that must not get lost with a connection: nothing asks for them again. */
   #unsent: RoomSignalRequest[] = []
 
-  constructor(room: ConnectableRoom, server: URL, token: string, options: CheckedOptions) {
+  constructor(room: ConnectableRoom, server: URL, token: string, options: CheckedConnectOptions) {
     this.#room = room
     this.#server = server
     this.#token = token
@@ -204,7 +162,7 @@ class ServerConnection implements RoomConnection {
         description: (kind, description) => this.#describe(kind, description),
         candidate: (target, candidate) => this.#trickle(target, candidate),
         transportLost: () => {
-          if (this.#transport === transport) this.#lost(false)
+          if (this.#transport === transport) this.#lost(false, LEAVE_GRACE)
         },
       },
     )
@@ -300,7 +258,7 @@ class ServerConnection implements RoomConnection {
   }
 
   /** Something that was there is gone. `rebuild`: the server wants a new session. */
-  #lost(rebuild: boolean): void {
+  #lost(rebuild: boolean, grace = 0): void {
     if (this.#closing.signal.aborted) return
     // After an ICE restart over TCP livekit-server 1.13.5 forwards nothing any more, and says nothing of it.
     this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
@@ -309,14 +267,15 @@ class ServerConnection implements RoomConnection {
     if (this.#held !== null) return
     this.#reconnecting = true
     this.#room.connectionLost()
-    void this.#reconnect()
+    void this.#reconnect(grace)
   }
 
-  async #reconnect(): Promise<void> {
+  async #reconnect(grace: number): Promise<void> {
     let failures = 0
     for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
       try {
-        await delay(reconnectDelay(attempt), undefined, { signal: this.#closing.signal })
+        const wait = attempt === 0 ? grace : reconnectDelay(attempt)
+        await delay(wait, undefined, { signal: this.#closing.signal })
         const signal = this.#deadline(undefined)
         if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
         await this.#restart(signal)

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command `datatrack`. Exit codes: 0 done, 1 failed, 2 wrong command line, 3 see the command. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { demo } from './demo'
 import { serverSettings } from './server'
@@ -17,6 +19,12 @@ function numberIn(min: number, max: number, unit: string): (text: string) => num
   }
 }
 
+/** From package.json, which stands above the compiled file wherever the package is installed. */
+function packageVersion(): string {
+  const text = readFileSync(join(__dirname, '../../../package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
 interface DemoFlags {
   seconds: number
   forever: boolean
@@ -30,6 +38,7 @@ interface DemoFlags {
 function program(): Command {
   const datatrack = new Command('datatrack')
     .description('LiveKit data tracks from the command line')
+    .version(packageVersion())
     .showHelpAfterError()
     .exitOverride()
   datatrack

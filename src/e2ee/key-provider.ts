@@ -155,10 +155,11 @@ export class ExternalE2EEKeyProvider {
   /** @internal Gives a session the keys there are, and those to come. */
   attach(sink: KeySink): Promise<void> {
     this.#sinks.add(new WeakRef(sink))
-    const keys = [...this.#keys.values()].map(async ({ identity, keyIndex, material, ratchets }) => {
-      await sink.setKey(identity, keyIndex, material, false)
-      for (let step = 0; step < ratchets; step++) await sink.ratchetKey(identity, keyIndex)
-    })
+    // All at once: between a key and its ratchet steps a frame would be tried with the key alone, and given up.
+    const keys = [...this.#keys.values()].flatMap(({ identity, keyIndex, material, ratchets }) => [
+      sink.setKey(identity, keyIndex, material, false),
+      ...Array.from({ length: ratchets }, () => sink.ratchetKey(identity, keyIndex)),
+    ])
     if (this.#keyIndex !== 0) sink.setKeyIndex(this.#keyIndex)
     return Promise.all(keys).then(() => undefined)
   }
