@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { checkConnectOptions } from '../../src/connect-options'
 import { checkPublishOptions } from '../../src/data-track/publish-options'
 import { checkPipelineOptions, checkSubscribeOptions } from '../../src/data-track/subscribe-options'
 import { ExternalE2EEKeyProvider } from '../../src/e2ee/key-provider'
@@ -119,6 +120,7 @@ describe('defaults in api.md', () => {
   const published = checkPublishOptions({ name: 'x' }, false).native
   const subscribed = checkSubscribeOptions(undefined)
   const pipeline = checkPipelineOptions({})
+  const connecting = checkConnectOptions({})
   const defaults: Record<string, Record<string, unknown>> = {
     LocalParticipant: {
       maxQueueBytes: published.maxQueueBytes,
@@ -137,6 +139,11 @@ describe('defaults in api.md', () => {
       partialFrameTimeout: pipeline.partialFrameTimeoutMs,
       maxPacketsPerFrame: pipeline.maxPacketsPerFrame,
       maxFrameBytes: pipeline.maxFrameBytes,
+    },
+    'Connecting to a server': {
+      connectTimeout: connecting.timeoutMs,
+      peerConnections: connecting.mode,
+      iceTransports: connecting.tcpOnly ? 'tcp' : 'all',
     },
     ExternalE2EEKeyProvider: { ...new ExternalE2EEKeyProvider().getOptions() },
   }
