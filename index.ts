@@ -6,7 +6,9 @@ export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
 export type { ConnectOptions } from './src/connect-options'
 export { RoomEvent } from './src/events'
-export type { ConnectionState, DisconnectReason, RoomEvents } from './src/events'
+export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'
+export type { DataPublishOptions } from './src/data-packet/data-packets'
+export type { DataPacketDropReason, DataPacketStats } from './src/data-packet/receiver'
 export { LocalParticipant, RemoteParticipant } from './src/participant'
 export { DeferrableMap } from './src/deferrable-map'
 export { TypedEmitter } from './src/typed-emitter'
@@ -92,6 +94,7 @@ export {
   DataTrackSubscribeError,
   DataTrackUnpublishedError,
   errorTable,
+  PublishDataError,
 } from './src/errors'
 export type {
   DataTrackClosedErrorReason,
@@ -105,6 +108,7 @@ export type {
   DataTrackStreamErrorReason,
   DataTrackSubscribeErrorReason,
   DataTrackUnpublishedErrorReason,
+  PublishDataErrorReason,
 } from './src/errors'
 
 export { setLogger, setLogLevel } from './src/logging'

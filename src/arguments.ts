@@ -62,6 +62,12 @@ export function string(name: string, value: unknown): string {
   return value
 }
 
+/** An array of strings. */
+export function strings(name: string, value: unknown): string[] {
+  if (!Array.isArray(value)) throw invalidType(name, 'an array of strings', value)
+  return value.map((entry, index) => string(`${name}[${index}]`, entry))
+}
+
 /** One of a few strings; `fallback` where it is absent. */
 export function oneOf<T extends string>(
   name: string,

@@ -199,6 +199,37 @@ export const errorReasons = {
     },
     internal: { message: 'connecting failed', doc: 'The message says more.' },
   },
+  PublishDataError: {
+    packetTooLarge: {
+      message: 'the packet is too large',
+      doc: '`size` and `maxSize` say by how much. Larger data go as a stream: `sendBytes`, `streamBytes`, `sendText`.',
+    },
+    bufferFull: {
+      message: 'too much waits to be sent',
+      doc: 'Reliable: 16 MiB wait already. Lossy: the channel is full, and a packet that waited would not be fresh any more.',
+    },
+    reconnecting: {
+      message: 'the connection is being rebuilt',
+      doc: 'Lossy packets are refused meanwhile; reliable ones wait.',
+    },
+    disconnected: {
+      message: 'the room is not connected',
+      doc: 'It was closed, or never connected.',
+    },
+    connectionLost: {
+      message: 'the connection was rebuilt before the packet was acknowledged',
+      doc: 'It may have arrived or not: the server did not resume the session. Send it again if receivers can bear it twice.',
+    },
+    missingKey: {
+      message: 'there is no key to encrypt the packet with',
+      doc: 'Await `keyProvider.setKey()` before.',
+    },
+    encryptionFailed: { message: 'the packet could not be encrypted', doc: 'Nothing was sent.' },
+    unsupported: {
+      message: 'the custom encryption provider does not encrypt packets',
+      doc: 'Custom providers encrypt frames of data tracks; nothing else leaves such a room. Use a key provider.',
+    },
+  },
   DataTrackClosedError: {
     closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
     alreadyConnected: {

@@ -18,6 +18,7 @@ export const errorCodes = {
   DataTrackE2eeError: 'ERR_DATATRACK_E2EE',
   DataTrackConnectionError: 'ERR_DATATRACK_CONNECTION',
   DataTrackClosedError: 'ERR_DATATRACK_CLOSED',
+  PublishDataError: 'ERR_DATATRACK_PUBLISH_DATA',
 } as const satisfies Record<ErrorName, string>
 
 /** `code` of any error of this package. */
@@ -40,6 +41,8 @@ export type DataTrackE2eeErrorReason = ErrorReason<'DataTrackE2eeError'>
 export type DataTrackConnectionErrorReason = ErrorReason<'DataTrackConnectionError'>
 /** Why {@link DataTrackClosedError}. */
 export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
+/** Why {@link PublishDataError}. */
+export type PublishDataErrorReason = ErrorReason<'PublishDataError'>
 
 /** What the constructors of all errors take beside the reason. */
 export interface DataTrackErrorOptions {
@@ -201,6 +204,31 @@ export class DataTrackClosedError extends DataTrackError {
   }
 }
 
+/** A data packet was not sent, or it is not known whether it arrived. The name is livekit-client's. */
+export class PublishDataError extends DataTrackError {
+  readonly code = errorCodes.PublishDataError
+  readonly reason: PublishDataErrorReason
+  /** With `packetTooLarge`: bytes of the packet, its header included; else `undefined`. */
+  readonly size: number | undefined
+  /** With `packetTooLarge`: bytes that the connection carries at most; else `undefined`. */
+  readonly maxSize: number | undefined
+  constructor(
+    reason: PublishDataErrorReason,
+    options: DataTrackErrorOptions & {
+      readonly size?: number | undefined
+      readonly maxSize?: number | undefined
+    } = {},
+  ) {
+    const { size, maxSize, detail } = options
+    const sizes =
+      size === undefined || maxSize === undefined ? undefined : `${size} bytes, of ${maxSize} at most`
+    super('PublishDataError', reason, { ...options, detail: detail ?? sizes })
+    this.reason = reason
+    this.size = size
+    this.maxSize = maxSize
+  }
+}
+
 /** By class and not by the class's name, which minifiers change. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
@@ -212,6 +240,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataTrackE2eeError, 'DataTrackE2eeError'],
   [DataTrackConnectionError, 'DataTrackConnectionError'],
   [DataTrackClosedError, 'DataTrackClosedError'],
+  [PublishDataError, 'PublishDataError'],
 ])
 
 /** One row for each reason of each class: what the documentation prints and a test walks. */

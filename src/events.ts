@@ -30,6 +30,8 @@ export const RoomEvent = {
   LocalDataTrackUnpublished: 'localDataTrackUnpublished',
   /** Frames could not be encrypted or decrypted; at most one a second for each participant and reason. */
   EncryptionError: 'encryptionError',
+  /** A data packet came. */
+  DataReceived: 'dataReceived',
 } as const
 
 /** State of a room's connection. Names are livekit-client's. */
@@ -73,6 +75,9 @@ export function disconnectReasonNumber(reason: DisconnectReason): number {
   return disconnectReasons.indexOf(reason)
 }
 
+/** How a data packet travelled: in order and without loss, or neither. */
+export type DataPacketKind = 'reliable' | 'lossy'
+
 /** Listeners of a room's events. */
 export interface RoomEvents {
   connected: () => void
@@ -90,4 +95,11 @@ export interface RoomEvents {
   localDataTrackUnpublished: (sid: string, reason: DataTrackUnpublishedError) => void
   /** `participant`: whose frames; `undefined` for one's own, and for somebody who left. */
   encryptionError: (error: DataTrackE2eeError, participant: RemoteParticipant | undefined) => void
+  /** `participant`: the sender; `undefined` for the server's API, and for somebody who is not (or no longer) known. */
+  dataReceived: (
+    payload: Uint8Array,
+    participant: RemoteParticipant | undefined,
+    kind: DataPacketKind,
+    topic: string | undefined,
+  ) => void
 }

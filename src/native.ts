@@ -161,6 +161,12 @@ export type NativeEvent = { session: number } & (
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
   /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
+  /** A message came by a channel; `channel` as {@link NativeChannel}. */
+  | { type: 'message'; channel: NativeChannel; data: Uint8Array }
+  /** What is buffered for a channel fell to the level that `watchBuffered` set; once for each call of it. */
+  | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
+  /** After a `wait` of `sealMessage` or `openMessage`: it is worth another try. */
+  | { type: 'keysChanged' }
   /** A panic or a bug: the session is closed, everything in it ends with `disconnected`. */
   | { type: 'failed'; message: string }
 )
@@ -198,6 +204,20 @@ export interface NativeStreamStats {
   buffered: number
   bufferedBytes: number
 }
+
+export interface NativeSealedMessage {
+  keyIndex: number
+  /** 12 bytes. */
+  iv: Uint8Array
+  /** With its tag of 16 bytes. */
+  ciphertext: Uint8Array
+}
+
+/** A channel for messages: ordered and lossless, or neither. */
+export type NativeChannel = 'reliable' | 'lossy'
+
+/** What {@link NativeConnection.send} returns. */
+export const SendStatus = { Queued: 0, BufferFull: 1, TooLarge: 2, Closed: 3 } as const
 
 /** One participant's two state machines with what drives them. */
 export interface NativeSession {
@@ -275,6 +295,15 @@ export interface NativeSession {
   ): Promise<void>
   ratchetKey(identity: string | null, keyIndex: number, cancel?: number | null): Promise<void>
   setSendKeyIndex(keyIndex: number): void
+  /** Seals a message of the reliable side. `wait`: the key is being derived, and `keysChanged` comes. */
+  sealMessage(message: Uint8Array): NativeSealedMessage | 'wait' | 'missingKey' | 'failed'
+  /** Opens a message. `wait`: a key is being derived, and `keysChanged` comes. */
+  openMessage(
+    sender: string,
+    keyIndex: number,
+    iv: Uint8Array,
+    ciphertext: Uint8Array,
+  ): Uint8Array | 'wait' | 'missingKey' | 'decryptionFailed' | 'invalidKey'
 
   // For those who bring their own transport; a session with a driver does this on its own.
   /** Copies the next packet to `target` (16,000 bytes are enough) and returns its length; 0: there is none. */
@@ -349,6 +378,12 @@ export interface NativeConnection {
   handleOffer(sdp: string, id: number): void
   /** `candidate`: `candidate:…`, the member of that name in a Trickle's JSON. */
   addRemoteCandidate(target: string, candidate: string): void
+  /** Queues a message of at most 65,535 bytes; {@link SendStatus}. What waits leaves when the connection is there. */
+  send(channel: NativeChannel, message: Uint8Array): number
+  /** Bytes that wait for the channel or are under way in it. */
+  bufferedAmount(channel: NativeChannel): number
+  /** Asks for one `channelBufferedAmountLow` when at most `bytes` are buffered; at once if so already. */
+  watchBuffered(channel: NativeChannel, bytes: number): void
   stats(): NativeConnectionStats
   /** Idempotent. */
   close(): void

@@ -1,6 +1,7 @@
 /** Who is in a room. */
 import { onAbort } from './abort'
 import * as check from './arguments'
+import type { DataPackets, DataPublishOptions } from './data-packet/data-packets'
 import { DeferrableMap } from './deferrable-map'
 import type { LocalDataTrack, PushableFrame } from './data-track/local'
 import type { DataTrackPublishOptions } from './data-track/publish-options'
@@ -62,11 +63,26 @@ export class RemoteParticipant extends Participant {
 /** Oneself. */
 export class LocalParticipant extends Participant {
   readonly #session: () => Session | undefined
+  readonly #packets: DataPackets
 
   /** @internal */
-  constructor(info: ParticipantInfoMessage, session: () => Session | undefined) {
+  constructor(info: ParticipantInfoMessage, session: () => Session | undefined, packets: DataPackets) {
     super(info)
     this.#session = session
+    this.#packets = packets
+  }
+
+  /**
+   * Sends a data packet: one message of at most some 65,000 bytes, in one piece. Everybody in the room gets it, or those
+   * whom `destinationIdentities` names.
+   *
+   * The promise of a reliable packet resolves when the server has acknowledged it, so do not await each one before the
+   * next where the rate matters: they stay in order.
+   *
+   * @throws `PublishDataError`; `TypeError` that names the argument; the signal's `reason`
+   */
+  async publishData(data: Uint8Array, options: DataPublishOptions = {}): Promise<void> {
+    await this.#packets.publishData(this.identity, data, options)
   }
 
   /**

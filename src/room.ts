@@ -1,12 +1,15 @@
 /** Rooms: what a participant sees of the others, whatever connection is below. */
+import type { UserPacket } from '@livekit/protocol'
 import * as check from './arguments'
+import type { MessageChannel, MessageChannels } from './data-packet/channels'
+import { DataPackets } from './data-packet/data-packets'
+import type { DataPacketStats, ReceivedPacket } from './data-packet/receiver'
 import type { RemoteDataTrack } from './data-track/remote'
 import type { DataTrackPacketStats } from './data-track/stats'
-import { encryptionForNative } from './e2ee/session-encryption'
+import { encryptionForNative, packetEncryption } from './e2ee/session-encryption'
 import type { EncryptionOptions } from './e2ee/session-encryption'
 import { environment, reportUncaught } from './environment'
-import { DataTrackClosedError } from './errors'
-import type { DataTrackE2eeError } from './errors'
+import { DataTrackClosedError, DataTrackE2eeError } from './errors'
 import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
 import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
 import type { NativeSession } from './native'
@@ -43,6 +46,8 @@ export interface DataTracksOptions {
 /** @internal What carries a room's signals and packets. The loopback is one, a server's connection another. */
 export interface RoomConnection {
   readonly native: NativeSession
+  /** What carries messages; another one after the connection was rebuilt. */
+  readonly channels: MessageChannels
   /** Sends a request. What comes back goes to {@link Room.receive}. */
   sendRequest(request: RoomSignalRequest): void
   /** Whether what the connection has beside the native session keeps the process alive. */
@@ -65,6 +70,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
   readonly #options: RoomOptions
   readonly #queues = new Set<TrackQueue>()
+  readonly #packets: DataPackets
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
@@ -80,7 +86,12 @@ export class Room extends TypedEmitter<RoomEvents> {
     super()
     this.#options = check.options('options', options)
     encryptionForNative(this.#options.encryption)
-    this.localParticipant = new LocalParticipant(nobody, () => this.#session)
+    this.#packets = new DataPackets(
+      { user: (packet) => this.#dataReceived(packet) },
+      (reason, participantIdentity, keyIndex, count) =>
+        this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
+    )
+    this.localParticipant = new LocalParticipant(nobody, () => this.#session, this.#packets)
   }
 
   /** State of the connection. */
@@ -142,6 +153,11 @@ export class Room extends TypedEmitter<RoomEvents> {
     )
   }
 
+  /** Counters of the data packets that arrived, those of streams and RPC among them. */
+  dataPacketStats(): DataPacketStats {
+    return this.#packets.stats()
+  }
+
   /**
    * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A `connect` that is under way rejects
    * with `DataTrackClosedError` (`closed`).
@@ -188,6 +204,7 @@ export class Room extends TypedEmitter<RoomEvents> {
       onPushed: null,
     })
     this.#session = session
+    this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
     this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
     this.#setState('connecting')
@@ -217,17 +234,20 @@ export class Room extends TypedEmitter<RoomEvents> {
   connectionLost(): void {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#session.handleConnectionLost()
+    this.#packets.lost()
     this.#setState('reconnecting')
     this.#tell(RoomEvent.Reconnecting)
   }
 
   /** @internal The same signalling session goes on. */
-  connectionResumed(): void {
+  connectionResumed(lastSequence: number): void {
     const session = this.#session
     if (session === undefined) return
     const publications = session.native.publishResponsesForSyncState()
-    this.#connection?.sendRequest({ case: 'syncState', value: syncStateOf(publications) })
+    const syncState = syncStateOf(publications, this.#packets.receiveStates())
+    this.#connection?.sendRequest({ case: 'syncState', value: syncState })
     session.handleResumed()
+    this.#packets.resumed(lastSequence)
     this.#setState('connected')
     this.#tell(RoomEvent.Reconnected)
   }
@@ -235,14 +255,32 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** @internal There is a new signalling session; its `join` message has come with it. */
   connectionRebuilt(join: SignalResponseLike): void {
     const session = this.#session
-    if (session === undefined) return
+    const connection = this.#connection
+    if (session === undefined || connection === undefined) return
     session.handleReconnected()
+    this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
+    this.#packets.rebuilt()
     for (const identity of this.remoteParticipants.keys()) {
       this.#absent.add(identity)
       this.#returning?.expect(identity)
     }
     this.receive(join)
     this.#tell(RoomEvent.Reconnected)
+  }
+
+  /** @internal A message came by a channel. */
+  receiveMessage(channel: MessageChannel, data: Uint8Array): void {
+    if (this.#session !== undefined) this.#packets.receive(channel, data)
+  }
+
+  /** @internal What is buffered for the reliable channel fell to the watched level. */
+  bufferedAmountLow(): void {
+    this.#packets.handleBufferedAmountLow()
+  }
+
+  #dataReceived({ value, senderIdentity, channel }: ReceivedPacket<UserPacket>): void {
+    const participant = this.remoteParticipants.get(senderIdentity)
+    this.#tell(RoomEvent.DataReceived, value.payload, participant, channel, value.topic)
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
@@ -309,6 +347,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#session = undefined
     this.#connection = undefined
     this.#returning?.close()
+    this.#packets.detach()
     session.close(ours)
     connection?.close()
     for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)
@@ -347,14 +386,17 @@ export class Room extends TypedEmitter<RoomEvents> {
         this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
       trackPublished: (track) => this.#trackPublished(track),
       trackUnpublished: (track) => this.#trackUnpublished(track),
-      encryptionError: (error: DataTrackE2eeError) => {
-        const { participantIdentity } = error
-        const participant =
-          participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
-        this.#tell(RoomEvent.EncryptionError, error, participant)
-      },
+      encryptionError: (error) => this.#encryptionError(error),
+      keysChanged: () => this.#packets.handleKeysChanged(),
       failed: () => this.#end('unknownReason', false),
     }
+  }
+
+  #encryptionError(error: DataTrackE2eeError): void {
+    const { participantIdentity } = error
+    const participant =
+      participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
+    this.#tell(RoomEvent.EncryptionError, error, participant)
   }
 
   #trackPublished(track: RemoteDataTrack): void {

@@ -15,6 +15,7 @@ import type { EncryptionOptions } from './e2ee/session-encryption'
 import { serverUrl } from './signal/address'
 import type { PeerConnectionMode } from './signal/address'
 import { RECONNECT_ATTEMPTS, reconnectDelay } from './signal/backoff'
+import type { MessageChannel, MessageChannels } from './data-packet/channels'
 import { SignalClient } from './signal/client'
 import { isObject } from './signal/convert'
 import type { RoomSignalRequest, SignalResponseLike } from './signal/messages'
@@ -34,7 +35,10 @@ export interface ConnectableRoom {
   attach(connection: RoomConnection, identity: string): void
   receive(response: SignalResponseLike): void
   connectionLost(): void
-  connectionResumed(): void
+  /** `lastSequence`: the last reliable packet that the server got of us; 0 where it does not say. */
+  connectionResumed(lastSequence: number): void
+  receiveMessage(channel: MessageChannel, data: Uint8Array): void
+  bufferedAmountLow(): void
   connectionRebuilt(join: SignalResponseLike): void
 }
 
@@ -73,8 +77,8 @@ class ServerConnection implements RoomConnection {
   #reconnecting = false
   #ref = true
   #rebuild = false
-  /** Messages for the room while it is not ready for them. */
-  #held: SignalResponseLike[] | null = null
+  /** What is to be told to the room, while it is not ready for it. */
+  #held: (() => void)[] | null = null
   /** Why the server ended a connection that was being made. */
   #sentAway: DataTrackConnectionError | undefined
   /** Requests that must not get lost with a connection: nothing asks for them again. */
@@ -103,6 +107,12 @@ class ServerConnection implements RoomConnection {
         ? this.#options.signal.reason
         : (this.#sentAway ?? timedOut(error))
     }
+  }
+
+  /** Those of the peer connections there are; a room asks for them while it is connected. */
+  get channels(): MessageChannels {
+    if (this.#transport === undefined) throw new DataTrackConnectionError('internal')
+    return this.#transport
   }
 
   sendRequest(request: RoomSignalRequest): void {
@@ -164,6 +174,8 @@ class ServerConnection implements RoomConnection {
         transportLost: () => {
           if (this.#transport === transport) this.#lost(false, LEAVE_GRACE)
         },
+        message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data)),
+        bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow()),
       },
     )
     this.#transport = transport
@@ -226,8 +238,7 @@ class ServerConnection implements RoomConnection {
         return
       }
       default:
-        if (this.#held === null) this.#room.receive({ message })
-        else this.#held.push({ message })
+        this.#tell(() => this.#room.receive({ message }))
     }
   }
 
@@ -235,7 +246,13 @@ class ServerConnection implements RoomConnection {
   #releaseHeld(): void {
     const held = this.#held ?? []
     this.#held = null
-    for (const response of held) this.#room.receive(response)
+    for (const tell of held) tell()
+  }
+
+  /** Tells the room something now, or when it is ready. */
+  #tell(tell: () => void): void {
+    if (this.#held === null) tell()
+    else this.#held.push(tell)
   }
 
   /** A candidate comes as the JSON of a browser's `RTCIceCandidateInit`; one that is none is left out. */
@@ -311,7 +328,7 @@ class ServerConnection implements RoomConnection {
     transport.negotiate()
     await transport.connected(signal)
     this.#reconnected()
-    this.#room.connectionResumed()
+    this.#room.connectionResumed(first.message.value.lastMessageSeq)
     this.#flush()
     return 'resumed'
   }

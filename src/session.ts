@@ -42,6 +42,8 @@ export interface SessionOwner {
   trackPublished(track: RemoteDataTrack): void
   trackUnpublished(track: RemoteDataTrack): void
   encryptionError(error: DataTrackE2eeError): void
+  /** Messages that waited for a key can be tried again. Absent: there are none. */
+  keysChanged?(): void
   /** The native session broke; it is closed already. */
   failed(message: string): void
 }
@@ -294,10 +296,15 @@ export class Session
         this.close(false)
         this.#owner.failed(event.message)
         return
+      case 'keysChanged':
+        this.#owner.keysChanged?.()
+        return
       case 'localDescription':
       case 'localCandidate':
       case 'descriptionRejected':
       case 'peerState':
+      case 'message':
+      case 'channelBufferedAmountLow':
         // A connection's; they go to its own sink.
         return
     }

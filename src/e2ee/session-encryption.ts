@@ -5,6 +5,7 @@ import { mapNativeError } from '../native-error'
 import type { NativeSession, NativeSessionOptions } from '../native'
 import type { ExternalE2EEKeyProvider } from './key-provider'
 import type { KeySink } from './key-provider'
+import type { PacketEncryption } from '../data-packet/sender'
 import { checkProvider } from './provider'
 import type { E2eeProvider } from './provider'
 
@@ -48,6 +49,12 @@ export function encryptionForNative(options: EncryptionOptions | undefined): Ses
     ratchetWindow: ratchetWindowSize,
     failureTolerance,
   }
+}
+
+/** @internal Who encrypts data packets. */
+export function packetEncryption(options: EncryptionOptions | undefined): PacketEncryption {
+  if (options === undefined) return 'none'
+  return options.provider === undefined ? 'native' : 'custom'
 }
 
 /** @internal Brings a provider's keys to a native session. */

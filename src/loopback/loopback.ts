@@ -12,6 +12,8 @@ import { Room } from '../room'
 import type { RoomConnection } from '../room'
 import { sessionOptions } from '../session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import type { MessageChannel } from '../data-packet/channels'
+import { MessagePipe } from './message-pipe'
 import { networkForNative } from './network'
 import type { LoopbackNetworkOptions } from './network'
 import { SignalSfu } from './sfu'
@@ -120,11 +122,20 @@ export class Loopback {
     const connection = new LoopbackConnection(native, {
       request: (request) => this.#sfu.request(identity, request),
       receive: (response) => room.receive(response),
+      message: (channel, message) => this.#sfu.message(identity, channel, message),
+      bufferedAmountLow: () => room.bufferedAmountLow(),
+      network: () => this.#network,
       closed: () => this.#left(identity, connection),
     })
     this.#guests.set(identity, { room, connection })
     room.attach(connection, identity)
-    room.receive(this.#sfu.join(native.id, description, (response) => connection.deliver(response)))
+    const join = this.#sfu.join(
+      native.id,
+      description,
+      (response) => connection.deliver(response),
+      (channel, message) => connection.deliverMessage(() => room.receiveMessage(channel, message)),
+    )
+    room.receive(join)
     return room
   }
 
@@ -163,9 +174,9 @@ export class Loopback {
     await turn()
     // Disconnected meanwhile, or by a listener.
     if (this.#guests.get(identity)?.connection !== connection) return
-    connection.mend()
+    connection.mend(kind === 'full')
     if (kind === 'resume') {
-      room.connectionResumed()
+      room.connectionResumed(0)
       this.#sfu.resume(identity)
     } else {
       const join = this.#sfu.restart(identity)
@@ -239,6 +250,9 @@ export class Loopback {
 interface ConnectionEnds {
   readonly request: (request: RoomSignalRequest) => void
   readonly receive: (response: SignalResponseLike) => void
+  readonly message: (channel: MessageChannel, message: Uint8Array) => void
+  readonly bufferedAmountLow: () => void
+  readonly network: () => LoopbackNetworkOptions
   readonly closed: () => void
 }
 
@@ -248,13 +262,17 @@ interface ConnectionEnds {
  */
 class LoopbackConnection implements RoomConnection {
   readonly native: NativeSession
+  readonly channels: MessagePipe
   readonly #ends: ConnectionEnds
   #open = true
   #cut = false
+  /** Messages that came while the connection was broken: the lossless channel keeps them for a resume. */
+  #messages: (() => void)[] = []
 
   constructor(native: NativeSession, ends: ConnectionEnds) {
     this.native = native
     this.#ends = ends
+    this.channels = new MessagePipe(ends.network, ends.message, ends.bufferedAmountLow)
   }
 
   sendRequest(request: RoomSignalRequest): void {
@@ -269,6 +287,11 @@ class LoopbackConnection implements RoomConnection {
     })
   }
 
+  deliverMessage(receive: () => void): void {
+    if (this.#cut) this.#messages.push(receive)
+    else if (this.#open) receive()
+  }
+
   setRef(): void {
     // There is nothing but the session.
   }
@@ -276,15 +299,22 @@ class LoopbackConnection implements RoomConnection {
   /** The connection breaks: what is under way, both ways, is lost. */
   cut(): void {
     this.#cut = true
+    this.channels.cut()
   }
 
-  mend(): void {
+  /** `anew`: in a new session, in which nothing of the old one arrives. */
+  mend(anew: boolean): void {
     this.#cut = false
+    const messages = this.#messages
+    this.#messages = []
+    if (!anew) for (const receive of messages) receive()
+    this.channels.mend(anew)
   }
 
   close(): void {
     if (!this.#open) return
     this.#open = false
+    this.channels.close()
     this.#ends.closed()
   }
 }

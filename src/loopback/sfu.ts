@@ -3,6 +3,9 @@
  * the protocol. Packets are forwarded by the native hub, whose routes it sets.
  */
 import { randomBytes, randomInt } from 'node:crypto'
+import type { DataPacket } from '@livekit/protocol'
+import type { MessageChannel } from '../data-packet/channels'
+import { loadProtocol } from '../lazy'
 import { ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
   DataTrackInfoMessage,
@@ -55,6 +58,7 @@ interface Member {
   readonly session: number
   readonly description: ParticipantDescription
   readonly deliver: (response: SignalResponseLike) => void
+  readonly message: (channel: MessageChannel, message: Uint8Array) => void
   sid: string
   /** Others are not told of it: its new signalling session is not ready. */
   quiet: boolean
@@ -86,11 +90,13 @@ export class SignalSfu {
     session: number,
     description: ParticipantDescription,
     deliver: (response: SignalResponseLike) => void,
+    message: (channel: MessageChannel, message: Uint8Array) => void,
   ): SignalResponseLike {
     const member: Member = {
       session,
       description,
       deliver,
+      message,
       sid: sid('PA_'),
       quiet: false,
       tracks: new Map(),
@@ -185,6 +191,28 @@ export class SignalSfu {
         return
       case 'leave':
         this.leave(identity)
+    }
+  }
+
+  /** A message of a participant goes to those whom its packet names, or to all others. */
+  message(identity: string, channel: MessageChannel, message: Uint8Array): void {
+    const member = this.#members.get(identity)
+    if (member?.description.canPublishData !== true) return
+    const { DataPacket } = loadProtocol()
+    let packet: DataPacket
+    try {
+      packet = DataPacket.fromBinary(message)
+    } catch {
+      return
+    }
+    // Who sent it, the SFU knows better.
+    packet.participantIdentity = identity
+    packet.participantSid = member.sid
+    const stamped = packet.toBinary()
+    const to = packet.destinationIdentities
+    for (const other of this.#members.values()) {
+      if (other === member || (to.length > 0 && !to.includes(other.description.identity))) continue
+      other.message(channel, stamped)
     }
   }
 

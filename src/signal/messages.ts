@@ -78,6 +78,9 @@ export interface UpdateDataSubscriptionMessage {
 export interface SyncStateMessage {
   readonly publishDataTracks: readonly { readonly info: DataTrackInfoMessage }[]
   readonly dataSubscription?: UpdateDataSubscriptionMessage | undefined
+  /** The last reliable packet of each sender. */
+  readonly datachannelReceiveStates?:
+    readonly { readonly publisherSid: string; readonly lastSeq: number }[] | undefined
 }
 
 /** What data tracks ask the SFU for: `SignalRequest.message`. */

@@ -2,7 +2,8 @@
 import { Deferred } from '../abort'
 import type { Environment, EventSink } from '../environment'
 import { DataTrackConnectionError } from '../errors'
-import type { NativeConnection, NativeEvent } from '../native'
+import type { MessageChannels } from '../data-packet/channels'
+import type { NativeChannel, NativeConnection, NativeEvent } from '../native'
 import type { PeerConnectionMode } from './address'
 
 /** Which of the two peer connections. */
@@ -30,10 +31,17 @@ export interface PeerTransportOwner {
   candidate(target: PeerTarget, candidate: string): void
   /** A peer connection that was there is not any more. */
   transportLost(): void
+  /** A message came by a channel. */
+  message(channel: NativeChannel, data: Uint8Array): void
+  /** What is buffered for the reliable channel fell to the watched level. */
+  bufferedAmountLow(): void
 }
 
+/** What fits through a server's data channels, bytes; a larger message ends its reader there. */
+const MAX_MESSAGE_SIZE = 65_535
+
 /** Peer connections to a server, over the native ones. */
-export class PeerTransport implements EventSink {
+export class PeerTransport implements EventSink, MessageChannels {
   readonly #environment: Environment
   readonly #native: NativeConnection
   readonly #owner: PeerTransportOwner
@@ -42,6 +50,7 @@ export class PeerTransport implements EventSink {
   #firstOffer: Deferred<LocalDescription> | undefined
   #waiting: Deferred<void> | undefined
   #closed = false
+  #maxMessageSize = MAX_MESSAGE_SIZE
 
   constructor(
     environment: Environment,
@@ -83,6 +92,9 @@ export class PeerTransport implements EventSink {
   }
 
   answered({ sdp, id }: LocalDescription): void {
+    const announced = Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1] ?? 0)
+    // 0 stands for no limit.
+    if (announced > 0) this.#maxMessageSize = Math.min(announced, MAX_MESSAGE_SIZE)
     this.#call(() => this.#native.handleAnswer(sdp, id))
   }
 
@@ -107,6 +119,22 @@ export class PeerTransport implements EventSink {
     })
     this.#waiting = waiting
     await waiting.promise
+  }
+
+  get maxMessageSize(): number {
+    return this.#maxMessageSize
+  }
+
+  send(channel: NativeChannel, message: Uint8Array): number {
+    return this.#native.send(channel, message)
+  }
+
+  bufferedAmount(channel: NativeChannel): number {
+    return this.#native.bufferedAmount(channel)
+  }
+
+  watchBuffered(channel: NativeChannel, bytes: number): void {
+    this.#native.watchBuffered(channel, bytes)
   }
 
   stats(): ReturnType<NativeConnection['stats']> {
@@ -141,6 +169,12 @@ export class PeerTransport implements EventSink {
         return
       case 'peerState':
         this.#state(targetOf(event), event.state)
+        return
+      case 'message':
+        this.#owner.message(event.channel, event.data)
+        return
+      case 'channelBufferedAmountLow':
+        if (event.channel === 'reliable') this.#owner.bufferedAmountLow()
         return
       case 'descriptionRejected':
         this.#fail(event.message)

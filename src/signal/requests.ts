@@ -1,6 +1,7 @@
 /** From what the state machines ask for to requests of the protocol's shape. */
 import type { NativeEvent, NativeTrackInfo } from '../native'
 import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
+import type { ReceiveState } from '../data-packet/receiver'
 import type { DataTrackSignalRequest, SyncStateMessage } from './messages'
 
 /** The native events that have to be sent to the SFU. */
@@ -35,7 +36,13 @@ export function requestOf(event: RequestEvent): DataTrackSignalRequest {
   }
 }
 
-/** What a resumed session tells the SFU of its publications. */
-export function syncStateOf(publications: readonly NativeTrackInfo[]): SyncStateMessage {
-  return { publishDataTracks: publications.map((info) => ({ info: infoToMessage(info) })) }
+/** What a resumed session tells the SFU of its publications, and of the reliable packets that it has got. */
+export function syncStateOf(
+  publications: readonly NativeTrackInfo[],
+  datachannelReceiveStates: readonly ReceiveState[] = [],
+): SyncStateMessage {
+  return {
+    publishDataTracks: publications.map((info) => ({ info: infoToMessage(info) })),
+    datachannelReceiveStates,
+  }
 }

@@ -2,8 +2,10 @@
 //! `NativeSession` in `src/native.ts`.
 
 use bytes::Bytes;
-use datatrack::e2ee::{E2eeError, KeyMaterial};
+use datatrack::Payload;
+use datatrack::e2ee::{E2eeError, IV_LEN, KeyMaterial, OpenOutcome};
 use datatrack::packet::MTU;
+use datatrack::publisher::SealedMessage;
 use datatrack_transport::{KeysReady, Link};
 
 use crate::environment::Environment;
@@ -20,6 +22,8 @@ pub(crate) static METHODS: Methods = exports! {
     c"setKey" => set_key,
     c"ratchetKey" => ratchet_key,
     c"setSendKeyIndex" => set_send_key_index,
+    c"sealMessage" => seal_message,
+    c"openMessage" => open_message,
     c"pollTransmit" => poll_transmit,
     c"handlePacket" => handle_packet,
     c"nextTimeout" => next_timeout,
@@ -75,6 +79,46 @@ fn change_keys(
 fn set_send_key_index(call: &Call) -> Result<(), Failure> {
     let index = call.argument(0, "keyIndex").u8_within(0..=u8::MAX)?;
     Session::of(call)?.guarded(|link| Ok(link.publisher(|publisher, _| publisher.set_key_index(index))?))
+}
+
+/// `NativeSealedMessage`, or why there is none.
+fn seal_message(call: &Call) -> Result<Value, Failure> {
+    let message = call.argument(0, "message").bytes()?;
+    let sealed = with_link(call, |link| link.seal_message(message))?;
+    let js = call.js();
+    match sealed {
+        SealedMessage::Sealed(with, ciphertext) => {
+            let object = js.object()?;
+            js.put(object, c"keyIndex", u32::from(with.key_index))?;
+            js.put(object, c"iv", &with.iv[..])?;
+            js.put(object, c"ciphertext", &*ciphertext)?;
+            Ok(object)
+        }
+        SealedMessage::Wait => js.string("wait"),
+        SealedMessage::NoKey => js.string("missingKey"),
+        SealedMessage::Failed => js.string("failed"),
+    }
+}
+
+/// The message, or why it could not be opened.
+fn open_message(call: &Call) -> Result<Value, Failure> {
+    let sender = call.argument(0, "sender").string()?;
+    let key_index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
+    let argument = call.argument(2, "iv");
+    let iv: &[u8; IV_LEN] = argument
+        .bytes()?
+        .try_into()
+        .map_err(|_| Failure::out_of_range(format!("{argument} must have {IV_LEN} bytes")))?;
+    let sealed = Payload::from(Bytes::copy_from_slice(call.argument(3, "ciphertext").bytes()?));
+    let opened = with_link(call, |link| link.open_message(&sender, key_index, iv, &sealed))?;
+    let js = call.js();
+    match opened {
+        OpenOutcome::Opened(message) => js.bytes(&message),
+        OpenOutcome::Wait => js.string("wait"),
+        OpenOutcome::NoKey => js.string("missingKey"),
+        OpenOutcome::Failed => js.string("decryptionFailed"),
+        OpenOutcome::InvalidKey => js.string("invalidKey"),
+    }
 }
 
 fn poll_transmit(call: &Call) -> Result<usize, Failure> {

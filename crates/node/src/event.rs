@@ -85,6 +85,7 @@ impl IntoJs for SessionEvent {
             Event::Connection(event) => server::put_event(js, object, event)?,
             Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
             Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
+            Event::Link(LinkEvent::KeysChanged) => js.put(object, c"type", "keysChanged")?,
             Event::Link(LinkEvent::Failed(message)) => {
                 js.put(object, c"type", "failed")?;
                 js.put(object, c"message", message)?;

@@ -6,6 +6,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+
 use crate::environment::{Environment, Shared};
 use crate::error::Failure;
 use crate::event::Event;
@@ -17,15 +19,18 @@ use crate::runtime::BACKEND;
 use crate::session::{Methods, Object, fail};
 use datatrack_transport::connection::{
     Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions, ConnectionStats,
-    DescriptionKind, PeerState, Target,
+    DescriptionKind, PeerState, SendError, Target,
 };
-use datatrack_transport::peer::Protocol;
+use datatrack_transport::peer::{ChannelKind, Protocol};
 
 pub(crate) static METHODS: Methods = exports! {
     c"createOffer" => create_offer,
     c"handleAnswer" => handle_answer,
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
+    c"send" => send,
+    c"bufferedAmount" => buffered_amount,
+    c"watchBuffered" => watch_buffered,
     c"stats" => stats,
     c"close" => close,
 };
@@ -118,15 +123,11 @@ impl ServerConnection {
         }
     }
 
-    /// Takes what there is to tell. Messages of the reliable side have no reader yet; left unread they would fill its
-    /// buffer.
+    /// Takes what there is to tell.
     pub(crate) fn poll_events(&self, mut tell: impl FnMut(Event)) {
         self.host.events.store(false, Ordering::Release);
         while let Some(event) = self.connection.poll_event() {
-            match event {
-                ConnectionEvent::Message { .. } | ConnectionEvent::BufferedAmountLow { .. } => {}
-                event => tell(Event::Connection(event)),
-            }
+            tell(Event::Connection(event));
         }
     }
 
@@ -174,6 +175,48 @@ fn add_remote_candidate(call: &Call) -> Result<(), Failure> {
     let candidate = call.argument(1, "candidate").string()?;
     ServerConnection::of(call)?.connection.add_remote_candidate(target, candidate);
     Ok(())
+}
+
+/// `SendStatus` in `src/native.ts`.
+fn send(call: &Call) -> Result<u32, Failure> {
+    let connection = ServerConnection::of(call)?;
+    let channel = channel(call.argument(0, "channel"))?;
+    let message = Bytes::copy_from_slice(call.argument(1, "message").bytes()?);
+    Ok(match connection.connection.send(channel, message) {
+        Ok(()) => 0,
+        Err(SendError::BufferFull) => 1,
+        Err(SendError::TooLarge) => 2,
+        Err(SendError::Closed | SendError::WrongChannel) => 3,
+    })
+}
+
+fn buffered_amount(call: &Call) -> Result<usize, Failure> {
+    Ok(ServerConnection::of(call)?.connection.buffered(channel(call.argument(0, "channel"))?))
+}
+
+fn watch_buffered(call: &Call) -> Result<(), Failure> {
+    let connection = ServerConnection::of(call)?;
+    let channel = channel(call.argument(0, "channel"))?;
+    let bytes = call.argument(1, "bytes").u32()? as usize;
+    connection.connection.watch_buffered(channel, bytes);
+    Ok(())
+}
+
+/// A channel for messages.
+fn channel(argument: Argument<'_>) -> Result<ChannelKind, Failure> {
+    match argument.string()?.as_str() {
+        "reliable" => Ok(ChannelKind::Reliable),
+        "lossy" => Ok(ChannelKind::Lossy),
+        _ => Err(Failure::out_of_range(format!("{argument} must be reliable or lossy"))),
+    }
+}
+
+const fn channel_text(channel: ChannelKind) -> &'static str {
+    match channel {
+        ChannelKind::Reliable => "reliable",
+        ChannelKind::Lossy => "lossy",
+        ChannelKind::DataTrack => "dataTrack",
+    }
 }
 
 fn stats(call: &Call) -> Result<ConnectionStats, Failure> {
@@ -235,8 +278,15 @@ pub(crate) fn put_event(js: Js, object: Value, event: ConnectionEvent) -> Result
             put(c"target", target_text(target))?;
             put(c"state", state_text(state))
         }
-        // `poll_events` keeps them.
-        ConnectionEvent::Message { .. } | ConnectionEvent::BufferedAmountLow { .. } => Ok(()),
+        ConnectionEvent::Message { channel, data } => {
+            put(c"type", "message")?;
+            put(c"channel", channel_text(channel))?;
+            js.put(object, c"data", &*data)
+        }
+        ConnectionEvent::BufferedAmountLow { channel } => {
+            put(c"type", "channelBufferedAmountLow")?;
+            put(c"channel", channel_text(channel))
+        }
     }
 }
 

@@ -1,19 +1,20 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use datatrack::Instant;
 use datatrack::e2ee::{
-    Completion, Derivation, DerivationId, E2eeError, IvSequence, KeyMaterial, KeyScope, SystemIvRandom,
+    Completion, Derivation, DerivationId, E2eeError, IV_LEN, IvSequence, KeyMaterial, KeyScope, OpenOutcome,
+    SystemIvRandom,
 };
 use datatrack::packet::{E2eeExtension, Handle};
 use datatrack::publisher::{
-    Publisher, PublisherConfig, PublisherEvent, PushFrameError, SessionEncryption, TakenFrame,
+    Publisher, PublisherConfig, PublisherEvent, PushFrameError, SealedMessage, SessionEncryption, TakenFrame,
 };
 use datatrack::subscriber::{
     Epoch, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberConfig, SubscriberEvent, TrackId,
 };
+use datatrack::{Instant, Payload};
 use tokio::sync::oneshot;
 
 use crate::Clock;
@@ -47,6 +48,8 @@ pub enum LinkEvent {
     Publisher(PublisherEvent),
     /// In the subscriber.
     Subscriber(SubscriberEvent),
+    /// A key came, or did not: messages that [`Link::seal_message`] or [`Link::open_message`] let wait can be tried again.
+    KeysChanged,
     /// A panic or a bug; the link is closed.
     Failed(String),
 }
@@ -63,6 +66,8 @@ pub struct Link {
     awaited: Mutex<HashMap<(Side, DerivationId), oneshot::Sender<KeyResult>>>,
     clock: Clock,
     shared_key: bool,
+    /// Whether a message waits for a key.
+    messages_wait: AtomicBool,
     host: Arc<dyn LinkHost>,
     this: Weak<Self>,
 }
@@ -129,6 +134,7 @@ impl Link {
             awaited: Mutex::default(),
             clock: options.clock,
             shared_key,
+            messages_wait: AtomicBool::new(false),
             host,
             this: this.clone(),
         })
@@ -405,6 +411,34 @@ impl Link {
         Ok(KeysReady(ready))
     }
 
+    /// Seals a message of the reliable side. After [`SealedMessage::Wait`], [`LinkEvent::KeysChanged`] comes.
+    pub fn seal_message(&self, message: &[u8]) -> SealedMessage {
+        self.publisher(|publisher, _| {
+            let sealed = publisher.seal_message(message);
+            if sealed == SealedMessage::Wait {
+                self.messages_wait.store(true, Ordering::Relaxed);
+            }
+            sealed
+        })
+    }
+
+    /// Opens a message that `sender` sealed. After [`OpenOutcome::Wait`], [`LinkEvent::KeysChanged`] comes.
+    pub fn open_message(
+        &self,
+        sender: &str,
+        key_index: u8,
+        iv: &[u8; IV_LEN],
+        sealed: &Payload,
+    ) -> OpenOutcome {
+        self.subscriber(|subscriber, now| {
+            let opened = subscriber.open_message(sender, key_index, iv, sealed, now);
+            if opened == OpenOutcome::Wait {
+                self.messages_wait.store(true, Ordering::Relaxed);
+            }
+            opened
+        })
+    }
+
     fn expect(&self, side: Side, id: DerivationId) -> oneshot::Receiver<KeyResult> {
         let (done, ready) = oneshot::channel();
         lock(&self.awaited).insert((side, id), done);
@@ -424,6 +458,10 @@ impl Link {
                         link.subscriber(|subscriber, now| subscriber.handle_derived(derived, now))
                     }
                 };
+                // The flag was set under the lock of the machine that has just taken the key.
+                if link.messages_wait.swap(false, Ordering::Relaxed) && link.note([LinkEvent::KeysChanged]) {
+                    link.host.events_ready();
+                }
                 if let Some(Completion { id, result }) = completion
                     && let Some(done) = lock(&link.awaited).remove(&(side, id))
                 {

@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod frames;
 mod keys;
+mod messages;
 mod options;
 mod publications;
 mod queue;
@@ -20,10 +21,11 @@ use std::sync::Arc;
 
 pub use error::{PublishError, PublishRejection, PushFrameError};
 pub use event::{PublishRequest, PublisherEvent, UnpublishedBy};
+pub use messages::SealedMessage;
 pub use options::{PublishOptions, PublisherConfig, QueueOptions, SessionEncryption, WhenFull};
 pub use transmit::{TakenFrame, Transmit};
 
-use crate::e2ee::SealingKeys;
+use crate::e2ee::{FrameSealer, SealingKeys};
 use crate::packet::Handle;
 use crate::stats::SendStats;
 use crate::time::Instant;
@@ -49,6 +51,7 @@ pub struct Publisher {
     events: VecDeque<PublisherEvent>,
     pool: BufferPool,
     scratch: Vec<u8>,
+    message_sealer: FrameSealer,
     /// No deadline is earlier; it may be of a request that was answered. Exact only after a timeout.
     earliest_deadline: Option<Instant>,
 }
@@ -99,6 +102,7 @@ impl Publisher {
             events: VecDeque::new(),
             pool: BufferPool::default(),
             scratch: Vec::new(),
+            message_sealer: FrameSealer::new(),
             earliest_deadline: None,
         }
     }

@@ -2,8 +2,10 @@
 
 use super::{Encryption, Subscriber};
 use crate::e2ee::{
-    Completion, Derivation, DerivationId, Derived, E2eeError, KeyMaterial, KeyScope, OpeningKeys,
+    Completion, Derivation, DerivationId, Derived, E2eeError, IV_LEN, KeyMaterial, KeyScope, OpenOutcome,
+    OpeningKeys,
 };
+use crate::frame::Payload;
 use crate::time::Instant;
 
 impl Subscriber {
@@ -45,6 +47,22 @@ impl Subscriber {
             }
         }
         completion
+    }
+
+    /// Opens a message of the reliable side that `sender` sealed. After [`OpenOutcome::Wait`] it can be tried again when a
+    /// derivation is done. Without built-in encryption there is no key.
+    pub fn open_message(
+        &mut self,
+        sender: &str,
+        key_index: u8,
+        iv: &[u8; IV_LEN],
+        sealed: &Payload,
+        now: Instant,
+    ) -> OpenOutcome {
+        match self.keys() {
+            Ok(keys) => keys.open(sender, key_index, iv, sealed, now),
+            Err(_) => OpenOutcome::NoKey,
+        }
     }
 
     fn keys(&mut self) -> Result<&mut OpeningKeys, E2eeError> {

@@ -76,6 +76,21 @@ impl Js {
         self.make(|raw| unsafe { sys::napi_create_string_utf8(self.0, value.as_ptr().cast(), len, raw) })
     }
 
+    /// A `Uint8Array` with a copy of the bytes.
+    pub(crate) fn bytes(self, value: &[u8]) -> Result<Value, Failure> {
+        let mut data = null_mut();
+        // SAFETY: the environment is alive and both results have a place to go.
+        let buffer = self
+            .make(|raw| unsafe { sys::napi_create_arraybuffer(self.0, value.len(), &raw mut data, raw) })?;
+        if !value.is_empty() {
+            // SAFETY: the buffer was just made with room for as many bytes, and nobody else has it.
+            unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), data.cast(), value.len()) };
+        }
+        let kind = sys::TypedarrayType::uint8_array;
+        // SAFETY: the view covers the buffer exactly.
+        self.make(|raw| unsafe { sys::napi_create_typedarray(self.0, kind, value.len(), buffer.0, 0, raw) })
+    }
+
     pub(crate) fn object(self) -> Result<Value, Failure> {
         // SAFETY: as in `make_from`.
         self.make(|raw| unsafe { sys::napi_create_object(self.0, raw) })
@@ -204,6 +219,13 @@ impl IntoJs for usize {
 impl IntoJs for f64 {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
         js.number(self)
+    }
+}
+
+/// A `Uint8Array`.
+impl IntoJs for &[u8] {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        js.bytes(self)
     }
 }
 

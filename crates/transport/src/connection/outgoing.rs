@@ -51,10 +51,13 @@ impl Outgoing {
         self.queue(channel).messages.front().cloned()
     }
 
+    /// The channel took the next message. What is buffered in all does not sink by that: whoever looks at it to see what
+    /// was acknowledged must not be misled.
     pub(super) fn pop(&mut self, channel: ChannelKind) {
         let queue = self.queue(channel);
         if let Some(message) = queue.messages.pop_front() {
             queue.waiting -= message.len();
+            queue.in_channel += message.len();
         }
     }
 
@@ -106,6 +109,16 @@ mod tests {
         assert_eq!(outgoing.push(ChannelKind::Reliable, large.clone()), Err(SendError::BufferFull));
         outgoing.pop(ChannelKind::Reliable);
         outgoing.push(ChannelKind::Reliable, large).unwrap();
+    }
+
+    #[test]
+    fn what_the_channel_took_counts_until_it_is_acknowledged() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(ChannelKind::Reliable, Bytes::from_static(b"12345")).unwrap();
+        outgoing.pop(ChannelKind::Reliable);
+        assert_eq!(outgoing.buffered(ChannelKind::Reliable), 5);
+        outgoing.set_in_channel(ChannelKind::Reliable, 0);
+        assert_eq!(outgoing.buffered(ChannelKind::Reliable), 0);
     }
 
     #[test]

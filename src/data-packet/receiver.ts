@@ -1,0 +1,262 @@
+/**
+ * Takes data packets as they come: drops what came before, opens what is sealed, and hands each one to whoever handles
+ * its kind. Packets of one sender are handed out in the order in which they came, also while a key is being derived.
+ */
+import type { DataPacket } from '@livekit/protocol'
+import { loadProtocol } from '../lazy'
+import type { NativeSession } from '../native'
+import { log } from '../logging'
+import type { MessageChannel } from './channels'
+import { Fifo } from './packet-queue'
+import type { PacketEncryption, PacketValue } from './sender'
+
+/** A packet for whoever handles its kind. */
+export interface ReceivedPacket<Value> {
+  readonly value: Value
+  /** The sender's identity; empty: the server itself, by its API. */
+  readonly senderIdentity: string
+  readonly senderSid: string
+  readonly channel: MessageChannel
+  /** Whether it was end-to-end encrypted. */
+  readonly encrypted: boolean
+}
+
+/** Handlers by kind. */
+export type PacketHandlers = {
+  [Kind in PacketValue['case']]?: (
+    packet: ReceivedPacket<Extract<PacketValue, { case: Kind }>['value']>,
+  ) => void
+}
+
+/** Why a packet was dropped. */
+export type DataPacketDropReason =
+  'malformed' | 'duplicate' | 'unencrypted' | 'missingKey' | 'decryptionFailed' | 'invalidKey' | 'tooManyHeld'
+
+/** Why a packet that end-to-end encryption covers was dropped. */
+export type PacketEncryptionErrorReason = 'unencrypted' | 'missingKey' | 'decryptionFailed' | 'invalidKey'
+
+/** Is told of each packet that was dropped for that. `identity` undefined: it came from the server itself. */
+export type PacketEncryptionErrorListener = (
+  reason: PacketEncryptionErrorReason,
+  identity: string | undefined,
+  keyIndex: number | undefined,
+) => void
+
+/** What is counted. `received` = delivered + everything in `dropped` + held. */
+export interface DataPacketStats {
+  /** Packets that came, of kinds that are handled here. */
+  readonly received: number
+  readonly delivered: number
+  readonly dropped: Readonly<Partial<Record<DataPacketDropReason, number>>>
+  /** Packets that wait for a key. */
+  readonly held: number
+}
+
+/** Bytes of sealed packets of one sender that wait for a key; more are dropped. */
+const MAX_HELD_BYTES = 4 * 1024 * 1024
+/** Senders whose last number is remembered; the one that was heard of longest ago is forgotten first. */
+const MAX_SENDERS = 4096
+
+/** What remains of a sender's packets on a resume: `livekit.DataChannelReceiveState`. */
+export interface ReceiveState {
+  readonly publisherSid: string
+  readonly lastSeq: number
+}
+
+interface Held {
+  readonly packets: Fifo<Arrived>
+  bytes: number
+}
+
+interface Arrived {
+  readonly packet: DataPacket
+  readonly channel: MessageChannel
+}
+
+/** See the top of this file. */
+export class PacketReceiver {
+  readonly #handlers: PacketHandlers
+  readonly #encryptionError: PacketEncryptionErrorListener
+  #native: NativeSession | null = null
+  #encryption: PacketEncryption = 'none'
+  /** By the sender's SID, those heard of last at the end. */
+  readonly #sequences = new Map<string, number>()
+  /** By identity: packets that wait for a key, and those behind them. */
+  readonly #held = new Map<string, Held>()
+  readonly #dropped: Partial<Record<DataPacketDropReason, number>> = {}
+  #received = 0
+  #delivered = 0
+
+  constructor(handlers: PacketHandlers, encryptionError: PacketEncryptionErrorListener) {
+    this.#handlers = handlers
+    this.#encryptionError = encryptionError
+  }
+
+  attach(native: NativeSession, encryption: PacketEncryption): void {
+    this.#native = native
+    this.#encryption = encryption
+  }
+
+  /** A new session: numbers start anew, and what waited for a key is not worth waiting for any more. */
+  rebuilt(): void {
+    this.#sequences.clear()
+    for (const { packets } of this.#held.values()) this.#drop('missingKey', packets.length)
+    this.#held.clear()
+  }
+
+  detach(): void {
+    this.rebuilt()
+    this.#native = null
+  }
+
+  stats(): DataPacketStats {
+    let held = 0
+    for (const { packets } of this.#held.values()) held += packets.length
+    return { received: this.#received, delivered: this.#delivered, dropped: { ...this.#dropped }, held }
+  }
+
+  /** The last number of each sender, for the sync state of a resumed session. */
+  receiveStates(): ReceiveState[] {
+    return [...this.#sequences].map(([publisherSid, lastSeq]) => ({ publisherSid, lastSeq }))
+  }
+
+  /** A message came. */
+  receive(channel: MessageChannel, data: Uint8Array): void {
+    const { DataPacket } = loadProtocol()
+    let packet: DataPacket
+    try {
+      packet = DataPacket.fromBinary(data)
+    } catch {
+      this.#received++
+      this.#drop('malformed')
+      return
+    }
+    const { case: kind } = packet.value
+    if (kind === undefined || (kind !== 'encryptedPacket' && !this.#handles(kind))) return
+    this.#received++
+    if (channel === 'reliable' && packet.sequence > 0 && packet.participantSid !== '') {
+      const last = this.#sequences.get(packet.participantSid) ?? 0
+      if (packet.sequence <= last) {
+        this.#drop('duplicate')
+        return
+      }
+      this.#remember(packet.participantSid, packet.sequence)
+    }
+    const arrived = { packet, channel }
+    const held = this.#held.get(packet.participantIdentity)
+    if (held !== undefined) this.#hold(held, arrived)
+    else if (this.#open(arrived) === 'wait') {
+      const waiting: Held = { packets: new Fifo(), bytes: 0 }
+      this.#held.set(packet.participantIdentity, waiting)
+      this.#hold(waiting, arrived)
+    }
+  }
+
+  /** Packets that waited for a key can be tried again. */
+  handleKeysChanged(): void {
+    for (const [identity, held] of this.#held) {
+      for (;;) {
+        const arrived = held.packets.peek()
+        if (arrived === undefined) {
+          this.#held.delete(identity)
+          break
+        }
+        if (this.#open(arrived) === 'wait') break
+        held.packets.shift()
+        held.bytes -= sizeOf(arrived)
+      }
+    }
+  }
+
+  #handles(kind: string): kind is PacketValue['case'] {
+    return Object.hasOwn(this.#handlers, kind)
+  }
+
+  #remember(sid: string, sequence: number): void {
+    this.#sequences.delete(sid)
+    this.#sequences.set(sid, sequence)
+    if (this.#sequences.size <= MAX_SENDERS) return
+    for (const oldest of this.#sequences.keys()) {
+      this.#sequences.delete(oldest)
+      return
+    }
+  }
+
+  #hold(held: Held, arrived: Arrived): void {
+    const size = sizeOf(arrived)
+    if (held.bytes + size > MAX_HELD_BYTES) {
+      this.#drop('tooManyHeld')
+      return
+    }
+    held.bytes += size
+    held.packets.push(arrived)
+  }
+
+  /** Opens a packet and hands it out, or drops it. `wait`: a key is being derived. */
+  #open(arrived: Arrived): 'done' | 'wait' {
+    const { value, participantIdentity } = arrived.packet
+    if (value.case !== 'encryptedPacket') {
+      if (this.#encryption !== 'none') this.#refuse('unencrypted', participantIdentity, undefined)
+      else this.#deliver(arrived, value, false)
+      return 'done'
+    }
+    const { iv, keyIndex, encryptedValue } = value.value
+    if (iv.length !== IV_LENGTH || keyIndex > 255 || this.#native === null) {
+      this.#drop('malformed')
+      return 'done'
+    }
+    const opened = this.#native.openMessage(participantIdentity, keyIndex, iv, encryptedValue)
+    if (opened === 'wait') return 'wait'
+    if (typeof opened === 'string') {
+      this.#refuse(opened, participantIdentity, keyIndex)
+      return 'done'
+    }
+    const { EncryptedPacketPayload } = loadProtocol()
+    try {
+      this.#deliver(arrived, EncryptedPacketPayload.fromBinary(opened).value, true)
+    } catch {
+      this.#drop('malformed')
+    }
+    return 'done'
+  }
+
+  #deliver(
+    { packet, channel }: Arrived,
+    value: { readonly case?: string | undefined; readonly value?: unknown },
+    encrypted: boolean,
+  ): void {
+    const handler = value.case === undefined ? undefined : this.#handlers[value.case as PacketValue['case']]
+    if (handler === undefined) {
+      this.#drop('malformed')
+      return
+    }
+    this.#delivered++
+    try {
+      handler({
+        value: value.value as never,
+        senderIdentity: packet.participantIdentity,
+        senderSid: packet.participantSid,
+        channel,
+        encrypted,
+      })
+    } catch (error) {
+      // A handler of ours: its bug must not keep the packets behind this one.
+      log('error', 'data-packet', `a packet could not be handled: ${String(error)}`)
+    }
+  }
+
+  #refuse(reason: PacketEncryptionErrorReason, identity: string, keyIndex: number | undefined): void {
+    this.#drop(reason)
+    this.#encryptionError(reason, identity === '' ? undefined : identity, keyIndex)
+  }
+
+  #drop(reason: DataPacketDropReason, count = 1): void {
+    if (count > 0) this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count
+  }
+}
+
+const IV_LENGTH = 12
+
+function sizeOf({ packet: { value } }: Arrived): number {
+  return 256 + (value.case === 'encryptedPacket' ? value.value.encryptedValue.length : 0)
+}

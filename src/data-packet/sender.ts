@@ -1,0 +1,360 @@
+/**
+ * Sends data packets. All writers of the reliable channel go through one queue, from which the channel is filled just far
+ * enough: what it holds cannot be overtaken.
+ *
+ * Each reliable packet gets a number when it is handed to the channel, and is kept until the other end acknowledged it.
+ * After a resume those that the server did not get are sent again; receivers drop what comes twice. In a new session
+ * numbers start anew: what was handed over and not acknowledged may or may not have arrived, and its promise says so.
+ */
+import type { DataPacket } from '@livekit/protocol'
+import { Deferred, onAbort } from '../abort'
+import { PublishDataError } from '../errors'
+import { loadProtocol } from '../lazy'
+import { SendStatus } from '../native'
+import type { NativeSession } from '../native'
+import type { MessageChannel, MessageChannels } from './channels'
+import { Fifo, PacketQueue, Turn } from './packet-queue'
+
+/** What a packet carries; end-to-end encryption covers these and no others. */
+export type PacketValue = Extract<
+  DataPacket['value'],
+  {
+    case: 'user' | 'rpcRequest' | 'rpcAck' | 'rpcResponse' | 'streamHeader' | 'streamChunk' | 'streamTrailer'
+  }
+>
+
+/** Who seals packets: nobody, the native session, or a custom provider, which seals frames only: then nothing leaves. */
+export type PacketEncryption = 'none' | 'native' | 'custom'
+
+/** Bytes that the reliable channel is filled up to. A message that comes now waits for as many. */
+const RELIABLE_BUFFER = 192 * 1024
+/** When the channel holds no more than this, it is filled again, bytes. */
+const RELIABLE_REFILL = 96 * 1024
+/** Bytes that the lossy channel may hold; a packet that comes then is refused. */
+const LOSSY_BUFFER = 64 * 1024
+/** Bytes of packets that may wait for the reliable channel; more is refused. */
+export const MAX_WAITING_BYTES = 16 * 1024 * 1024
+/** What the number, and sealing (tag, initialization vector, fields), add to a packet at most, bytes. */
+const NUMBER_OVERHEAD = 8
+const SEALED_OVERHEAD = 64
+
+/** Where a packet goes and how. */
+export interface SendPacketOptions {
+  /** Identities; absent or empty: everybody. */
+  readonly destinationIdentities?: readonly string[] | undefined
+  /** A bulk writer's turn, from {@link PacketSender.turn}. Default: the packet goes before all bulk. */
+  readonly turn?: PacketTurn | undefined
+  /** Takes the packet back while it waits. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A packet that is on its way. Nobody is told of a rejection that nobody waits for. */
+export interface SentPacket {
+  /** Resolves when the channel has taken the packet; rejects with `PublishDataError` or the signal's `reason`. */
+  readonly sent: Promise<void>
+  /** Resolves when the other end has acknowledged the packet; rejects as `sent` does. */
+  readonly acknowledged: Promise<void>
+}
+
+interface Outgoing {
+  readonly channel: MessageChannel
+  readonly destinationIdentities: readonly string[]
+  /** The serialised packet without its number, or what is to be sealed. */
+  readonly body: Uint8Array
+  readonly sent: Deferred<void>
+  readonly acknowledged: Deferred<void>
+  /** Given up while it waited. */
+  withdrawn: boolean
+  stop: () => void
+}
+
+/** A packet that the channel has. */
+interface Unacknowledged {
+  readonly packet: Outgoing
+  readonly sequence: number
+  readonly bytes: Uint8Array
+  /** All that the channel had taken with this one, bytes. */
+  end: number
+}
+
+/** The turn of a bulk writer. */
+export type PacketTurn = Turn<Outgoing>
+
+/** See the top of this file. */
+export class PacketSender {
+  readonly #queue = new PacketQueue<Outgoing>()
+  #unacknowledged = new Fifo<Unacknowledged>()
+  #channels: MessageChannels | undefined
+  #native: NativeSession | null = null
+  #encryption: PacketEncryption = 'none'
+  #connected = false
+  #waitsForKey = false
+  #waitingBytes = 0
+  #sequence = 0
+  #written = 0
+
+  /** Bytes that wait, or that the other end has not acknowledged. */
+  get bufferedAmount(): number {
+    return this.#waitingBytes + (this.#channels?.bufferedAmount('reliable') ?? 0)
+  }
+
+  /** A place among the bulk writers. */
+  turn(): PacketTurn {
+    return new Turn<Outgoing>()
+  }
+
+  /** Starts a session. */
+  attach(channels: MessageChannels, native: NativeSession, encryption: PacketEncryption): void {
+    this.#channels = channels
+    this.#native = native
+    this.#encryption = encryption
+    this.#connected = true
+  }
+
+  /** The connection is lost for now; packets wait. */
+  lost(): void {
+    this.#connected = false
+  }
+
+  /** The same session goes on. `lastSequence`: the last packet that the server got; 0 where it does not say. */
+  resumed(lastSequence: number): void {
+    this.#connected = true
+    this.#waitsForKey = false
+    if (lastSequence > 0) this.#replay(lastSequence)
+    this.#pump()
+  }
+
+  /** A new session. */
+  rebuilt(): void {
+    this.#restart(new PublishDataError('connectionLost'))
+    this.#connected = true
+    this.#pump()
+  }
+
+  /** The room is over. */
+  detach(): void {
+    this.#connected = false
+    this.#restart(new PublishDataError('disconnected'))
+    for (const packet of this.#queue.clear()) this.#fail(packet, new PublishDataError('disconnected'))
+    this.#channels = undefined
+    this.#native = null
+  }
+
+  /** The channel has room again, or something was acknowledged. */
+  handleBufferedAmountLow(): void {
+    this.#acknowledge()
+    this.#pump()
+  }
+
+  /** Packets that waited for a key can be tried again. */
+  handleKeysChanged(): void {
+    this.#waitsForKey = false
+    this.#pump()
+  }
+
+  /** Sends a packet by the reliable channel. What fails at once rejects the promises, too. */
+  sendReliable(value: PacketValue, options: SendPacketOptions = {}): SentPacket {
+    const packet = this.#outgoing('reliable', value, options)
+    const { signal } = options
+    const error: unknown = signal?.aborted === true ? signal.reason : this.#refusal(packet)
+    if (error !== undefined) {
+      this.#fail(packet, error)
+    } else {
+      packet.stop = onAbort(signal, () => this.#withdraw(packet, signal?.reason))
+      this.#waitingBytes += packet.body.length
+      this.#queue.push(packet, options.turn)
+      this.#pump()
+    }
+    return { sent: packet.sent.promise, acknowledged: packet.acknowledged.promise }
+  }
+
+  /**
+   * Sends a packet by the lossy channel, now or not at all.
+   *
+   * @throws `PublishDataError`
+   */
+  sendLossy(value: PacketValue, options: SendPacketOptions = {}): void {
+    const packet = this.#outgoing('lossy', value, options)
+    options.signal?.throwIfAborted()
+    const error = this.#refusal(packet)
+    if (error !== undefined) throw error
+    const channels = this.#channels
+    if (channels === undefined || !this.#connected) throw new PublishDataError('reconnecting')
+    const bytes = this.#encode(packet, 0)
+    if (bytes === 'wait') throw new PublishDataError('missingKey')
+    if (bytes instanceof PublishDataError) throw bytes
+    if (
+      channels.bufferedAmount('lossy') > LOSSY_BUFFER ||
+      channels.send('lossy', bytes) !== SendStatus.Queued
+    ) {
+      throw new PublishDataError('bufferFull')
+    }
+  }
+
+  #outgoing(
+    channel: MessageChannel,
+    value: PacketValue,
+    { destinationIdentities = [] }: SendPacketOptions,
+  ): Outgoing {
+    const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
+    const body =
+      this.#encryption === 'none'
+        ? new DataPacket({
+            kind: channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY,
+            destinationIdentities: [...destinationIdentities],
+            value,
+          }).toBinary()
+        : new EncryptedPacketPayload({ value }).toBinary()
+    const packet: Outgoing = {
+      channel,
+      destinationIdentities,
+      body,
+      sent: new Deferred<void>(),
+      acknowledged: new Deferred<void>(),
+      withdrawn: false,
+      stop: () => undefined,
+    }
+    packet.sent.promise.catch(() => undefined)
+    packet.acknowledged.promise.catch(() => undefined)
+    return packet
+  }
+
+  /** Why a packet cannot be taken. */
+  #refusal({ body, channel, destinationIdentities }: Outgoing): PublishDataError | undefined {
+    if (this.#channels === undefined) return new PublishDataError('disconnected')
+    if (this.#encryption === 'custom') return new PublishDataError('unsupported')
+    const identities = destinationIdentities.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
+    const overhead = NUMBER_OVERHEAD + (this.#encryption === 'native' ? SEALED_OVERHEAD + identities : 0)
+    const size = body.length + overhead
+    const maxSize = this.#channels.maxMessageSize
+    if (size > maxSize) return new PublishDataError('packetTooLarge', { size, maxSize })
+    if (channel === 'reliable' && this.#waitingBytes + body.length > MAX_WAITING_BYTES) {
+      return new PublishDataError('bufferFull')
+    }
+    return undefined
+  }
+
+  /** Hands packets to the channel as far as it may be filled. */
+  #pump(): void {
+    const channels = this.#channels
+    if (channels === undefined || !this.#connected) return
+    while (!this.#waitsForKey && channels.bufferedAmount('reliable') < RELIABLE_BUFFER) {
+      const packet = this.#queue.shift()
+      if (packet === undefined) break
+      if (packet.withdrawn) continue
+      if (!this.#handOver(channels, packet)) break
+    }
+    this.#watch(channels)
+  }
+
+  /** Returns whether the next one may follow. */
+  #handOver(channels: MessageChannels, packet: Outgoing): boolean {
+    const sequence = this.#sequence + 1
+    const bytes = this.#encode(packet, sequence)
+    if (bytes === 'wait') {
+      this.#waitsForKey = true
+      this.#queue.unshift(packet)
+      return false
+    }
+    if (bytes instanceof PublishDataError) {
+      this.#waitingBytes -= packet.body.length
+      this.#fail(packet, bytes)
+      return true
+    }
+    if (channels.send('reliable', bytes) !== SendStatus.Queued) {
+      // The connection is about to be lost, and that will be told; what has no number yet waits for the next one.
+      this.#queue.unshift(packet)
+      return false
+    }
+    this.#sequence = sequence
+    this.#written += bytes.length
+    this.#waitingBytes -= packet.body.length
+    this.#unacknowledged.push({ packet, sequence, bytes, end: this.#written })
+    packet.stop()
+    packet.sent.resolve()
+    return true
+  }
+
+  /** The packet as it travels, with its number (0: none). `wait`: its key is being derived. */
+  #encode(packet: Outgoing, sequence: number): Uint8Array | PublishDataError | 'wait' {
+    const { DataPacket, DataPacket_Kind, Encryption_Type } = loadProtocol()
+    if (this.#encryption === 'none') {
+      if (sequence === 0) return packet.body
+      // Messages of protobuf that stand behind one another are one message with the fields of both.
+      return Buffer.concat([packet.body, new DataPacket({ sequence }).toBinary()])
+    }
+    const sealed = this.#native?.sealMessage(packet.body) ?? 'failed'
+    if (sealed === 'wait') return 'wait'
+    if (sealed === 'missingKey') return new PublishDataError('missingKey')
+    if (sealed === 'failed') return new PublishDataError('encryptionFailed')
+    return new DataPacket({
+      kind: packet.channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY,
+      destinationIdentities: [...packet.destinationIdentities],
+      sequence,
+      value: {
+        case: 'encryptedPacket',
+        value: {
+          encryptionType: Encryption_Type.GCM,
+          iv: sealed.iv,
+          keyIndex: sealed.keyIndex,
+          encryptedValue: sealed.ciphertext,
+        },
+      },
+    }).toBinary()
+  }
+
+  /** Lets go of what the other end has. */
+  #acknowledge(): void {
+    const channels = this.#channels
+    if (channels === undefined) return
+    const acknowledged = this.#written - channels.bufferedAmount('reliable')
+    for (;;) {
+      const oldest = this.#unacknowledged.peek()
+      if (oldest === undefined || oldest.end > acknowledged) return
+      this.#unacknowledged.shift()
+      oldest.packet.acknowledged.resolve()
+    }
+  }
+
+  /** Asks to be told when there is room, or when the oldest packet is acknowledged, whichever comes first. */
+  #watch(channels: MessageChannels): void {
+    const oldest = this.#unacknowledged.peek()
+    const room = this.#queue.length > 0 && !this.#waitsForKey ? RELIABLE_REFILL : -1
+    const level = Math.max(room, oldest === undefined ? -1 : this.#written - oldest.end)
+    if (level >= 0) channels.watchBuffered('reliable', level)
+  }
+
+  /** Sends again what the server did not get before the connection was lost. */
+  #replay(lastSequence: number): void {
+    const channels = this.#channels
+    if (channels === undefined) return
+    this.#acknowledge()
+    for (const sent of this.#unacknowledged) {
+      if (sent.sequence > lastSequence) channels.send('reliable', sent.bytes)
+      this.#written += sent.sequence > lastSequence ? sent.bytes.length : 0
+      sent.end = this.#written
+    }
+  }
+
+  /** Numbers start anew. */
+  #restart(error: PublishDataError): void {
+    const lost = this.#unacknowledged
+    this.#unacknowledged = new Fifo()
+    for (const { packet } of lost) packet.acknowledged.reject(error)
+    this.#sequence = 0
+    this.#written = 0
+    this.#waitsForKey = false
+  }
+
+  #withdraw(packet: Outgoing, reason: unknown): void {
+    packet.withdrawn = true
+    this.#waitingBytes -= packet.body.length
+    this.#fail(packet, reason)
+  }
+
+  #fail(packet: Outgoing, error: unknown): void {
+    packet.stop()
+    packet.sent.reject(error)
+    packet.acknowledged.reject(error)
+  }
+}
