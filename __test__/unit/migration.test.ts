@@ -1,4 +1,5 @@
 /** Each row of docs/migration.md, by its name. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { ReadableStream } from 'node:stream/web'
 import { describe, expect, it } from 'vitest'
@@ -377,16 +378,20 @@ const rooms = {
     ).toEqual([])
     expect('publishTrack' in new Room().localParticipant).toBe(false)
   },
+  'publish-data': () =>
+    withPair(async ({ alice, bob }) => {
+      const arrived = once(bob, RoomEvent.DataReceived)
+      await alice.localParticipant.publishData(Uint8Array.of(1), { reliable: true })
+      expect((await arrived)[2]).toBe('reliable')
+      const flood = Array.from({ length: 200 }, () =>
+        alice.localParticipant.publishData(new Uint8Array(1000)),
+      )
+      const refused = (await Promise.allSettled(flood)).filter(({ status }) => status === 'rejected')
+      expect((refused[0] as PromiseRejectedResult).reason.reason).toBe('bufferFull')
+    }),
   'no-reliable-side-yet': () => {
     const { localParticipant } = new Room()
-    for (const name of [
-      'sendText',
-      'streamText',
-      'streamBytes',
-      'performRpc',
-      'publishData',
-      'setAttributes',
-    ]) {
+    for (const name of ['sendText', 'streamText', 'streamBytes', 'performRpc', 'setAttributes']) {
       expect(name in localParticipant, name).toBe(false)
     }
   },

@@ -1,0 +1,192 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { RoomServiceClient, DataPacket_Kind } from 'livekit-server-sdk'
+import { ExternalE2EEKeyProvider, RoomEvent } from '../../index'
+import type { Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { Scene, event, pattern, same } from '../helpers/scene'
+import { TcpProxy } from '../helpers/tcp-proxy'
+
+let server: LivekitServer
+let proxy: TcpProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  proxy = await TcpProxy.start(server.port)
+})
+afterEach(() => proxy.close())
+
+/** Numbers that arrive in a room, and who waits for so many. */
+class Numbers {
+  readonly all: number[] = []
+  #waiting: { readonly count: number; readonly resolve: () => void } | undefined
+
+  constructor(room: Room) {
+    room.on(RoomEvent.DataReceived, (payload) => {
+      this.all.push(Buffer.from(payload).readUInt32BE())
+      if (this.#waiting !== undefined && this.all.length >= this.#waiting.count) this.#waiting.resolve()
+    })
+  }
+
+  count(count: number): Promise<void> {
+    if (this.all.length >= count) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#waiting = { count, resolve }
+    })
+  }
+}
+
+function numbered(index: number, size = 4): Uint8Array {
+  const bytes = Buffer.alloc(size)
+  bytes.writeUInt32BE(index)
+  return bytes
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
+
+describe.each(['single', 'dual'] as const)('data packets, peer connections: %s', (peerConnections) => {
+  it.each([true, false])('arrive with sender and topic, reliable: %s', (reliable) =>
+    Scene.with(server, async (scene) => {
+      const connect = { peerConnections }
+      const [alice, bob] = [await scene.join('alice', { connect }), await scene.join('bob', { connect })]
+      for (const size of reliable ? [0, 1, 15_000, 64_000] : [0, 1, 1000]) {
+        const arrived = event(bob, RoomEvent.DataReceived)
+        await alice.localParticipant.publishData(pattern(size), { reliable, topic: `size ${size}` })
+        const [payload, participant, kind, topic] = await arrived
+        expect(same(payload, pattern(size))).toBe(true)
+        expect([participant?.identity, kind, topic]).toEqual([
+          'alice',
+          reliable ? 'reliable' : 'lossy',
+          `size ${size}`,
+        ])
+      }
+    }),
+  )
+
+  it(
+    'ten thousand reliable ones arrive once and in order across 20 resumes of either end',
+    () =>
+      Scene.with(server, async (scene) => {
+        const options = { url: proxy.url, connect: { peerConnections, connectTimeout: 5000 } }
+        const [alice, bob] = [await scene.join('alice', options), await scene.join('bob', options)]
+        const numbers = new Numbers(bob)
+        const { sid } = alice.localParticipant
+        const total = 10_000
+        let next = 0
+        const sent: Promise<void>[] = []
+        const send = (count: number): void => {
+          for (const end = next + count; next < end; next++) {
+            sent.push(alice.localParticipant.publishData(numbered(next, 200), { reliable: true }))
+          }
+        }
+        for (let round = 0; round < 20; round++) {
+          const back = [alice, bob].map((room) => event(room, RoomEvent.Reconnected))
+          send(total / 40)
+          proxy.cut()
+          send(total / 40)
+          await Promise.all(back)
+        }
+        await Promise.all(sent)
+        await numbers.count(total)
+        expect(numbers.all).toEqual(range(total))
+        // Resumed each time, not made anew.
+        expect(alice.localParticipant.sid).toBe(sid)
+        expect(bob.dataPacketStats()).toMatchObject({ delivered: total, held: 0 })
+      }),
+    90_000,
+  )
+})
+
+describe('data packets', () => {
+  it('go to those whom they name', () =>
+    Scene.with(server, async (scene) => {
+      const [alice, bob, carol] = [
+        await scene.join('alice'),
+        await scene.join('bob'),
+        await scene.join('carol'),
+      ]
+      const [bobs, carols] = [new Numbers(bob), new Numbers(carol)]
+      await alice.localParticipant.publishData(numbered(1), {
+        reliable: true,
+        destinationIdentities: ['carol'],
+      })
+      await alice.localParticipant.publishData(numbered(2), { reliable: true })
+      await Promise.all([bobs.count(1), carols.count(2)])
+      expect([bobs.all, carols.all]).toEqual([[2], [1, 2]])
+    }))
+
+  it('of the server’s API arrive, too, without a sender', () =>
+    Scene.with(server, async (scene) => {
+      const bob = await scene.join('bob')
+      const { apiKey, apiSecret } = server.key
+      const api = new RoomServiceClient(`http://127.0.0.1:${server.port}`, apiKey, apiSecret)
+      const arrived = event(bob, RoomEvent.DataReceived)
+      await api.sendData(scene.name, Uint8Array.of(1, 2, 3), DataPacket_Kind.RELIABLE, {
+        topic: 'from above',
+      })
+      const [payload, participant, kind, topic] = await arrived
+      expect([[...payload], participant, kind, topic]).toEqual([
+        [1, 2, 3],
+        undefined,
+        'reliable',
+        'from above',
+      ])
+    }))
+
+  it('that are encrypted arrive as they were; with another key they are told and dropped', () =>
+    Scene.with(server, async (scene) => {
+      const join = async (identity: string, passphrase: string) => {
+        const keyProvider = new ExternalE2EEKeyProvider()
+        await keyProvider.setKey(passphrase)
+        return await scene.join(identity, { room: { encryption: { keyProvider } } })
+      }
+      const [alice, bob, eve] = [await join('alice', 'a'), await join('bob', 'a'), await join('eve', 'b')]
+      const arrived = event(bob, RoomEvent.DataReceived)
+      const told = event(eve, RoomEvent.EncryptionError)
+      const eves = new Numbers(eve)
+      await alice.localParticipant.publishData(pattern(60_000), { reliable: true })
+      expect(same((await arrived)[0], pattern(60_000))).toBe(true)
+      const [error, participant] = await told
+      expect([error.reason, participant?.identity]).toEqual(['decryptionFailed', 'alice'])
+      expect(eves.all).toEqual([])
+    }))
+
+  it('say which of them may be lost when the server forgets the session', () =>
+    Scene.with(server, async (scene) => {
+      const options = { url: proxy.url, connect: { peerConnections: 'dual' as const, connectTimeout: 5000 } }
+      const [alice, bob] = [await scene.join('alice', options), await scene.join('bob')]
+      const numbers = new Numbers(bob)
+      proxy.forgetSessions(true)
+      const back = event(alice, RoomEvent.Reconnected)
+      const sent = range(500).map((index) =>
+        alice.localParticipant.publishData(numbered(index, 10_000), { reliable: true }),
+      )
+      const results = Promise.allSettled(sent)
+      proxy.cut()
+      await back
+      const after = alice.localParticipant.publishData(numbered(500), { reliable: true })
+      const settled = await results
+      await after
+      const kept = range(500).filter((index) => settled[index]!.status === 'fulfilled')
+      for (const result of settled) {
+        if (result.status === 'rejected') expect(result.reason.reason).toBe('connectionLost')
+      }
+      await numbers.count(kept.length + 1)
+      const arrived = new Set(numbers.all)
+      expect(arrived.size).toBe(numbers.all.length)
+      expect(kept.filter((index) => !arrived.has(index))).toEqual([])
+      expect(numbers.all.at(-1)).toBe(500)
+    }))
+
+  it('are refused without a room, and when they are too large', () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const publish = (size: number) =>
+        rejection(alice.localParticipant.publishData(new Uint8Array(size), { reliable: true }))
+      expect(await publish(65_535)).toMatchObject({ reason: 'packetTooLarge', maxSize: 65_535 })
+      await alice.disconnect()
+      expect(await publish(1)).toMatchObject({ reason: 'disconnected' })
+    }))
+})
