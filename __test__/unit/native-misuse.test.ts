@@ -1,7 +1,7 @@
 /** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
 import { describe, expect, it } from 'vitest'
 import { loadBinding } from '../../src/loader'
-import { LARGE_FRAME, PushStatus, Row, RowFlag, SLAB_SIZE } from '../../src/native'
+import { LARGE_FRAME, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native'
 import type { NativeEvent, NativeSession, NativeSessionOptions, NativeTrackInfo } from '../../src/native'
 
 const binding = loadBinding()
@@ -103,6 +103,54 @@ function detached(): Uint8Array {
 const wrong = (value: unknown) => value as never
 const slab = new Uint8Array(SLAB_SIZE)
 const rows = new Uint32Array(64 * Row.Columns)
+
+describe('messages', () => {
+  const session = binding.createServerSession(sessionOptions)
+  const connection = binding.connectSession(session.id, {
+    mode: 'single',
+    nextSession: false,
+    udp: true,
+    tcp: true,
+  })
+  const bytes = new Uint8Array(4)
+  const iv = new Uint8Array(12)
+
+  it.each<[string, () => unknown, object]>([
+    ['a channel that there is not', () => connection.send(wrong('other'), bytes), outOfRange],
+    ['the channel of data tracks', () => connection.send(wrong('_data_track'), bytes), outOfRange],
+    ['a message that is text', () => connection.send('reliable', wrong('text')), wrongType],
+    ['a message that was transferred', () => connection.send('reliable', detached()), wrongType],
+    ['a level of −1', () => connection.watchBuffered('reliable', -1), outOfRange],
+    ['what no channel has buffered', () => connection.bufferedAmount(wrong(1)), wrongType],
+    ['a message to seal that is text', () => session.sealMessage(wrong('text')), wrongType],
+    ['an IV of 11 bytes', () => session.openMessage('a', 0, new Uint8Array(11), bytes), outOfRange],
+    ['a key index of 256', () => session.openMessage('a', 256, iv, bytes), outOfRange],
+    ['a sender that is a number', () => session.openMessage(wrong(1), 0, iv, bytes), wrongType],
+  ])('%s', (_, act, expected) => {
+    expect(thrown(act)).toEqual(expected)
+  })
+
+  it('too large ones, too many, and those after the end are answered with a status', () => {
+    expect(connection.send('reliable', new Uint8Array(65_536))).toBe(SendStatus.TooLarge)
+    const large = new Uint8Array(65_535)
+    let status: number = SendStatus.Queued
+    for (let sent = 0; sent < 1000 && status === SendStatus.Queued; sent++) {
+      status = connection.send('reliable', large)
+    }
+    expect(status).toBe(SendStatus.BufferFull)
+    expect(connection.bufferedAmount('reliable')).toBeGreaterThan(1 << 20)
+    connection.close()
+    expect(connection.send('lossy', bytes)).toBe(SendStatus.Closed)
+    session.close()
+  })
+
+  it('without keys are neither sealed nor opened', () => {
+    const plain = binding.createSession(sessionOptions)
+    expect(plain.sealMessage(bytes)).toBe('missingKey')
+    expect(plain.openMessage('alice', 0, iv, bytes)).toBe('missingKey')
+    plain.close()
+  })
+})
 
 describe('push', () => {
   const { publisher, handle } = connected()
