@@ -354,6 +354,36 @@ export interface NativeConnectionOptions {
   tcp: boolean
 }
 
+/** One peer connection. */
+export interface NativePeerStats {
+  /** By ICE's checks, ms; −1 while it is not known. */
+  rttMs: number
+  /** What the selected path travels in: `udp`, `tcp`, or `''` while there is none. */
+  protocol: string
+  /** What the server's end of it is to the server: `host`, `srflx`, `prflx`, `relay` or `''`. */
+  candidateType: string
+  datagramsSent: number
+  datagramsReceived: number
+  /** Those that were no WebRTC or did not decrypt. */
+  datagramsRejected: number
+  /** Of datagrams. */
+  bytesSent: number
+  bytesReceived: number
+}
+
+/** One data channel. */
+export interface NativeChannelStats {
+  /** For data tracks, a message is a packet. */
+  messagesSent: number
+  messagesReceived: number
+  bytesSent: number
+  bytesReceived: number
+  /** Messages that came and were dropped, since nobody took them in time. */
+  dropped: number
+  /** Bytes that wait or are under way. */
+  buffered: number
+}
+
 export interface NativeConnectionStats {
   /** Round trip of the path that carries data tracks out, ms; −1 while it is not known. */
   rttMs: number
@@ -367,6 +397,12 @@ export interface NativeConnectionStats {
   /** Bytes that the data-track channel holds, and may hold. */
   buffered: number
   bufferLimit: number
+  publisher: NativePeerStats
+  /** Null when there is one peer connection only. */
+  subscriber: NativePeerStats | null
+  dataTrack: NativeChannelStats
+  reliable: NativeChannelStats
+  lossy: NativeChannelStats
 }
 
 /** Peer connections to a server. Rust: `crates/node/src/server.rs`. */

@@ -171,8 +171,8 @@ class ServerConnection implements RoomConnection {
       {
         description: (kind, description) => this.#describe(kind, description),
         candidate: (target, candidate) => this.#trickle(target, candidate),
-        transportLost: () => {
-          if (this.#transport === transport) this.#lost(false, LEAVE_GRACE)
+        transportLost: (rebuild) => {
+          if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
         },
         message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data)),
         bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow()),

@@ -29,8 +29,8 @@ export interface PeerTransportOwner {
   description(kind: 'offer' | 'answer', description: LocalDescription): void
   /** A candidate of ours. */
   candidate(target: PeerTarget, candidate: string): void
-  /** A peer connection that was there is not any more. */
-  transportLost(): void
+  /** A peer connection that was there is not any more. `rebuild`: nothing but a new one helps. */
+  transportLost(rebuild: boolean): void
   /** A message came by a channel. */
   message(channel: NativeChannel, data: Uint8Array): void
   /** What is buffered for the reliable channel fell to the watched level. */
@@ -193,15 +193,15 @@ export class PeerTransport implements EventSink, MessageChannels {
       this.#connected.delete(target)
       // A path that is lost may come back by itself, while somebody waits for it.
       if (state === 'disconnected' && this.#waiting !== undefined) return
-      this.#fail(`the ${target} connection is ${state}`)
+      this.#fail(`the ${target} connection is ${state}`, state === 'failed')
     }
   }
 
-  #fail(detail: string): void {
+  #fail(detail: string, rebuild = false): void {
     const waiting = this.#waiting
     this.#waiting = undefined
-    if (waiting === undefined) this.#owner.transportLost()
-    else waiting.reject(new DataTrackConnectionError('transportFailed', { detail }))
+    if (waiting === undefined || rebuild) this.#owner.transportLost(rebuild)
+    waiting?.reject(new DataTrackConnectionError('transportFailed', { detail }))
   }
 
   #call(body: () => void): void {

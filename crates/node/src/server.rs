@@ -18,10 +18,10 @@ use crate::log;
 use crate::runtime::BACKEND;
 use crate::session::{Methods, Object, fail};
 use datatrack_transport::connection::{
-    Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions, ConnectionStats,
-    DescriptionKind, PeerState, SendError, Target,
+    ChannelStats, Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions,
+    ConnectionStats, DescriptionKind, PeerState, SendError, Target,
 };
-use datatrack_transport::peer::{ChannelKind, Protocol};
+use datatrack_transport::peer::{ChannelKind, PathKind, PeerStats, Protocol};
 
 pub(crate) static METHODS: Methods = exports! {
     c"createOffer" => create_offer,
@@ -308,6 +308,49 @@ impl IntoJs for ConnectionStats {
         js.put(object, c"packetsReceived", self.data_track.messages_received)?;
         js.put(object, c"buffered", self.data_track.buffered)?;
         js.put(object, c"bufferLimit", self.data_track_limit)?;
+        js.put(object, c"publisher", self.publisher)?;
+        js.put(object, c"subscriber", self.subscriber)?;
+        js.put(object, c"dataTrack", self.data_track)?;
+        js.put(object, c"reliable", self.reliable)?;
+        js.put(object, c"lossy", self.lossy)?;
+        Ok(object)
+    }
+}
+
+impl IntoJs for PeerStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"rttMs", self.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
+        let protocol = self.protocol.map(|protocol| match protocol {
+            Protocol::Udp => "udp",
+            Protocol::Tcp => "tcp",
+        });
+        js.put(object, c"protocol", protocol.unwrap_or(""))?;
+        let kind = self.kind.map(|kind| match kind {
+            PathKind::Host => "host",
+            PathKind::ServerReflexive => "srflx",
+            PathKind::PeerReflexive => "prflx",
+            PathKind::Relayed => "relay",
+        });
+        js.put(object, c"candidateType", kind.unwrap_or(""))?;
+        js.put(object, c"datagramsSent", self.datagrams_sent)?;
+        js.put(object, c"datagramsReceived", self.datagrams_received)?;
+        js.put(object, c"datagramsRejected", self.datagrams_rejected)?;
+        js.put(object, c"bytesSent", self.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.bytes_received)?;
+        Ok(object)
+    }
+}
+
+impl IntoJs for ChannelStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"messagesSent", self.messages_sent)?;
+        js.put(object, c"messagesReceived", self.messages_received)?;
+        js.put(object, c"bytesSent", self.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.bytes_received)?;
+        js.put(object, c"dropped", self.dropped)?;
+        js.put(object, c"buffered", self.buffered)?;
         Ok(object)
     }
 }

@@ -19,8 +19,28 @@ struct World {
     /// Datagrams under way: when they arrive, and whether at the answering peer.
     network: VecDeque<(Instant, bool, Datagram)>,
     loss: f64,
+    weather: Weather,
     random: fastrand::Rng,
     events: [Vec<PeerEvent>; 2],
+}
+
+/// What the network lets through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weather {
+    Everything,
+    Nothing,
+    /// ICE's checks: a side that has forgotten its SCTP association.
+    Checks,
+}
+
+impl Weather {
+    fn passes(self, datagram: &Datagram) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Nothing => false,
+            Self::Checks => datagram.contents[0] < 4,
+        }
+    }
 }
 
 fn addr(text: &str) -> SocketAddr {
@@ -36,6 +56,7 @@ impl World {
             now,
             network: VecDeque::new(),
             loss,
+            weather: Weather::Everything,
             random: fastrand::Rng::with_seed(7),
             events: [Vec::new(), Vec::new()],
         }
@@ -68,7 +89,7 @@ impl World {
                 peer.handle_timeout(self.now);
             }
             while let Some(datagram) = peer.poll_transmit() {
-                if self.random.f64() >= self.loss {
+                if self.random.f64() >= self.loss && self.weather.passes(&datagram) {
                     self.network.push_back((self.now + DELAY, index == 0, datagram));
                 }
             }
@@ -190,6 +211,73 @@ fn the_other_side_learns_of_a_goodbye() {
     assert_eq!(world.offering.create_offer(world.now), Err(PeerError::Closed));
     assert_eq!(world.offering.write(ChannelKind::Reliable, b"late"), Sent::NotOpen);
     assert_eq!(world.offering.poll_timeout(), None);
+}
+
+impl World {
+    /// Writes a message each tenth of a second for a while, and tells when the offering side ended, if it did.
+    fn write_for(&mut self, length: Duration) -> Option<Duration> {
+        let start = self.now;
+        while self.now < start + length {
+            self.offering.write(ChannelKind::DataTrack, &[1; 1_000]);
+            self.offering.flush();
+            for _ in 0..100 {
+                self.step();
+            }
+            if self.events[0].contains(&PeerEvent::Closed) {
+                return Some(self.now - start);
+            }
+        }
+        None
+    }
+}
+
+#[test]
+fn a_side_that_has_forgotten_the_association_is_noticed() {
+    for channel in ChannelKind::ALL {
+        let mut world = World::connected(0.0);
+        world.write_for(Duration::from_secs(2));
+        world.weather = Weather::Checks;
+        let start = world.now;
+        assert_eq!(world.offering.write(channel, b"are you there"), Sent::Yes);
+        world.offering.flush();
+        world.run_until(|world| world.events[0].contains(&PeerEvent::Closed));
+        let took = world.now - start;
+        assert!((Duration::from_secs(6)..Duration::from_secs(10)).contains(&took), "{channel:?}: {took:?}");
+        assert!(!world.events[0].contains(&PeerEvent::Disconnected), "ICE was fine");
+    }
+}
+
+#[test]
+fn one_that_is_asked_nothing_need_not_answer() {
+    let mut world = World::connected(0.0);
+    world.write_for(Duration::from_secs(2));
+    world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
+    world.answering.write(ChannelKind::Reliable, b"acknowledged by the offering side");
+    world.answering.flush();
+    world.run_until(|world| world.messages(0, ChannelKind::Reliable).len() == 1);
+    let start = world.now;
+    world.run_until(|world| world.now > start + Duration::from_secs(1));
+    world.weather = Weather::Checks;
+    world.run_until(|world| world.now > start + Duration::from_secs(60));
+    assert!(!world.events[0].contains(&PeerEvent::Closed));
+}
+
+#[test]
+fn a_network_that_stands_still_ends_nothing() {
+    for seconds in [1, 3, 5, 8, 10, 15] {
+        for loss in [0.0, 0.1] {
+            let mut world = World::connected(loss);
+            world.write_for(Duration::from_secs(3));
+            world.weather = Weather::Nothing;
+            assert_eq!(world.write_for(Duration::from_secs(seconds)), None);
+            world.weather = Weather::Everything;
+            let before = world.messages(1, ChannelKind::DataTrack).len();
+            assert_eq!(world.write_for(Duration::from_secs(20)), None, "{seconds} s");
+            let came = world.messages(1, ChannelKind::DataTrack).len() - before;
+            assert!(came > 100, "{came} of 200 after {seconds} s without a network and with {loss} loss");
+            assert!(!world.events[0].contains(&PeerEvent::Disconnected), "{seconds} s");
+        }
+    }
 }
 
 #[test]

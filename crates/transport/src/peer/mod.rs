@@ -4,6 +4,7 @@
 //! datagrams go in with the time; datagrams, messages, states and a deadline come out. So the crate can be exchanged.
 //! The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the deadline.**
 
+mod liveness;
 mod types;
 
 use std::collections::VecDeque;
@@ -17,7 +18,10 @@ use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{Receive, TcpType};
 use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
 
-pub use types::{ChannelKind, Datagram, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent};
+use liveness::Liveness;
+pub use types::{
+    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
+};
 
 /// Largest message, in bytes, that may be sent: the server's `max-message-size`. A larger one ends its reader.
 pub const MAX_MESSAGE_SIZE: usize = 65_535;
@@ -35,8 +39,19 @@ const FIRST_DTLS: u8 = 20;
 /// How often the round-trip time is looked at.
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Candidates kept for a remote description that has not come yet.
-const MAX_EARLY_CANDIDATES: usize = 64;
+/// How far the engine's clock is set ahead at most, so that SCTP does not wait for nothing; see [`Peer::hasten`]. ICE gives
+/// a path up after some twenty seconds without an answer.
+const MOST_HASTE: Duration = Duration::from_secs(12);
+
+/// And at least, with each step.
+const LEAST_HASTE: Duration = Duration::from_millis(10);
+
+/// Candidates of the other side that are kept: for a description that has not come yet, and to know an address again.
+const MAX_CANDIDATES: usize = 64;
+
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|&first| first >= FIRST_DTLS)
+}
 
 fn config(channel: ChannelKind) -> ChannelConfig {
     let lossy = channel != ChannelKind::Reliable;
@@ -79,6 +94,7 @@ pub struct Peer {
     /// Bytes that each channel ever took, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
+    remotes: VecDeque<(SocketAddr, PathKind)>,
     described: bool,
     ice_connected: bool,
     dtls_connected: bool,
@@ -88,6 +104,9 @@ pub struct Peer {
     events: VecDeque<PeerEvent>,
     deadline: Instant,
     now: Instant,
+    /// How far the engine's clock is ahead of ours.
+    ahead: Duration,
+    liveness: Liveness,
     stats: PeerStats,
 }
 
@@ -129,6 +148,7 @@ impl Peer {
             channels: [None; 3],
             written: [0; 3],
             early_candidates: Vec::new(),
+            remotes: VecDeque::new(),
             described: false,
             ice_connected: false,
             dtls_connected: false,
@@ -138,6 +158,8 @@ impl Peer {
             events: VecDeque::new(),
             deadline: now,
             now,
+            ahead: Duration::ZERO,
+            liveness: Liveness::new(now),
             stats: PeerStats::default(),
         }
     }
@@ -254,7 +276,7 @@ impl Peer {
     pub fn add_remote_candidate(&mut self, candidate: &str, now: Instant) -> Result<(), PeerError> {
         self.advance(now)?;
         if !self.described {
-            if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
+            if self.early_candidates.len() < MAX_CANDIDATES {
                 self.early_candidates.push(candidate.to_owned());
             }
             return Ok(());
@@ -282,11 +304,23 @@ impl Peer {
             (str0m::net::Protocol::Tcp, Some(TcpType::Passive) | None) => Protocol::Tcp,
             _ => return,
         };
-        if matches!(candidate.kind(), CandidateKind::PeerReflexive) {
-            return;
+        let kind = match candidate.kind() {
+            CandidateKind::Host => PathKind::Host,
+            CandidateKind::ServerReflexive => PathKind::ServerReflexive,
+            CandidateKind::Relayed => PathKind::Relayed,
+            CandidateKind::PeerReflexive => return,
+        };
+        let addr = candidate.addr();
+        if self.remotes.len() == MAX_CANDIDATES {
+            self.remotes.pop_front();
         }
-        self.events
-            .push_back(PeerEvent::RemoteCandidate(RemoteCandidate { protocol, addr: candidate.addr() }));
+        self.remotes.push_back((addr, kind));
+        self.events.push_back(PeerEvent::RemoteCandidate(RemoteCandidate { protocol, addr, kind }));
+    }
+
+    fn kind_of(&self, remote: SocketAddr) -> PathKind {
+        let told = self.remotes.iter().rev().find(|(addr, _)| *addr == remote);
+        told.map_or(PathKind::PeerReflexive, |&(_, kind)| kind)
     }
 
     // Datagrams and time.
@@ -312,7 +346,7 @@ impl Peer {
         };
         let handled = match Receive::new(protocol, remote, local, contents) {
             Ok(receive) => {
-                let input = Input::Receive(self.now, receive);
+                let input = Input::Receive(self.now + self.ahead, receive);
                 self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok()
             }
             Err(_) => false,
@@ -322,12 +356,21 @@ impl Peer {
             self.stats.datagrams_rejected += 1;
         }
         self.drain();
+        if handled {
+            let answer = is_dtls(contents);
+            let buffered = answer
+                && self.liveness.is_unanswered()
+                && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
+            self.liveness.handle_received(answer, buffered, self.now);
+            self.check_liveness();
+        }
     }
 
     /// Time went by. May be called at any time, must be called at the deadline.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.advance(now).is_ok() {
             self.drain();
+            self.check_liveness();
         }
     }
 
@@ -368,6 +411,7 @@ impl Peer {
                 if let Some(written) = self.written.get_mut(channel.index()) {
                     *written += message.len() as u64;
                 }
+                self.liveness.handle_written(self.now);
                 Sent::Yes
             }
             Ok(false) => Sent::Full,
@@ -411,6 +455,12 @@ impl Peer {
         self.described || self.offered
     }
 
+    /// Whether nothing that was given to the channels is acknowledged for the moment: the path stands still.
+    #[must_use]
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        self.liveness.is_stalled(self.stats.rtt.unwrap_or_default(), now)
+    }
+
     /// What was measured.
     #[must_use]
     pub const fn stats(&self) -> PeerStats {
@@ -436,13 +486,39 @@ impl Peer {
             return Err(PeerError::Closed);
         }
         self.now = self.now.max(now);
-        if self.rtc.handle_input(Input::Timeout(self.now)).is_err() || !self.rtc.is_alive() {
+        if self.rtc.handle_input(Input::Timeout(self.now + self.ahead)).is_err() || !self.rtc.is_alive() {
             self.end();
             return Err(PeerError::Closed);
         }
         // The engine wants to be drained after each input.
         self.drain();
         if self.closed { Err(PeerError::Closed) } else { Ok(()) }
+    }
+
+    fn check_liveness(&mut self) {
+        if self.closed || !self.is_connected() {
+            return;
+        }
+        if self.liveness.is_dead(self.now) {
+            self.end();
+        } else if self.liveness.is_lost(self.stats.rtt.unwrap_or_default()) {
+            self.hasten();
+        }
+    }
+
+    /// Lets SCTP send again what is known to be lost, instead of waiting until its time is up, which doubles with each loss
+    /// in a row. The engine's clock is the only way to tell it: it is set ahead until a datagram of SCTP comes out.
+    fn hasten(&mut self) {
+        let (sent, most) = (self.liveness.sent_in_total(), self.ahead + MOST_HASTE);
+        while !self.closed && self.liveness.sent_in_total() == sent {
+            let ahead = self.ahead + self.deadline.saturating_duration_since(self.now);
+            if ahead > most {
+                break;
+            }
+            // What is due now does not bring it nearer, and may not go away either.
+            self.ahead = ahead.max(self.ahead + LEAST_HASTE);
+            let _ = self.advance(self.now);
+        }
     }
 
     fn end(&mut self) {
@@ -456,7 +532,7 @@ impl Peer {
         while !self.closed {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(deadline)) => {
-                    self.deadline = deadline;
+                    self.deadline = deadline.checked_sub(self.ahead).unwrap_or(self.now);
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
@@ -466,9 +542,13 @@ impl Peer {
                         // Only relayed candidates use them, and there are none yet.
                         _ => continue,
                     };
-                    if transmit.contents.first().is_some_and(|&first| first >= FIRST_DTLS) {
+                    if is_dtls(&transmit.contents) {
                         // ICE's own checks go by all paths; the rest by the one that it selected.
                         self.stats.protocol = Some(protocol);
+                        if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
+                            self.stats.kind = Some(self.kind_of(transmit.destination));
+                        }
+                        self.liveness.handle_sent(self.now);
                     }
                     self.stats.datagrams_sent += 1;
                     self.stats.bytes_sent += transmit.contents.len() as u64;
@@ -540,6 +620,7 @@ impl Peer {
         let open = !self.opens_channels || ChannelKind::ALL.into_iter().all(|kind| self.is_open(kind));
         if open {
             self.told_connected = true;
+            self.liveness.handle_connected(self.now);
             self.events.push_back(PeerEvent::Connected);
         }
     }

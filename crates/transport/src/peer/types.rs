@@ -51,6 +51,19 @@ pub enum Protocol {
     Tcp,
 }
 
+/// What an address of the other side is to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathKind {
+    /// Its own.
+    Host,
+    /// What a router or a STUN server saw of it, and it told us.
+    ServerReflexive,
+    /// What we saw of it, though it did not tell.
+    PeerReflexive,
+    /// A relay's.
+    Relayed,
+}
+
 /// A datagram to be sent.
 pub struct Datagram {
     /// What it travels in.
@@ -70,6 +83,8 @@ pub struct RemoteCandidate {
     pub protocol: Protocol,
     /// Its address.
     pub addr: SocketAddr,
+    /// What that is to the other side.
+    pub kind: PathKind,
 }
 
 /// What happened.
@@ -133,6 +148,10 @@ pub struct PeerStats {
     pub rtt: Option<Duration>,
     /// What the selected path travels in.
     pub protocol: Option<Protocol>,
+    /// The other side's end of that path.
+    pub remote: Option<SocketAddr>,
+    /// What that end is to the other side.
+    pub kind: Option<PathKind>,
     /// Datagrams and their bytes.
     pub datagrams_sent: u64,
     /// See `datagrams_sent`.
