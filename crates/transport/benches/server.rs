@@ -2,6 +2,10 @@
 //!
 //! `LIVEKIT_SERVER_BIN=… cargo bench -p datatrack-transport --bench server [-- SIZE@RATE …]`; a rate of 0 offers as much as
 //! the queue takes and loses nothing on our side. Latency is from push to the end of the read, by the system's clock.
+//!
+//! `stream@SIZE` sends 50 MB of messages of that size by `_reliable`. `rpc@SIZE` sends 50 messages of 200 bytes a second,
+//! each of which comes back, beside a data track that offers frames of SIZE as fast as they go; 0: beside nothing.
+//! `cold@SIZE` sends a frame a second, from the first one on that the subscriber can get.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../tests/support/mod.rs"]
@@ -12,10 +16,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use datatrack::publisher::{PublishOptions, QueueOptions, WhenFull};
 use datatrack_transport::connection::{ConnectionMode, ConnectionOptions};
-use support::Participant;
 use support::server::Server;
+use support::{Participant, user_payload};
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 18] = [
     "256@0",
     "1024@0",
     "4096@0",
@@ -28,6 +32,12 @@ const CASES: [&str; 12] = [
     "4096@4000",
     "15000@50",
     "204800@45",
+    "stream@15000",
+    "rpc@0",
+    "rpc@1000",
+    "rpc@15000",
+    "cold@36000",
+    "cold@200000",
 ];
 const LENGTH: Duration = Duration::from_secs(4);
 const SILENCE: Duration = Duration::from_millis(700);
@@ -36,8 +46,24 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let parts: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match parts[..] {
-        ["publisher", port, room, case] => run(publish(port.parse().unwrap(), room, case)),
-        ["subscriber", port, room] => run(subscribe(port.parse().unwrap(), room)),
+        ["publisher", port, room, case] => {
+            let port = port.parse().unwrap();
+            match case.split_once('@').unwrap() {
+                ("stream", size) => run(send_stream(port, room, size.parse().unwrap())),
+                ("rpc", size) => run(call(port, room, size.parse().unwrap())),
+                ("cold", size) => run(publish_cold(port, room, size.parse().unwrap())),
+                _ => run(publish(port, room, case)),
+            }
+        }
+        ["subscriber", port, room, case] => {
+            let port = port.parse().unwrap();
+            match case.split_once('@').unwrap() {
+                ("stream", _) => run(receive_stream(port, room)),
+                ("rpc", _) => run(answer(port, room)),
+                ("cold", _) => run(subscribe_cold(port, room)),
+                _ => run(subscribe(port, room)),
+            }
+        }
         _ => compare(if parts.is_empty() { &CASES } else { &parts }),
     }
 }
@@ -68,7 +94,7 @@ fn compare(cases: &[&str]) {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(arguments).stdout(Stdio::piped()).spawn().unwrap()
         };
-        let subscriber = child(&["subscriber", &port, &room]);
+        let subscriber = child(&["subscriber", &port, &room, case]);
         let publisher = child(&["publisher", &port, &room, case]);
         let output = |child: std::process::Child| -> Vec<f64> {
             let output = child.wait_with_output().unwrap().stdout;
@@ -174,4 +200,170 @@ async fn subscribe(port: u16, room: &str) {
     latencies.sort_unstable();
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize] as f64 / 1e6;
     println!("{} {bytes} {seconds} {} {} {used}", latencies.len(), at(0.5), at(0.99));
+}
+
+const STREAM: usize = 50_000_000;
+
+async fn send_stream(port: u16, room: &str, size: usize) {
+    let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
+    let mut answers = participant.messages();
+    // Until the other one is there.
+    while tokio::time::timeout(Duration::from_millis(100), answers.recv()).await.is_err() {
+        participant.send(vec![0; 8]).await;
+    }
+    let (before, mut sent) = (cpu(), 0);
+    while sent < STREAM {
+        let mut payload = vec![7; size];
+        payload[..8].copy_from_slice(&clock().to_le_bytes());
+        participant.send(payload).await;
+        sent += size;
+    }
+    let used = cpu();
+    let end = async { while answers.recv().await.is_some_and(|packet| user_payload(&packet) != b"end") {} };
+    tokio::time::timeout(Duration::from_secs(60), end).await.expect("an end");
+    println!("{} {}", sent / size, used - before);
+}
+
+async fn receive_stream(port: u16, room: &str) {
+    let participant = Participant::join(&Server::attach(port), room, "subscriber", mode()).await;
+    let mut messages = participant.messages();
+    let (mut bytes, mut latencies, mut first, mut before) = (0, Vec::new(), None, cpu());
+    while bytes < STREAM {
+        let payload = user_payload(&messages.recv().await.unwrap());
+        if payload.len() <= 8 {
+            participant.send(b"here".to_vec()).await;
+            before = cpu();
+            continue;
+        }
+        first.get_or_insert_with(Instant::now);
+        latencies.push(clock().saturating_sub(u64::from_le_bytes(payload[..8].try_into().unwrap())));
+        bytes += payload.len();
+    }
+    report(&mut latencies, bytes, first.unwrap().elapsed().as_secs_f64(), cpu() - before);
+    participant.send(b"end".to_vec()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+fn report(latencies: &mut [u64], bytes: usize, seconds: f64, used: f64) {
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize] as f64 / 1e6;
+    println!("{} {bytes} {seconds} {} {} {used}", latencies.len(), at(0.5), at(0.99));
+}
+
+/// The table shows the way there; the round trips are told apart from it.
+async fn call(port: u16, room: &str, size: usize) {
+    let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
+    let mut answers = participant.messages();
+    let mut options = PublishOptions::new("bench");
+    options.queue = QueueOptions { max_bytes: 1 << 20, max_age: None, when_full: WhenFull::Refuse };
+    let track = participant.publish_with(options).await;
+    let link = participant.link.clone();
+    let flood = tokio::spawn(async move {
+        let frame = vec![7; size];
+        while size > 0 {
+            while link.push(track, &frame, None).is_ok() {}
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let mut calls = tokio::time::interval(Duration::from_millis(20));
+    let (started, before, mut sent, mut times) = (Instant::now(), cpu(), 0, Vec::new());
+    while started.elapsed() < LENGTH + Duration::from_secs(1) {
+        tokio::select! {
+            answer = answers.recv() => {
+                let payload = user_payload(&answer.unwrap());
+                let at = u64::from_le_bytes(payload[..8].try_into().unwrap());
+                // The other one may come a little later than we.
+                if started.elapsed() > Duration::from_secs(1) {
+                    times.push(clock().saturating_sub(at));
+                }
+            }
+            _ = calls.tick() => {
+                let mut payload = vec![0; 200];
+                payload[..8].copy_from_slice(&clock().to_le_bytes());
+                participant.send(payload).await;
+                sent += 1;
+            }
+        }
+    }
+    let used = cpu() - before;
+    flood.abort();
+    println!("{sent} {used}");
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64 / 1e6;
+    eprintln!("round trips: {}, p50 {:.2} ms, p99 {:.2} ms", times.len(), at(0.5), at(0.99));
+    participant.send(b"end".to_vec()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+async fn answer(port: u16, room: &str) {
+    let participant = Participant::join(&Server::attach(port), room, "subscriber", mode()).await;
+    let mut messages = participant.messages();
+    let flooded = async {
+        let stream = participant.subscribe("bench").await;
+        loop {
+            participant.read(stream).await;
+        }
+    };
+    let answering = async {
+        let (mut latencies, mut bytes, started) = (Vec::new(), 0, Instant::now());
+        loop {
+            let payload = user_payload(&messages.recv().await.unwrap());
+            if payload == b"end" {
+                return (latencies, bytes, started);
+            }
+            latencies.push(clock().saturating_sub(u64::from_le_bytes(payload[..8].try_into().unwrap())));
+            bytes += payload.len();
+            participant.send(payload).await;
+        }
+    };
+    let before = cpu();
+    let (mut latencies, bytes, started) = tokio::select! {
+        answered = answering => answered,
+        () = flooded => unreachable!("it reads for ever"),
+    };
+    report(&mut latencies, bytes, started.elapsed().as_secs_f64(), cpu() - before);
+}
+
+const COLD_FRAMES: u64 = 10;
+
+async fn publish_cold(port: u16, room: &str, size: usize) {
+    let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
+    let mut messages = participant.messages();
+    let track = participant.publish("bench").await;
+    while user_payload(&messages.recv().await.unwrap()) != b"here" {}
+    let before = cpu();
+    let mut payload = vec![7; size];
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for _ in 0..COLD_FRAMES {
+        seconds.tick().await;
+        payload[..8].copy_from_slice(&clock().to_le_bytes());
+        participant.push(track, &payload).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    println!("{COLD_FRAMES} {}", cpu() - before);
+    participant.send(b"end".to_vec()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+async fn subscribe_cold(port: u16, room: &str) {
+    let participant = Participant::join(&Server::attach(port), room, "subscriber", mode()).await;
+    let mut messages = participant.messages();
+    let stream = participant.subscribe("bench").await;
+    let (before, started, mut latencies, mut bytes) = (cpu(), Instant::now(), Vec::new(), 0);
+    participant.send(b"here".to_vec()).await;
+    loop {
+        tokio::select! {
+            packet = messages.recv() => if user_payload(&packet.unwrap()) == b"end" { break },
+            frame = participant.try_read(stream) => {
+                let payload = frame.payload.to_bytes();
+                latencies.push(clock().saturating_sub(u64::from_le_bytes(payload[..8].try_into().unwrap())));
+                bytes += payload.len();
+            }
+        }
+    }
+    eprintln!("{:?}", participant.link.subscriber(|subscriber, _| subscriber.packet_stats()));
+    if latencies.is_empty() {
+        latencies.push(0);
+    }
+    report(&mut latencies, bytes, started.elapsed().as_secs_f64(), cpu() - before);
 }

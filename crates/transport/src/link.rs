@@ -1,6 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datatrack::e2ee::{
@@ -213,32 +214,37 @@ impl Link {
 
     /// Offers the next packet to `send`, which answers whether it took it. Returns `None` if there is no packet.
     pub fn transmit(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> Option<bool> {
-        let (taken, told) = self.transmit_quietly(send);
+        self.transmit_after(Duration::ZERO, send)
+    }
+
+    /// The same for a transport in which a packet has to wait for that long: a frame that will be too old then is dropped
+    /// now.
+    pub(crate) fn transmit_after(
+        &self,
+        wait: Duration,
+        send: impl FnOnce(Handle, &[u8]) -> bool,
+    ) -> Option<bool> {
+        let mut publisher = lock(&self.publisher);
+        if !publisher.has_packets() {
+            return None;
+        }
+        // Reading the clock costs as much as all the rest.
+        let now = if publisher.transmit_needs_time() { self.clock.now() + wait } else { Instant::ZERO };
+        let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
+        if taken == Some(true) {
+            publisher.advance_transmit();
+        }
+        let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
+        drop(publisher);
         if told {
             self.host.events_ready();
         }
         taken
     }
 
-    /// The same for a caller that holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has
-    /// let go of it, if the second answer says so.
-    pub(crate) fn transmit_quietly(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> (Option<bool>, bool) {
-        let mut publisher = lock(&self.publisher);
-        if !publisher.has_packets() {
-            return (None, false);
-        }
-        // Reading the clock costs as much as all the rest.
-        let now = if publisher.transmit_needs_time() { self.clock.now() } else { Instant::ZERO };
-        let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
-        if taken == Some(true) {
-            publisher.advance_transmit();
-        }
-        let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
-        (taken, told)
-    }
-
-    /// Takes the next frame whole if it has at least `min_len` bytes, else gives its next packet to `copy`; quietly in the
-    /// same sense.
+    /// Takes the next frame whole if it has at least `min_len` bytes, else gives its next packet to `copy`. For a caller that
+    /// holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has let go of it, if the second answer
+    /// says so.
     pub(crate) fn take_quietly(&self, min_len: usize, copy: impl FnOnce(Handle, &[u8])) -> (Taken, bool) {
         let mut publisher = lock(&self.publisher);
         if !publisher.has_packets() {
@@ -258,7 +264,7 @@ impl Link {
         (taken, told)
     }
 
-    /// What [`transmit_quietly`](Self::transmit_quietly) left to be told.
+    /// What [`take_quietly`](Self::take_quietly) left to be told.
     pub(crate) fn events_ready(&self) {
         self.host.events_ready();
     }

@@ -1,22 +1,33 @@
 use std::time::{Duration, Instant};
 
-/// Bytes that the data track's channel may hold at the start.
-const START: usize = 128 << 10;
-/// Bytes it may always hold: two packets.
-const LEAST: usize = 32 << 10;
+/// Bytes that a channel may hold at the start.
+const START: usize = 32 << 10;
+/// Bytes it may always hold; a single packet may be larger.
+const LEAST: usize = 4 << 10;
 /// Bytes it may hold at most, on the longest and fattest path.
 const MOST: usize = 4 << 20;
 /// How much may wait in the channel on top of what is under way: as long as this lasts, and at most `QUEUE_MOST`.
 const QUEUE: Duration = Duration::from_millis(40);
 const QUEUE_MOST: usize = 128 << 10;
+/// How much more than what was seen may be under way: enough to see whether there is more, and little enough for the
+/// router before a narrow line. SCTP takes minutes to recover from a loss on a long fat path.
+const HEADROOM: f64 = 1.1;
+/// The same where that is little anyway, and each measurement is better than those before by `GROWTH`: SCTP's window opens,
+/// which it does only as long as something waits.
+const HEADROOM_GROWING: f64 = 1.5;
+const GROWTH: f64 = 1.25;
+const GROWING_MOST: f64 = 128e3;
 /// What is assumed of a path that has not been measured.
 const UNKNOWN_RTT: Duration = Duration::from_millis(50);
 /// Least length of a measurement.
 const LEAST_WINDOW: Duration = Duration::from_millis(20);
-/// Measurements of which the best one counts.
+/// Measurements of the rate of which the best one counts.
 const WINDOWS: usize = 4;
+/// How many round trips in a row may take longer than the shortest one before that is doubted. ICE measures one each two
+/// or three seconds.
+const DOUBT: u32 = 20;
 
-/// How many bytes of data tracks the channel may hold, those under way included.
+/// How many bytes a channel may hold, those under way included.
 ///
 /// What a channel has taken cannot be taken back, so this is how old a frame can become there; and a channel that holds
 /// less than the path does (rate times round-trip time) leaves it idle. So the limit follows what the path is seen to
@@ -24,7 +35,11 @@ const WINDOWS: usize = 4;
 #[derive(Debug)]
 pub(super) struct BacklogLimit {
     limit: usize,
-    rtts: [Option<Duration>; WINDOWS],
+    /// What of it is under way.
+    under_way: usize,
+    rtt: Option<Duration>,
+    /// Round trips since one was as short as that.
+    longer: u32,
     rates: [f64; WINDOWS],
     next: usize,
     window: Option<Window>,
@@ -38,7 +53,15 @@ struct Window {
 
 impl BacklogLimit {
     pub(super) const fn new() -> Self {
-        Self { limit: START, rtts: [None; WINDOWS], rates: [0.0; WINDOWS], next: 0, window: None }
+        Self {
+            limit: START,
+            under_way: 0,
+            rtt: None,
+            longer: 0,
+            rates: [0.0; WINDOWS],
+            next: 0,
+            window: None,
+        }
     }
 
     /// Bytes that may be held now.
@@ -46,12 +69,58 @@ impl BacklogLimit {
         self.limit
     }
 
-    /// The path was measured. The least of the last few counts: a queue on the way is no reason for a longer one.
-    pub(super) fn handle_rtt(&mut self, rtt: Duration) {
-        self.rtts.rotate_right(1);
-        if let Some(newest) = self.rtts.first_mut() {
-            *newest = Some(rtt);
+    /// Whether a packet may be added to what is held. One more is as good as none where a path would fall idle: a slow one
+    /// whose limit is less than two packets.
+    pub(super) const fn takes(&self, held: usize, packet: usize) -> bool {
+        held + packet <= self.limit || held <= self.under_way
+    }
+
+    /// How long what is added to `held` bytes waits before it is under way; nothing on a path that was never full.
+    pub(super) fn wait(&self, held: usize) -> Duration {
+        let best = self.best_rate();
+        if best <= 0.0 {
+            return Duration::ZERO;
         }
+        #[expect(clippy::cast_precision_loss, reason = "some megabytes at most")]
+        let all = Duration::try_from_secs_f64(held as f64 / best).unwrap_or(Duration::ZERO);
+        all.saturating_sub(self.rtt())
+    }
+
+    fn best_rate(&self) -> f64 {
+        self.rates.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn rtt(&self) -> Duration {
+        self.rtt.unwrap_or(UNKNOWN_RTT)
+    }
+
+    /// The path was measured. The shortest round trip counts: what a longer one took more is a queue on the way, most likely
+    /// of what this limit let through, and no reason for a longer queue.
+    ///
+    /// When none was as short for a while, the path may have become another one. Then the limit is such that nothing can queue,
+    /// and the round trip that is measured under it counts.
+    pub(super) fn handle_rtt(&mut self, rtt: Duration) {
+        match self.rtt {
+            Some(shortest) if rtt > shortest + shortest / 8 + Duration::from_millis(1) => {
+                self.longer += 1;
+                if self.longer >= DOUBT + 2 {
+                    self.rtt = Some(rtt);
+                    self.longer = 0;
+                }
+            }
+            shortest => {
+                self.rtt = Some(shortest.map_or(rtt, |shortest| shortest.min(rtt)));
+                self.longer = 0;
+            }
+        }
+    }
+
+    /// Nothing is acknowledged any more. SCTP opens its window from the start after that, so what was seen before is void.
+    pub(super) const fn handle_stall(&mut self) {
+        self.limit = LEAST;
+        self.under_way = 0;
+        self.rates = [0.0; WINDOWS];
+        self.window = None;
     }
 
     /// The channel was filled up to the limit, or (`full` false) all that there was fitted in.
@@ -60,7 +129,7 @@ impl BacklogLimit {
             self.window = None;
             return;
         }
-        let rtt = self.rtts.iter().flatten().min().copied().unwrap_or(UNKNOWN_RTT);
+        let rtt = self.rtt();
         let Some(window) = &self.window else {
             self.window = Some(Window { start: now, acknowledged });
             return;
@@ -72,18 +141,27 @@ impl BacklogLimit {
         #[expect(clippy::cast_precision_loss, reason = "bytes of a few milliseconds")]
         let rate = acknowledged.saturating_sub(window.acknowledged) as f64 / length.as_secs_f64();
         self.window = Some(Window { start: now, acknowledged });
+        let growing = rate > GROWTH * self.best_rate();
         if let Some(oldest) = self.rates.get_mut(self.next) {
             *oldest = rate;
         }
         self.next = (self.next + 1) % WINDOWS;
-        let best = self.rates.iter().copied().fold(0.0, f64::max);
+        let best = self.best_rate();
+        let seen = best * rtt.as_secs_f64();
+        let (headroom, queue) = if self.longer >= DOUBT {
+            (1.0, 0.0)
+        } else if growing && seen < GROWING_MOST {
+            (HEADROOM_GROWING, QUEUE.as_secs_f64())
+        } else {
+            (HEADROOM, QUEUE.as_secs_f64())
+        };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "cut to a range that fits"
         )]
-        let (under_way, queue) =
-            ((1.25 * best * rtt.as_secs_f64()) as usize, (best * QUEUE.as_secs_f64()) as usize);
+        let (under_way, queue) = ((headroom * seen) as usize, (best * queue) as usize);
+        self.under_way = under_way;
         self.limit = under_way.saturating_add(queue.min(QUEUE_MOST)).clamp(LEAST, MOST);
     }
 }
@@ -120,14 +198,16 @@ mod tests {
     fn a_slow_path_holds_little() {
         let mut limit = BacklogLimit::new();
         saturate(&mut limit, 100e3, Duration::from_millis(40), Instant::now());
-        assert_eq!(limit.get(), LEAST);
+        assert!((LEAST..10_000).contains(&limit.get()), "{}", limit.get());
+        // A packet that is larger than that does not wait for the path to be idle.
+        assert!(limit.takes(4_000, 16_000) && !limit.takes(5_000, 16_000));
     }
 
     #[test]
     fn a_short_path_holds_what_it_held() {
         let mut limit = BacklogLimit::new();
         saturate(&mut limit, 27e6, Duration::from_micros(200), Instant::now());
-        assert!((START..START + 10_000).contains(&limit.get()), "{}", limit.get());
+        assert!((QUEUE_MOST..QUEUE_MOST + 10_000).contains(&limit.get()), "{}", limit.get());
     }
 
     #[test]
@@ -147,8 +227,59 @@ mod tests {
         let rtt = Duration::from_millis(40);
         let now = saturate(&mut limit, 10e6, rtt, Instant::now());
         let now = saturate(&mut limit, 50e3, rtt, now);
-        assert_eq!(limit.get(), LEAST);
+        assert!(limit.get() < 6_000, "{}", limit.get());
         saturate(&mut limit, 10e6, rtt, now);
         assert!(limit.get() > 400_000, "{}", limit.get());
+    }
+
+    /// A saturated path on which all that the limit lets through beyond what is under way queues.
+    fn queue(limit: &mut BacklogLimit, rate: f64, rtt: Duration, start: Instant, minutes: u32) -> Instant {
+        let mut now = start;
+        for _ in 0..minutes * 20 {
+            let measured = rtt.max(Duration::from_secs_f64(limit.get() as f64 / rate));
+            now = saturate(limit, rate, measured, now) + Duration::from_secs(1);
+        }
+        now
+    }
+
+    #[test]
+    fn a_queue_of_its_own_does_not_make_it_longer() {
+        let (rate, rtt) = (2e6, Duration::from_millis(40));
+        let mut limit = BacklogLimit::new();
+        let now = saturate(&mut limit, rate, rtt, Instant::now());
+        let before = limit.get();
+        queue(&mut limit, rate, rtt, now, 10);
+        assert!(limit.get() <= before + before / 4, "{} after {before}", limit.get());
+    }
+
+    #[test]
+    fn a_path_that_became_longer_is_noticed() {
+        let rate = 2e6;
+        let mut limit = BacklogLimit::new();
+        let now = saturate(&mut limit, rate, Duration::from_millis(2), Instant::now());
+        queue(&mut limit, rate, Duration::from_millis(150), now, 3);
+        assert!(limit.get() > 300_000, "{}", limit.get());
+    }
+
+    #[test]
+    fn what_was_seen_before_a_stall_is_void() {
+        let mut limit = BacklogLimit::new();
+        let rtt = Duration::from_millis(40);
+        let now = saturate(&mut limit, 10e6, rtt, Instant::now());
+        assert!(limit.wait(limit.get()) > Duration::ZERO);
+        limit.handle_stall();
+        assert_eq!((limit.get(), limit.wait(100_000)), (LEAST, Duration::ZERO));
+        assert!(limit.takes(0, 16_000) && !limit.takes(1, 16_000));
+        saturate(&mut limit, 10e6, rtt, now);
+        assert!(limit.get() > 400_000, "{}", limit.get());
+    }
+
+    #[test]
+    fn what_waits_is_told_from_what_is_under_way() {
+        let mut limit = BacklogLimit::new();
+        assert_eq!(limit.wait(START), Duration::ZERO);
+        saturate(&mut limit, 1e6, Duration::from_millis(40), Instant::now());
+        assert_eq!(limit.wait(40_000).as_millis(), 0);
+        assert_eq!(limit.wait(90_000).as_millis(), 50);
     }
 }

@@ -6,6 +6,7 @@
 
 mod limit;
 mod outgoing;
+mod pump;
 mod stats;
 mod task;
 
@@ -103,11 +104,13 @@ pub enum PeerState {
     Connecting,
     /// There is a path, it is encrypted, and the channels that are needed are open. Again after each restart.
     Connected,
-    /// The path was lost. It may come back by itself; a restart helps.
+    /// The path was lost, or the machine reaches the other side by another address now. It may come back by itself; a
+    /// restart helps.
     Disconnected,
     /// It took too long: a restart may help.
     TimedOut,
-    /// It ended, by an error or by the other side. Only a new connection helps.
+    /// It ended: by an error, by the other side, or because the other side does not acknowledge any more though there is a
+    /// path to it. Only a new connection helps.
     Failed,
     /// [`Connection::close`].
     Closed,

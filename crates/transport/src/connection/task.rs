@@ -10,27 +10,17 @@ use bytes::Bytes;
 use datatrack::subscriber::Epoch;
 use tokio::time::Sleep;
 
-use super::limit::BacklogLimit;
+use super::pump::Pump;
 use super::{
     Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
     PeerState, Shared, Target, lock,
 };
 use crate::Link;
-use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate, Sent};
+use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate};
 use crate::sockets::{SocketEvent, Sockets};
 
 /// Datagrams taken from a socket before packets are sent and others have their turn.
 const RECEIVE_BUDGET: usize = 128;
-
-/// Bytes written to the data track's channel before datagrams are read and others have their turn.
-const WRITE_BUDGET: usize = 128 << 10;
-
-/// Bytes that `_reliable` and `_lossy` may hold each; more waits outside, where it is counted.
-const MESSAGES_IN_CHANNEL: usize = 1 << 20;
-
-/// Bytes of data tracks that the channel may hold while a message of `_reliable` is under way. SCTP sends unordered
-/// messages first, so what is in the channel stands before it.
-const LIMIT_BESIDE_RELIABLE: usize = 64 << 10;
 
 /// How long to wait when nothing has a deadline.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -44,8 +34,7 @@ pub(super) struct Task {
     publisher: Side,
     subscriber: Option<Side>,
     offers: u32,
-    limit: BacklogLimit,
-    rtt: Option<Duration>,
+    pump: Pump,
     stats: ConnectionStats,
     packets: Vec<Bytes>,
     closing: bool,
@@ -82,8 +71,7 @@ impl Task {
             publisher: Side::new(Target::Publisher, Peer::offering(now)),
             subscriber,
             offers: 0,
-            limit: BacklogLimit::new(),
-            rtt: None,
+            pump: Pump::new(),
             stats: ConnectionStats::default(),
             packets: Vec::new(),
             closing: false,
@@ -245,68 +233,10 @@ impl Task {
         if !peer.is_connected() || sockets.is_clogged() {
             return false;
         }
-        for channel in [ChannelKind::Reliable, ChannelKind::Lossy] {
-            let mut held = peer.buffered(channel);
-            loop {
-                // Not in the loop's head, which would hold the lock all the way.
-                let Some(message) = lock(&self.shared.outgoing).front(channel) else { break };
-                if held > 0 && held + message.len() > MESSAGES_IN_CHANNEL
-                    || peer.write(channel, &message) != Sent::Yes
-                {
-                    break;
-                }
-                held += message.len();
-                self.stats.channel(channel).count_sent(message.len());
-                lock(&self.shared.outgoing).pop(channel);
-            }
-        }
-
-        let reliable = peer.buffered(ChannelKind::Reliable) > 0;
-        let limit = if reliable { self.limit.get().min(LIMIT_BESIDE_RELIABLE) } else { self.limit.get() };
-        let mut held = peer.buffered(ChannelKind::DataTrack);
-        let mut written = 0;
-        let sent = &mut self.stats.data_track;
-        let (full, more) = loop {
-            if written >= WRITE_BUDGET {
-                break (false, true);
-            }
-            let taken = self.link.transmit(|_, packet| {
-                if held > 0 && held + packet.len() > limit {
-                    return false;
-                }
-                match peer.write(ChannelKind::DataTrack, packet) {
-                    Sent::Yes => {
-                        held += packet.len();
-                        written += packet.len().max(1);
-                        sent.count_sent(packet.len());
-                        true
-                    }
-                    // The packetizer makes none of that size; one that came about all the same must not stand in the way.
-                    Sent::TooLarge => true,
-                    Sent::Full | Sent::NotOpen => false,
-                }
-            });
-            match taken {
-                Some(true) => {}
-                Some(false) => break (true, false),
-                None => break (false, false),
-            }
-        };
-        if !more && !reliable {
-            self.limit.handle_pump(full, peer.acknowledged(ChannelKind::DataTrack), now);
-        }
-        peer.flush();
-        more
+        self.pump.run(peer, &self.link, &self.shared.outgoing, &mut self.stats, now)
     }
 
     fn report(&mut self) {
-        let rtt = self.publisher.peer.stats().rtt;
-        if rtt != self.rtt
-            && let Some(rtt) = rtt
-        {
-            self.rtt = Some(rtt);
-            self.limit.handle_rtt(rtt);
-        }
         let mut low = [None; 3];
         {
             let mut outgoing = lock(&self.shared.outgoing);
@@ -322,7 +252,7 @@ impl Task {
         }
         self.stats.publisher = self.publisher.peer.stats();
         self.stats.subscriber = self.subscriber.as_ref().map(|side| side.peer.stats());
-        self.stats.data_track_limit = self.limit.get();
+        self.stats.data_track_limit = self.pump.limit();
         *lock(&self.shared.stats) = self.stats;
     }
 

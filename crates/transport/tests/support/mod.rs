@@ -4,8 +4,8 @@
 pub mod server;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -21,6 +21,7 @@ use datatrack_transport::connection::{
     Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions, DescriptionKind,
     PeerState, Target, WorkSignal,
 };
+use datatrack_transport::peer::ChannelKind;
 use datatrack_transport::{Clock, Link, LinkEvent, LinkHost, LinkOptions};
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
@@ -38,6 +39,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Host {
     pub events: Notify,
     pub frames: Notify,
+    /// Takes the messages instead of [`Seen`].
+    pub messages: Mutex<Option<mpsc::UnboundedSender<bytes::Bytes>>>,
 }
 
 impl LinkHost for Host {
@@ -228,6 +231,25 @@ impl Participant {
         self.link.push(track, payload, None)
     }
 
+    /// The messages that come from now on.
+    pub fn messages(&self) -> mpsc::UnboundedReceiver<bytes::Bytes> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.host.messages.lock().unwrap() = Some(sender);
+        receiver
+    }
+
+    /// Sends a user packet by `_reliable`, as soon as there is room for it.
+    pub async fn send(&self, payload: Vec<u8>) {
+        let packet = proto::DataPacket {
+            value: Some(proto::data_packet::Value::User(proto::UserPacket { payload, ..Default::default() })),
+            ..Default::default()
+        };
+        let packet = bytes::Bytes::from(packet.encode_to_vec());
+        while self.connection.send(ChannelKind::Reliable, packet.clone()).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// The next frame of a stream.
     pub async fn read(&self, stream: StreamId) -> Frame {
         match tokio::time::timeout(PATIENCE, self.try_read(stream)).await {
@@ -343,7 +365,10 @@ impl Driver {
                 seen.connected += usize::from(target == Target::Publisher && state == PeerState::Connected);
                 seen.failed |= state == PeerState::Failed;
             }),
-            ConnectionEvent::Message { data, .. } => self.tell.send_modify(|seen| seen.messages.push(data)),
+            ConnectionEvent::Message { data, .. } => match &*self.host.messages.lock().unwrap() {
+                Some(messages) => drop(messages.send(data)),
+                None => self.tell.send_modify(|seen| seen.messages.push(data)),
+            },
             ConnectionEvent::DescriptionRejected { .. } => {
                 self.tell.send_modify(|seen| seen.sdp_rejected += 1);
             }
@@ -465,4 +490,12 @@ pub fn token(key: &str, secret: &str, room: &str, identity: &str) -> String {
     let signing = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     let signature = aws_lc_rs::hmac::sign(&signing, signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// What a user packet carries.
+pub fn user_payload(packet: &[u8]) -> Vec<u8> {
+    match proto::DataPacket::decode(packet).unwrap().value {
+        Some(proto::data_packet::Value::User(user)) => user.payload,
+        _ => Vec::new(),
+    }
 }

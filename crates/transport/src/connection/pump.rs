@@ -1,0 +1,145 @@
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::limit::BacklogLimit;
+use super::outgoing::Outgoing;
+use super::{ConnectionStats, lock};
+use crate::Link;
+use crate::peer::{ChannelKind, Peer, Sent};
+
+/// Bytes written to the data track's channel before datagrams are read and others have their turn.
+const WRITE_BUDGET: usize = 128 << 10;
+
+/// Bytes that `_lossy` may hold; more waits outside, where it is counted.
+const LOSSY_IN_CHANNEL: usize = 128 << 10;
+
+/// Bytes of data tracks that the channel may hold while a message of `_reliable` is under way. SCTP sends unordered
+/// messages first, so what is in the channel stands before it.
+const LIMIT_BESIDE_RELIABLE: usize = 64 << 10;
+
+/// Gives what waits to the channels of a peer connection, as far as their limits go.
+#[derive(Debug)]
+pub(super) struct Pump {
+    data_track: BacklogLimit,
+    reliable: BacklogLimit,
+    rtt: Option<Duration>,
+}
+
+impl Pump {
+    pub(super) const fn new() -> Self {
+        Self { data_track: BacklogLimit::new(), reliable: BacklogLimit::new(), rtt: None }
+    }
+
+    /// Bytes that the data track's channel may hold.
+    pub(super) const fn limit(&self) -> usize {
+        self.data_track.get()
+    }
+
+    /// One turn. Returns whether its portion is used up.
+    pub(super) fn run(
+        &mut self,
+        peer: &mut Peer,
+        link: &Link,
+        outgoing: &Mutex<Outgoing>,
+        stats: &mut ConnectionStats,
+        now: Instant,
+    ) -> bool {
+        let rtt = peer.stats().rtt;
+        if rtt != self.rtt
+            && let Some(rtt) = rtt
+        {
+            self.rtt = Some(rtt);
+            self.data_track.handle_rtt(rtt);
+            self.reliable.handle_rtt(rtt);
+        }
+        let stalled = peer.is_stalled(now);
+        if stalled {
+            self.reliable.handle_stall();
+            self.data_track.handle_stall();
+        }
+        let takes = |held, message| self.reliable.takes(held, message);
+        let full = send_messages(ChannelKind::Reliable, takes, peer, outgoing, stats);
+        if !stalled {
+            self.reliable.handle_pump(full, peer.acknowledged(ChannelKind::Reliable), now);
+        }
+        let takes = |held, message| held + message <= LOSSY_IN_CHANNEL;
+        send_messages(ChannelKind::Lossy, takes, peer, outgoing, stats);
+        let more = self.send_packets(stalled, peer, link, stats, now);
+        peer.flush();
+        more
+    }
+
+    fn send_packets(
+        &mut self,
+        stalled: bool,
+        peer: &mut Peer,
+        link: &Link,
+        stats: &mut ConnectionStats,
+        now: Instant,
+    ) -> bool {
+        let reliable = peer.buffered(ChannelKind::Reliable) > 0;
+        // While the path stands still, frames wait outside, where they are dropped when they are old.
+        let most = match (stalled, reliable) {
+            (true, _) => 0,
+            (false, true) => LIMIT_BESIDE_RELIABLE,
+            (false, false) => usize::MAX,
+        };
+        let mut held = peer.buffered(ChannelKind::DataTrack);
+        let mut written = 0;
+        let sent = &mut stats.data_track;
+        let full = loop {
+            if written >= WRITE_BUDGET {
+                return true;
+            }
+            let taken = link.transmit_after(self.data_track.wait(held), |_, packet| {
+                if held > 0 && (held + packet.len() > most || !self.data_track.takes(held, packet.len())) {
+                    return false;
+                }
+                match peer.write(ChannelKind::DataTrack, packet) {
+                    Sent::Yes => {
+                        held += packet.len();
+                        written += packet.len().max(1);
+                        sent.count_sent(packet.len());
+                        true
+                    }
+                    // The packetizer makes none of that size; one that came about all the same must not stand in the way.
+                    Sent::TooLarge => true,
+                    Sent::Full | Sent::NotOpen => false,
+                }
+            });
+            match taken {
+                Some(true) => {}
+                Some(false) => break true,
+                None => break false,
+            }
+        };
+        if !reliable && !stalled {
+            self.data_track.handle_pump(full, peer.acknowledged(ChannelKind::DataTrack), now);
+        }
+        false
+    }
+}
+
+/// Returns whether some have to wait.
+fn send_messages(
+    channel: ChannelKind,
+    takes: impl Fn(usize, usize) -> bool,
+    peer: &mut Peer,
+    outgoing: &Mutex<Outgoing>,
+    stats: &mut ConnectionStats,
+) -> bool {
+    let mut held = peer.buffered(channel);
+    loop {
+        // Not in the loop's head, which would hold the lock all the way.
+        let Some(message) = lock(outgoing).front(channel) else { return false };
+        if held > 0 && !takes(held, message.len()) || peer.write(channel, &message) != Sent::Yes {
+            return true;
+        }
+        held += message.len();
+        stats.channel(channel).count_sent(message.len());
+        lock(outgoing).pop(channel);
+    }
+}
+
+#[cfg(test)]
+mod tests;
