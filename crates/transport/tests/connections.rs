@@ -223,3 +223,69 @@ async fn a_server_that_does_not_answer_is_told() {
     left.connection.create_offer();
     left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::TimedOut)).await;
 }
+
+/// Runs the test of that name again in a network namespace of its own, and answers whether that is where we are. Without
+/// the right to make one, says so.
+fn in_a_namespace(test: &str) -> bool {
+    const INSIDE: &str = "DATATRACK_IN_A_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let unshare = || std::process::Command::new("unshare");
+    if !unshare().args(["--net", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no right to make a network namespace");
+        return false;
+    }
+    let this = std::env::current_exe().unwrap();
+    let run =
+        unshare().arg("--net").arg(this).args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status();
+    assert!(run.unwrap().success());
+    false
+}
+
+fn ip(command: &str) {
+    let run = std::process::Command::new("ip").args(command.split(' ')).status();
+    assert!(run.expect("iproute2").success(), "ip {command}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_way_to_the_server_is_taken_by_a_restart() {
+    if !in_a_namespace("another_way_to_the_server_is_taken_by_a_restart") {
+        return;
+    }
+    let from = |source: &str| ip(&format!("route replace local 10.7.0.9 dev lo table local src {source}"));
+    for setup in ["link set lo up", "addr add 10.7.0.1/32 dev lo", "addr add 10.7.0.9/32 dev lo"] {
+        ip(setup);
+    }
+    from("10.7.0.1");
+    let mut left =
+        End::with(ConnectionOptions { tcp: false, ..ConnectionOptions::new(ConnectionMode::Single) });
+    let mut right = End::with(ConnectionOptions {
+        local_addresses: vec![IpAddr::from([10, 7, 0, 9])],
+        tcp: false,
+        ..ConnectionOptions::new(ConnectionMode::Dual)
+    });
+    let (track, stream) = subscribe(&left.link, &right.link, "moving");
+    left.connection.create_offer();
+    for round in 0..2 {
+        left.until(&right, |end| end.events.iter().any(is_description)).await;
+        right.until(&left, |end| end.events.iter().any(is_description)).await;
+        left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::Connected)).await;
+        let payload = [round; 100];
+        left.link.push(track, &payload, None).unwrap();
+        assert_eq!(read(&right, stream).await, &payload[..]);
+        if round == 0 {
+            (left.events, right.events) = (Vec::new(), Vec::new());
+            ip("addr add 10.7.0.2/32 dev lo");
+            from("10.7.0.2");
+            ip("addr del 10.7.0.1/32 dev lo");
+            left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::Disconnected)).await;
+            left.events.clear();
+            left.connection.create_offer();
+        }
+    }
+}
+
+const fn is_description(event: &ConnectionEvent) -> bool {
+    matches!(event, ConnectionEvent::LocalDescription { .. })
+}

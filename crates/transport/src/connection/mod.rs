@@ -8,6 +8,7 @@ mod limit;
 mod outgoing;
 mod pump;
 mod stats;
+mod surroundings;
 mod task;
 
 use std::collections::VecDeque;

@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use datatrack::subscriber::Epoch;
 use tokio::time::Sleep;
 
 use super::pump::Pump;
+use super::surroundings::Surroundings;
 use super::{
     Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
     PeerState, Shared, Target, lock,
 };
 use crate::Link;
 use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate};
-use crate::sockets::{SocketEvent, Sockets};
+use crate::sockets::{SocketEvent, Sockets, route_to};
 
 /// Datagrams taken from a socket before packets are sent and others have their turn.
 const RECEIVE_BUDGET: usize = 128;
@@ -50,6 +51,7 @@ struct Side {
     dials: VecDeque<(SocketAddr, Instant)>,
     /// When the time to connect is over.
     connect_by: Option<Instant>,
+    surroundings: Surroundings,
     state: Option<PeerState>,
 }
 
@@ -123,6 +125,7 @@ impl Task {
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             more |= side.receive(now);
             side.handle_timeouts(now, &self.options);
+            side.look_around(now, &self.options, &self.shared);
             take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
         }
         if !self.packets.is_empty() {
@@ -286,6 +289,7 @@ impl Side {
             sockets: Sockets::default(),
             dials: VecDeque::new(),
             connect_by: None,
+            surroundings: Surroundings::default(),
             state: None,
         }
     }
@@ -350,6 +354,25 @@ impl Side {
         }
     }
 
+    /// Sees whether the machine moved to another network or slept: the path is lost then, whatever ICE believes yet.
+    fn look_around(&mut self, now: Instant, options: &ConnectionOptions, shared: &Shared) {
+        if self.peer.is_connected() && self.surroundings.next().is_some_and(|next| now < next) {
+            return;
+        }
+        // Who names addresses has a reason to stay there.
+        let remote = self.peer.stats().remote.filter(|_| options.local_addresses.is_empty());
+        match remote {
+            Some(remote) if self.peer.is_connected() => {
+                let wall = SystemTime::now();
+                let route = |remote| route_to(remote).ok();
+                if self.surroundings.look(remote, now, wall, route) {
+                    self.set_state(PeerState::Disconnected, shared);
+                }
+            }
+            _ => self.surroundings.forget(),
+        }
+    }
+
     fn take_candidate(&mut self, candidate: RemoteCandidate, options: &ConnectionOptions, now: Instant) {
         match candidate.protocol {
             Protocol::Udp if options.udp && options.local_addresses.is_empty() => {
@@ -374,7 +397,8 @@ impl Side {
 
     fn deadline(&self) -> Option<Instant> {
         let dial = self.dials.front().map(|&(_, at)| at);
-        [self.peer.poll_timeout(), dial, self.connect_by].into_iter().flatten().min()
+        let look = self.surroundings.next();
+        [self.peer.poll_timeout(), dial, self.connect_by, look].into_iter().flatten().min()
     }
 }
 

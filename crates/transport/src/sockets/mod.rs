@@ -166,7 +166,7 @@ impl Sockets {
 }
 
 /// The address from which the system sends to `remote`. Nothing is sent.
-fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
+pub(crate) fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
