@@ -248,6 +248,20 @@ fn a_side_that_has_forgotten_the_association_is_noticed() {
 }
 
 #[test]
+fn a_restart_asks_whether_the_association_is_still_there() {
+    for forgotten in [false, true] {
+        let mut world = World::connected(0.0);
+        world.run_until(|world| world.events[0].contains(&PeerEvent::Connected));
+        world.negotiate();
+        world.weather = if forgotten { Weather::Checks } else { Weather::Everything };
+        let start = world.now;
+        world.run_until(|world| world.now > start + Duration::from_secs(20));
+        assert_eq!(world.events[0].contains(&PeerEvent::Closed), forgotten);
+        assert_eq!(world.messages(1, ChannelKind::Lossy).len(), usize::from(!forgotten));
+    }
+}
+
+#[test]
 fn one_that_is_asked_nothing_need_not_answer() {
     let mut world = World::connected(0.0);
     world.write_for(Duration::from_secs(2));

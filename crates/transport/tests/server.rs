@@ -9,7 +9,7 @@ use bytes::Bytes;
 use datatrack::packet::Handle;
 use datatrack::subscriber::StreamId;
 use datatrack_transport::connection::{ConnectionMode, ConnectionOptions, PeerState, Target};
-use datatrack_transport::peer::{ChannelKind, Protocol};
+use datatrack_transport::peer::{ChannelKind, PROBE, Protocol};
 use livekit_protocol as proto;
 use prost::Message;
 use support::server::Server;
@@ -121,6 +121,14 @@ async fn tracks_outlive_restarts_of_ice() {
             assert!(!left.seen().failed && !right.seen().failed, "round {round}");
         }
     }
+}
+
+#[test]
+fn a_probe_is_a_packet_for_nobody() {
+    let packet = proto::DataPacket::decode(&PROBE[..]).unwrap();
+    assert_eq!(packet.destination_identities, ["\0"]);
+    let trailer = proto::data_stream::Trailer::default();
+    assert_eq!(packet.value, Some(proto::data_packet::Value::StreamTrailer(trailer)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

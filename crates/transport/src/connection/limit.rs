@@ -69,6 +69,11 @@ impl BacklogLimit {
         self.limit
     }
 
+    /// How much of that is under way, as far as it was measured.
+    pub(super) const fn under_way(&self) -> usize {
+        self.under_way
+    }
+
     /// Whether a packet may be added to what is held. One more is as good as none where a path would fall idle: a slow one
     /// whose limit is less than two packets.
     pub(super) const fn takes(&self, held: usize, packet: usize) -> bool {

@@ -13,21 +13,31 @@ const WRITE_BUDGET: usize = 128 << 10;
 /// Bytes that `_lossy` may hold; more waits outside, where it is counted.
 const LOSSY_IN_CHANNEL: usize = 128 << 10;
 
-/// Bytes of data tracks that the channel may hold while a message of `_reliable` is under way. SCTP sends unordered
-/// messages first, so what is in the channel stands before it.
-const LIMIT_BESIDE_RELIABLE: usize = 64 << 10;
+/// Bytes of data tracks that may wait in the channel while there are messages of `_reliable`. SCTP sends unordered messages
+/// first, so what waits there stands before them.
+const QUEUE_BESIDE_RELIABLE: usize = 32 << 10;
+
+/// How long after a message the next one is expected: what the channel holds then cannot be taken back for it.
+const NEXT_RELIABLE: Duration = Duration::from_secs(1);
 
 /// Gives what waits to the channels of a peer connection, as far as their limits go.
 #[derive(Debug)]
 pub(super) struct Pump {
     data_track: BacklogLimit,
     reliable: BacklogLimit,
+    /// When there was a message of `_reliable` last.
+    last_reliable: Option<Instant>,
     rtt: Option<Duration>,
 }
 
 impl Pump {
     pub(super) const fn new() -> Self {
-        Self { data_track: BacklogLimit::new(), reliable: BacklogLimit::new(), rtt: None }
+        Self {
+            data_track: BacklogLimit::new(),
+            reliable: BacklogLimit::new(),
+            last_reliable: None,
+            rtt: None,
+        }
     }
 
     /// Bytes that the data track's channel may hold.
@@ -77,11 +87,15 @@ impl Pump {
         stats: &mut ConnectionStats,
         now: Instant,
     ) -> bool {
-        let reliable = peer.buffered(ChannelKind::Reliable) > 0;
+        if peer.buffered(ChannelKind::Reliable) > 0 {
+            self.last_reliable = Some(now);
+        }
+        let reliable =
+            self.last_reliable.is_some_and(|last| now.saturating_duration_since(last) < NEXT_RELIABLE);
         // While the path stands still, frames wait outside, where they are dropped when they are old.
         let most = match (stalled, reliable) {
             (true, _) => 0,
-            (false, true) => LIMIT_BESIDE_RELIABLE,
+            (false, true) => self.data_track.under_way() + QUEUE_BESIDE_RELIABLE,
             (false, false) => usize::MAX,
         };
         let mut held = peer.buffered(ChannelKind::DataTrack);
@@ -113,7 +127,7 @@ impl Pump {
                 None => break false,
             }
         };
-        if !reliable && !stalled {
+        if !stalled {
             self.data_track.handle_pump(full, peer.acknowledged(ChannelKind::DataTrack), now);
         }
         false

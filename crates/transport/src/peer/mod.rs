@@ -33,6 +33,11 @@ const MTU: usize = 1_232;
 /// above what the owner's own limits add up to (see `connection/limit.rs`).
 pub const TOTAL_BUFFER: usize = 8 << 20;
 
+/// A message that is acknowledged and means nothing: LiveKit's `DataPacket`, the end of a stream that is none, for a
+/// participant that cannot be. Sent by `_lossy` when a path was made anew, it shows whether the other side's SCTP is still
+/// there, where else nothing might be written for long.
+pub const PROBE: [u8; 5] = [0x2a, 1, 0, 0x7a, 0];
+
 /// The least first byte of a DTLS record (RFC 7983).
 const FIRST_DTLS: u8 = 20;
 
@@ -99,6 +104,8 @@ pub struct Peer {
     ice_connected: bool,
     dtls_connected: bool,
     told_connected: bool,
+    /// Whether it was ever connected.
+    was_connected: bool,
     closed: bool,
     transmits: VecDeque<Datagram>,
     events: VecDeque<PeerEvent>,
@@ -153,6 +160,7 @@ impl Peer {
             ice_connected: false,
             dtls_connected: false,
             told_connected: false,
+            was_connected: false,
             closed: false,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -622,6 +630,10 @@ impl Peer {
             self.told_connected = true;
             self.liveness.handle_connected(self.now);
             self.events.push_back(PeerEvent::Connected);
+            if std::mem::replace(&mut self.was_connected, true) {
+                // A channel that takes nothing now has enough to be acknowledged.
+                self.write(ChannelKind::Lossy, &PROBE);
+            }
         }
     }
 }
