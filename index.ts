@@ -4,7 +4,7 @@
  */
 export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
-export type { ConnectOptions } from './src/connect-options'
+export type { ConnectOptions, IceTransports } from './src/connect-options'
 export { RoomEvent } from './src/events'
 export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'
 export type { DataPublishOptions } from './src/data-packet/data-packets'

@@ -6,6 +6,9 @@ import type { PeerConnectionMode } from './signal/address'
 /** ms that connecting may take in all, unless told otherwise. */
 export const CONNECT_TIMEOUT = 15_000
 
+/** Which network paths to the server's media ports are tried. */
+export type IceTransports = 'all' | 'udp' | 'tcp'
+
 /** Options of `room.connect()`. */
 export interface ConnectOptions {
   /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
@@ -19,8 +22,8 @@ export interface ConnectOptions {
    * know that.
    */
   readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
-  /** `tcp`: never try UDP. Default: `all`: UDP, and TCP when that does not work. */
-  readonly iceTransports?: 'all' | 'tcp' | undefined
+  /** `udp`, `tcp`: never try the other. Default: `all`: UDP, and TCP when that does not work. */
+  readonly iceTransports?: IceTransports | undefined
   /** Gives up connecting; the promise rejects with the signal's `reason`. It does nothing once the room is connected. */
   readonly signal?: AbortSignal | undefined
 }
@@ -31,7 +34,7 @@ export interface CheckedConnectOptions {
   readonly agent: Agent | undefined
   readonly ca: ConnectOptions['ca']
   readonly mode: 'auto' | PeerConnectionMode
-  readonly tcpOnly: boolean
+  readonly iceTransports: IceTransports
   readonly signal: AbortSignal | undefined
 }
 
@@ -49,7 +52,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
     agent: options.agent,
     ca: options.ca,
     mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
-    tcpOnly: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'tcp']) === 'tcp',
+    iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),
     signal: check.signal('options.signal', options.signal),
   }
 }

@@ -167,7 +167,7 @@ class ServerConnection implements RoomConnection {
     const transport: PeerTransport = new PeerTransport(
       environment(),
       this.native.id,
-      { mode: this.#mode, tcpOnly: this.#options.tcpOnly, nextSession: this.#reconnecting },
+      { mode: this.#mode, iceTransports: this.#options.iceTransports, nextSession: this.#reconnecting },
       {
         description: (kind, description) => this.#describe(kind, description),
         candidate: (target, candidate) => this.#trickle(target, candidate),

@@ -143,7 +143,7 @@ describe('defaults in api.md', () => {
     'Connecting to a server': {
       connectTimeout: connecting.timeoutMs,
       peerConnections: connecting.mode,
-      iceTransports: connecting.tcpOnly ? 'tcp' : 'all',
+      iceTransports: connecting.iceTransports,
     },
     ExternalE2EEKeyProvider: { ...new ExternalE2EEKeyProvider().getOptions() },
   }

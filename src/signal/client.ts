@@ -74,7 +74,7 @@ export class SignalClient {
     })
     socket.binaryType = 'nodebuffer'
     const client = new SignalClient(socket, owner)
-    return { client, first: await client.#first(options) }
+    return { client, first: await client.#first(options, token) }
   }
 
   /** Hands out what came since the first message, and from now on each message as it comes. */
@@ -108,7 +108,7 @@ export class SignalClient {
     else stream?.unref()
   }
 
-  #first({ signal, timeoutMs }: SignalSocketOptions): Promise<SignalResponse> {
+  #first({ signal, timeoutMs }: SignalSocketOptions, token: string): Promise<SignalResponse> {
     const socket = this.#socket
     const stop = (): void => {
       clearTimeout(timer)
@@ -128,7 +128,7 @@ export class SignalClient {
     }
     const timer = setTimeout(() => fail(new DataTrackConnectionError('timeout')), timeoutMs)
     socket.once('unexpected-response', (_request, response) => {
-      void refusal(response).then(fail, () => fail(new DataTrackConnectionError('serverUnreachable')))
+      void refusal(response, token).then(fail, () => fail(new DataTrackConnectionError('serverUnreachable')))
     })
     socket.once('error', (cause) => fail(unreachable(cause)))
     socket.once('close', () => fail(new DataTrackConnectionError('serverUnreachable')))
@@ -225,15 +225,17 @@ export class SignalClient {
 }
 
 /** What an HTTP answer instead of a WebSocket means. */
-async function refusal(response: IncomingMessage): Promise<DataTrackConnectionError> {
+async function refusal(response: IncomingMessage, token: string): Promise<DataTrackConnectionError> {
   const status = response.statusCode ?? 0
   let text = ''
   response.setEncoding('utf8')
   for await (const chunk of response) {
     text += String(chunk)
-    if (text.length > 1000) break
+    if (text.length > 1000 + token.length) break
   }
-  const detail = `HTTP status ${status}, ${text.trim().slice(0, 200)}`
+  // livekit-server repeats a token that it refuses, before it says why.
+  const said = text.replaceAll(token, '…').trim().slice(0, 200)
+  const detail = `HTTP status ${status}, ${said}`
   if (status === 401 || status === 403) return new DataTrackConnectionError('notAllowed', { detail })
   if (status === 404) return new DataTrackConnectionError('notFound', { detail })
   return new DataTrackConnectionError(status >= 500 ? 'serverUnreachable' : 'internal', { detail })

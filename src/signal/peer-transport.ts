@@ -4,6 +4,7 @@ import type { Environment, EventSink } from '../environment'
 import { DataTrackConnectionError } from '../errors'
 import type { MessageChannels } from '../data-packet/channels'
 import type { NativeChannel, NativeConnection, NativeEvent } from '../native'
+import type { IceTransports } from '../connect-options'
 import type { PeerConnectionMode } from './address'
 
 /** Which of the two peer connections. */
@@ -18,7 +19,7 @@ export interface LocalDescription {
 /** How a transport is made. */
 export interface PeerTransportOptions {
   readonly mode: PeerConnectionMode
-  readonly tcpOnly: boolean
+  readonly iceTransports: IceTransports
   /** It belongs to the session that a full reconnect begins. */
   readonly nextSession: boolean
 }
@@ -55,15 +56,15 @@ export class PeerTransport implements EventSink, MessageChannels {
   constructor(
     environment: Environment,
     session: number,
-    { mode, tcpOnly, nextSession }: PeerTransportOptions,
+    { mode, iceTransports, nextSession }: PeerTransportOptions,
     owner: PeerTransportOwner,
   ) {
     this.#environment = environment
     this.#native = environment.binding.connectSession(session, {
       mode,
       nextSession,
-      udp: !tcpOnly,
-      tcp: true,
+      udp: iceTransports !== 'tcp',
+      tcp: iceTransports !== 'udp',
     })
     this.#owner = owner
     this.#targets = mode === 'single' ? ['publisher'] : ['publisher', 'subscriber']
