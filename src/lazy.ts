@@ -1,5 +1,6 @@
 /** What is loaded on first use: a program that stays on the loopback never pays for it. */
 import type * as protocol from '@livekit/protocol'
+import type * as commander from 'commander'
 import type * as serverSdk from 'livekit-server-sdk'
 import type * as ws from 'ws'
 
@@ -16,4 +17,9 @@ export function loadWebSocket(): typeof ws {
 /** What makes access tokens. */
 export function loadServerSdk(): typeof serverSdk {
   return require('livekit-server-sdk') as typeof serverSdk
+}
+
+/** What reads the command line. */
+export function loadCommander(): typeof commander {
+  return require('commander') as typeof commander
 }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import { demo, DemoExit } from '../../src/cli/demo'
-import { serverSettings } from '../../src/cli/server'
+import { serverSettings } from '../../src/cli/settings'
 import { LivekitServer } from '../helpers/livekit-server'
 
 let server: LivekitServer

@@ -1,4 +1,5 @@
 /** `datatrack demo`: real data through an SFU, and a table of what arrives. */
+import type { ConnectOptions } from '../connect-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { Loopback } from '../loopback/loopback'
 import type { LoopbackNetworkOptions } from '../loopback/network'
@@ -6,8 +7,10 @@ import type { Room } from '../room'
 import { demoTracks } from './demo-tracks'
 import type { DemoTrack, Dropping, PublishedDemoTrack } from './demo-tracks'
 import type { MeterFigures } from './meter'
-import { connectPair } from './server'
-import type { ServerSettings } from './server'
+import { say } from './output'
+import { dropsOf, dropsText } from './progress'
+import { connectPair, hostOf, tokenPair } from './server'
+import type { ServerSettings } from './settings'
 import { decimals, layOut, LiveBlock } from './table'
 
 /** Options of {@link demo}. */
@@ -20,6 +23,8 @@ export interface DemoOptions {
   readonly network: LoopbackNetworkOptions
   /** A real server; `undefined`: the loopback. */
   readonly server?: ServerSettings | undefined
+  /** How to connect to it. */
+  readonly connect?: ConnectOptions | undefined
 }
 
 /** Exit codes of the demo; 2 is a wrong command line. */
@@ -47,8 +52,9 @@ interface Running extends DemoTrack {
 
 /** Runs the demo and resolves with the exit code. */
 export async function demo(options: DemoOptions, signal: AbortSignal): Promise<number> {
-  const { server } = options
-  const rooms = server === undefined ? openLoopback(options.network) : await openServer(server, signal)
+  const { server, connect = {} } = options
+  const rooms =
+    server === undefined ? openLoopback(options.network) : await openServer(server, { ...connect, signal })
   const report = options.json ? new JsonReport() : process.stdout.isTTY ? new LiveReport() : new PlainReport()
   const stop = new AbortController()
   const end = (): void => stop.abort()
@@ -99,12 +105,13 @@ function openLoopback(network: LoopbackNetworkOptions): DemoRooms {
   }
 }
 
-async function openServer(settings: ServerSettings, signal: AbortSignal): Promise<DemoRooms> {
-  const [publisher, subscriber] = await connectPair(settings, signal)
+async function openServer(settings: ServerSettings, options: ConnectOptions): Promise<DemoRooms> {
+  const tokens = await tokenPair(settings, 'demo')
+  const [publisher, subscriber] = await connectPair(settings.url, tokens, options)
   return {
     publisher,
     subscriber,
-    where: `the server at ${new URL(settings.url).host}`,
+    where: `the server at ${hostOf(settings)}`,
     close: async () => {
       await Promise.all([publisher.disconnect(), subscriber.disconnect()])
     },
@@ -191,7 +198,13 @@ class JsonReport implements Report {
 
   #track(type: string, track: Running, figures: MeterFigures): void {
     const { pushed } = track.published.stats()
-    this.#line({ type, track: track.name, ...figures, pushed, dropped: dropCounts(track) })
+    this.#line({
+      type,
+      track: track.name,
+      ...figures,
+      pushed,
+      dropped: dropsOf(...track.dropping.map((part) => part.stats().dropped)),
+    })
   }
 
   #line(value: object): void {
@@ -242,19 +255,6 @@ function megabytes({ receivedBytes, seconds }: MeterFigures): string {
 }
 
 /** What was dropped on the way, by reason. */
-function drops(track: Running): string {
-  const text = Object.entries(dropCounts(track)).map(([reason, count]) => `${count} ${reason}`)
-  return text.length === 0 ? '0' : text.join(', ')
-}
-
-function dropCounts(track: Running): Record<string, number> {
-  const counts: Record<string, number> = {}
-  for (const [reason, count = 0] of track.dropping.flatMap((part) => Object.entries(part.stats().dropped))) {
-    if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
-  }
-  return counts
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`)
+function drops({ dropping }: Running): string {
+  return dropsText(...dropping.map((part) => part.stats().dropped))
 }

@@ -1,66 +1,115 @@
-/** Which server the commands use, and as whom: LiveKit's own environment variables. */
+/** Joining a room of the server that the settings name. */
 import { randomBytes } from 'node:crypto'
+import type { ConnectOptions } from '../connect-options'
 import { loadServerSdk } from '../lazy'
-import { connect } from '../room'
-import type { Room } from '../room'
+import { Room } from '../room'
+import type { RoomOptions } from '../room'
+import { SettingsError } from './settings'
+import type { ApiKey, ServerSettings } from './settings'
 
-/** What the environment says of a server. */
-export interface ServerSettings {
-  readonly url: string
-  /** Makes tokens; else there are ready ones. */
-  readonly key: { readonly apiKey: string; readonly apiSecret: string } | undefined
-  /** Tokens of a publisher and of a subscriber. */
-  readonly tokens: { readonly publisher: string; readonly subscriber: string } | undefined
+/** What somebody may do in a room. */
+export interface Grant {
+  readonly canPublishData: boolean
+  /** Others do not see who has it. */
+  readonly hidden?: boolean
 }
 
-/** A wrong setting, said in one line. */
-export class SettingsError extends Error {}
+/** Two participants of one room. */
+export interface TokenPair {
+  readonly publisher: string
+  readonly subscriber: string
+}
+
+/** How long tokens are good for: connecting. The server renews those of who is connected. */
+const TOKEN_LIFE = '1h'
+
+/** A name that nobody else has. */
+export function uniqueName(prefix: string): string {
+  return `${prefix}-${randomBytes(4).toString('hex')}`
+}
+
+/** The host and port of a server, for people. */
+export function hostOf({ url }: ServerSettings): string {
+  return new URL(url).host
+}
 
 /**
- * Reads `LIVEKIT_URL` with `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`, or with `LIVEKIT_TOKEN` and
- * `LIVEKIT_SUBSCRIBER_TOKEN`. `undefined` when no URL is set.
+ * A token for one participant.
  *
- * @throws `SettingsError` when something is missing
+ * @throws `SettingsError` with a key and no room
  */
-export function serverSettings(env: NodeJS.ProcessEnv): ServerSettings | undefined {
-  const set = (name: string): string | undefined => (env[name] === '' ? undefined : env[name])
-  const url = set('LIVEKIT_URL')
-  if (url === undefined) return undefined
-  const apiKey = set('LIVEKIT_API_KEY')
-  const apiSecret = set('LIVEKIT_API_SECRET')
-  const publisher = set('LIVEKIT_TOKEN')
-  const subscriber = set('LIVEKIT_SUBSCRIBER_TOKEN')
-  if (apiKey !== undefined && apiSecret !== undefined) {
-    return { url, key: { apiKey, apiSecret }, tokens: undefined }
-  }
-  if (publisher !== undefined && subscriber !== undefined) {
-    return { url, key: undefined, tokens: { publisher, subscriber } }
-  }
-  throw new SettingsError(
-    'LIVEKIT_URL is set. Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET, too; or LIVEKIT_TOKEN and ' +
-      'LIVEKIT_SUBSCRIBER_TOKEN, the tokens of two participants of one room.',
-  )
+export function tokenFor(settings: ServerSettings, command: string, grant: Grant): Promise<string> {
+  const { key, tokens, room, identity } = settings
+  if (tokens !== undefined) return Promise.resolve(tokens.publisher)
+  if (room === undefined) throw new SettingsError('No room is named. Give --room or LIVEKIT_ROOM.')
+  return makeToken(key, room, identity ?? uniqueName(`datatrack-${command}`), grant)
 }
 
-/** Connects a publisher and a subscriber to one room: a new one, unless the tokens name theirs. */
-export async function connectPair(settings: ServerSettings, signal: AbortSignal): Promise<[Room, Room]> {
-  const tokens = settings.tokens ?? (await makeTokens(settings))
-  const publisher = await connect(settings.url, tokens.publisher, { signal })
+/**
+ * Tokens of two participants of one room: with a key, of a new room unless one is named.
+ *
+ * @throws `SettingsError` where there is a token for one of them only
+ */
+export async function tokenPair(
+  settings: ServerSettings,
+  command: string,
+  subscriberPublishes = false,
+): Promise<TokenPair> {
+  const { key, tokens } = settings
+  if (tokens !== undefined) {
+    const { publisher, subscriber } = tokens
+    if (subscriber !== undefined) return { publisher, subscriber }
+    throw new SettingsError(
+      `datatrack ${command} needs two participants, and there is a token for one. Give an API key and secret ` +
+        '(LIVEKIT_API_KEY and LIVEKIT_API_SECRET), or another token of the same room with --subscriber-token or ' +
+        'LIVEKIT_SUBSCRIBER_TOKEN.',
+    )
+  }
+  const room = settings.room ?? uniqueName(`datatrack-${command}`)
+  // In a room that others use, no one is to be replaced.
+  const name = (role: string): string => (settings.room === undefined ? role : uniqueName(role))
+  return {
+    publisher: await makeToken(key, room, name('robot'), { canPublishData: true }),
+    subscriber: await makeToken(key, room, name('desk'), { canPublishData: subscriberPublishes }),
+  }
+}
+
+/** Connects a publisher and a subscriber to one room. */
+export async function connectPair(
+  url: string,
+  tokens: TokenPair,
+  options: ConnectOptions,
+): Promise<[Room, Room]> {
+  const publisher = await joinRoom(url, tokens.publisher, options)
   try {
-    return [publisher, await connect(settings.url, tokens.subscriber, { signal })]
+    return [publisher, await joinRoom(url, tokens.subscriber, options)]
   } catch (error) {
     await publisher.disconnect()
     throw error
   }
 }
 
-async function makeTokens({ key }: ServerSettings): Promise<{ publisher: string; subscriber: string }> {
+/** Connects; `before` gets the room first, to listen to it. */
+export async function joinRoom(
+  url: string,
+  token: string,
+  options: RoomOptions & ConnectOptions,
+  before?: (room: Room) => void,
+): Promise<Room> {
+  const room = new Room(options)
+  before?.(room)
+  await room.connect(url, token, options)
+  return room
+}
+
+function makeToken(
+  key: ApiKey | undefined,
+  room: string,
+  identity: string,
+  { canPublishData, hidden = false }: Grant,
+): Promise<string> {
   const { AccessToken } = loadServerSdk()
-  const room = `datatrack-demo-${randomBytes(4).toString('hex')}`
-  const token = (identity: string, canPublishData: boolean): Promise<string> => {
-    const access = new AccessToken(key?.apiKey, key?.apiSecret, { identity, ttl: '1h' })
-    access.addGrant({ roomJoin: true, room, canPublishData, canSubscribe: true, canPublish: false })
-    return access.toJwt()
-  }
-  return { publisher: await token('robot', true), subscriber: await token('desk', false) }
+  const access = new AccessToken(key?.apiKey, key?.apiSecret, { identity, ttl: TOKEN_LIFE })
+  access.addGrant({ roomJoin: true, room, canPublishData, canSubscribe: true, canPublish: false, hidden })
+  return access.toJwt()
 }

@@ -1,0 +1,234 @@
+/** One of the two processes of `datatrack bench`: neither disturbs the other's event loop. */
+import type { LocalDataTrack } from '../data-track/local'
+import type { RemoteDataTrack } from '../data-track/remote'
+import type { DataTrackStream } from '../data-track/stream'
+import { DataTrackPushFrameError } from '../errors'
+import { Deferred } from '../abort'
+import type { Room } from '../room'
+import { FRAME_HEADER, PROBE_RUN, sharedClock } from './bench-messages'
+import type { BenchAnswer, BenchRequest, ReceivedFigures, SentFigures } from './bench-messages'
+import { encryptionOf } from './encryption'
+import { LatencyHistogram } from './histogram'
+import { pace } from './pace'
+import { dropsOf } from './progress'
+import { joinRoom } from './server'
+
+/** Probes a second. */
+const PROBE_RATE = 50
+/** ms without a frame after which nothing of a run is on its way any more. */
+const SILENCE = 500
+/** ms that the last frames of a run have to leave. */
+const FLUSH = 5000
+/** Share of a second that is made up for after a pause of the process. */
+const CATCH_UP = 0.1
+
+/** What both ends do. */
+interface Worker {
+  handle(request: BenchRequest): Promise<unknown>
+}
+
+class Publisher implements Worker {
+  readonly #track: LocalDataTrack
+  #probing: AbortController | undefined
+
+  constructor(track: LocalDataTrack) {
+    this.#track = track
+  }
+
+  static async start(room: Room, name: string): Promise<Publisher> {
+    return new Publisher(await room.localParticipant.publishDataTrack({ name }))
+  }
+
+  handle(request: BenchRequest): Promise<unknown> {
+    if (request.type === 'probe') this.#probe(request.on)
+    if (request.type === 'send') return this.#send(request)
+    return Promise.resolve()
+  }
+
+  #probe(on: boolean): void {
+    this.#probing?.abort()
+    if (!on) return
+    this.#probing = new AbortController()
+    const frame = frameOf(PROBE_RUN, FRAME_HEADER)
+    pace(PROBE_RATE, this.#probing.signal, () => this.#push(frame))
+  }
+
+  async #send({ run, rate, size, seconds }: Extract<BenchRequest, { type: 'send' }>): Promise<SentFigures> {
+    const track = this.#track
+    const before = track.stats()
+    const frame = frameOf(run, size)
+    const last = Math.round(rate * seconds)
+    const cpu = cpuMeter()
+    const stop = new AbortController()
+    const done = new Deferred<undefined>()
+    pace(
+      rate,
+      stop.signal,
+      (index) => {
+        this.#push(frame)
+        if (index < last) return
+        stop.abort()
+        done.resolve(undefined)
+      },
+      Math.max(100, Math.ceil(rate * CATCH_UP)),
+    )
+    await done.promise
+    const share = cpu()
+    await track.flush({ signal: AbortSignal.timeout(FLUSH) }).catch(() => undefined)
+    const after = track.stats()
+    return {
+      pushed: after.pushed - before.pushed,
+      sent: after.sent - before.sent,
+      dropped: increase(before.dropped, after.dropped),
+      cpu: share,
+    }
+  }
+
+  #push(frame: DataView<ArrayBuffer>): void {
+    frame.setFloat64(4, sharedClock())
+    try {
+      this.#track.tryPush(new Uint8Array(frame.buffer))
+    } catch (error) {
+      // A connection that is being rebuilt shows as frames that were not pushed.
+      if (!(error instanceof DataTrackPushFrameError && error.reason === 'reconnecting')) throw error
+    }
+  }
+}
+
+class Subscriber implements Worker {
+  readonly #track: RemoteDataTrack
+  readonly #stream: DataTrackStream
+  readonly #first = new Deferred<undefined>()
+  readonly #latencies = new LatencyHistogram()
+  #run = PROBE_RUN
+  #received = 0
+  #max = 0
+  #heardAt = 0
+  #before: Record<string, number> = {}
+  #cpu = cpuMeter()
+
+  constructor(track: RemoteDataTrack) {
+    this.#track = track
+    this.#stream = track.subscribe()
+    void this.#read().catch((error: unknown) => this.#first.reject(error))
+  }
+
+  static async start(room: Room, name: string): Promise<Subscriber> {
+    for await (const track of room.dataTracks({ name })) return new Subscriber(track)
+    throw new Error('the room closed before the track appeared')
+  }
+
+  async handle(request: BenchRequest): Promise<unknown> {
+    if (request.type === 'await') await this.#first.promise
+    if (request.type === 'count') this.#count(request.run)
+    return request.type === 'report' ? await this.#report(request.sent) : undefined
+  }
+
+  async #read(): Promise<void> {
+    for await (const { payload } of this.#stream) {
+      const header = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
+      const now = sharedClock()
+      this.#heardAt = now
+      if (header.getUint32(0) !== this.#run) continue
+      const latency = now - header.getFloat64(4)
+      this.#received += 1
+      this.#max = Math.max(this.#max, latency)
+      this.#latencies.record(latency)
+      this.#first.resolve(undefined)
+    }
+    throw new Error('the track has ended')
+  }
+
+  #count(run: number): void {
+    this.#run = run
+    this.#received = 0
+    this.#max = 0
+    this.#latencies.clear()
+    this.#before = this.#drops()
+    this.#cpu = cpuMeter()
+  }
+
+  /** Waits until all is there, or nothing comes any more. */
+  async #report(sent: number): Promise<ReceivedFigures> {
+    const cpu = this.#cpu()
+    const since = sharedClock()
+    while (this.#received < sent && sharedClock() - Math.max(since, this.#heardAt) < SILENCE) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const any = this.#received > 0
+    return {
+      received: this.#received,
+      p50: this.#latencies.percentile(0.5) ?? null,
+      p99: this.#latencies.percentile(0.99) ?? null,
+      max: any ? this.#max : null,
+      dropped: increase(this.#before, this.#drops()),
+      cpu,
+    }
+  }
+
+  #drops(): Record<string, number> {
+    return dropsOf(this.#track.stats().dropped, this.#stream.stats().dropped)
+  }
+}
+
+function frameOf(run: number, size: number): DataView<ArrayBuffer> {
+  const frame = new DataView(new ArrayBuffer(size))
+  frame.setUint32(0, run)
+  return frame
+}
+
+/** Share of a core that this process uses from now until it is called. */
+function cpuMeter(): () => number {
+  const before = process.cpuUsage()
+  const since = performance.now()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000 / Math.max(1, performance.now() - since)
+  }
+}
+
+type Counts = Readonly<Record<string, number | undefined>>
+
+function increase(before: Counts, after: Counts): Record<string, number> {
+  const negative = Object.entries(before).map(([reason, number = 0]) => [reason, -number] as const)
+  const sums: Record<string, number> = {}
+  for (const [reason, number = 0] of [...negative, ...Object.entries(after)]) {
+    sums[reason] = (sums[reason] ?? 0) + number
+  }
+  return dropsOf(sums)
+}
+
+async function connect(request: Extract<BenchRequest, { type: 'connect' }>): Promise<Worker> {
+  const { role, url, token, iceTransports, passphraseFile, track } = request
+  const encryption = await encryptionOf(process.env, { passphraseFile })
+  const room = await joinRoom(url, token, { iceTransports, encryption })
+  process.once('disconnect', () => void room.disconnect().then(() => process.exit(0)))
+  return await (role === 'publisher' ? Publisher.start(room, track) : Subscriber.start(room, track))
+}
+
+function serve(): void {
+  let worker: Promise<Worker> | undefined
+  const answer = (message: BenchAnswer): void => {
+    // Whoever asked may be gone.
+    if (process.connected) process.send?.(message)
+  }
+  process.on('message', (request: BenchRequest) => {
+    const result = (async () => {
+      if (request.type !== 'connect') return await (await worker)?.handle(request)
+      worker = connect(request)
+      await worker
+      return undefined
+    })()
+    result.then(
+      (value) => answer({ ok: true, value }),
+      (error: unknown) =>
+        answer({ ok: false, message: error instanceof Error ? error.message : String(error) }),
+    )
+  })
+  // Without its parent it is of no use, connected or not.
+  process.on('disconnect', () => setTimeout(() => process.exit(0), 1000))
+  // Ctrl-C reaches all processes of a terminal: the parent says when it is over.
+  process.on('SIGINT', () => undefined)
+}
+
+serve()

@@ -1,0 +1,147 @@
+/** The command line of `datatrack pub`. */
+import type { Command } from 'commander'
+import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../../data-track/codec'
+import { loadCommander } from '../../lazy'
+import { encryptionOf } from '../encryption'
+import type { SourceKind } from '../frame-source'
+import { connectOptions, encryptionOptions, integerIn, numberIn, pathOption, serverOptions } from '../options'
+import type { ConnectFlags, EncryptionFlags } from '../options'
+import { stopSignal } from '../output'
+import { pub } from '../pub'
+import { requiredServer, SettingsError } from '../settings'
+
+interface PubFlags extends ConnectFlags, EncryptionFlags {
+  readonly name: string
+  readonly file?: string
+  readonly lines?: boolean
+  readonly chunk?: number
+  readonly rate?: number
+  readonly count?: number
+  readonly timestamp?: boolean
+  readonly encoding?: string
+  readonly schema?: string
+  readonly schemaEncoding?: string
+  readonly maxAge?: number
+  readonly waitFor?: string
+  readonly quiet?: boolean
+}
+
+const ENCODINGS = ['ros1', 'cdr', 'protobuf', 'flatbuffer', 'cbor', 'msgpack', 'json']
+const SCHEMA_ENCODINGS = [
+  'protobuf',
+  'flatbuffer',
+  'ros1msg',
+  'ros2msg',
+  'ros2idl',
+  'omgidl',
+  'jsonschema',
+] as const
+/** Encodings that go with one language of schemas only. */
+const USUAL_SCHEMAS: Readonly<Record<string, string>> = {
+  protobuf: 'protobuf',
+  flatbuffer: 'flatbuffer',
+  ros1: 'ros1msg',
+  json: 'jsonschema',
+}
+/** Bytes of a file's frames: one packet each, encrypted or not. */
+const FILE_CHUNK = 15_000
+/** What other SDKs can put together is a little more. */
+const MAX_CHUNK = 2_000_000
+
+/** Adds the command. */
+export function addPub(datatrack: Command): void {
+  const command = datatrack
+    .command('pub')
+    .summary('publish lines or chunks of standard input, a file or a command')
+    .description(
+      'Publishes a data track: each line of standard input or of a command is a frame, or each chunk of a file. ' +
+        'Ends with its source, after the last frame has left. Exit code 3: frames were dropped.',
+    )
+    .usage('[options] [-- command arguments…]')
+    .argument('[command...]', 'publish what this command writes to its standard output')
+    .requiredOption('-n, --name <name>', 'name of the track')
+    .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes unless told otherwise`)
+    .option('--lines', 'a frame is a line, of a file too')
+    .option('--chunk <bytes>', 'a frame is so many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
+    .option('-r, --rate <number>', 'frames a second at most', numberIn(0.001, 100_000))
+    .option('-c, --count <number>', 'end after so many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
+    .option('-t, --timestamp', 'frames carry the time (user timestamp, Unix ms)')
+    .option(
+      '--encoding <encoding>',
+      `what frames are: ${ENCODINGS.join(', ')} or custom:<name>`,
+      encoding(ENCODINGS),
+    )
+    .option('--schema <name>', 'name of the schema that describes them')
+    .option(
+      '--schema-encoding <language>',
+      `its language, where --encoding leaves a choice: ${SCHEMA_ENCODINGS.join(', ')} or custom:<name>`,
+      encoding(SCHEMA_ENCODINGS),
+    )
+    .option(
+      '--max-age <ms>',
+      'drop frames that waited longer to be sent; default: hold the source back instead',
+      numberIn(1, 60_000, ' (ms)'),
+    )
+    .option('--wait-for <identity>', 'begin when that participant is in the room')
+    .option('-q, --quiet', 'nothing on standard error but errors')
+  encryptionOptions(pathOption(serverOptions(command, 'single')))
+    .addHelpText('after', EXAMPLES)
+    .action(async (args: string[], flags: PubFlags) => {
+      const source = sourceOf(flags, args)
+      const signal = stopSignal()
+      process.exitCode = await pub(
+        {
+          server: requiredServer(process.env, flags),
+          connect: connectOptions(flags, signal),
+          encryption: await encryptionOf(process.env, flags),
+          name: flags.name,
+          frameEncoding: flags.encoding as DataTrackFrameEncoding | undefined,
+          schema: schemaOf(flags),
+          source,
+          chunk: chunkOf(flags, source),
+          rate: flags.rate,
+          count: flags.count,
+          timestamp: flags.timestamp === true,
+          maxAge: flags.maxAge,
+          waitFor: flags.waitFor,
+          quiet: flags.quiet === true,
+        },
+        signal,
+      )
+    })
+}
+
+const EXAMPLES = `
+Examples:
+  ping 192.0.2.1 | datatrack pub --room lab --name ping
+  datatrack pub --room lab --name log --timestamp -- journalctl -f
+  datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20`
+
+function encoding(known: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (known.includes(text) || /^custom:.{1,32}$/.test(text)) return text
+    const { InvalidArgumentError } = loadCommander()
+    throw new InvalidArgumentError(`It must be ${known.join(', ')} or custom:<1 to 32 characters>.`)
+  }
+}
+
+function sourceOf({ file }: PubFlags, [command, ...args]: readonly string[]): SourceKind {
+  if (command === undefined) return file === undefined ? { kind: 'stdin' } : { kind: 'file', path: file }
+  if (file !== undefined) throw new SettingsError('Give --file or a command, not both.')
+  return { kind: 'command', command, args }
+}
+
+function chunkOf({ chunk, lines }: PubFlags, { kind }: SourceKind): number | undefined {
+  if (lines === true && chunk !== undefined) throw new SettingsError('Give --lines or --chunk, not both.')
+  return chunk ?? (kind === 'file' && lines !== true ? FILE_CHUNK : undefined)
+}
+
+function schemaOf({ encoding: frames, schema: name, schemaEncoding }: PubFlags): DataTrackSchema | undefined {
+  if (name === undefined) {
+    if (schemaEncoding !== undefined) throw new SettingsError('--schema-encoding goes with --schema.')
+    return undefined
+  }
+  const language = schemaEncoding ?? (frames === undefined ? undefined : USUAL_SCHEMAS[frames])
+  if (language === undefined) throw new SettingsError('Give --schema-encoding: the language of the schema.')
+  return { name, encoding: language as DataTrackSchemaEncoding }
+}

@@ -1,0 +1,84 @@
+/** The command line of `datatrack sub`. */
+import type { Command } from 'commander'
+import { encryptionOf } from '../encryption'
+import type { FrameFormat } from '../frame-format'
+import { connectOptions, encryptionOptions, integerIn, numberIn, pathOption, serverOptions } from '../options'
+import type { ConnectFlags, EncryptionFlags } from '../options'
+import { stopSignal } from '../output'
+import { requiredServer, SettingsError } from '../settings'
+import { sub } from '../sub'
+
+interface SubFlags extends ConnectFlags, EncryptionFlags {
+  readonly name?: string
+  readonly from?: string
+  readonly raw?: boolean
+  readonly hex?: boolean
+  readonly json?: boolean
+  readonly output?: string
+  readonly count?: number
+  readonly seconds?: number
+  readonly once?: boolean
+  readonly allowUnencrypted?: boolean
+  readonly quiet?: boolean
+}
+
+/** Adds the command. */
+export function addSub(datatrack: Command): void {
+  const command = datatrack
+    .command('sub')
+    .summary('write frames to standard output or a file')
+    .description(
+      'Subscribes to the data tracks of a room, those there are and those to come, and writes their frames: a line ' +
+        'each, unless told otherwise. What was received and dropped is told on standard error. ' +
+        'Exit code 3: no frame came, or fewer than --count.',
+    )
+    .option('-n, --name <name>', 'only tracks of that name')
+    .option('--from <identity>', 'only tracks of that participant')
+    .option('--raw', 'payloads alone, without a line break after each')
+    .option('--hex', 'hexadecimal digits, a line a frame')
+    .option(
+      '--json',
+      'a JSON object a line: track, identity, times, and the payload as value, text or base64',
+    )
+    .option('-o, --output <file>', 'write to this file')
+    .option('-c, --count <number>', 'end after so many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
+    .option('-s, --seconds <seconds>', 'end after so long', numberIn(0.1, 86_400, ' (s)'))
+    .option('--once', 'end when the first track has ended')
+    .option('--allow-unencrypted', 'with a passphrase: take tracks that are not encrypted, too')
+    .option('-q, --quiet', 'nothing on standard error but errors')
+  encryptionOptions(pathOption(serverOptions(command, 'single')))
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: SubFlags) => {
+      const signal = stopSignal()
+      process.exitCode = await sub(
+        {
+          server: requiredServer(process.env, flags),
+          connect: connectOptions(flags, signal),
+          encryption: await encryptionOf(process.env, flags),
+          allowUnencrypted: flags.allowUnencrypted === true,
+          name: flags.name,
+          from: flags.from,
+          format: formatOf(flags),
+          output: flags.output,
+          count: flags.count,
+          seconds: flags.seconds,
+          once: flags.once === true,
+          quiet: flags.quiet === true,
+        },
+        signal,
+      )
+    })
+}
+
+const EXAMPLES = `
+Examples:
+  datatrack sub --room lab --name log
+  datatrack sub --room lab --json --count 10 | jq .latency
+  datatrack sub --room lab --name scan --from robot --raw --once --output scan.bin`
+
+function formatOf({ raw, hex, json }: SubFlags): FrameFormat {
+  const formats = Object.entries({ raw, hex, json }).filter(([, chosen]) => chosen === true)
+  const [first, second] = formats
+  if (second !== undefined) throw new SettingsError('Give one of --raw, --hex and --json.')
+  return (first?.[0] as FrameFormat | undefined) ?? 'lines'
+}

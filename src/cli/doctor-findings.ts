@@ -1,0 +1,72 @@
+/** What `datatrack doctor` finds, and how it says so. Nothing secret gets out of here. */
+import { printable, say } from './output'
+
+/** `skipped`: it could not be tried, for another finding's sake. */
+export type Status = 'ok' | 'warning' | 'failed' | 'skipped'
+
+/** The result of a check. */
+export interface Finding {
+  readonly check: string
+  readonly status: Status
+  /** What was seen, in plain words. */
+  readonly what: string
+  /** What to do about it. */
+  readonly help?: string | undefined
+}
+
+const MARKS: Readonly<Record<Status, string>> = {
+  ok: 'ok      ',
+  warning: 'warning ',
+  failed: 'FAILED  ',
+  skipped: 'skipped ',
+}
+
+/** Collects findings and prints each at once. */
+export class Findings {
+  readonly #json: boolean
+  readonly #secrets: readonly string[]
+  readonly #all: Finding[] = []
+
+  /** @param secrets what must not be printed, whoever says it */
+  constructor(json: boolean, secrets: readonly (string | undefined)[]) {
+    this.#json = json
+    this.#secrets = secrets.filter((secret) => secret !== undefined && secret !== '') as string[]
+  }
+
+  add(finding: Finding): Finding {
+    const clean: Finding = {
+      ...finding,
+      what: this.#clean(finding.what),
+      ...(finding.help !== undefined && { help: this.#clean(finding.help) }),
+    }
+    this.#all.push(clean)
+    if (this.#json) {
+      say(JSON.stringify(clean))
+    } else {
+      say(`${MARKS[clean.status]}${clean.check.padEnd(10)} ${clean.what}`)
+      if (clean.help !== undefined) say(`${' '.repeat(19)}${clean.help}`)
+    }
+    return clean
+  }
+
+  /** Ends with a verdict, and gives the worst that there was. */
+  finish(): Exclude<Status, 'skipped'> {
+    const with_ = (status: Status): string[] =>
+      this.#all.filter((finding) => finding.status === status).map(({ check }) => check)
+    const failed = with_('failed')
+    const warnings = with_('warning')
+    const worst = failed.length > 0 ? 'failed' : warnings.length > 0 ? 'warning' : 'ok'
+    const verdicts = {
+      ok: 'All is well: data tracks work.',
+      warning: `Data tracks work, with limits: see ${warnings.join(', ')}.`,
+      failed: `Data tracks do not work: see ${failed.join(', ')}.`,
+    }
+    if (this.#json) say(JSON.stringify({ verdict: worst }))
+    else say(`\n${verdicts[worst]}`)
+    return worst
+  }
+
+  #clean(text: string): string {
+    return printable(this.#secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, '…'), text))
+  }
+}

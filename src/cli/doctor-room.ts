@@ -1,0 +1,279 @@
+/** The checks of `datatrack doctor` that join a room: signalling, UDP, TCP, frames there and back. */
+import type { IceTransports } from '../connect-options'
+import type { LocalDataTrack } from '../data-track/local'
+import type { DataTrackStream } from '../data-track/stream'
+import { DataTrackConnectionError, DataTrackPublishError } from '../errors'
+import { disconnectReason, disconnectReasonNumber } from '../events'
+import type { Room } from '../room'
+import { serverUrl } from '../signal/address'
+import { SignalClient } from '../signal/client'
+import type { Finding } from './doctor-findings'
+import { pace } from './pace'
+import { connectPair, joinRoom, uniqueName } from './server'
+
+/** Joins by signalling alone: no data path is needed for it. */
+export async function checkSignalling(url: string, token: string, ms: number): Promise<Finding> {
+  const check = 'signalling'
+  const started = performance.now()
+  try {
+    const { client, first } = await SignalClient.connect(
+      serverUrl(url),
+      token,
+      { mode: 'dual', participantSid: undefined, publisherOffer: undefined },
+      { agent: undefined, ca: undefined, timeoutMs: ms, signal: undefined },
+      { message: () => undefined, lost: () => undefined },
+    )
+    const took = performance.now() - started
+    const { message } = first
+    const leave = { reason: disconnectReasonNumber('clientInitiated') }
+    client.send({ case: 'leave', value: leave })
+    client.close()
+    if (message.case !== 'join') {
+      const reason = message.case === 'leave' ? disconnectReason(message.value.reason) : message.case
+      return {
+        check,
+        status: 'failed',
+        what: `the server sends us away (${reason ?? 'without a reason'})`,
+        help: 'Is the room full or closed, or the server about to stop?',
+      }
+    }
+    const { version, region } = message.value.serverInfo ?? {}
+    const server = version ? `livekit-server ${version}` : 'the server'
+    return {
+      check,
+      status: 'ok',
+      what: `${server} lets us in after ${took.toFixed(0)} ms${region ? `, region ${region}` : ''}`,
+    }
+  } catch (error) {
+    return { check, status: 'failed', ...connectionFailure(error) }
+  }
+}
+
+/** Whether a data path of that kind comes about. */
+export async function checkPath(
+  url: string,
+  token: string,
+  transport: Exclude<IceTransports, 'all'>,
+  ms: number,
+): Promise<Finding> {
+  const check = transport.toUpperCase()
+  const started = performance.now()
+  try {
+    const room = await joinRoom(url, token, { iceTransports: transport, connectTimeout: ms })
+    const took = performance.now() - started
+    await room.disconnect()
+    return { check, status: 'ok', what: `connected after ${took.toFixed(0)} ms` }
+  } catch (error) {
+    const noPath =
+      error instanceof DataTrackConnectionError && ['timeout', 'transportFailed'].includes(error.reason)
+    if (!noPath) return { check, status: 'failed', ...connectionFailure(error) }
+    return {
+      check,
+      status: 'failed',
+      what: `no path to the server within ${ms / 1000} s`,
+      help: PATH_HELP[transport],
+    }
+  }
+}
+
+const PATH_HELP = {
+  udp:
+    "Firewalls must let UDP through to the server's media ports (rtc.udp_port, or port_range_start to " +
+    'port_range_end), and the server must announce an address that is reachable from here (rtc.use_external_ip, node_ip).',
+  tcp:
+    "Firewalls must let TCP through to the server's rtc.tcp_port (7881 by default), which must not be switched off; " +
+    'networks that block UDP need it.',
+} as const
+
+/**
+ * One path is enough to work. Without UDP a lost packet holds up those behind it; without TCP, networks that block UDP
+ * are left out.
+ */
+export function weighPaths(udp: Finding, tcp: Finding): readonly [Finding, Finding] {
+  if (udp.status === 'failed' && tcp.status === 'ok') {
+    const what = `${udp.what}; TCP works, with more latency when packets are lost`
+    return [{ ...udp, status: 'warning', what }, tcp]
+  }
+  if (tcp.status === 'failed' && udp.status === 'ok') {
+    return [udp, { ...tcp, status: 'warning', what: `${tcp.what}; UDP works` }]
+  }
+  return [udp, tcp]
+}
+
+/** Round trips that are measured. */
+const ROUND_TRIPS = 20
+/** Bytes of the small frame, which is one packet, and of the large one, which is seven. */
+const SMALL = 64
+const LARGE = 100_000
+/** Probes a second until the first one is back. */
+const PROBE_RATE = 20
+
+/** Sends frames from one participant to another and back. */
+export async function checkData(
+  url: string,
+  tokens: { readonly publisher: string; readonly subscriber: string },
+  ms: number,
+): Promise<Finding> {
+  const check = 'data'
+  const signal = AbortSignal.timeout(ms)
+  let rooms: readonly Room[] = []
+  try {
+    const [near, far] = await connectPair(url, tokens, { connectTimeout: ms })
+    rooms = [near, far]
+    const there = await openWay(near, far, signal)
+    const back = await openWay(far, near, signal)
+    void echo(there.stream, back.local).catch(() => undefined)
+    const first = await untilFirst(there.local, back.stream, signal)
+    const small: number[] = []
+    for (let trip = 0; trip < ROUND_TRIPS; trip++)
+      small.push(await roundTrip(there.local, back.stream, SMALL, signal))
+    const large = await roundTrip(there.local, back.stream, LARGE, signal)
+    small.sort((left, right) => left - right)
+    const median = small[small.length >> 1] ?? 0
+    return {
+      check,
+      status: 'ok',
+      what:
+        `frames there and back between two participants: ${SMALL} B in ${median.toFixed(1)} ms (median), ` +
+        `${LARGE / 1000} kB in ${large.toFixed(1)} ms; the first one after ${first.toFixed(0)} ms`,
+    }
+  } catch (error) {
+    return { check, status: 'failed', ...dataFailure(error, ms) }
+  } finally {
+    await Promise.all(rooms.map((room) => room.disconnect()))
+  }
+}
+
+/** Publishes and hands a frame to the server: what there is to see with one participant. */
+export async function checkPublishing(url: string, token: string, ms: number): Promise<Finding> {
+  const check = 'data'
+  const signal = AbortSignal.timeout(ms)
+  let room: Room | undefined
+  try {
+    room = await joinRoom(url, token, { connectTimeout: ms })
+    const track = await room.localParticipant.publishDataTrack({ name: uniqueName('doctor'), signal })
+    await track.push({ payload: new Uint8Array(SMALL) }, { signal })
+    await track.flush({ signal })
+    return {
+      check,
+      status: 'ok',
+      what: 'a track is published and a frame is sent; whether it arrives needs a second participant',
+      help: 'Give an API key, or a second token with --subscriber-token, to see frames there and back.',
+    }
+  } catch (error) {
+    return { check, status: 'failed', ...dataFailure(error, ms) }
+  } finally {
+    await room?.disconnect()
+  }
+}
+
+/** A track from one room to another, and its stream there. */
+async function openWay(
+  from: Room,
+  to: Room,
+  signal: AbortSignal,
+): Promise<{ local: LocalDataTrack; stream: DataTrackStream }> {
+  const name = uniqueName('doctor')
+  const local = await from.localParticipant.publishDataTrack({ name, signal })
+  for await (const track of to.dataTracks({ name, signal }))
+    return { local, stream: track.subscribe({ signal }) }
+  throw new Error('the room closed before the track appeared')
+}
+
+async function echo(stream: DataTrackStream, back: LocalDataTrack): Promise<void> {
+  for await (const { payload, userTimestamp } of stream) await back.push({ payload, userTimestamp })
+}
+
+/** Until the server forwards, which nothing tells, frames are lost. Returns how long it took, ms. */
+async function untilFirst(
+  local: LocalDataTrack,
+  stream: DataTrackStream,
+  signal: AbortSignal,
+): Promise<number> {
+  const started = performance.now()
+  const probing = new AbortController()
+  pace(PROBE_RATE, AbortSignal.any([signal, probing.signal]), () => {
+    if (local.isPublished()) local.tryPush(new Uint8Array(SMALL))
+  })
+  try {
+    await frameOf(stream)
+  } finally {
+    probing.abort()
+  }
+  return performance.now() - started
+}
+
+let trips = 0n
+
+/** ms that one frame takes there and back; one that is lost is sent again. */
+async function roundTrip(
+  local: LocalDataTrack,
+  stream: DataTrackStream,
+  bytes: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const payload = new Uint8Array(bytes).fill(7)
+  for (;;) {
+    signal.throwIfAborted()
+    const userTimestamp = ++trips
+    const started = performance.now()
+    await local.push({ payload, userTimestamp }, { signal })
+    const again = setTimeout(() => local.tryPush({ payload, userTimestamp }), 500)
+    try {
+      for (;;) {
+        const frame = await frameOf(stream)
+        if (frame.userTimestamp !== userTimestamp) continue
+        if (Buffer.compare(frame.payload, payload) !== 0)
+          throw new Error('a frame came back with other bytes')
+        return performance.now() - started
+      }
+    } finally {
+      clearTimeout(again)
+    }
+  }
+}
+
+async function frameOf(
+  stream: DataTrackStream,
+): Promise<NonNullable<Awaited<ReturnType<DataTrackStream['read']>>>> {
+  const frame = await stream.read()
+  if (frame === undefined) throw new Error('the track ended')
+  return frame
+}
+
+interface Words {
+  readonly what: string
+  readonly help: string
+}
+
+function dataFailure(error: unknown, ms: number): Words {
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    return {
+      what: `the data channel is open, and no frame came back within ${ms / 1000} s`,
+      help: 'Do both tokens name the same room, and allow to subscribe? Does the server support data tracks?',
+    }
+  }
+  if (error instanceof DataTrackPublishError) {
+    const help =
+      error.reason === 'notAllowed'
+        ? 'Make a token with canPublishData, or switch data tracks on at the server.'
+        : 'Does the server support data tracks?'
+    return { what: `publishing a data track failed: ${error.message}`, help }
+  }
+  return connectionFailure(error)
+}
+
+function connectionFailure(error: unknown): Words {
+  const what = error instanceof Error ? error.message : String(error)
+  const reason = error instanceof DataTrackConnectionError ? error.reason : undefined
+  return { what, help: (reason && CONNECTION_HELP[reason]) ?? 'docs/errors.md says what that means.' }
+}
+
+const CONNECTION_HELP: Readonly<Record<string, string>> = {
+  notAllowed: 'See what is said of the token above.',
+  notFound: 'HTTP works, and there is no signalling: is that a LiveKit server, and the URL without a path?',
+  serverUnreachable: 'HTTP works, and WebSockets do not: a proxy in between may not let them through.',
+  timeout: 'The server is slow, or a proxy in between holds WebSockets up.',
+  transportFailed: PATH_HELP.udp,
+  leaveRequest: 'Is the room full or closed, or somebody there with the same identity?',
+}

@@ -1,0 +1,121 @@
+/** Where the frames of `datatrack pub` come from: bytes of a stream, cut into lines or chunks. */
+import { spawn } from 'node:child_process'
+import { createReadStream } from 'node:fs'
+import { addAbortSignal } from 'node:stream'
+import type { Readable } from 'node:stream'
+import { printable } from './output'
+
+/** What is published. */
+export type SourceKind =
+  | { readonly kind: 'stdin' }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'command'; readonly command: string; readonly args: readonly string[] }
+
+/** Bytes to be cut into frames. */
+export interface ByteSource {
+  readonly bytes: Readable
+  /** After the last byte: what went wrong, if something did. */
+  failure(): Promise<string | undefined>
+  /** Nothing more is wanted. */
+  close(): void
+}
+
+/** Opens a source; it ends when the signal aborts. */
+export function openSource(source: SourceKind, signal: AbortSignal): ByteSource {
+  if (source.kind === 'command') return openCommand(source.command, source.args, signal)
+  const bytes = addAbortSignal(
+    signal,
+    source.kind === 'file' ? createReadStream(source.path) : (process.stdin as Readable),
+  )
+  return { bytes, failure: () => Promise.resolve(undefined), close: () => bytes.destroy() }
+}
+
+function openCommand(command: string, args: readonly string[], signal: AbortSignal): ByteSource {
+  const child = spawn(command, args, { stdio: ['inherit', 'pipe', 'inherit'] })
+  let closing = false
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.once('error', ({ code }: NodeJS.ErrnoException) => {
+      // Its output would stay open for ever.
+      child.stdout.destroy()
+      resolve(`the command ${printable(command)} cannot be started (${code ?? 'unknown error'})`)
+    })
+    child.once('close', (code, killedBy) => {
+      if (closing || code === 0) resolve(undefined)
+      else resolve(`the command ended with ${code === null ? String(killedBy) : `exit code ${code}`}`)
+    })
+  })
+  const close = (): void => {
+    closing = true
+    child.kill()
+    child.stdout.destroy()
+  }
+  signal.addEventListener('abort', close, { once: true })
+  return { bytes: addAbortSignal(signal, child.stdout), failure: () => ended, close }
+}
+
+/**
+ * Cuts a stream into lines, without their line breaks. A line above `maxLength` bytes is not kept in memory but left
+ * out, and told. A yielded line is the caller's until it asks for the next one.
+ */
+export async function* lines(
+  input: AsyncIterable<Buffer>,
+  maxLength: number,
+  tooLong: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let parts: Buffer[] = []
+  let length = 0
+  const keep = (part: Buffer): void => {
+    length += part.byteLength
+    // One byte more for a carriage return, which is no part of the line.
+    if (length <= maxLength + 1) parts.push(part)
+    else parts = []
+  }
+  const take = (): Uint8Array | undefined => {
+    const line = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    const end = line.at(-1) === CARRIAGE_RETURN ? length - 1 : length
+    parts = []
+    length = 0
+    if (end <= maxLength) return line.subarray(0, end)
+    tooLong()
+    return undefined
+  }
+  for await (const chunk of input) {
+    let from = 0
+    for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, from)) {
+      keep(chunk.subarray(from, at))
+      from = at + 1
+      const line = take()
+      if (line !== undefined) yield line
+    }
+    if (from < chunk.byteLength) keep(chunk.subarray(from))
+  }
+  // A last line without a line break.
+  const line = length > 0 ? take() : undefined
+  if (line !== undefined) yield line
+}
+
+const LINE_FEED = 10
+const CARRIAGE_RETURN = 13
+
+/**
+ * Cuts a stream into chunks of `size` bytes; the last one may be shorter. A yielded chunk is the caller's until it asks
+ * for the next one: they share a buffer.
+ */
+export async function* chunks(
+  input: AsyncIterable<Buffer>,
+  size: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const buffer = Buffer.allocUnsafe(size)
+  let filled = 0
+  for await (const part of input) {
+    for (let from = 0; from < part.byteLength;) {
+      const copied = part.copy(buffer, filled, from)
+      from += copied
+      filled += copied
+      if (filled < size) continue
+      yield buffer
+      filled = 0
+    }
+  }
+  if (filled > 0) yield buffer.subarray(0, filled)
+}

@@ -1,0 +1,85 @@
+/** Options that several commands have, and how their values are read. */
+import type { Command } from 'commander'
+import type { ConnectOptions, IceTransports } from '../connect-options'
+import { loadCommander } from '../lazy'
+import type { ServerFlags } from './settings'
+
+/** Options of everything that connects to a server. */
+export interface ConnectFlags extends ServerFlags {
+  readonly iceTransports: IceTransports
+}
+
+/** Options of end-to-end encryption. */
+export interface EncryptionFlags {
+  readonly passphraseFile?: string | undefined
+}
+
+/** Reads a number of a range, and says the range when it is none. */
+export function numberIn(min: number, max: number, unit = ''): (text: string) => number {
+  return (text) => parse(text, min, max, unit, false)
+}
+
+/** Reads a whole number of a range, and says the range when it is none. */
+export function integerIn(min: number, max: number, unit = ''): (text: string) => number {
+  return (text) => parse(text, min, max, unit, true)
+}
+
+/** Reads whole numbers with commas between them. */
+export function integersIn(min: number, max: number, unit = ''): (text: string) => readonly number[] {
+  return (text) => text.split(',').map((part) => parse(part, min, max, unit, true))
+}
+
+function parse(text: string, min: number, max: number, unit: string, whole: boolean): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= min && value <= max) || (whole && !Number.isInteger(value))) {
+    const { InvalidArgumentError } = loadCommander()
+    const kind = whole ? 'a whole number' : 'a number'
+    throw new InvalidArgumentError(`It must be ${kind} from ${min} to ${max}${unit}.`)
+  }
+  return value
+}
+
+/** Adds the options that name the server and the participant. `pair`: a second participant is needed, and no identity. */
+export function serverOptions(command: Command, kind: 'single' | 'pair'): Command {
+  command
+    .optionsGroup('Server:')
+    .option('--url <url>', "the server's URL, wss://host or ws://host:port (LIVEKIT_URL)")
+    .option('--api-key <key>', 'makes tokens, with --api-secret (LIVEKIT_API_KEY)')
+    .option('--api-secret <secret>', 'others on this machine can see it: LIVEKIT_API_SECRET is better')
+    .option('--token <token>', 'instead of a key: a ready token; LIVEKIT_TOKEN is better')
+  if (kind === 'pair') {
+    command.option('--subscriber-token <token>', 'that of a second participant (LIVEKIT_SUBSCRIBER_TOKEN)')
+  }
+  const room = kind === 'pair' ? 'with a key; default: a new one (LIVEKIT_ROOM)' : 'with a key (LIVEKIT_ROOM)'
+  command.option('--room <name>', `the room, ${room}`)
+  if (kind === 'single') {
+    command.option(
+      '--identity <identity>',
+      'whom to join as, with a key; default: a new one (LIVEKIT_IDENTITY)',
+    )
+  }
+  return command.option('--dev', 'the server and the key of `livekit-server --dev` on this machine')
+}
+
+/** Adds the option that chooses the network path. */
+export function pathOption(command: Command): Command {
+  const { Option } = loadCommander()
+  return command.addOption(
+    new Option('--ice-transports <which>', 'network paths that are tried')
+      .choices(['all', 'udp', 'tcp'])
+      .default('all'),
+  )
+}
+
+/** Adds the options of end-to-end encryption. */
+export function encryptionOptions(command: Command): Command {
+  return command.option(
+    '--passphrase-file <file>',
+    'encrypt end to end with the passphrase in that file (or in LIVEKIT_E2EE_PASSPHRASE)',
+  )
+}
+
+/** The part of the flags that connecting takes. */
+export function connectOptions({ iceTransports }: ConnectFlags, signal: AbortSignal): ConnectOptions {
+  return { iceTransports, signal }
+}

@@ -1,0 +1,68 @@
+/** Writing to standard output and error, in step with whoever reads it. */
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+
+/** Writes a line for people. */
+export function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Writes a line beside the output proper: progress, what goes wrong. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Writes, and waits while the reader is behind: what is held in memory stays within the stream's own limit. */
+export async function writeAll(
+  out: Writable,
+  data: Uint8Array | string,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (out.write(data)) return
+  await once(out, 'drain', signal && { signal })
+}
+
+/** Ends a file and waits until it is written. Standard output stays open. */
+export async function finish(out: Writable): Promise<void> {
+  if (out === process.stdout) return
+  await new Promise<void>((resolve, reject) => {
+    out.once('error', reject)
+    out.end(resolve)
+  })
+}
+
+/** Text of others on a terminal: control characters, which could move the cursor or worse, are written out. */
+export function printable(text: string): string {
+  return text.replace(
+    // eslint-disable-next-line no-control-regex -- that is what it is for
+    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => {
+      const code = character.charCodeAt(0)
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`
+    },
+  )
+}
+
+/** The first Ctrl-C (or SIGTERM) aborts the signal, a second one ends the process. */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(new Stopped()))
+  return stop.signal
+}
+
+/** The user has had enough. */
+export class Stopped extends Error {
+  constructor() {
+    super('stopped')
+  }
+}
+
+/** A reader that has seen enough (`datatrack sub | head`) is no failure. */
+export function endWithReader(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
+}

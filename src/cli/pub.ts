@@ -1,0 +1,170 @@
+/** `datatrack pub`: publishes lines or chunks of a stream as frames. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ConnectOptions } from '../connect-options'
+import type { DataTrackFrameEncoding, DataTrackSchema } from '../data-track/codec'
+import { now } from '../data-track/frame'
+import type { LocalDataTrack } from '../data-track/local'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { DataTrackPushFrameError } from '../errors'
+import { RoomEvent } from '../events'
+import type { Room } from '../room'
+import { chunks, lines, openSource } from './frame-source'
+import type { SourceKind } from './frame-source'
+import { note, printable, Stopped } from './output'
+import { Progress, Throughput, dropsOf, dropsText } from './progress'
+import { joinRoom, tokenFor } from './server'
+import type { ServerSettings } from './settings'
+import { untilDisconnected } from './room-notes'
+
+/** Options of {@link pub}. */
+export interface PubOptions {
+  readonly server: ServerSettings
+  readonly connect: ConnectOptions
+  readonly encryption: EncryptionOptions | undefined
+  readonly name: string
+  readonly frameEncoding: DataTrackFrameEncoding | undefined
+  readonly schema: DataTrackSchema | undefined
+  readonly source: SourceKind
+  /** Bytes of a frame; `undefined`: a line is a frame. */
+  readonly chunk: number | undefined
+  /** Frames a second at most; `undefined`: as fast as they come and go. */
+  readonly rate: number | undefined
+  /** Frames in all at most. */
+  readonly count: number | undefined
+  /** Whether frames carry the time of pushing. */
+  readonly timestamp: boolean
+  /** ms after which a frame is dropped rather than the source held back; `undefined`: the source waits. */
+  readonly maxAge: number | undefined
+  /** Whom to wait for before the first frame. */
+  readonly waitFor: string | undefined
+  readonly quiet: boolean
+}
+
+/** Exit codes of `datatrack pub`; 1 is an error, 2 a wrong command line. */
+export const PubExit = {
+  /** All was sent. */
+  Ok: 0,
+  /** Some frames were dropped. */
+  Dropped: 3,
+} as const
+
+/** ms that what was pushed has to leave, when the source has ended. */
+const FLUSH = 10_000
+/** ms for what the transport took last and still has in its own buffer: leaving would throw it away. */
+const LAST_PACKETS = 250
+
+/** Publishes until the source or the signal ends, and resolves with the exit code. */
+export async function pub(options: PubOptions, signal: AbortSignal): Promise<number> {
+  const { server } = options
+  const token = await tokenFor(server, 'pub', { canPublishData: true })
+  const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
+  try {
+    const ended = untilDisconnected(room, signal)
+    if (options.waitFor !== undefined) await somebody(room, options.waitFor, ended)
+    const track = await room.localParticipant.publishDataTrack({
+      name: options.name,
+      frameEncoding: options.frameEncoding,
+      schema: options.schema,
+      maxQueueAge: options.maxAge ?? Infinity,
+      signal: ended,
+    })
+    if (!options.quiet) {
+      note(`Publishing ${printable(track.name)} as ${printable(room.localParticipant.identity)}.`)
+    }
+    return await publishAll(track, options, AbortSignal.any([ended, track.signal]))
+  } catch (error) {
+    // Ctrl-C before the track is published.
+    if (signal.aborted && error === signal.reason) return PubExit.Ok
+    throw error
+  } finally {
+    await room.disconnect()
+  }
+}
+
+async function publishAll(track: LocalDataTrack, options: PubOptions, signal: AbortSignal): Promise<number> {
+  const throughput = new Throughput()
+  let refused = 0
+  const dropped = (): string => dropsText(track.stats().dropped, { frameTooLarge: refused })
+  const progress = new Progress(() => throughput.line(dropped()), { quiet: options.quiet, live: true })
+  const source = openSource(options.source, signal)
+  const frames =
+    options.chunk === undefined
+      ? lines(source.bytes, track.maxFrameLength, () => (refused += 1))
+      : chunks(source.bytes, options.chunk)
+  let failure: string | undefined
+  let end: Error | undefined
+  try {
+    await pushFrames(frames, track, options, throughput, signal)
+    if (options.count === undefined || throughput.frames < options.count) failure = await source.failure()
+  } catch (error) {
+    // However the source reports that it was stopped.
+    end = (signal.aborted ? signal.reason : error) as Error
+  } finally {
+    source.close()
+    await leave(track)
+    progress.stop(`Published ${throughput.summary(dropped())}.`)
+  }
+  if (end !== undefined && !(end instanceof Stopped)) throw end
+  if (failure !== undefined) throw new Error(failure)
+  return Object.keys(dropsOf(track.stats().dropped)).length + refused > 0 ? PubExit.Dropped : PubExit.Ok
+}
+
+async function pushFrames(
+  frames: AsyncIterable<Uint8Array>,
+  track: LocalDataTrack,
+  { rate, count: limit = Infinity, timestamp, maxAge }: PubOptions,
+  throughput: Throughput,
+  signal: AbortSignal,
+): Promise<void> {
+  const period = rate === undefined ? 0 : 1000 / rate
+  let due = performance.now()
+  for await (const payload of frames) {
+    if (period > 0) {
+      const wait = due - performance.now()
+      if (wait > 0) await delay(wait, undefined, { signal })
+      // After a pause of the source, no more than a second is made up for.
+      due = Math.max(due, performance.now() - 1000) + period
+    }
+    const frame = { payload, userTimestamp: timestamp ? now() : undefined }
+    if (maxAge === undefined) await track.push(frame, { signal })
+    else pushLive(track, frame)
+    throughput.add(payload.byteLength)
+    if (throughput.frames >= limit) break
+  }
+}
+
+/** The newest counts: while the connection is being rebuilt, frames are simply not sent. */
+function pushLive(
+  track: LocalDataTrack,
+  frame: { payload: Uint8Array; userTimestamp: bigint | undefined },
+): void {
+  try {
+    track.tryPush(frame)
+  } catch (error) {
+    if (!(error instanceof DataTrackPushFrameError && error.reason === 'reconnecting')) throw error
+  }
+}
+
+/** Lets out what was pushed, and ends the track. */
+async function leave(track: LocalDataTrack): Promise<void> {
+  if (!track.isPublished()) return
+  const { pushed } = track.stats()
+  await track.flush({ signal: AbortSignal.timeout(FLUSH) }).catch(() => undefined)
+  if (pushed > 0) await delay(LAST_PACKETS)
+  await track.unpublish()
+}
+
+/** Waits until a participant is in the room. */
+async function somebody(room: Room, identity: string, signal: AbortSignal): Promise<void> {
+  if (room.remoteParticipants.has(identity)) return
+  note(`Waiting for ${printable(identity)}.`)
+  await new Promise<void>((resolve, reject) => {
+    const came = (participant: { readonly identity: string }): void => {
+      if (participant.identity !== identity) return
+      room.off(RoomEvent.ParticipantConnected, came)
+      resolve()
+    }
+    room.on(RoomEvent.ParticipantConnected, came)
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+}

@@ -1,0 +1,23 @@
+/** What becomes of a room's connection, told on standard error. */
+import { RoomEvent } from '../events'
+import type { Room } from '../room'
+import { note } from './output'
+
+/**
+ * Notes when the connection is lost and back. The signal that it returns aborts with that of the user, or with an error
+ * when the server ends the connection for good.
+ */
+export function untilDisconnected(room: Room, signal: AbortSignal): AbortSignal {
+  const ended = new AbortController()
+  room.on(RoomEvent.Reconnecting, () => note('The connection is lost; looking for another.'))
+  room.on(RoomEvent.Reconnected, () => note('The connection is back.'))
+  room.on(RoomEvent.Disconnected, (reason) => {
+    if (reason !== 'clientInitiated') ended.abort(new Error(`the connection has ended: ${reason}`))
+  })
+  room.on(RoomEvent.EncryptionError, ({ message, participantIdentity }) => {
+    note(
+      `${participantIdentity === undefined ? 'One frame or more of ours' : 'A frame or more of others'}: ${message}`,
+    )
+  })
+  return AbortSignal.any([signal, ended.signal])
+}

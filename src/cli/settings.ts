@@ -1,0 +1,144 @@
+/** Which server the commands use, and as whom: options first, then LiveKit's own environment variables. */
+
+/** A wrong or missing setting, said in one line: exit code 2. */
+export class SettingsError extends Error {}
+
+/** What the options of a command say of the server. Names are those of LiveKit's own `lk`. */
+export interface ServerFlags {
+  readonly url?: string | undefined
+  readonly token?: string | undefined
+  readonly subscriberToken?: string | undefined
+  readonly apiKey?: string | undefined
+  readonly apiSecret?: string | undefined
+  readonly room?: string | undefined
+  readonly identity?: string | undefined
+  /** The server and the key of `livekit-server --dev`. */
+  readonly dev?: boolean | undefined
+}
+
+/** Makes tokens. */
+export interface ApiKey {
+  readonly apiKey: string
+  readonly apiSecret: string
+}
+
+/** A server, and who one is there. */
+export interface ServerSettings {
+  readonly url: string
+  /** Makes tokens; else there are ready ones. */
+  readonly key: ApiKey | undefined
+  /** Ready ones: of a publisher, or of whoever a command joins as; and of a second participant. */
+  readonly tokens: { readonly publisher: string; readonly subscriber: string | undefined } | undefined
+  /** Only with a key: a token names its room and its participant itself. */
+  readonly room: string | undefined
+  readonly identity: string | undefined
+}
+
+/** What `livekit-server --dev` listens on and takes. */
+const DEV = { url: 'ws://127.0.0.1:7880', apiKey: 'devkey', apiSecret: 'secret' }
+
+const CREDENTIALS =
+  'Give an API key and secret (--api-key and --api-secret, LIVEKIT_API_KEY and LIVEKIT_API_SECRET) or a token ' +
+  '(--token, LIVEKIT_TOKEN).'
+
+/**
+ * Reads options and environment. `undefined` when neither names a server.
+ *
+ * A key of the options counts more than a token of the environment, and the other way round; else the key.
+ *
+ * @throws `SettingsError` when something is missing or contradicts itself
+ */
+export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}): ServerSettings | undefined {
+  const set = (flag: string | undefined, name: string): string | undefined => flag ?? (env[name] || undefined)
+  const url = flags.url ?? (flags.dev === true ? DEV.url : set(undefined, 'LIVEKIT_URL'))
+  if (url === undefined) {
+    const { token, subscriberToken, apiKey, apiSecret, room: named, identity: who } = flags
+    const given = [token, subscriberToken, apiKey, apiSecret, named, who].some((value) => value !== undefined)
+    // Somebody who names a room does not mean the loopback.
+    if (given) throw new SettingsError(missingUrl())
+    return undefined
+  }
+  checkUrl(url)
+  const room = set(flags.room, 'LIVEKIT_ROOM')
+  const identity = set(flags.identity, 'LIVEKIT_IDENTITY')
+  const byFlag = keyOf(flags.apiKey, flags.apiSecret, flags, env)
+  if (byFlag !== undefined) return { url, key: byFlag, tokens: undefined, room, identity }
+  if (flags.token === undefined) {
+    const key = flags.dev === true ? DEV : keyOfEnvironment(env)
+    if (key !== undefined) {
+      return {
+        url,
+        key: { apiKey: key.apiKey, apiSecret: key.apiSecret },
+        tokens: undefined,
+        room,
+        identity,
+      }
+    }
+  }
+  const publisher = set(flags.token, 'LIVEKIT_TOKEN')?.trim()
+  if (publisher === undefined) throw new SettingsError(`The server's URL alone is not enough. ${CREDENTIALS}`)
+  for (const [option, value] of [
+    ['--room', flags.room],
+    ['--identity', flags.identity],
+  ]) {
+    if (value !== undefined) {
+      throw new SettingsError(
+        `${option} goes with an API key: a token names its room and its participant itself.`,
+      )
+    }
+  }
+  const subscriber = set(flags.subscriberToken, 'LIVEKIT_SUBSCRIBER_TOKEN')?.trim()
+  return { url, key: undefined, tokens: { publisher, subscriber }, room: undefined, identity: undefined }
+}
+
+/** The same for commands that cannot do without a server. */
+export function requiredServer(env: NodeJS.ProcessEnv, flags: ServerFlags): ServerSettings {
+  const settings = serverSettings(env, flags)
+  if (settings === undefined) throw new SettingsError(missingUrl())
+  return settings
+}
+
+function missingUrl(): string {
+  return 'No server is named. Give --url, LIVEKIT_URL, or --dev for a local `livekit-server --dev`.'
+}
+
+function checkUrl(url: string): void {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (
+    parsed === undefined ||
+    !['ws:', 'wss:', 'http:', 'https:'].includes(parsed.protocol) ||
+    !parsed.hostname
+  ) {
+    // Not repeated: people paste tokens into the wrong place.
+    throw new SettingsError("The server's URL must look like wss://host or ws://host:port.")
+  }
+}
+
+/** A key of which the options name at least a part. */
+function keyOf(
+  apiKey: string | undefined,
+  apiSecret: string | undefined,
+  { token }: ServerFlags,
+  env: NodeJS.ProcessEnv,
+): ApiKey | undefined {
+  if (apiKey === undefined && apiSecret === undefined) return undefined
+  if (token !== undefined) throw new SettingsError('Give --token or an API key, not both.')
+  return complete(apiKey ?? env['LIVEKIT_API_KEY'], apiSecret ?? env['LIVEKIT_API_SECRET'])
+}
+
+/** A key of the environment; half of one is an error unless there is a token. */
+function keyOfEnvironment(env: NodeJS.ProcessEnv): ApiKey | undefined {
+  const { LIVEKIT_API_KEY: apiKey, LIVEKIT_API_SECRET: apiSecret } = env
+  if (!apiKey && !apiSecret) return undefined
+  if (env['LIVEKIT_TOKEN'] && !(apiKey && apiSecret)) return undefined
+  return complete(apiKey, apiSecret)
+}
+
+function complete(apiKey: string | undefined, apiSecret: string | undefined): ApiKey {
+  if (!apiKey)
+    throw new SettingsError('There is an API secret, but no key: give --api-key or LIVEKIT_API_KEY.')
+  if (!apiSecret) {
+    throw new SettingsError('There is an API key, but no secret: give --api-secret or LIVEKIT_API_SECRET.')
+  }
+  return { apiKey, apiSecret }
+}
