@@ -48,25 +48,30 @@ export interface TokenOptions {
   readonly forged?: boolean
 }
 
+/** What a server does not do. */
+export interface ServerOptions {
+  /** Whether it takes media over UDP. Default: `true`. */
+  readonly udp?: boolean
+}
+
 /** A running server. */
 export class LivekitServer {
   readonly #ports: Ports
+  readonly #options: ServerOptions
   readonly #secret: string
   #process: ChildProcess | undefined
 
-  private constructor(ports: Ports) {
+  private constructor(ports: Ports, options: ServerOptions) {
     this.#ports = ports
+    this.#options = options
     this.#secret = randomBytes(24).toString('hex')
   }
 
   /** Starts one on free ports and waits until it answers. */
-  static async start(): Promise<LivekitServer> {
+  static async start(options: ServerOptions = {}): Promise<LivekitServer> {
     for (let left = TRIES; ; left--) {
-      const server = new LivekitServer({
-        http: await freePort(),
-        tcp: await freePort(),
-        udp: await freeUdpPort(),
-      })
+      const ports = { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
+      const server = new LivekitServer(ports, options)
       try {
         await server.#launch()
         return server
@@ -165,9 +170,15 @@ export class LivekitServer {
   }
 
   #config(): string {
-    const values: Readonly<Record<string, string | number>> = { ...this.#ports, secret: this.#secret }
+    const values: Readonly<Record<string, string | number>> = {
+      ...this.#ports,
+      secret: this.#secret,
+      forceTcp: String(this.#options.udp === false),
+    }
     const template = readFileSync(join(folder, 'livekit.yaml'), 'utf8')
-    return template.replace(/\$(http|tcp|udp|secret)\b/g, (_all, name: string) => String(values[name]))
+    return template.replace(/\$(http|tcp|udp|secret|forceTcp)\b/g, (_all, name: string) =>
+      String(values[name]),
+    )
   }
 }
 

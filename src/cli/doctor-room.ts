@@ -108,10 +108,11 @@ const LARGE = 100_000
 /** Probes a second until the first one is back. */
 const PROBE_RATE = 20
 
-/** Sends frames from one participant to another and back. */
+/** Sends frames from one participant to another, and back if that one may publish. */
 export async function checkData(
   url: string,
   tokens: { readonly publisher: string; readonly subscriber: string },
+  andBack: boolean,
   ms: number,
 ): Promise<Finding> {
   const check = 'data'
@@ -121,20 +122,24 @@ export async function checkData(
     const [near, far] = await connectPair(url, tokens, { connectTimeout: ms })
     rooms = [near, far]
     const there = await openWay(near, far, signal)
-    const back = await openWay(far, near, signal)
-    void echo(there.stream, back.local).catch(() => undefined)
-    const first = await untilFirst(there.local, back.stream, signal)
+    let end = there.stream
+    if (andBack) {
+      const back = await openWay(far, near, signal)
+      void echo(there.stream, back.local).catch(() => undefined)
+      end = back.stream
+    }
+    const first = await untilFirst(there.local, end, signal)
     const small: number[] = []
     for (let trip = 0; trip < ROUND_TRIPS; trip++)
-      small.push(await roundTrip(there.local, back.stream, SMALL, signal))
-    const large = await roundTrip(there.local, back.stream, LARGE, signal)
+      small.push(await roundTrip(there.local, end, SMALL, signal))
+    const large = await roundTrip(there.local, end, LARGE, signal)
     small.sort((left, right) => left - right)
     const median = small[small.length >> 1] ?? 0
     return {
       check,
       status: 'ok',
       what:
-        `frames there and back between two participants: ${SMALL} B in ${median.toFixed(1)} ms (median), ` +
+        `frames from one participant to another${andBack ? ' and back' : ''}: ${SMALL} B in ${median.toFixed(1)} ms (median), ` +
         `${LARGE / 1000} kB in ${large.toFixed(1)} ms; the first one after ${first.toFixed(0)} ms`,
     }
   } catch (error) {
@@ -205,7 +210,7 @@ async function untilFirst(
 
 let trips = 0n
 
-/** ms that one frame takes there and back; one that is lost is sent again. */
+/** ms that one frame takes to where the way ends; one that is lost is sent again. */
 async function roundTrip(
   local: LocalDataTrack,
   stream: DataTrackStream,

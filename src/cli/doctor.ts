@@ -1,4 +1,5 @@
 /** `datatrack doctor`: tries everything on the way to a server and says in plain words what fails. */
+import { decodeClaims } from './claims'
 import type { Finding } from './doctor-findings'
 import { Findings } from './doctor-findings'
 import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } from './doctor-room'
@@ -82,10 +83,19 @@ async function checkServer(
     rest(['data'], 'there is no path for it')
     return
   }
+  if (decodeClaims(publisher)?.canPublishData === false) {
+    rest(['data'], 'the token does not allow to publish data')
+    return
+  }
   findings.add(
     subscriber === undefined
       ? await checkPublishing(url, publisher, ms)
-      : await checkData(url, { publisher, subscriber }, ms),
+      : await checkData(
+          url,
+          { publisher, subscriber },
+          decodeClaims(subscriber)?.canPublishData !== false,
+          ms,
+        ),
   )
 }
 

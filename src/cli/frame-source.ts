@@ -35,9 +35,10 @@ function openCommand(command: string, args: readonly string[], signal: AbortSign
   let closing = false
   const ended = new Promise<string | undefined>((resolve) => {
     child.once('error', ({ code }: NodeJS.ErrnoException) => {
-      // Its output would stay open for ever.
-      child.stdout.destroy()
-      resolve(`the command ${printable(command)} cannot be started (${code ?? 'unknown error'})`)
+      // Its output would stay open for ever; who reads it learns why it ends.
+      const why = `the command ${printable(command)} cannot be started (${code ?? 'unknown error'})`
+      child.stdout.destroy(new Error(why))
+      resolve(why)
     })
     child.once('close', (code, killedBy) => {
       if (closing || code === 0) resolve(undefined)

@@ -29,7 +29,16 @@ function program(): Command {
     .version(packageVersion())
     // What stands behind a command to be run belongs to that command.
     .enablePositionalOptions()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'datatrack: ')) })
+    .configureOutput({
+      // In one line, with what it suggests.
+      outputError: (text, write) =>
+        write(
+          `${text
+            .trim()
+            .replace(/^error: /, 'datatrack: ')
+            .replaceAll('\n', ' ')}\n`,
+        ),
+    })
     .exitOverride()
   for (const add of [addDemo, addPub, addSub, addLs, addBench, addDoctor]) add(datatrack)
   return datatrack

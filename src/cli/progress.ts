@@ -10,12 +10,14 @@ const LOGGED = 10_000
 export class Throughput {
   frames = 0
   bytes = 0
-  readonly #started = performance.now()
+  #started: number | undefined
   #lookedAt = performance.now()
   #framesThen = 0
   #bytesThen = 0
 
   add(bytes: number): void {
+    // Waiting for somebody else is no part of the rate.
+    this.#started ??= performance.now()
     this.frames += 1
     this.bytes += bytes
   }
@@ -37,7 +39,8 @@ export class Throughput {
 
   /** In all, and at what rate on average. */
   summary(dropped: string): string {
-    const seconds = Math.max(performance.now() - this.#started, 1) / 1000
+    const now = performance.now()
+    const seconds = Math.max(now - (this.#started ?? now), 1) / 1000
     return this.#text(this.frames / seconds, this.bytes / seconds, dropped)
   }
 
@@ -59,10 +62,13 @@ export class Progress {
     if (quiet) return
     const redrawn = live && process.stderr.isTTY
     const block = new LiveBlock(process.stderr)
+    let logged = line()
     this.#timer = setInterval(
       () => {
-        if (redrawn) block.draw([line()])
-        else note(line())
+        const text = line()
+        if (redrawn) block.draw([text])
+        else if (text !== logged) note(text)
+        logged = text
       },
       redrawn ? LIVE : LOGGED,
     )

@@ -1,0 +1,80 @@
+/** The built command `datatrack` in a process of its own. */
+import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Ending } from './programs'
+
+const main = resolve('dist/src/cli/main.js')
+
+/** A command that hangs is killed after so many ms; the ending then has a signal, and no code. */
+const HANGS = 60_000
+
+/** A command that runs. */
+export interface RunningCli {
+  readonly child: ChildProcessWithoutNullStreams
+  readonly ending: Promise<Ending>
+  /** What it has written to standard output by now. */
+  stdout(): Buffer
+  /** Resolves when both outputs together match; rejects when the command ends before. */
+  wrote(pattern: RegExp): Promise<void>
+}
+
+/** Starts it. `LIVEKIT_…` is what `env` says, whatever the test's own environment has. */
+export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
+  if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build:ts`)
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('LIVEKIT_'))
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { ...Object.fromEntries(inherited), ...env },
+    timeout: HANGS,
+    killSignal: 'SIGKILL',
+  })
+  const chunks: Buffer[] = []
+  let text = ''
+  let stderr = ''
+  let ended = false
+  const looking = new Set<() => void>()
+  const look = (): void => {
+    for (const each of [...looking]) each()
+  }
+  child.stdout.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+    text += chunk.toString('latin1')
+    look()
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+    text += chunk
+    look()
+  })
+  // Who ended is not to be told anything more.
+  child.stdin.on('error', () => {})
+  const ending = new Promise<Ending>((settle, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      ended = true
+      settle({ code, signal, stdout: Buffer.concat(chunks).toString('utf8'), stderr })
+      look()
+    })
+  })
+  const wrote = (pattern: RegExp): Promise<void> =>
+    new Promise((settle, reject) => {
+      const check = (): void => {
+        const found = pattern.test(text)
+        if (!found && !ended) return
+        looking.delete(check)
+        if (found) settle()
+        else reject(new Error(`it ended without ${String(pattern)}: ${text}`))
+      }
+      looking.add(check)
+      check()
+    })
+  return { child, ending, stdout: () => Buffer.concat(chunks), wrote }
+}
+
+/** Runs it to its end, with nothing to read. */
+export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ending> {
+  const { child, ending } = startCli(args, env)
+  child.stdin.end()
+  return ending
+}

@@ -1,0 +1,88 @@
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { runCli } from '../helpers/cli'
+
+const commands = ['demo', 'pub', 'sub', 'ls', 'bench', 'doctor']
+
+test('each command has its help, with examples', async () => {
+  const overview = await runCli(['--help'])
+  expect(overview.code).toBe(0)
+  for (const command of commands) expect(overview.stdout).toContain(`  ${command} `)
+  const helps = await Promise.all(commands.map((command) => runCli([command, '--help'])))
+  for (const { code, stdout, stderr } of helps) {
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toContain('Examples:\n  ')
+    expect(stdout).toContain('LIVEKIT_URL')
+  }
+})
+
+test.concurrent.each(commands)('docs/cli.md has all options of %s, and no others', async (command) => {
+  const page = readFileSync('docs/cli.md', 'utf8')
+  const { stdout } = await runCli([command, '--help'])
+  const [options = ''] = stdout.split('\nExamples:')
+  const there = new Set([...options.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option]) => option))
+  there.delete('--help')
+  const section = (title: string): Set<string | undefined> => {
+    const text = page.split('\n## ').find((part) => part.startsWith(`${title}\n`)) ?? ''
+    return new Set([...text.matchAll(/`(--[a-z-]+)/g)].map(([, option]) => option))
+  }
+  const [common, own] = [section('The server'), section(`datatrack ${command}`)]
+  expect([...there].filter((option) => !common.has(option) && !own.has(option))).toEqual([])
+  expect([...own].filter((option) => !there.has(option) && !common.has(option))).toEqual([])
+})
+
+const server = ['--url', 'ws://127.0.0.1:1', '--api-key', 'key', '--api-secret', 'hush-hush']
+const missing = join(mkdtempSync(join(tmpdir(), 'datatrack-')), 'none')
+
+const wrong: readonly [string, readonly string[], RegExp][] = [
+  ['an unknown option', ['sub', '--nmae', 'x'], /unknown option '--nmae'/],
+  ['an unknown command', ['plub'], /unknown command 'plub' \(Did you mean pub\?\)/],
+  ['a missing option', ['pub'], /required option '-n, --name <name>' not specified/],
+  ['a missing value', ['sub', '--count'], /argument missing/],
+  ['a number that is none', ['sub', '--count', 'many'], /a whole number from 1/],
+  [
+    'a number that is not whole',
+    ['pub', '--name', 'x', '--chunk', '1.5'],
+    /a whole number from 1 to 2000000 \(bytes\)/,
+  ],
+  ['a number out of range', ['demo', '--loss', '2'], /a number from 0 to 1/],
+  ['a list with a hole', ['bench', '--rate', '1,,2'], /a whole number from 1 to 100000/],
+  ['a choice that is none', ['sub', '--ice-transports', 'sctp'], /Allowed choices are all, udp, tcp/],
+  ['no server', ['ls'], /No server is named/],
+  ['no room', ['sub', ...server], /No room is named/],
+  ['half a key', ['ls', '--url', 'ws://127.0.0.1:1', '--api-key', 'key'], /no secret/],
+  ['two formats', ['sub', ...server, '--hex', '--json'], /one of --raw, --hex and --json/],
+  ['two sources', ['pub', ...server, '--name', 'x', '--file', 'y', '--', 'z'], /--file or a command/],
+  ['two ways of cutting', ['pub', ...server, '--name', 'x', '--lines', '--chunk', '5'], /--lines or --chunk/],
+  ['an encoding that LiveKit does not have', ['pub', '--name', 'x', '--encoding', 'xml'], /ros1, cdr/],
+  ['a schema of unknown language', ['pub', ...server, '--name', 'x', '--schema', 'S'], /--schema-encoding/],
+  ['a file without a passphrase', ['sub', ...server, '--room', 'x', '--passphrase-file', missing], /ENOENT/],
+  ['too many runs', ['bench', '--rate', Array(101).fill(1).join(), ...server], /101 runs/],
+  [
+    'a demo with one token',
+    ['demo', '--url', 'ws://127.0.0.1:1', '--token', 'hush-hush'],
+    /needs two participants/,
+  ],
+]
+
+test.concurrent.each(wrong)('%s is told in one line, and is exit code 2', async (_what, args, message) => {
+  const { code, stdout, stderr } = await runCli(args)
+  expect(stderr).toMatch(message)
+  expect(stderr).toMatch(/^datatrack: [^\n]+\n$/)
+  expect(stderr).not.toContain('hush-hush')
+  expect([code, stdout]).toEqual([2, ''])
+})
+
+test('a server that is not there is exit code 1, in one line', async () => {
+  const { code, stderr } = await runCli(['sub', ...server, '--room', 'x'])
+  expect(code).toBe(1)
+  expect(stderr).toBe('datatrack: the server cannot be reached: ECONNREFUSED\n')
+})
+
+test('the doctor looks at this machine alone when no server is named', async () => {
+  const { code, stdout } = await runCli(['doctor'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^ok {6}binary +version \d/)
+})
