@@ -9,6 +9,26 @@ export { RoomEvent } from './src/events'
 export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
 export type { DataPacketDropReason, DataPacketStats } from './src/data-packet/receiver'
+export { ByteStreamReader, TextStreamReader } from './src/data-stream/readers'
+export type { BaseStreamReader, ReadAllOptions } from './src/data-stream/readers'
+export { ByteStreamWriter, TextStreamWriter } from './src/data-stream/writers'
+export type { BaseStreamWriter } from './src/data-stream/writers'
+export type { ByteStreamHandler, TextStreamHandler } from './src/data-stream/handlers'
+export type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './src/data-stream/info'
+export type { DataStreamDropReason, DataStreamStats } from './src/data-stream/incoming'
+export type { DataStreamLimits } from './src/data-stream/limits'
+export type { FileSource } from './src/data-stream/file-source'
+export type {
+  BytesDescription,
+  SendBytesOptions,
+  SendFileOptions,
+  SendOptions,
+  SendTextOptions,
+  StreamBytesOptions,
+  StreamOptions,
+  StreamTextOptions,
+  TextReferences,
+} from './src/data-stream/options'
 export { LocalParticipant, RemoteParticipant } from './src/participant'
 export { DeferrableMap } from './src/deferrable-map'
 export { TypedEmitter } from './src/typed-emitter'
@@ -83,6 +103,7 @@ export type { LoopbackNetworkOptions } from './src/loopback/network'
 export type { LoopbackPermissions, LoopbackRejection } from './src/loopback/sfu'
 
 export {
+  DataStreamError,
   DataTrackClosedError,
   DataTrackConnectionError,
   DataTrackDecodeError,
@@ -97,6 +118,7 @@ export {
   PublishDataError,
 } from './src/errors'
 export type {
+  DataStreamErrorReason,
   DataTrackClosedErrorReason,
   DataTrackConnectionErrorReason,
   DataTrackDecodeErrorReason,

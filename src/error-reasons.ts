@@ -230,6 +230,68 @@ export const errorReasons = {
       doc: 'Custom providers encrypt frames of data tracks; nothing else leaves such a room. Use a key provider.',
     },
   },
+  DataStreamError: {
+    alreadyOpened: {
+      message: 'a stream of that id is open already',
+      doc: 'Its sender opened a second one under the same id; which chunk belongs to which cannot be told. Ids are unique unless you choose them.',
+    },
+    abnormalEnd: {
+      message: 'the sender ended the stream early',
+      doc: 'It gave the stream up, or left the room; the detail says which.',
+    },
+    connectionLost: {
+      message: 'the connection was rebuilt before the stream was complete',
+      doc: 'Parts of it may be lost: the session could not be resumed, at this end or at the other. Send it again.',
+    },
+    disconnected: {
+      message: 'the room was disconnected before the stream was complete',
+      doc: 'It was closed, or the connection was lost for good.',
+    },
+    timeout: {
+      message: 'nothing happened on the stream for too long',
+      doc: 'Nothing came from the sender, or nobody read what came. The limit is `dataStreams.idleTimeout` of the room.',
+    },
+    decodeFailed: {
+      message: 'the content could not be decoded',
+      doc: 'A text is no UTF-8, or compressed content is damaged. The error that told is the `cause`.',
+    },
+    lengthExceeded: {
+      message: 'the stream is longer than its sender said',
+      doc: 'Receiving: the sender is at fault. Writing: more was written than `totalSize`.',
+    },
+    incomplete: {
+      message: 'parts of the stream are missing',
+      doc: 'Receiving: a chunk is missing, or it ended before the length that its sender said. Writing: it was closed before `totalSize` was written, or the file is shorter than it was.',
+    },
+    duplicateChunk: {
+      message: 'a chunk came twice',
+      doc: 'The sender is at fault: reliable packets come once. Two streams of one id look like that, too.',
+    },
+    encryptionTypeMismatch: {
+      message: 'a part of the stream is encrypted otherwise than its beginning',
+      doc: 'The stream was dropped: all of it is end-to-end encrypted or none.',
+    },
+    headerTooLarge: {
+      message: 'the header of the stream is too large',
+      doc: 'Topic, attributes, destinations and names have at most 15,000 bytes together. Nothing was sent.',
+    },
+    payloadTooLarge: {
+      message: 'the content is larger than allowed',
+      doc: '`readAll` and `bytes` take at most `maxLength` bytes (256 MiB unless you say otherwise). Larger streams are read piece by piece.',
+    },
+    bufferFull: {
+      message: 'too much of the stream was not read in time',
+      doc: 'The limits are `dataStreams.maxBufferedBytes` and `maxTotalBufferedBytes` of the room: senders do not wait for readers.',
+    },
+    locked: {
+      message: 'the stream is being read already',
+      doc: 'A reader is read once: by a loop, `readAll`, or as a web or Node stream. Register another handler for a reader of its own.',
+    },
+    closed: {
+      message: 'the stream was closed',
+      doc: 'Writing after `close` or `abort`, or after the stream failed.',
+    },
+  },
   DataTrackClosedError: {
     closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
     alreadyConnected: {

@@ -19,6 +19,7 @@ export const errorCodes = {
   DataTrackConnectionError: 'ERR_DATATRACK_CONNECTION',
   DataTrackClosedError: 'ERR_DATATRACK_CLOSED',
   PublishDataError: 'ERR_DATATRACK_PUBLISH_DATA',
+  DataStreamError: 'ERR_DATATRACK_DATA_STREAM',
 } as const satisfies Record<ErrorName, string>
 
 /** `code` of any error of this package. */
@@ -43,6 +44,8 @@ export type DataTrackConnectionErrorReason = ErrorReason<'DataTrackConnectionErr
 export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
 /** Why {@link PublishDataError}. */
 export type PublishDataErrorReason = ErrorReason<'PublishDataError'>
+/** Why {@link DataStreamError}. */
+export type DataStreamErrorReason = ErrorReason<'DataStreamError'>
 
 /** What the constructors of all errors take beside the reason. */
 export interface DataTrackErrorOptions {
@@ -229,6 +232,16 @@ export class PublishDataError extends DataTrackError {
   }
 }
 
+/** A data stream ended before it was complete, or was used in a way that a stream does not allow. */
+export class DataStreamError extends DataTrackError {
+  readonly code = errorCodes.DataStreamError
+  readonly reason: DataStreamErrorReason
+  constructor(reason: DataStreamErrorReason, options: DataTrackErrorOptions = {}) {
+    super('DataStreamError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** By class and not by the class's name, which minifiers change. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
@@ -241,6 +254,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataTrackConnectionError, 'DataTrackConnectionError'],
   [DataTrackClosedError, 'DataTrackClosedError'],
   [PublishDataError, 'PublishDataError'],
+  [DataStreamError, 'DataStreamError'],
 ])
 
 /** One row for each reason of each class: what the documentation prints and a test walks. */

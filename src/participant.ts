@@ -2,6 +2,17 @@
 import { onAbort } from './abort'
 import * as check from './arguments'
 import type { DataPackets, DataPublishOptions } from './data-packet/data-packets'
+import type { FileSource } from './data-stream/file-source'
+import type { ByteStreamInfo, TextStreamInfo } from './data-stream/info'
+import type {
+  SendBytesOptions,
+  SendFileOptions,
+  SendTextOptions,
+  StreamBytesOptions,
+  StreamTextOptions,
+} from './data-stream/options'
+import type { OutgoingStreams } from './data-stream/outgoing'
+import type { ByteStreamWriter, TextStreamWriter } from './data-stream/writers'
 import { DeferrableMap } from './deferrable-map'
 import type { LocalDataTrack, PushableFrame } from './data-track/local'
 import type { DataTrackPublishOptions } from './data-track/publish-options'
@@ -45,6 +56,11 @@ abstract class Participant {
   }
 
   /** @internal */
+  get info(): ParticipantInfoMessage {
+    return this.#info
+  }
+
+  /** @internal */
   update(info: ParticipantInfoMessage): void {
     this.#info = info
   }
@@ -52,6 +68,16 @@ abstract class Participant {
 
 /** Somebody else. */
 export class RemoteParticipant extends Participant {
+  /** @internal What the participant's client understands: 0, 1 (RPC over streams), 2 (streams in one packet, too). */
+  get clientProtocol(): number {
+    return this.info.clientProtocol ?? 0
+  }
+
+  /** @internal `livekit.ClientInfo.Capability` of the participant's client. */
+  get capabilities(): readonly number[] {
+    return this.info.capabilities ?? []
+  }
+
   /**
    * The participant's data tracks by name. Do not change it.
    *
@@ -64,12 +90,19 @@ export class RemoteParticipant extends Participant {
 export class LocalParticipant extends Participant {
   readonly #session: () => Session | undefined
   readonly #packets: DataPackets
+  readonly #streams: OutgoingStreams
 
   /** @internal */
-  constructor(info: ParticipantInfoMessage, session: () => Session | undefined, packets: DataPackets) {
+  constructor(
+    info: ParticipantInfoMessage,
+    session: () => Session | undefined,
+    packets: DataPackets,
+    streams: OutgoingStreams,
+  ) {
     super(info)
     this.#session = session
     this.#packets = packets
+    this.#streams = streams
   }
 
   /**
@@ -83,6 +116,60 @@ export class LocalParticipant extends Participant {
    */
   async publishData(data: Uint8Array, options: DataPublishOptions = {}): Promise<void> {
     await this.#packets.publishData(this.identity, data, options)
+  }
+
+  /**
+   * Sends a text of any length to those who handle its topic. A short one goes in one packet where all receivers
+   * understand that, and compressed where all can decompress it. Resolves when the server has acknowledged all of it.
+   *
+   * @returns what receivers are told of the stream
+   * @throws `PublishDataError`; `DataStreamError` (`headerTooLarge`, `connectionLost`); what reading an attachment
+   * throws; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  sendText(text: string, options?: SendTextOptions): Promise<TextStreamInfo> {
+    return this.#streams.sendText(text, options)
+  }
+
+  /**
+   * Sends bytes of any length, as {@link sendText} does. They must not be changed before the promise settles.
+   *
+   * @returns what receivers are told of the stream
+   * @throws as `sendText`
+   */
+  sendBytes(bytes: Uint8Array, options?: SendBytesOptions): Promise<ByteStreamInfo> {
+    return this.#streams.sendBytes(bytes, options)
+  }
+
+  /**
+   * Sends a file as a byte stream: a path, a `file:` URL, or a `Blob` or `File`. It is read as it is sent, not kept.
+   *
+   * @returns what receivers are told of the stream
+   * @throws as `sendText`; the system's error for a file that cannot be read; `DataStreamError` (`incomplete`) when it
+   * becomes shorter meanwhile
+   */
+  sendFile(source: FileSource, options?: SendFileOptions): Promise<ByteStreamInfo> {
+    return this.#streams.sendFile(source, options)
+  }
+
+  /**
+   * Begins a text that is written piece by piece. Such a text is not compressed.
+   *
+   *     await using writer = await room.localParticipant.streamText({ topic: 'answer' })
+   *     for await (const token of model) await writer.write(token)
+   *
+   * @throws as `sendText`
+   */
+  streamText(options?: StreamTextOptions): Promise<TextStreamWriter> {
+    return this.#streams.streamText(options)
+  }
+
+  /**
+   * Begins a byte stream that is written piece by piece. Such a stream is not compressed.
+   *
+   * @throws as `sendText`
+   */
+  streamBytes(options?: StreamBytesOptions): Promise<ByteStreamWriter> {
+    return this.#streams.streamBytes(options)
   }
 
   /**

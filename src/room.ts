@@ -3,7 +3,11 @@ import type { UserPacket } from '@livekit/protocol'
 import * as check from './arguments'
 import type { MessageChannel, MessageChannels } from './data-packet/channels'
 import { DataPackets } from './data-packet/data-packets'
-import type { DataPacketStats, ReceivedPacket } from './data-packet/receiver'
+import type { DataPacketStats, PacketHandlers, ReceivedPacket } from './data-packet/receiver'
+import { DataStreams } from './data-stream/data-streams'
+import type { ByteStreamHandler, TextStreamHandler } from './data-stream/handlers'
+import type { DataStreamStats } from './data-stream/incoming'
+import type { DataStreamLimits } from './data-stream/limits'
 import type { RemoteDataTrack } from './data-track/remote'
 import type { DataTrackPacketStats } from './data-track/stats'
 import { encryptionForNative, packetEncryption } from './e2ee/session-encryption'
@@ -31,6 +35,8 @@ import { TypedEmitter } from './typed-emitter'
 export interface RoomOptions {
   /** End-to-end encryption of all data tracks; see {@link EncryptionOptions}. Default: none. */
   readonly encryption?: EncryptionOptions | undefined
+  /** What may be kept of data streams that others send; see {@link DataStreamLimits}. */
+  readonly dataStreams?: DataStreamLimits | undefined
 }
 
 /** Which tracks {@link Room.dataTracks} yields. */
@@ -71,6 +77,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #options: RoomOptions
   readonly #queues = new Set<TrackQueue>()
   readonly #packets: DataPackets
+  readonly #streams: DataStreams
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
@@ -86,12 +93,18 @@ export class Room extends TypedEmitter<RoomEvents> {
     super()
     this.#options = check.options('options', options)
     encryptionForNative(this.#options.encryption)
-    this.#packets = new DataPackets(
-      { user: (packet) => this.#dataReceived(packet) },
-      (reason, participantIdentity, keyIndex, count) =>
-        this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
+    const packetHandlers: PacketHandlers = { user: (packet) => this.#dataReceived(packet) }
+    this.#packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
+      this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
     )
-    this.localParticipant = new LocalParticipant(nobody, () => this.#session, this.#packets)
+    this.#streams = new DataStreams(this.#packets.sender, this.remoteParticipants, this.#options.dataStreams)
+    Object.assign(packetHandlers, this.#streams.packetHandlers())
+    this.localParticipant = new LocalParticipant(
+      nobody,
+      () => this.#session,
+      this.#packets,
+      this.#streams.outgoing,
+    )
   }
 
   /** State of the connection. */
@@ -156,6 +169,40 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Counters of the data packets that arrived, those of streams and RPC among them. */
   dataPacketStats(): DataPacketStats {
     return this.#packets.stats()
+  }
+
+  /**
+   * Has a handler called with each text stream that somebody sends on a topic, from now on, whatever becomes of the
+   * connection; before `connect`, too. A topic may have several: each gets a reader of its own. Streams that nobody
+   * handles are dropped.
+   *
+   *     room.registerTextStreamHandler('chat', async (reader, { identity }) => show(identity, await reader.readAll()))
+   *
+   * @returns what takes the handler away
+   * @throws `TypeError` that names the argument
+   */
+  registerTextStreamHandler(topic: string, handler: TextStreamHandler): () => void {
+    return this.#streams.registerText(topic, handler)
+  }
+
+  /** Takes a handler away; without one, all that were registered for the topic. Readers that there are stay. */
+  unregisterTextStreamHandler(topic: string, handler?: TextStreamHandler): void {
+    this.#streams.unregisterText(topic, handler)
+  }
+
+  /** The same as {@link registerTextStreamHandler} for byte streams, files and attachments among them. */
+  registerByteStreamHandler(topic: string, handler: ByteStreamHandler): () => void {
+    return this.#streams.registerBytes(topic, handler)
+  }
+
+  /** The same as {@link unregisterTextStreamHandler} for byte streams. */
+  unregisterByteStreamHandler(topic: string, handler?: ByteStreamHandler): void {
+    this.#streams.unregisterBytes(topic, handler)
+  }
+
+  /** Counters of the data streams that others send. */
+  dataStreamStats(): DataStreamStats {
+    return this.#streams.stats()
   }
 
   /**
@@ -260,6 +307,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     session.handleReconnected()
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     this.#packets.rebuilt()
+    this.#streams.rebuilt()
     for (const identity of this.remoteParticipants.keys()) {
       this.#absent.add(identity)
       this.#returning?.expect(identity)
@@ -321,6 +369,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     }
     const there = this.remoteParticipants.get(info.identity)
     if (there !== undefined) {
+      if (there.sid !== info.sid) this.#streams.handleReplaced(info.identity)
       there.update(info)
       return
     }
@@ -337,6 +386,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   #left(participant: RemoteParticipant): void {
     this.#absent.delete(participant.identity)
     if (!this.remoteParticipants.delete(participant.identity)) return
+    this.#streams.handleLeft(participant.identity)
     this.#tell(RoomEvent.ParticipantDisconnected, participant)
   }
 
@@ -348,6 +398,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#connection = undefined
     this.#returning?.close()
     this.#packets.detach()
+    this.#streams.detach()
     session.close(ours)
     connection?.close()
     for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)

@@ -32,7 +32,7 @@ const RELIABLE_BUFFER = 192 * 1024
 const RELIABLE_REFILL = 96 * 1024
 /** Bytes that the lossy channel may hold; a packet that comes then is refused. */
 const LOSSY_BUFFER = 64 * 1024
-/** Bytes of packets that may wait for the reliable channel; more is refused. */
+/** Bytes of packets that may wait for the reliable channel, beside those of bulk writers; more is refused. */
 export const MAX_WAITING_BYTES = 16 * 1024 * 1024
 /** What the number, and sealing (tag, initialization vector, fields), add to a packet at most, bytes. */
 const NUMBER_OVERHEAD = 8
@@ -61,6 +61,8 @@ interface Outgoing {
   readonly destinationIdentities: readonly string[]
   /** The serialised packet without its number, or what is to be sealed. */
   readonly body: Uint8Array
+  /** Of a bulk writer, who waits for one packet before the next: no limit is needed. */
+  readonly bulk: boolean
   readonly sent: Deferred<void>
   readonly acknowledged: Deferred<void>
   /** Given up while it waited. */
@@ -90,6 +92,8 @@ export class PacketSender {
   #connected = false
   #waitsForKey = false
   #waitingBytes = 0
+  #waitingBulkBytes = 0
+  #session = 0
   #sequence = 0
   #written = 0
 
@@ -98,7 +102,17 @@ export class PacketSender {
     return this.#waitingBytes + (this.#channels?.bufferedAmount('reliable') ?? 0)
   }
 
-  /** A place among the bulk writers. */
+  /** Changes when what was handed over and not acknowledged is lost. */
+  get session(): number {
+    return this.#session
+  }
+
+  /** Whether packets are end-to-end encrypted. */
+  get encrypts(): boolean {
+    return this.#encryption !== 'none'
+  }
+
+  /** A place among the bulk writers, for one packet at a time. */
   turn(): PacketTurn {
     return new Turn<Outgoing>()
   }
@@ -136,6 +150,8 @@ export class PacketSender {
     this.#connected = false
     this.#restart(new PublishDataError('disconnected'))
     for (const packet of this.#queue.clear()) this.#fail(packet, new PublishDataError('disconnected'))
+    this.#waitingBytes = 0
+    this.#waitingBulkBytes = 0
     this.#channels = undefined
     this.#native = null
   }
@@ -161,7 +177,7 @@ export class PacketSender {
       this.#fail(packet, error)
     } else {
       packet.stop = onAbort(signal, () => this.#withdraw(packet, signal?.reason))
-      this.#waitingBytes += packet.body.length
+      this.#waits(packet, packet.body.length)
       this.#queue.push(packet, options.turn)
       this.#pump()
     }
@@ -194,7 +210,7 @@ export class PacketSender {
   #outgoing(
     channel: MessageChannel,
     value: PacketValue,
-    { destinationIdentities = [] }: SendPacketOptions,
+    { destinationIdentities = [], turn }: SendPacketOptions,
   ): Outgoing {
     const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
     const body =
@@ -209,6 +225,7 @@ export class PacketSender {
       channel,
       destinationIdentities,
       body,
+      bulk: turn !== undefined,
       sent: new Deferred<void>(),
       acknowledged: new Deferred<void>(),
       withdrawn: false,
@@ -220,7 +237,7 @@ export class PacketSender {
   }
 
   /** Why a packet cannot be taken. */
-  #refusal({ body, channel, destinationIdentities }: Outgoing): PublishDataError | undefined {
+  #refusal({ body, channel, destinationIdentities, bulk }: Outgoing): PublishDataError | undefined {
     if (this.#channels === undefined) return new PublishDataError('disconnected')
     if (this.#encryption === 'custom') return new PublishDataError('unsupported')
     const identities = destinationIdentities.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
@@ -228,10 +245,17 @@ export class PacketSender {
     const size = body.length + overhead
     const maxSize = this.#channels.maxMessageSize
     if (size > maxSize) return new PublishDataError('packetTooLarge', { size, maxSize })
-    if (channel === 'reliable' && this.#waitingBytes + body.length > MAX_WAITING_BYTES) {
+    const waiting = this.#waitingBytes - this.#waitingBulkBytes
+    if (channel === 'reliable' && !bulk && waiting + body.length > MAX_WAITING_BYTES) {
       return new PublishDataError('bufferFull')
     }
     return undefined
+  }
+
+  /** Counts what waits. */
+  #waits({ bulk }: Outgoing, bytes: number): void {
+    this.#waitingBytes += bytes
+    if (bulk) this.#waitingBulkBytes += bytes
   }
 
   /** Hands packets to the channel as far as it may be filled. */
@@ -257,7 +281,7 @@ export class PacketSender {
       return false
     }
     if (bytes instanceof PublishDataError) {
-      this.#waitingBytes -= packet.body.length
+      this.#waits(packet, -packet.body.length)
       this.#fail(packet, bytes)
       return true
     }
@@ -268,7 +292,7 @@ export class PacketSender {
     }
     this.#sequence = sequence
     this.#written += bytes.length
-    this.#waitingBytes -= packet.body.length
+    this.#waits(packet, -packet.body.length)
     this.#unacknowledged.push({ packet, sequence, bytes, end: this.#written })
     packet.stop()
     packet.sent.resolve()
@@ -341,6 +365,7 @@ export class PacketSender {
     const lost = this.#unacknowledged
     this.#unacknowledged = new Fifo()
     for (const { packet } of lost) packet.acknowledged.reject(error)
+    this.#session++
     this.#sequence = 0
     this.#written = 0
     this.#waitsForKey = false
@@ -348,7 +373,7 @@ export class PacketSender {
 
   #withdraw(packet: Outgoing, reason: unknown): void {
     packet.withdrawn = true
-    this.#waitingBytes -= packet.body.length
+    this.#waits(packet, -packet.body.length)
     this.#fail(packet, reason)
   }
 

@@ -6,7 +6,8 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
 import { loadProtocol } from '../lazy'
-import { ParticipantState, RequestResponseReason } from '../signal/messages'
+import { CLIENT_PROTOCOL } from '../signal/address'
+import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
   DataTrackInfoMessage,
   ParticipantInfoMessage,
@@ -212,7 +213,8 @@ export class SignalSfu {
     const to = packet.destinationIdentities
     for (const other of this.#members.values()) {
       if (other === member || (to.length > 0 && !to.includes(other.description.identity))) continue
-      other.message(channel, stamped)
+      // Each gets bytes of its own: what one does with them is not the others' business.
+      other.message(channel, stamped.slice())
     }
   }
 
@@ -386,6 +388,8 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
     attributes,
     permission: { canPublishData },
     dataTracks: [...member.tracks.values()],
+    clientProtocol: CLIENT_PROTOCOL,
+    capabilities: [ClientCapability.DeflateRaw],
   }
 }
 

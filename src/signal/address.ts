@@ -4,6 +4,8 @@ import { loadProtocol } from '../lazy'
 
 /** Version of the signalling protocol that is spoken here; LiveKit's SDKs of November 2026 say the same. */
 export const PROTOCOL_VERSION = 17
+/** What others may send us: 1, RPC over data streams; 2, data streams in one packet, too. */
+export const CLIENT_PROTOCOL = 2
 
 /** How the room's peer connections are made: one for both directions (newer servers), or one for each (all servers). */
 export type PeerConnectionMode = 'single' | 'dual'
@@ -55,6 +57,8 @@ export function signalUrl(server: URL, options: SignalRequestOptions): URL {
     os: process.platform,
     os_version: release(),
     protocol: String(PROTOCOL_VERSION),
+    client_protocol: String(CLIENT_PROTOCOL),
+    capabilities: 'CAP_COMPRESSION_DEFLATE_RAW',
     // Absent would mean yes.
     auto_subscribe: '0',
     auto_subscribe_data_track: '0',
@@ -72,6 +76,8 @@ function joinRequest({ participantSid, publisherOffer }: SignalRequestOptions): 
       // Anything but UNKNOWN: only then does the server do without SCTP's checksums.
       sdk: protocol.ClientInfo_SDK.NODE,
       protocol: PROTOCOL_VERSION,
+      clientProtocol: CLIENT_PROTOCOL,
+      capabilities: [protocol.ClientInfo_Capability.CAP_COMPRESSION_DEFLATE_RAW],
       os: process.platform,
       osVersion: release(),
     },

@@ -27,6 +27,9 @@ export const RequestResponseReason = {
 /** `livekit.ParticipantInfo.State`. */
 export const ParticipantState = { Joining: 0, Joined: 1, Active: 2, Disconnected: 3 } as const
 
+/** `livekit.ClientInfo.Capability`, as far as it is used here. */
+export const ClientCapability = { DeflateRaw: 2 } as const
+
 /** `livekit.DataTrackFrameEncoding` and `livekit.DataTrackSchemaEncoding`. */
 export interface EncodingMessage {
   readonly value:
@@ -105,6 +108,10 @@ export interface ParticipantInfoMessage {
   readonly attributes?: Readonly<Record<string, string>> | undefined
   readonly permission?: { readonly canPublishData?: boolean | undefined } | undefined
   readonly dataTracks?: readonly DataTrackInfoMessage[] | undefined
+  /** What its client understands; absent: 0. */
+  readonly clientProtocol?: number | undefined
+  /** `livekit.ClientInfo.Capability` of its client. */
+  readonly capabilities?: readonly number[] | undefined
 }
 
 /** `livekit.RequestResponse`. */

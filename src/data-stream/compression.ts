@@ -1,0 +1,98 @@
+/** DEFLATE without a header, streaming and in one piece. */
+import { pipeline, Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { createDeflateRaw, createInflateRaw, deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib'
+import { DataStreamError } from '../errors'
+import { CHUNK_SIZE } from './header'
+
+const deflateRawAsync = promisify(deflateRaw)
+
+/** Content up to so many bytes is compressed within the call; what is larger leaves the event loop free. */
+const SYNC_BYTES = 16 * 1024
+/** Bytes at the beginning that decide whether a long stream is worth compressing. */
+const SAMPLE_BYTES = 64 * 1024
+/** A sample must shrink to this share of itself. */
+const WORTHWHILE = 0.9
+/** Fast rather than small: the network is to wait for us as little as we for it. */
+const STREAM_LEVEL = 3
+/** Content that says to be no larger is decompressed within the call. */
+const SYNC_INFLATED_BYTES = 64 * 1024
+/** Bytes that are decompressed at once. */
+const INFLATE_BYTES = 64 * 1024
+
+/** The compressed content if it is smaller than the content. */
+export async function compressed(content: Uint8Array): Promise<Uint8Array | undefined> {
+  const result = content.length <= SYNC_BYTES ? deflateRawSync(content) : await deflateRawAsync(content)
+  return result.length < content.length ? result : undefined
+}
+
+/** Whether compressing content that begins like this is worth it. */
+export async function worthCompressing(beginning: Uint8Array): Promise<boolean> {
+  if (beginning.length === 0) return false
+  const sample = beginning.subarray(0, SAMPLE_BYTES)
+  const result = await deflateRawAsync(sample, { level: STREAM_LEVEL })
+  return result.length <= sample.length * WORTHWHILE
+}
+
+/** Compresses pieces as they come. What comes out are chunks of at most {@link CHUNK_SIZE} bytes. */
+export function compressing(pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const deflate = createDeflateRaw({ level: STREAM_LEVEL, chunkSize: CHUNK_SIZE })
+  // Its error reaches whoever reads what comes out.
+  pipeline(Readable.from(pieces, { objectMode: true, highWaterMark: 1 }), deflate, () => undefined)
+  return deflate
+}
+
+/** Where pieces come from, one after the other. */
+export interface Pieces<T> {
+  /** The next one; `undefined` at the end. One call at a time. */
+  next(): Promise<T | undefined>
+  /** Gives up what is left. */
+  cancel(): void
+}
+
+/** Decompresses a small content in one piece. Undefined: it is not small, or not said to be. */
+export function inflatedAtOnce(content: Uint8Array, size: number | undefined): Uint8Array | undefined {
+  if (size === undefined || size > SYNC_INFLATED_BYTES || size === 0) return undefined
+  try {
+    return inflateRawSync(content, { maxOutputLength: size })
+  } catch (cause) {
+    throw inflateError(cause)
+  }
+}
+
+/** Decompresses pieces as they are asked for; at most some 64 KiB are decompressed ahead. */
+export function inflating(source: Pieces<Uint8Array>): Pieces<Uint8Array> {
+  const inflate = createInflateRaw({ chunkSize: INFLATE_BYTES })
+  pipeline(Readable.from(drain(source), { objectMode: true, highWaterMark: 1 }), inflate, () => undefined)
+  const output = inflate[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>
+  return {
+    async next() {
+      try {
+        const { value } = await output.next()
+        return value
+      } catch (error) {
+        throw inflateError(error)
+      }
+    },
+    cancel() {
+      inflate.destroy()
+      source.cancel()
+    },
+  }
+}
+
+async function* drain(source: Pieces<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
+  for (;;) {
+    const piece = await source.next()
+    if (piece === undefined) return
+    yield piece
+  }
+}
+
+/** zlib's errors become typed ones; others stay. */
+function inflateError(error: unknown): unknown {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+  if (code === 'ERR_BUFFER_TOO_LARGE') return new DataStreamError('lengthExceeded')
+  if (code?.startsWith('Z_') === true) return new DataStreamError('decodeFailed', { cause: error })
+  return error
+}

@@ -1,0 +1,101 @@
+/** The data streams of a room, both ways. Made with it; connections come and go. */
+import * as check from '../arguments'
+import type { PacketHandlers } from '../data-packet/receiver'
+import type { PacketSender } from '../data-packet/sender'
+import type { ByteStreamHandler, HandlerTable, TextStreamHandler } from './handlers'
+import { IncomingStreams } from './incoming'
+import type { DataStreamStats } from './incoming'
+import { checkLimits } from './limits'
+import type { DataStreamLimits } from './limits'
+import { OutgoingStreams } from './outgoing'
+import type { Recipient } from './outgoing'
+
+/** @internal See the top of this file. */
+export class DataStreams {
+  readonly outgoing: OutgoingStreams
+  readonly #incoming: IncomingStreams
+
+  /** @throws `TypeError` or `RangeError` that names the limit */
+  constructor(
+    sender: PacketSender,
+    recipients: ReadonlyMap<string, Recipient>,
+    limits: DataStreamLimits | undefined,
+  ) {
+    this.outgoing = new OutgoingStreams(sender, recipients)
+    this.#incoming = new IncomingStreams(checkLimits(limits))
+  }
+
+  /** What handles the packets of streams. */
+  packetHandlers(): Pick<PacketHandlers, 'streamHeader' | 'streamChunk' | 'streamTrailer'> {
+    return {
+      streamHeader: (packet) => this.#incoming.header(packet),
+      streamChunk: (packet) => this.#incoming.chunk(packet),
+      streamTrailer: (packet) => this.#incoming.trailer(packet),
+    }
+  }
+
+  /** A handler of this package's own: the program can neither take it away nor keep streams from it. */
+  handleText(topic: string, handler: TextStreamHandler): () => void {
+    return this.#incoming.text.addInternal(topic, handler)
+  }
+
+  /** The same for byte streams. */
+  handleBytes(topic: string, handler: ByteStreamHandler): () => void {
+    return this.#incoming.bytes.addInternal(topic, handler)
+  }
+
+  registerText(topic: string, handler: TextStreamHandler): () => void {
+    return register(this.#incoming.text, topic, handler)
+  }
+
+  unregisterText(topic: string, handler: TextStreamHandler | undefined): void {
+    unregister(this.#incoming.text, topic, handler)
+  }
+
+  registerBytes(topic: string, handler: ByteStreamHandler): () => void {
+    return register(this.#incoming.bytes, topic, handler)
+  }
+
+  unregisterBytes(topic: string, handler: ByteStreamHandler | undefined): void {
+    unregister(this.#incoming.bytes, topic, handler)
+  }
+
+  stats(): DataStreamStats {
+    return this.#incoming.stats()
+  }
+
+  /** A participant left. */
+  handleLeft(identity: string): void {
+    this.#incoming.senderGone(identity, 'abnormalEnd')
+  }
+
+  /** A participant has a new session: what it had sent and the server not passed on is lost. */
+  handleReplaced(identity: string): void {
+    this.#incoming.senderGone(identity, 'connectionLost')
+  }
+
+  /** We have a new session. */
+  rebuilt(): void {
+    this.#incoming.failAll('connectionLost')
+  }
+
+  detach(): void {
+    this.#incoming.failAll('disconnected')
+  }
+}
+
+function register<Handler>(table: HandlerTable<Handler>, topic: string, handler: Handler): () => void {
+  check.string('topic', topic)
+  check.callback('handler', handler)
+  return table.register(topic, handler)
+}
+
+function unregister<Handler>(
+  table: HandlerTable<Handler>,
+  topic: string,
+  handler: Handler | undefined,
+): void {
+  check.string('topic', topic)
+  if (handler !== undefined) check.callback('handler', handler)
+  table.unregister(topic, handler)
+}

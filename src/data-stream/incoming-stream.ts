@@ -1,0 +1,112 @@
+/** One stream that somebody sends, and what must hold of it: one sender, one session, all chunks, each once. */
+import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
+import type { ReceivedPacket } from '../data-packet/receiver'
+import { DataStreamError } from '../errors'
+import type { PieceQueue } from './piece-queue'
+
+/** Longest text of a sender, why it gave a stream up, that gets into an error. */
+const MAX_REASON = 256
+
+/** What counts of a chunk. */
+type Chunk = Pick<DataStream_Chunk, 'chunkIndex' | 'content' | 'version'>
+/** What counts of a trailer. */
+type Trailer = Pick<DataStream_Trailer, 'reason' | 'attributes'>
+
+export class IncomingStream {
+  readonly id: string
+  readonly identity: string
+  /** When a packet of it came, by `performance.now()`. */
+  lastPacket = performance.now()
+  readonly #sid: string
+  readonly #encrypted: boolean
+  readonly #queues: readonly PieceQueue[]
+  readonly #ended: (failure: DataStreamError | undefined) => void
+  #nextIndex = 0n
+  #open = true
+
+  /**
+   * `queues`: one for each reader. `ended`: called once, when nothing more is expected: it is complete, it failed, or all
+   * readers gave it up.
+   */
+  constructor(
+    id: string,
+    { senderIdentity, senderSid, encrypted }: Omit<ReceivedPacket<unknown>, 'value'>,
+    queues: readonly PieceQueue[],
+    ended: (failure: DataStreamError | undefined) => void,
+  ) {
+    this.id = id
+    this.identity = senderIdentity
+    this.#sid = senderSid
+    this.#encrypted = encrypted
+    this.#queues = queues
+    this.#ended = ended
+  }
+
+  get open(): boolean {
+    return this.#open
+  }
+
+  chunk(packet: ReceivedPacket<Chunk>): void {
+    if (!this.#belongs(packet)) return
+    const { chunkIndex, content, version } = packet.value
+    if (chunkIndex !== this.#nextIndex) {
+      // A new version of what was read already: nobody can take that back.
+      if (version > 0 && chunkIndex < this.#nextIndex) return
+      this.fail(new DataStreamError(chunkIndex < this.#nextIndex ? 'duplicateChunk' : 'incomplete'))
+      return
+    }
+    this.#nextIndex++
+    let first = true
+    for (const queue of this.#queues) {
+      // Bytes of its own for each reader: what one does with them is not the others' business.
+      if (queue.open) queue.push(first ? content : content.slice())
+      first = false
+    }
+  }
+
+  trailer(packet: ReceivedPacket<Trailer>): void {
+    if (!this.#belongs(packet)) return
+    const { reason, attributes } = packet.value
+    if (reason !== '') {
+      const detail = `the sender gave it up: ${reason.slice(0, MAX_REASON)}`
+      this.fail(new DataStreamError('abnormalEnd', { detail }))
+      return
+    }
+    for (const queue of this.#queues) {
+      queue.trailerAttributes = attributes
+      queue.end()
+    }
+    this.#end(undefined)
+  }
+
+  /** Readers get what came before, then the error. */
+  fail(error: DataStreamError): void {
+    for (const queue of this.#queues) queue.fail(error, false)
+    this.#end(error)
+  }
+
+  /** A reader is through with it, for whatever reason. */
+  readerFinished(): void {
+    if (this.#queues.every((queue) => !queue.open)) this.#end(undefined)
+  }
+
+  #belongs({ senderSid, encrypted }: ReceivedPacket<unknown>): boolean {
+    this.lastPacket = performance.now()
+    if (senderSid !== this.#sid) {
+      const detail = 'the sender has a new connection'
+      this.fail(new DataStreamError('connectionLost', { detail }))
+      return false
+    }
+    if (encrypted !== this.#encrypted) {
+      this.fail(new DataStreamError('encryptionTypeMismatch'))
+      return false
+    }
+    return true
+  }
+
+  #end(failure: DataStreamError | undefined): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#ended(failure)
+  }
+}

@@ -1,0 +1,227 @@
+/** The data streams that others send: which there are, who reads them, and how many there may be. */
+import type { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
+import type { ReceivedPacket } from '../data-packet/receiver'
+import { reportUncaught } from '../environment'
+import { DataStreamError } from '../errors'
+import { log } from '../logging'
+import { HandlerTable } from './handlers'
+import type { ByteStreamHandler, TextStreamHandler } from './handlers'
+import { IncomingStream } from './incoming-stream'
+import { infoOf } from './info'
+import type { CheckedLimits } from './limits'
+import { PiecePool } from './piece-queue'
+import type { PieceQueue } from './piece-queue'
+import { ByteStreamReader, TextStreamReader } from './readers'
+import type { Content } from './readers'
+
+/** Why a stream was dropped that nobody got. */
+export type DataStreamDropReason = 'noHandler' | 'alreadyOpened' | 'tooManyStreams' | 'unsupported'
+
+/** What is counted of the streams that others send. `received` = completed + failed + cancelled + open + all in `dropped`. */
+export interface DataStreamStats {
+  /** Streams that were begun. */
+  readonly received: number
+  /** Streams of which all has come; whether it was read does not matter. */
+  readonly completed: number
+  /** Streams that ended early, by their sender's fault or the connection's. */
+  readonly failed: number
+  /** Streams that all their readers gave up, or that were over a limit of this room, before their end. */
+  readonly cancelled: number
+  readonly dropped: Readonly<Partial<Record<DataStreamDropReason, number>>>
+  /** Streams that are being received. */
+  readonly open: number
+  /** Bytes that wait to be read, and what it costs to keep them. */
+  readonly bufferedBytes: number
+}
+
+/** ms that packets of somebody who left may still be under way: signals and data have ways of their own. */
+const LEAVE_GRACE = 1000
+/** What a stream costs beside its pieces and texts, bytes. */
+const STREAM_OVERHEAD = 1024
+
+export class IncomingStreams {
+  readonly text = new HandlerTable<TextStreamHandler>()
+  readonly bytes = new HandlerTable<ByteStreamHandler>()
+  readonly #limits: CheckedLimits
+  readonly #pool: PiecePool
+  /** By sender's identity and stream's id. */
+  readonly #streams = new Map<string, Map<string, IncomingStream>>()
+  readonly #dropped: Partial<Record<DataStreamDropReason, number>> = {}
+  #received = 0
+  #completed = 0
+  #failed = 0
+  #cancelled = 0
+
+  constructor(limits: CheckedLimits) {
+    this.#limits = limits
+    this.#pool = new PiecePool(limits)
+  }
+
+  stats(): DataStreamStats {
+    let open = 0
+    for (const streams of this.#streams.values()) open += streams.size
+    return {
+      received: this.#received,
+      completed: this.#completed,
+      failed: this.#failed,
+      cancelled: this.#cancelled,
+      dropped: { ...this.#dropped },
+      open,
+      bufferedBytes: this.#pool.bytes,
+    }
+  }
+
+  header(packet: ReceivedPacket<DataStream_Header>): void {
+    const { value: header, senderIdentity, encrypted } = packet
+    this.#received++
+    const content = contentOf(header)
+    const described = infoOf(header, encrypted)
+    if (content === undefined || described === undefined || header.streamId === '') {
+      this.#drop('unsupported')
+      return
+    }
+    const existing = this.#streams.get(senderIdentity)
+    const same = existing?.get(header.streamId)
+    if (same !== undefined) {
+      // Which chunk belongs to which could not be told.
+      same.fail(new DataStreamError('alreadyOpened'))
+      this.#drop('alreadyOpened')
+      return
+    }
+    const handlers = described.kind === 'text' ? this.text.of(header.topic) : this.bytes.of(header.topic)
+    if (handlers.length === 0) {
+      this.#drop('noHandler')
+      return
+    }
+    if ((existing?.size ?? 0) >= this.#limits.maxStreamsPerSender) {
+      this.#drop('tooManyStreams')
+      return
+    }
+    const queues = this.#open(packet, handlers.length)
+    const participant = () => ({ identity: senderIdentity })
+    queues.forEach((queue, index) => {
+      // Infos of their own: handlers may do with them what they like.
+      const own = infoOf(header, encrypted)
+      if (own?.kind === 'text') {
+        const reader = new TextStreamReader(own.info, queue, content)
+        call(() => (handlers[index] as TextStreamHandler)(reader, participant()))
+      } else if (own?.kind === 'bytes') {
+        const reader = new ByteStreamReader(own.info, queue, content)
+        call(() => (handlers[index] as ByteStreamHandler)(reader, participant()))
+      }
+    })
+  }
+
+  chunk(packet: ReceivedPacket<DataStream_Chunk>): void {
+    this.#streams.get(packet.senderIdentity)?.get(packet.value.streamId)?.chunk(packet)
+  }
+
+  trailer(packet: ReceivedPacket<DataStream_Trailer>): void {
+    this.#streams.get(packet.senderIdentity)?.get(packet.value.streamId)?.trailer(packet)
+  }
+
+  /**
+   * A participant is gone, or has a new connection: what it has sent may still be under way, for a moment.
+   * `reason` becomes that of the streams which do not end by themselves.
+   */
+  senderGone(identity: string, reason: 'abnormalEnd' | 'connectionLost'): void {
+    const streams = [...(this.#streams.get(identity)?.values() ?? [])]
+    if (streams.length === 0) return
+    const left = performance.now()
+    const look = (): void => {
+      const limit = performance.now() - LEAVE_GRACE
+      for (const stream of streams) {
+        if (Math.max(stream.lastPacket, left) > limit || !stream.open) continue
+        const detail = reason === 'abnormalEnd' ? 'the sender left' : 'the sender has a new connection'
+        stream.fail(new DataStreamError(reason, { detail }))
+      }
+      if (streams.some(({ open }) => open)) setTimeout(look, LEAVE_GRACE / 4).unref()
+    }
+    setTimeout(look, LEAVE_GRACE).unref()
+  }
+
+  /** Our own connection was lost, and with it what was under way. */
+  failAll(reason: 'connectionLost' | 'disconnected'): void {
+    for (const streams of [...this.#streams.values()]) {
+      for (const stream of [...streams.values()]) stream.fail(new DataStreamError(reason))
+    }
+  }
+
+  /** Queues for the readers of a stream; what the header carries is in them. */
+  #open({ value: header, ...packet }: ReceivedPacket<DataStream_Header>, readers: number): PieceQueue[] {
+    const { inlineContent } = header
+    const queues: PieceQueue[] = []
+    const stream = new IncomingStream(header.streamId, packet, queues, (failure) => {
+      this.#forget(stream)
+      if (failure !== undefined) this.#failed++
+      else if (complete(queues)) this.#completed++
+      else this.#cancelled++
+    })
+    const overhead = STREAM_OVERHEAD + textsIn(header)
+    for (let reader = 0; reader < readers; reader++) {
+      queues.push(this.#pool.queue(() => stream.readerFinished()))
+    }
+    const streams = this.#streams.get(stream.identity) ?? new Map<string, IncomingStream>()
+    this.#streams.set(stream.identity, streams)
+    streams.set(stream.id, stream)
+    for (const queue of queues) queue.hold(overhead)
+    if (inlineContent !== undefined) {
+      stream.chunk({ ...packet, value: { chunkIndex: 0n, content: inlineContent, version: 0 } })
+      stream.trailer({ ...packet, value: { reason: '', attributes: {} } })
+    }
+    return queues
+  }
+
+  #forget(stream: IncomingStream): void {
+    const streams = this.#streams.get(stream.identity)
+    if (streams?.get(stream.id) !== stream) return
+    streams.delete(stream.id)
+    if (streams.size === 0) this.#streams.delete(stream.identity)
+  }
+
+  #drop(reason: DataStreamDropReason): void {
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1
+  }
+}
+
+function complete(queues: readonly PieceQueue[]): boolean {
+  return queues.some(({ complete: all }) => all)
+}
+
+/** `livekit.DataStream.CompressionType`. */
+const NONE = 0
+const DEFLATE_RAW = 1
+
+/** How the content comes; `undefined`: in a way that this version does not know. */
+function contentOf({ compression, inlineContent }: DataStream_Header): Content | undefined {
+  if ((compression as number) === NONE) return 'plain'
+  if ((compression as number) !== DEFLATE_RAW) return undefined
+  return inlineContent === undefined ? 'compressed' : 'compressedInline'
+}
+
+/** Bytes of the texts that are kept with a stream, roughly. */
+function textsIn({ streamId, topic, mimeType, attributes, contentHeader }: DataStream_Header): number {
+  let length = streamId.length + topic.length + mimeType.length
+  for (const [name, value] of Object.entries(attributes)) length += name.length + value.length
+  if (contentHeader.case === 'textHeader') {
+    for (const id of contentHeader.value.attachedStreamIds) length += id.length
+  }
+  return length * 2
+}
+
+/** A handler's failure is its program's business; that a stream failed is none, whoever sent it. */
+function call(handler: () => unknown): void {
+  const failed = (error: unknown): void => {
+    if (error instanceof DataStreamError) {
+      log('warn', 'data-stream', `a handler did not expect that a stream fails: ${error.reason}`)
+    } else {
+      reportUncaught(error)
+    }
+  }
+  try {
+    const result = handler()
+    if (result instanceof Promise) result.catch(failed)
+  } catch (error) {
+    failed(error)
+  }
+}

@@ -1,0 +1,85 @@
+/** One stream on its way out: header, chunks, trailer, each waiting until the one before it has left. */
+import { loadProtocol } from '../lazy'
+import type { PacketSender, PacketTurn, PacketValue } from '../data-packet/sender'
+import { DataStreamError } from '../errors'
+import { assertHeaderFits } from './header'
+import type { HeaderValue } from './header'
+import type { Destination } from './options'
+
+/** What receivers are told of a stream that its sender gave up. */
+const ABORTED = 'aborted'
+
+export class OutgoingStream {
+  readonly #sender: PacketSender
+  readonly #id: string
+  readonly #destination: Destination
+  readonly #turn: PacketTurn
+  #session = 0
+  #nextIndex = 0n
+  #begun = false
+  #over = false
+
+  constructor(sender: PacketSender, id: string, destination: Destination) {
+    this.#sender = sender
+    this.#id = id
+    this.#destination = destination
+    this.#turn = sender.turn()
+  }
+
+  /** @throws `DataStreamError` (`headerTooLarge`), `PublishDataError`, the signal's `reason` */
+  async begin(header: HeaderValue): Promise<void> {
+    assertHeaderFits(header, this.#destination.destinationIdentities)
+    await this.#send(header).sent
+    this.#begun = true
+    this.#session = this.#sender.session
+  }
+
+  /**
+   * Sends a chunk of at most `CHUNK_SIZE` bytes and resolves when it has left.
+   *
+   * @throws `DataStreamError` (`connectionLost`), `PublishDataError`, the signal's `reason`
+   */
+  async chunk(content: Uint8Array): Promise<void> {
+    const { DataStream_Chunk } = loadProtocol()
+    const value = new DataStream_Chunk({ streamId: this.#id, chunkIndex: this.#nextIndex++, content })
+    await this.#send({ case: 'streamChunk', value }).sent
+    this.#assertSession()
+  }
+
+  /**
+   * Ends the stream and resolves when the other end has acknowledged all of it.
+   *
+   * @throws as {@link chunk}
+   */
+  async end(): Promise<void> {
+    await this.#send(this.#trailer('')).acknowledged
+    this.#assertSession()
+    this.#over = true
+  }
+
+  /** Tells receivers that nothing more comes; not to be waited for. */
+  abort(reason?: unknown): void {
+    if (!this.#begun || this.#over) return
+    this.#over = true
+    const text = typeof reason === 'string' && reason !== '' ? reason.slice(0, 256) : ABORTED
+    this.#sender.sendReliable(this.#trailer(text), {
+      destinationIdentities: this.#destination.destinationIdentities,
+      turn: this.#turn,
+    })
+  }
+
+  #trailer(reason: string): Extract<PacketValue, { case: 'streamTrailer' }> {
+    const { DataStream_Trailer } = loadProtocol()
+    return { case: 'streamTrailer', value: new DataStream_Trailer({ streamId: this.#id, reason }) }
+  }
+
+  #send(value: PacketValue): ReturnType<PacketSender['sendReliable']> {
+    const { destinationIdentities, signal } = this.#destination
+    return this.#sender.sendReliable(value, { destinationIdentities, signal, turn: this.#turn })
+  }
+
+  /** What was handed to an earlier session may be lost, and nobody would notice. */
+  #assertSession(): void {
+    if (this.#session !== this.#sender.session) throw new DataStreamError('connectionLost')
+  }
+}

@@ -1,0 +1,335 @@
+/** What handlers of data streams get. Names are livekit-client's. */
+import { Readable } from 'node:stream'
+import { ReadableStream } from 'node:stream/web'
+import { onAbort } from '../abort'
+import * as check from '../arguments'
+import { DataStreamError } from '../errors'
+import { inflatedAtOnce, inflating } from './compression'
+import type { Pieces } from './compression'
+import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
+import { MAX_READ_LENGTH } from './limits'
+import type { PieceQueue } from './piece-queue'
+
+/** Options of {@link TextStreamReader.readAll} and {@link ByteStreamReader.readAll}. */
+export interface ReadAllOptions {
+  /** Gives up reading, with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined
+  /** Bytes that are put together at most, before decoding. 0 to 2^53 − 1; default: 256 MiB. */
+  readonly maxLength?: number | undefined
+}
+
+/** How the content of a stream comes. */
+export type Content = 'plain' | 'compressed' | 'compressedInline'
+
+type Iterator<T> = AsyncIterableIterator<T, undefined, undefined> & AsyncDisposable
+
+/** What the readers of texts and bytes have in common. A stream is read once, by one of the ways that there are. */
+export abstract class BaseStreamReader<T extends string | Uint8Array, Info extends BaseStreamInfo> {
+  /**
+   * Is called while the stream is read, with the share that was read, from 0 to 1; `undefined`: it is not known how much
+   * will come.
+   */
+  onProgress?: ((progress: number | undefined) => void) | undefined
+  readonly #queue: PieceQueue
+  readonly #content: Content
+  #info: Info
+  #pieces: Pieces<Uint8Array> | undefined
+  #signal: AbortSignal | undefined
+  #begun = false
+  #done = false
+  #received = 0
+  #stopListening: () => void = () => undefined
+  /** The end of the calls that are under way. */
+  #turn: Promise<unknown> | undefined
+
+  /** @internal */
+  constructor(info: Info, queue: PieceQueue, content: Content) {
+    this.#info = info
+    this.#queue = queue
+    this.#content = content
+  }
+
+  /** What is known of the stream. Attributes that come with its end are here when it has ended. */
+  get info(): Info {
+    const added = this.#queue.trailerAttributes
+    if (added !== undefined) {
+      this.#queue.trailerAttributes = undefined
+      this.#info = { ...this.#info, attributes: { ...this.#info.attributes, ...added } }
+    }
+    return this.#info
+  }
+
+  /** Ends the loop that comes next with the signal's `reason` when it aborts. */
+  withAbortSignal(signal: AbortSignal): this {
+    this.#signal = check.signal('signal', signal)
+    return this
+  }
+
+  /** Gives the stream up: who reads it learns that it is over, and what still comes of it is dropped. Idempotent. */
+  cancel(): void {
+    this.#finish()
+    this.#queue.cancel()
+    this.#pieces?.cancel()
+  }
+
+  /**
+   * The pieces of the stream as they come. Leaving the loop gives the rest up.
+   *
+   * @throws `DataStreamError`; `locked`: it is being read already
+   */
+  [Symbol.asyncIterator](): Iterator<T> {
+    this.#begin(this.#signal)
+    const iterator: Iterator<T> = {
+      next: async () => {
+        const value = await this.#next()
+        return value === undefined ? { done: true, value } : { done: false, value }
+      },
+      return: () => {
+        this.cancel()
+        return Promise.resolve({ done: true, value: undefined })
+      },
+      [Symbol.asyncIterator]: () => iterator,
+      [Symbol.asyncDispose]: () => this[Symbol.asyncDispose](),
+    }
+    return iterator
+  }
+
+  /**
+   * The stream as a web stream, which takes a piece when it is asked for one.
+   *
+   * @throws `DataStreamError` (`locked`)
+   */
+  readable(): ReadableStream<T> {
+    this.#begin(this.#signal)
+    return new ReadableStream<T>(
+      {
+        pull: async (controller) => {
+          const value = await this.#next()
+          if (value === undefined) controller.close()
+          else controller.enqueue(value)
+        },
+        cancel: () => this.cancel(),
+      },
+      { highWaterMark: 0 },
+    )
+  }
+
+  /**
+   * The stream as a Node stream: of strings or of bytes. Destroying it gives the rest up.
+   *
+   * @throws `DataStreamError` (`locked`)
+   */
+  toNodeReadable(): Readable {
+    this.#begin(this.#signal)
+    const readable: Readable = new Readable({
+      ...this.nodeOptions(),
+      read: (): void => {
+        this.#next().then(
+          (value) => readable.push(value ?? null),
+          (error: unknown) => readable.destroy(error as Error),
+        )
+      },
+      destroy: (error, callback): void => {
+        this.cancel()
+        callback(error)
+      },
+    })
+    return readable
+  }
+
+  /** The same as {@link cancel}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.cancel()
+    return Promise.resolve()
+  }
+
+  /** All pieces. */
+  protected async collect(options: ReadAllOptions | undefined): Promise<T[]> {
+    const { signal, maxLength } = check.options('options', options)
+    const limit = check.integer('options.maxLength', maxLength, MAX_READ_LENGTH, 0, Number.MAX_SAFE_INTEGER)
+    this.#begin(check.signal('options.signal', signal) ?? this.#signal)
+    const pieces: T[] = []
+    if ((this.#info.size ?? 0) > limit) throw this.#tooLarge()
+    for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) {
+      if (this.#received > limit) throw this.#tooLarge()
+      pieces.push(piece)
+    }
+    return pieces
+  }
+
+  /** What a piece is to the reader; `undefined`: nothing yet. The end is decoded with `undefined`. */
+  protected abstract decode(piece: Uint8Array | undefined): T | undefined
+  /** Options of the Node stream. */
+  protected abstract nodeOptions(): { readonly encoding?: 'utf8' }
+
+  #tooLarge(): DataStreamError {
+    this.cancel()
+    return new DataStreamError('payloadTooLarge')
+  }
+
+  #begin(signal: AbortSignal | undefined): void {
+    if (this.#begun) throw new DataStreamError('locked')
+    this.#begun = true
+    this.#signal = signal
+    this.#stopListening = onAbort(signal, () => {
+      this.#queue.cancel()
+      this.#pieces?.cancel()
+    })
+  }
+
+  /** The next piece; several calls may wait, and are served in their order. */
+  #next(): Promise<T | undefined> {
+    const turn = this.#turn === undefined ? this.#read() : this.#turn.then(() => this.#read())
+    const settled: Promise<void> = turn.then(
+      () => this.#settled(settled),
+      () => this.#settled(settled),
+    )
+    this.#turn = settled
+    return turn
+  }
+
+  #settled(turn: Promise<void>): void {
+    if (this.#turn === turn) this.#turn = undefined
+  }
+
+  async #read(): Promise<T | undefined> {
+    try {
+      while (!this.#done) {
+        this.#signal?.throwIfAborted()
+        this.#pieces ??= await this.#open()
+        const piece = await this.#pieces.next()
+        this.#signal?.throwIfAborted()
+        // Given up meanwhile.
+        if (this.#isDone()) return undefined
+        const value = piece === undefined ? this.#end() : this.#take(piece)
+        if (value !== undefined) return value
+      }
+      return undefined
+    } catch (error) {
+      const aborted = this.#signal?.aborted === true
+      const given = this.#done
+      this.cancel()
+      if (aborted) throw this.#signal?.reason
+      // What breaks because it was given up is no failure.
+      if (given) return undefined
+      throw error
+    }
+  }
+
+  #isDone(): boolean {
+    return this.#done
+  }
+
+  async #open(): Promise<Pieces<Uint8Array>> {
+    if (this.#content === 'plain') return this.#queue
+    if (this.#content === 'compressed') return inflating(this.#queue)
+    // All of it is there.
+    const content = (await this.#queue.next()) ?? new Uint8Array(0)
+    this.#queue.cancel()
+    let first: Uint8Array | undefined = content
+    const source: Pieces<Uint8Array> = {
+      next: () => {
+        const piece = first
+        first = undefined
+        return Promise.resolve(piece)
+      },
+      cancel: () => {
+        first = undefined
+      },
+    }
+    first = inflatedAtOnce(content, this.#info.size)
+    if (first !== undefined) return source
+    first = content
+    return inflating(source)
+  }
+
+  #take(piece: Uint8Array): T | undefined {
+    const { size = 0 } = this.#info
+    this.#received += piece.length
+    // A size of 0 stands for an unknown one with some senders.
+    if (size > 0 && this.#received > size) throw new DataStreamError('lengthExceeded')
+    const value = this.decode(piece)
+    this.onProgress?.(size > 0 ? this.#received / size : undefined)
+    return value
+  }
+
+  #end(): T | undefined {
+    const { size } = this.#info
+    if (size !== undefined && this.#received < size) throw new DataStreamError('incomplete')
+    const value = this.decode(undefined)
+    this.#finish()
+    if (size !== undefined && this.#received === 0) this.onProgress?.(1)
+    return value
+  }
+
+  #finish(): void {
+    this.#done = true
+    this.#stopListening()
+  }
+}
+
+/** A byte stream that somebody sends. Its pieces are `Uint8Array`s of any length but 0. */
+export class ByteStreamReader extends BaseStreamReader<Uint8Array, ByteStreamInfo> {
+  /**
+   * All pieces of the stream.
+   *
+   * @throws `DataStreamError`; the signal's `reason`
+   */
+  readAll(options?: ReadAllOptions): Promise<Uint8Array[]> {
+    return this.collect(options)
+  }
+
+  /**
+   * All of the stream in one piece.
+   *
+   * @throws `DataStreamError`; the signal's `reason`
+   */
+  async bytes(options?: ReadAllOptions): Promise<Uint8Array> {
+    const pieces = await this.collect(options)
+    const [only] = pieces
+    if (only !== undefined && pieces.length === 1) return only
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    const all = new Uint8Array(length)
+    let at = 0
+    for (const piece of pieces) {
+      all.set(piece, at)
+      at += piece.length
+    }
+    return all
+  }
+
+  protected decode(piece: Uint8Array | undefined): Uint8Array | undefined {
+    return piece
+  }
+
+  protected nodeOptions(): { readonly encoding?: 'utf8' } {
+    return {}
+  }
+}
+
+/** A text that somebody sends. Its pieces are strings, cut between characters. */
+export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+  /**
+   * All of the text.
+   *
+   * @throws `DataStreamError`; the signal's `reason`
+   */
+  async readAll(options?: ReadAllOptions): Promise<string> {
+    return (await this.collect(options)).join('')
+  }
+
+  protected decode(piece: Uint8Array | undefined): string | undefined {
+    try {
+      const text = this.#decoder.decode(piece, { stream: piece !== undefined })
+      return text === '' ? undefined : text
+    } catch (cause) {
+      throw new DataStreamError('decodeFailed', { cause })
+    }
+  }
+
+  protected nodeOptions(): { readonly encoding?: 'utf8' } {
+    return { encoding: 'utf8' }
+  }
+}

@@ -1,0 +1,209 @@
+/** What `streamText` and `streamBytes` return. Names are livekit-client's. */
+import { Writable } from 'node:stream'
+import { WritableStream } from 'node:stream/web'
+import { onAbort } from '../abort'
+import * as check from '../arguments'
+import { DataStreamError } from '../errors'
+import { CHUNK_SIZE } from './header'
+import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
+import type { OutgoingStream } from './outgoing-stream'
+import { byteChunks, endsWithHalf, textChunks } from './utf8'
+
+/** What the writers of texts and bytes have in common. */
+export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
+  /** What receivers are told of the stream. */
+  readonly info: Info
+  readonly #stream: OutgoingStream
+  readonly #stopListening: () => void
+  #written = 0
+  #closing: Promise<void> | undefined
+  #ended = false
+  #failure: { readonly error: unknown } | undefined
+  /** The end of the writes that are under way. */
+  #turn: Promise<unknown> | undefined
+
+  /** @internal */
+  constructor(info: Info, stream: OutgoingStream, signal: AbortSignal | undefined) {
+    this.info = info
+    this.#stream = stream
+    this.#stopListening = onAbort(signal, () => this.#fail(signal?.reason))
+  }
+
+  /**
+   * Sends a piece; long ones go as several chunks. Resolves when all of it has left: await it, and you are never ahead
+   * of the connection by much. Bytes must not be changed before that. Writes that overlap go out in their order.
+   *
+   * @throws `DataStreamError` (`closed`, `lengthExceeded`, `connectionLost`), `PublishDataError`, the signal's `reason`;
+   * `TypeError` for what is no piece
+   */
+  async write(chunk: T): Promise<void> {
+    this.#assertOpen()
+    const bytes = this.encode(chunk)
+    this.#written += bytes.length
+    if (this.info.size !== undefined && this.#written > this.info.size) {
+      throw this.#fail(new DataStreamError('lengthExceeded'))
+    }
+    await this.#inTurn(() => this.#chunks(bytes))
+  }
+
+  /**
+   * Ends the stream. Resolves when the server has acknowledged all of it. A second call is the same as the first.
+   *
+   * @throws `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`, the
+   * signal's `reason`
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** Gives the stream up: receivers get an `abnormalEnd`, with `reason` if it is a string. */
+  abort(reason?: unknown): Promise<void> {
+    if (!this.#ended) this.#fail(new DataStreamError('closed'), reason)
+    return Promise.resolve()
+  }
+
+  /** A web stream that writes here, and holds its source back. Closing it closes this, an abort aborts this. */
+  writable(): WritableStream<T> {
+    return new WritableStream<T>({
+      write: (chunk) => this.write(chunk),
+      close: () => this.close(),
+      abort: (reason) => this.abort(reason),
+    })
+  }
+
+  /** The same as a Node stream, for `pipeline` and `pipe`. Destroying it with an error aborts this. */
+  toNodeWritable(): Writable {
+    return new Writable({
+      ...this.nodeOptions(),
+      write: (chunk: T, _encoding, callback) => {
+        this.write(chunk).then(() => callback(), callback)
+      },
+      final: (callback) => {
+        this.close().then(() => callback(), callback)
+      },
+      destroy: (error, callback) => {
+        void this.abort().then(() => callback(error))
+      },
+    })
+  }
+
+  /** The same as {@link close}, for `await using`; nothing where the stream has ended in whatever way. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#failure === undefined) await this.close()
+  }
+
+  /** A piece as bytes. */
+  protected abstract encode(chunk: T): Uint8Array
+  /** What was held back at the end. */
+  protected abstract encodeRest(): Uint8Array
+  protected abstract chunksOf(bytes: Uint8Array): Iterable<Uint8Array>
+  protected abstract nodeOptions(): { readonly decodeStrings?: boolean }
+
+  async #close(): Promise<void> {
+    this.#throwFailure()
+    const rest = this.encodeRest()
+    this.#written += rest.length
+    if (this.info.size !== undefined && this.#written !== this.info.size) {
+      throw this.#fail(new DataStreamError('incomplete'))
+    }
+    await this.#inTurn(async () => {
+      await this.#chunks(rest)
+      await this.#stream.end()
+    })
+    this.#ended = true
+    this.#stopListening()
+  }
+
+  async #chunks(bytes: Uint8Array): Promise<void> {
+    for (const chunk of this.chunksOf(bytes)) {
+      this.#throwFailure()
+      await this.#stream.chunk(chunk)
+    }
+  }
+
+  #inTurn(send: () => Promise<void>): Promise<void> {
+    const run = async (): Promise<void> => {
+      this.#throwFailure()
+      try {
+        await send()
+      } catch (error) {
+        throw this.#fail(error)
+      }
+    }
+    const turn = this.#turn === undefined ? run() : this.#turn.then(run)
+    const settled: Promise<void> = turn
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#turn === settled) this.#turn = undefined
+      })
+    this.#turn = settled
+    return turn
+  }
+
+  #assertOpen(): void {
+    this.#throwFailure()
+    if (this.#closing !== undefined) throw new DataStreamError('closed')
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  /** Nothing more is sent. Returns the error, or the one that came before. */
+  #fail(error: unknown, reason?: unknown): unknown {
+    if (this.#failure === undefined) {
+      this.#failure = { error }
+      this.#stopListening()
+      this.#stream.abort(reason)
+    }
+    return this.#failure.error
+  }
+}
+
+/** Writes a byte stream. */
+export class ByteStreamWriter extends BaseStreamWriter<Uint8Array, ByteStreamInfo> {
+  protected encode(chunk: Uint8Array): Uint8Array {
+    return check.bytes('chunk', chunk)
+  }
+
+  protected encodeRest(): Uint8Array {
+    return nothing
+  }
+
+  protected chunksOf(bytes: Uint8Array): Iterable<Uint8Array> {
+    return byteChunks(bytes, CHUNK_SIZE)
+  }
+
+  protected nodeOptions(): { readonly decodeStrings?: boolean } {
+    return {}
+  }
+}
+
+/** Writes a text stream. */
+export class TextStreamWriter extends BaseStreamWriter<string, TextStreamInfo> {
+  /** Half of a character: the other half may come with the next piece. */
+  #half = ''
+
+  protected encode(chunk: string): Uint8Array {
+    const text = this.#half + check.string('chunk', chunk)
+    this.#half = endsWithHalf(text) ? text.slice(-1) : ''
+    return Buffer.from(this.#half === '' ? text : text.slice(0, -1))
+  }
+
+  protected encodeRest(): Uint8Array {
+    const rest = Buffer.from(this.#half)
+    this.#half = ''
+    return rest
+  }
+
+  protected chunksOf(bytes: Uint8Array): Iterable<Uint8Array> {
+    return textChunks(bytes, CHUNK_SIZE)
+  }
+
+  protected nodeOptions(): { readonly decodeStrings?: boolean } {
+    return { decodeStrings: false }
+  }
+}
+
+const nothing = new Uint8Array(0)
