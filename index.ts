@@ -5,6 +5,8 @@
 export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
 export type { ConnectOptions, IceTransports } from './src/connect-options'
+export type { ConnectionStats, RoomStats } from './src/room-stats'
+export type { SimulationScenario } from './src/scenarios'
 export { RoomEvent } from './src/events'
 export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
@@ -30,6 +32,9 @@ export type {
   TextReferences,
 } from './src/data-stream/options'
 export { LocalParticipant, RemoteParticipant } from './src/participant'
+export type { ParticipantKind, ParticipantPermissions } from './src/participant-info'
+export type { RequestOptions } from './src/profile'
+export type { GetSchemaOptions } from './src/schemas'
 export { DeferrableMap } from './src/deferrable-map'
 export { TypedEmitter } from './src/typed-emitter'
 export type { EventMap } from './src/typed-emitter'
@@ -98,9 +103,10 @@ export type { E2eeProvider, SealedDataTrackFrame } from './src/e2ee/provider'
 export type { EncryptionOptions } from './src/e2ee/session-encryption'
 
 export { Loopback } from './src/loopback/loopback'
-export type { LoopbackJoinOptions, LoopbackStats } from './src/loopback/loopback'
+export type { LoopbackJoinOptions, LoopbackParticipantUpdate, LoopbackStats } from './src/loopback/loopback'
 export type { LoopbackNetworkOptions } from './src/loopback/network'
-export type { LoopbackPermissions, LoopbackRejection } from './src/loopback/sfu'
+export type { LoopbackPermissions } from './src/loopback/profiles'
+export type { LoopbackRejection } from './src/loopback/sfu'
 
 export {
   DataStreamError,
@@ -116,6 +122,7 @@ export {
   DataTrackUnpublishedError,
   errorTable,
   PublishDataError,
+  SignalRequestError,
 } from './src/errors'
 export type {
   DataStreamErrorReason,
@@ -131,6 +138,7 @@ export type {
   DataTrackSubscribeErrorReason,
   DataTrackUnpublishedErrorReason,
   PublishDataErrorReason,
+  SignalRequestErrorReason,
 } from './src/errors'
 
 export { setLogger, setLogLevel } from './src/logging'

@@ -292,6 +292,44 @@ export const errorReasons = {
       doc: 'Writing after `close` or `abort`, or after the stream failed.',
     },
   },
+  SignalRequestError: {
+    notAllowed: {
+      message: 'the server does not allow that',
+      doc: 'The token lacks the grant `canUpdateOwnMetadata`; or, for schemas, the server keeps none (`enable_participant_data_blob`).',
+    },
+    notFound: {
+      message: 'there is no such thing',
+      doc: 'Nobody of that identity is in the room, or has defined that schema.',
+    },
+    limitExceeded: {
+      message: 'it is larger than the server allows',
+      doc: 'livekit-server 1.13 takes names of 256 bytes, metadata of 512 KiB, attributes of 64 KiB, and schemas of 50 KiB each and 64,000 bytes in all.',
+    },
+    invalidRequest: {
+      message: 'the server does not take the request',
+      doc: 'An empty definition, a name of a schema that is too long, and the like; the detail has what the server said.',
+    },
+    notText: {
+      message: 'the definition of the schema is no text',
+      doc: 'It is no UTF-8: a binary descriptor, for example. `getSchema(…, { bytes: true })` gives the bytes.',
+    },
+    unsupported: {
+      message: 'the server does not know such requests',
+      doc: 'An older server.',
+    },
+    timeout: {
+      message: 'the server did not answer in time',
+      doc: 'No answer within 10 s, reconnects included. The request may have been carried out all the same.',
+    },
+    disconnected: {
+      message: 'the room is not connected',
+      doc: 'It was closed, lost for good, or never connected. A room that is reconnecting keeps the request instead.',
+    },
+    internal: {
+      message: 'the request failed',
+      doc: 'For a reason that this version does not know; the message has what the server said.',
+    },
+  },
   DataTrackClosedError: {
     closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
     alreadyConnected: {

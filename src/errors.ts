@@ -17,6 +17,7 @@ export const errorCodes = {
   DataTrackUnpublishedError: 'ERR_DATATRACK_UNPUBLISHED',
   DataTrackE2eeError: 'ERR_DATATRACK_E2EE',
   DataTrackConnectionError: 'ERR_DATATRACK_CONNECTION',
+  SignalRequestError: 'ERR_DATATRACK_SIGNAL_REQUEST',
   DataTrackClosedError: 'ERR_DATATRACK_CLOSED',
   PublishDataError: 'ERR_DATATRACK_PUBLISH_DATA',
   DataStreamError: 'ERR_DATATRACK_DATA_STREAM',
@@ -40,6 +41,8 @@ export type DataTrackUnpublishedErrorReason = ErrorReason<'DataTrackUnpublishedE
 export type DataTrackE2eeErrorReason = ErrorReason<'DataTrackE2eeError'>
 /** Why {@link DataTrackConnectionError}. */
 export type DataTrackConnectionErrorReason = ErrorReason<'DataTrackConnectionError'>
+/** Why {@link SignalRequestError}. */
+export type SignalRequestErrorReason = ErrorReason<'SignalRequestError'>
 /** Why {@link DataTrackClosedError}. */
 export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
 /** Why {@link PublishDataError}. */
@@ -197,6 +200,16 @@ export class DataTrackE2eeError extends DataTrackError {
   }
 }
 
+/** A request to the server failed: one's metadata, name or attributes, or a schema. The name is livekit-client's. */
+export class SignalRequestError extends DataTrackError {
+  readonly code = errorCodes.SignalRequestError
+  readonly reason: SignalRequestErrorReason
+  constructor(reason: SignalRequestErrorReason, options: DataTrackErrorOptions = {}) {
+    super('SignalRequestError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** The object was closed before, or the native part gave up. */
 export class DataTrackClosedError extends DataTrackError {
   readonly code = errorCodes.DataTrackClosedError
@@ -252,6 +265,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataTrackUnpublishedError, 'DataTrackUnpublishedError'],
   [DataTrackE2eeError, 'DataTrackE2eeError'],
   [DataTrackConnectionError, 'DataTrackConnectionError'],
+  [SignalRequestError, 'SignalRequestError'],
   [DataTrackClosedError, 'DataTrackClosedError'],
   [PublishDataError, 'PublishDataError'],
   [DataStreamError, 'DataStreamError'],

@@ -2,7 +2,8 @@
 import type { LocalDataTrack } from './data-track/local'
 import type { RemoteDataTrack } from './data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from './errors'
-import type { RemoteParticipant } from './participant'
+import type { LocalParticipant, RemoteParticipant } from './participant'
+import type { ParticipantPermissions } from './participant-info'
 
 /** Names of a room's events. */
 export const RoomEvent = {
@@ -20,6 +21,16 @@ export const RoomEvent = {
   ParticipantConnected: 'participantConnected',
   /** Somebody left. Their tracks were unpublished before. */
   ParticipantDisconnected: 'participantDisconnected',
+  /** A participant's metadata has changed; one's own, too, as with the next three. */
+  ParticipantMetadataChanged: 'participantMetadataChanged',
+  /** A participant's name has changed. */
+  ParticipantNameChanged: 'participantNameChanged',
+  /** Some of a participant's attributes have changed. */
+  ParticipantAttributesChanged: 'participantAttributesChanged',
+  /** What a participant may do has changed. */
+  ParticipantPermissionsChanged: 'participantPermissionsChanged',
+  /** The room's metadata have changed. */
+  RoomMetadataChanged: 'roomMetadataChanged',
   /** A data track can be subscribed to; once for each that was there already, too. */
   DataTrackPublished: 'dataTrackPublished',
   /** A data track is gone. */
@@ -87,6 +98,20 @@ export interface RoomEvents {
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
   participantDisconnected: (participant: RemoteParticipant) => void
+  /** `previous`: the metadata before; the participant has the new ones. */
+  participantMetadataChanged: (previous: string, participant: LocalParticipant | RemoteParticipant) => void
+  participantNameChanged: (name: string, participant: LocalParticipant | RemoteParticipant) => void
+  /** `changed`: those that changed, as they are now; an empty value: it is gone. */
+  participantAttributesChanged: (
+    changed: Readonly<Record<string, string>>,
+    participant: LocalParticipant | RemoteParticipant,
+  ) => void
+  /** `previous`: the permissions before; the participant has the new ones. */
+  participantPermissionsChanged: (
+    previous: ParticipantPermissions | undefined,
+    participant: LocalParticipant | RemoteParticipant,
+  ) => void
+  roomMetadataChanged: (metadata: string) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
   /** livekit-client has only the SID. */
   dataTrackUnpublished: (sid: string, track: RemoteDataTrack) => void

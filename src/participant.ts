@@ -17,9 +17,17 @@ import { DeferrableMap } from './deferrable-map'
 import type { LocalDataTrack, PushableFrame } from './data-track/local'
 import type { DataTrackPublishOptions } from './data-track/publish-options'
 import type { RemoteDataTrack } from './data-track/remote'
+import type { DataTrackSchema } from './data-track/codec'
 import { DataTrackPublishError } from './errors'
+import { changesOf, isOlder, joinedAtOf, kindOf, permissionsOf } from './participant-info'
+import type { ParticipantChanges, ParticipantKind, ParticipantPermissions } from './participant-info'
+import { updateProfile } from './profile'
+import type { RequestOptions } from './profile'
+import { noSchemas } from './schemas'
+import type { GetSchemaOptions, Schemas } from './schemas'
 import type { Session } from './session'
 import type { ParticipantInfoMessage } from './signal/messages'
+import type { PendingRequests } from './signal/pending-requests'
 
 /** What both kinds of participants have. */
 abstract class Participant {
@@ -60,9 +68,27 @@ abstract class Participant {
     return this.#info
   }
 
-  /** @internal */
-  update(info: ParticipantInfoMessage): void {
-    this.#info = info
+  /** What the participant may do; `undefined` before the server has said it. */
+  get permissions(): ParticipantPermissions | undefined {
+    return permissionsOf(this.#info.permission)
+  }
+
+  /** What the participant is: `standard`, `agent`, `sip` … */
+  get kind(): ParticipantKind {
+    return kindOf(this.#info.kind)
+  }
+
+  /** When the participant joined, by the server's clock; `undefined` before the server has said it. */
+  get joinedAt(): Date | undefined {
+    return joinedAtOf(this.#info)
+  }
+
+  /** @internal Returns what has changed. */
+  update(info: ParticipantInfoMessage): ParticipantChanges {
+    const before = this.#info
+    if (isOlder(info, before)) return {}
+    this.#info = { ...info, permission: info.permission ?? before.permission }
+    return changesOf(before, this.#info)
   }
 }
 
@@ -86,11 +112,18 @@ export class RemoteParticipant extends Participant {
   readonly dataTracks: DeferrableMap<string, RemoteDataTrack> = new DeferrableMap()
 }
 
+/** @internal What one asks the server for. */
+export interface ParticipantRequests {
+  readonly pending: PendingRequests
+  readonly schemas: Schemas
+}
+
 /** Oneself. */
 export class LocalParticipant extends Participant {
   readonly #session: () => Session | undefined
   readonly #packets: DataPackets
   readonly #streams: OutgoingStreams
+  readonly #requests: () => ParticipantRequests | undefined
 
   /** @internal */
   constructor(
@@ -98,11 +131,13 @@ export class LocalParticipant extends Participant {
     session: () => Session | undefined,
     packets: DataPackets,
     streams: OutgoingStreams,
+    requests: () => ParticipantRequests | undefined,
   ) {
     super(info)
     this.#session = session
     this.#packets = packets
     this.#streams = streams
+    this.#requests = requests
   }
 
   /**
@@ -170,6 +205,77 @@ export class LocalParticipant extends Participant {
    */
   streamBytes(options?: StreamBytesOptions): Promise<ByteStreamWriter> {
     return this.#streams.streamBytes(options)
+  }
+
+  /**
+   * Sets one's metadata, which everybody in the room sees. It needs the grant `canUpdateOwnMetadata`. Resolves when the
+   * server has taken it; a connection that is rebuilt meanwhile does not matter.
+   *
+   * @param metadata 1 character or more (LiveKit takes an empty text as "leave it"), by default at most 512 KiB
+   * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async setMetadata(metadata: string, options?: RequestOptions): Promise<void> {
+    await updateProfile(this, this.#requests()?.pending, { metadata }, options)
+  }
+
+  /**
+   * Sets one's name, which everybody in the room sees. It needs the grant `canUpdateOwnMetadata`.
+   *
+   * @param name 1 character or more (LiveKit takes an empty text as "leave it"), by default at most 256 bytes
+   * @throws as {@link setMetadata}
+   */
+  async setName(name: string, options?: RequestOptions): Promise<void> {
+    await updateProfile(this, this.#requests()?.pending, { name }, options)
+  }
+
+  /**
+   * Sets some of one's attributes, which everybody in the room sees; those that are not named stay. It needs the grant
+   * `canUpdateOwnMetadata`.
+   *
+   * @param attributes an empty value takes the attribute away; by default at most 64 KiB
+   * @throws as {@link setMetadata}
+   */
+  async setAttributes(attributes: Readonly<Record<string, string>>, options?: RequestOptions): Promise<void> {
+    await updateProfile(this, this.#requests()?.pending, { attributes }, options)
+  }
+
+  /**
+   * Stores the definition of a schema at the server, where others find it by the name that your tracks are published
+   * with. Do it before you publish. The text is not looked at, neither here nor there. Defining it anew replaces it. It is
+   * kept for as long as you are in the room, also when the connection is rebuilt.
+   *
+   * @param schema its name has 1 to 256 characters (livekit-server 1.13 takes about 200)
+   * @param definition a text, or bytes for encodings that are binary; 1 to 51,200 bytes
+   * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async defineSchema(
+    schema: DataTrackSchema,
+    definition: string | Uint8Array,
+    options?: RequestOptions,
+  ): Promise<void> {
+    await (this.#requests()?.schemas ?? noSchemas).define(this.identity, schema, definition, options)
+  }
+
+  /**
+   * Fetches the definition of a schema that somebody in the room has stored with {@link defineSchema}.
+   *
+   *     const definition = await localParticipant.getSchema(track.info.schema, track.publisherIdentity)
+   *
+   * @throws `SignalRequestError` (`notFound`, `notText` …); `TypeError` or `RangeError` that names the argument; the
+   * signal's `reason`
+   */
+  getSchema(
+    schema: DataTrackSchema,
+    participantIdentity: string,
+    options: GetSchemaOptions & { readonly bytes: true },
+  ): Promise<Uint8Array>
+  getSchema(schema: DataTrackSchema, participantIdentity: string, options?: GetSchemaOptions): Promise<string>
+  async getSchema(
+    schema: DataTrackSchema,
+    participantIdentity: string,
+    options?: GetSchemaOptions,
+  ): Promise<string | Uint8Array> {
+    return await (this.#requests()?.schemas ?? noSchemas).get(schema, participantIdentity, options)
   }
 
   /**

@@ -18,6 +18,15 @@ import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
 import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
 import type { NativeSession } from './native'
 import { LocalParticipant, RemoteParticipant } from './participant'
+import type { ParticipantRequests } from './participant'
+import type { ParticipantChanges } from './participant-info'
+import { noRoom, roomInfoOf } from './room-info'
+import type { RoomInfo } from './room-info'
+import { ConnectionHistory, nothingSent } from './room-stats'
+import type { ConnectionStats, RoomStats } from './room-stats'
+import { scenarioSteps } from './scenarios'
+import type { ScenarioSteps, SimulationScenario } from './scenarios'
+import { Schemas } from './schemas'
 import { connectRoom } from './server-connection'
 import type { ConnectOptions } from './connect-options'
 import { Session } from './session'
@@ -26,6 +35,7 @@ import { isObject } from './signal/convert'
 import { SignalDispatcher } from './signal/dispatch'
 import { ParticipantState } from './signal/messages'
 import type { ParticipantInfoMessage, RoomSignalRequest, SignalResponseLike } from './signal/messages'
+import { PendingRequests } from './signal/pending-requests'
 import { syncStateOf } from './signal/requests'
 import { ReturningParticipants } from './signal/returning'
 import { TrackQueue } from './track-queue'
@@ -58,6 +68,11 @@ export interface RoomConnection {
   sendRequest(request: RoomSignalRequest): void
   /** Whether what the connection has beside the native session keeps the process alive. */
   setRef(ref: boolean): void
+  /** `undefined`: there is no network. */
+  stats(): ConnectionStats | undefined
+  /** Loses the connection, or hurries the attempt to get it back. */
+  reconnectNow(): void
+  simulate(steps: ScenarioSteps): void
   /** Ends the connection; the session is closed already. */
   close(): void
 }
@@ -81,6 +96,9 @@ export class Room extends TypedEmitter<RoomEvents> {
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
+  #requests: ParticipantRequests | undefined
+  #info: RoomInfo = noRoom
+  #history = new ConnectionHistory()
   /** Gives up the connection that is being made. */
   #connecting: AbortController | undefined
   #dispatcher = new SignalDispatcher({})
@@ -104,7 +122,30 @@ export class Room extends TypedEmitter<RoomEvents> {
       () => this.#session,
       this.#packets,
       this.#streams.outgoing,
+      () => this.#requests,
     )
+  }
+
+  /** The room's name, which the token gives; empty before the room is connected. */
+  get name(): string {
+    return this.#info.name
+  }
+
+  /** The server's name for the room's session (`RM_…`); empty before the room is connected. */
+  get sid(): string {
+    return this.#info.sid
+  }
+
+  /** What the application attached to the room; may be empty. */
+  get metadata(): string {
+    return this.#info.metadata
+  }
+
+  /** Who has that identity: oneself or one of the others. */
+  getParticipantByIdentity(identity: string): LocalParticipant | RemoteParticipant | undefined {
+    check.string('identity', identity)
+    if (identity !== '' && identity === this.localParticipant.identity) return this.localParticipant
+    return this.remoteParticipants.get(identity)
   }
 
   /** State of the connection. */
@@ -169,6 +210,45 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Counters of the data packets that arrived, those of streams and RPC among them. */
   dataPacketStats(): DataPacketStats {
     return this.#packets.stats()
+  }
+
+  /** Figures of the room as a whole: the connection, reconnects, frames out and packets in. */
+  stats(): RoomStats {
+    return {
+      ...this.#history.stats(),
+      connection: this.#connection?.stats(),
+      sent: this.#session?.sentStats() ?? nothingSent,
+      received: this.packetStats(),
+    }
+  }
+
+  /**
+   * Rebuilds the connection at once: for a program that knows that the network has changed, long before timers would tell.
+   * The session is resumed as after any loss. A wait for the next attempt is cut short, one that is under way is given up
+   * for a new one, and all attempts are granted anew.
+   *
+   * @returns `false` when the room is not connected, and nothing happens
+   */
+  reconnectNow(): boolean {
+    this.#connection?.reconnectNow()
+    return this.#connection !== undefined
+  }
+
+  /**
+   * Causes a fault on purpose, for tests. Resolves when it is under way; `Reconnecting`, `Reconnected` or `Disconnected`
+   * tell what comes of it.
+   *
+   * @param scenario livekit-client's names: what happens here (`signal-reconnect`, `resume-reconnect`, `full-reconnect`),
+   * or what the server is asked for, which it must know
+   * @throws `DataTrackClosedError` when the room is not connected; `RangeError` for a name that is none
+   */
+  simulateScenario(scenario: SimulationScenario): Promise<void> {
+    return new Promise((resolve) => {
+      const steps = scenarioSteps(scenario)
+      if (this.#connection === undefined) throw new DataTrackClosedError('closed')
+      this.#connection.simulate(steps)
+      resolve()
+    })
   }
 
   /**
@@ -252,6 +332,9 @@ export class Room extends TypedEmitter<RoomEvents> {
     })
     this.#session = session
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
+    const pending = new PendingRequests((request) => connection.sendRequest(request))
+    this.#requests = { pending, schemas: new Schemas(pending) }
+    this.#history = new ConnectionHistory()
     this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
     this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
     this.#setState('connecting')
@@ -261,12 +344,16 @@ export class Room extends TypedEmitter<RoomEvents> {
   receive(response: SignalResponseLike): void {
     if (this.#session === undefined) return
     const { case: kind, value } = response.message
+    if (this.#requests?.pending.handle(kind, value) === true) return
     switch (kind) {
       case 'join':
         this.#joined(response, isObject(value) ? value : {})
         return
       case 'update':
         this.#updated(response, isObject(value) ? value : {})
+        return
+      case 'roomUpdate':
+        this.#roomUpdated(isObject(value) ? value['room'] : undefined)
         return
       case 'leave':
         this.#end(disconnectReason(isObject(value) ? value['reason'] : undefined), false)
@@ -295,6 +382,8 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#connection?.sendRequest({ case: 'syncState', value: syncState })
     session.handleResumed()
     this.#packets.resumed(lastSequence)
+    this.#requests?.pending.resend()
+    this.#history.resumed()
     this.#setState('connected')
     this.#tell(RoomEvent.Reconnected)
   }
@@ -304,10 +393,14 @@ export class Room extends TypedEmitter<RoomEvents> {
     const session = this.#session
     const connection = this.#connection
     if (session === undefined || connection === undefined) return
+    // Schemas come before the tracks that are published with them.
+    const requests = this.#requests
+    requests?.pending.resend(() => requests.schemas.restore())
     session.handleReconnected()
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     this.#packets.rebuilt()
     this.#streams.rebuilt()
+    this.#history.rebuilt()
     for (const identity of this.remoteParticipants.keys()) {
       this.#absent.add(identity)
       this.#returning?.expect(identity)
@@ -332,9 +425,17 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
-    if (isParticipant(join['participant'])) this.localParticipant.update(join['participant'])
-    const others = participantsIn(join['otherParticipants'])
+    const { participant, room } = join
     const first = this.#state === 'connecting'
+    if (first) {
+      if (isParticipant(participant)) this.localParticipant.update(participant)
+      this.#info = roomInfoOf(room)
+      this.#history.connected()
+    } else {
+      if (isParticipant(participant)) this.#came(participant)
+      this.#roomUpdated(room)
+    }
+    const others = participantsIn(join['otherParticipants'])
     this.#setState('connected')
     if (first) this.#tell(RoomEvent.Connected)
     // After a rebuilt connection: who is not named left meanwhile, or is on the way back, too.
@@ -364,18 +465,43 @@ export class Room extends TypedEmitter<RoomEvents> {
   #came(info: ParticipantInfoMessage): void {
     this.#absent.delete(info.identity)
     if (info.identity === this.localParticipant.identity) {
-      this.localParticipant.update(info)
+      const changes = this.localParticipant.update(info)
+      this.#tellChanges(this.localParticipant, changes)
+      if (changes.permissions !== undefined && this.localParticipant.permissions?.canPublishData === false) {
+        this.#session?.handlePublishingRevoked()
+      }
+      this.#requests?.pending.updated()
       return
     }
     const there = this.remoteParticipants.get(info.identity)
     if (there !== undefined) {
       if (there.sid !== info.sid) this.#streams.handleReplaced(info.identity)
-      there.update(info)
+      this.#tellChanges(there, there.update(info))
       return
     }
     const participant = new RemoteParticipant(info)
     this.remoteParticipants.set(info.identity, participant)
     this.#tell(RoomEvent.ParticipantConnected, participant)
+  }
+
+  #roomUpdated(room: unknown): void {
+    const before = this.#info
+    if (!isObject(room)) return
+    this.#info = roomInfoOf(room)
+    if (this.#info.metadata !== before.metadata)
+      this.#tell(RoomEvent.RoomMetadataChanged, this.#info.metadata)
+  }
+
+  #tellChanges(
+    participant: LocalParticipant | RemoteParticipant,
+    { name, metadata, attributes, permissions }: ParticipantChanges,
+  ): void {
+    if (name !== undefined) this.#tell(RoomEvent.ParticipantNameChanged, name, participant)
+    if (metadata !== undefined) this.#tell(RoomEvent.ParticipantMetadataChanged, metadata, participant)
+    if (attributes !== undefined) this.#tell(RoomEvent.ParticipantAttributesChanged, attributes, participant)
+    if (permissions !== undefined) {
+      this.#tell(RoomEvent.ParticipantPermissionsChanged, permissions.before, participant)
+    }
   }
 
   #returnExpired(identity: string): void {
@@ -396,9 +522,12 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (session === undefined) return
     this.#session = undefined
     this.#connection = undefined
+    this.#history = new ConnectionHistory()
     this.#returning?.close()
     this.#packets.detach()
     this.#streams.detach()
+    this.#requests?.pending.close()
+    this.#requests = undefined
     session.close(ours)
     connection?.close()
     for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)

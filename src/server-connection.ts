@@ -10,6 +10,9 @@ import { disconnectReason, disconnectReasonNumber } from './events'
 import type { DisconnectReason } from './events'
 import type { NativeSession } from './native'
 import type { RoomConnection } from './room'
+import { ConnectionTotals } from './room-stats'
+import type { ConnectionStats } from './room-stats'
+import type { ScenarioSteps } from './scenarios'
 import { sessionOptions } from './session-options'
 import type { EncryptionOptions } from './e2ee/session-encryption'
 import { serverUrl } from './signal/address'
@@ -74,7 +77,13 @@ class ServerConnection implements RoomConnection {
   #participantSid = ''
   #client: SignalClient | undefined
   #transport: PeerTransport | undefined
+  readonly #totals = new ConnectionTotals()
   #reconnecting = false
+  /** Gives up the wait for an attempt to reconnect, or the attempt, for a new one. */
+  #hurry = new AbortController()
+  /** Fails the attempt to connect that is under way, if one is: signalling is lost in the middle of it. */
+  #attempt: AbortController | undefined
+  #failNext = false
   #ref = true
   #rebuild = false
   /** What is to be told to the room, while it is not ready for it. */
@@ -96,8 +105,9 @@ class ServerConnection implements RoomConnection {
   /** The first connection: what fails here, the caller learns. */
   async open(): Promise<void> {
     try {
-      const signal = this.#deadline(this.#options.signal)
+      const signal = this.#attemptSignal(this.#options.signal)
       const { identity, response } = await this.#join(signal)
+      this.#attempt = undefined
       this.#room.attach(this, identity)
       this.#room.receive(response)
       this.#releaseHeld()
@@ -123,6 +133,22 @@ class ServerConnection implements RoomConnection {
   setRef(ref: boolean): void {
     this.#ref = ref
     this.#client?.setRef(ref)
+  }
+
+  stats(): ConnectionStats | undefined {
+    const stats = this.#transport?.stats()
+    return stats && this.#totals.with(stats, this.#client?.rtt)
+  }
+
+  reconnectNow(): void {
+    if (this.#reconnecting) this.#hurry.abort()
+    else this.#lost(false)
+  }
+
+  simulate({ ask, failNext = false, lose }: ScenarioSteps): void {
+    if (ask !== undefined) this.#client?.send({ case: 'simulate', value: { scenario: ask } })
+    this.#failNext = failNext
+    if (lose !== undefined) this.#lost(lose === 'session')
   }
 
   close(): void {
@@ -163,6 +189,7 @@ class ServerConnection implements RoomConnection {
   }
 
   #newTransport(): PeerTransport {
+    if (this.#transport !== undefined) this.#totals.add(this.#transport.stats())
     this.#transport?.close()
     const transport: PeerTransport = new PeerTransport(
       environment(),
@@ -191,7 +218,7 @@ class ServerConnection implements RoomConnection {
       this.#token,
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
       { agent: this.#options.agent, ca: this.#options.ca, timeoutMs: this.#options.timeoutMs, signal },
-      { message: (response) => this.#received(response), lost: () => this.#lost(false) },
+      { message: (response) => this.#received(response), lost: () => this.#signalLost() },
     )
   }
 
@@ -228,6 +255,7 @@ class ServerConnection implements RoomConnection {
         const { LeaveRequest_Action } = loadProtocol()
         const { action } = message.value
         if (action !== LeaveRequest_Action.DISCONNECT) {
+          this.#attempt?.abort(refused({ message }))
           this.#lost(action === LeaveRequest_Action.RECONNECT)
         } else if (this.#held === null) {
           this.#room.receive({ message })
@@ -274,6 +302,11 @@ class ServerConnection implements RoomConnection {
       : 'publisher'
   }
 
+  #signalLost(): void {
+    this.#attempt?.abort(new DataTrackConnectionError('serverUnreachable'))
+    this.#lost(false)
+  }
+
   /** Something that was there is gone. `rebuild`: the server wants a new session. */
   #lost(rebuild: boolean, grace = 0): void {
     if (this.#closing.signal.aborted) return
@@ -289,23 +322,42 @@ class ServerConnection implements RoomConnection {
 
   async #reconnect(grace: number): Promise<void> {
     let failures = 0
+    let first = grace
     for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
+      const hurry = new AbortController()
+      this.#hurry = hurry
       try {
-        const wait = attempt === 0 ? grace : reconnectDelay(attempt)
-        await delay(wait, undefined, { signal: this.#closing.signal })
-        const signal = this.#deadline(undefined)
+        const wait = attempt === 0 ? first : reconnectDelay(attempt)
+        await delay(wait, undefined, { signal: AbortSignal.any([this.#closing.signal, hurry.signal]) })
+        const signal = this.#attemptSignal(hurry.signal)
+        this.#failIfAsked()
         if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
         await this.#restart(signal)
         return
       } catch (error) {
         if (this.#closing.signal.aborted) return
+        if (hurry.signal.aborted) {
+          // The network is another one: what failed before says nothing of it.
+          first = 0
+          attempt = -1
+          continue
+        }
         failures += 1
         // A resume that fails twice will not work the third time.
         if (failures > 1) this.#rebuild = true
         if (error instanceof DataTrackConnectionError && error.reason === 'notAllowed') break
+      } finally {
+        this.#attempt = undefined
       }
     }
     this.#room.receive(leave('signalClose'))
+  }
+
+  /** For tests: {@link simulate}. */
+  #failIfAsked(): void {
+    if (!this.#failNext) return
+    this.#failNext = false
+    throw new DataTrackConnectionError('internal', { detail: 'simulated' })
   }
 
   /** The same session over a new signalling connection; the peer connections find a new path. */
@@ -356,9 +408,11 @@ class ServerConnection implements RoomConnection {
     for (const request of requests) this.#client?.send(request)
   }
 
-  /** Aborts when the time for connecting is over, the connection is closed, or the caller's signal aborts. */
-  #deadline(signal: AbortSignal | undefined): AbortSignal {
-    const signals = [this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]
+  /** Of a new attempt: aborts when its time is over, it breaks, the connection is closed, or the caller's signal aborts. */
+  #attemptSignal(signal: AbortSignal | undefined): AbortSignal {
+    const attempt = new AbortController()
+    this.#attempt = attempt
+    const signals = [attempt.signal, this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]
     return AbortSignal.any(signal === undefined ? signals : [...signals, signal])
   }
 }

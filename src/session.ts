@@ -14,8 +14,8 @@ import type { DataTrackPublishOptions } from './data-track/publish-options'
 import { RemoteDataTrack } from './data-track/remote'
 import type { RemoteSession, RemoteTrackState } from './data-track/remote'
 import { DataTrackFrame } from './data-track/frame'
-import { frameStats, packetStats } from './data-track/stats'
-import type { DataTrackFrameStats, DataTrackPacketStats } from './data-track/stats'
+import { frameStats, packetStats, sendStats } from './data-track/stats'
+import type { DataTrackFrameStats, DataTrackPacketStats, DataTrackSendStats } from './data-track/stats'
 import type { OpenedFrame, SealedFrame, StreamCore } from './data-track/stream-core'
 import type { DataTrackCodec } from './data-track/codec'
 import * as check from './arguments'
@@ -29,6 +29,7 @@ import { knownReason } from './error-reasons'
 import { log } from './logging'
 import { mapNativeError, publishError } from './native-error'
 import type { NativeEvent, NativeSession } from './native'
+import { nothingSent, sumOfSent } from './room-stats'
 import { requestOf } from './signal/requests'
 import type { DataTrackSignalRequest } from './signal/messages'
 import type { LocalSignalHandlers, PublishRejection, RemoteSignalHandlers } from './signal/dispatch'
@@ -88,6 +89,8 @@ export class Session
   readonly #publications = new Map<number, Publication>()
   readonly #remote = new Map<number, RemoteEntry>()
   readonly #providerFailures = new Map<string, { since: number; count: number }>()
+  /** Counters of the publications that have ended. */
+  #sentBefore = nothingSent
   #closed = false
   #closing = false
 
@@ -168,6 +171,12 @@ export class Session
     return packetStats(this.native.packetStats())
   }
 
+  /** The counters of all publications together. */
+  sentStats(): DataTrackSendStats {
+    const now = [...this.#publications.values()].map((publication) => sendStats(publication.stats()))
+    return now.reduce(sumOfSent, this.#sentBefore)
+  }
+
   // Signals.
 
   handlePublishResponse(info: DataTrackInfo): void {
@@ -180,6 +189,11 @@ export class Session
 
   handleUnpublishResponse(pubHandle: number): void {
     this.control(() => this.native.handleUnpublishResponse(pubHandle))
+  }
+
+  /** Publishing data is not allowed any more: livekit-server has ended all publications, and says nothing of it. */
+  handlePublishingRevoked(): void {
+    for (const handle of [...this.#publications.keys()]) this.handleUnpublishResponse(handle)
   }
 
   handlePublicationUpdate(publisherIdentity: string, tracks: readonly DataTrackInfo[]): void {
@@ -363,6 +377,7 @@ export class Session
   #ended(publication: Publication, reason: DataTrackUnpublishedError): void {
     if (!this.#publications.delete(publication.handle)) return
     publication.end(reason)
+    this.#sentBefore = sumOfSent(this.#sentBefore, sendStats(publication.stats()))
     this.#owner.localTrackUnpublished(publication.info, reason)
   }
 

@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { AccessToken } from 'livekit-server-sdk'
+import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import type { VideoGrant } from 'livekit-server-sdk'
 
 const folder = resolve('__test__/livekit-server')
@@ -94,6 +94,11 @@ export class LivekitServer {
   /** What makes tokens. */
   get key(): { readonly apiKey: string; readonly apiSecret: string } {
     return { apiKey: 'devkey', apiSecret: this.#secret }
+  }
+
+  /** What an administrator can do. */
+  get admin(): RoomServiceClient {
+    return new RoomServiceClient(`http://127.0.0.1:${this.port}`, 'devkey', this.#secret)
   }
 
   /** An access token for the room. */

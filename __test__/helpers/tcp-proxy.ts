@@ -7,6 +7,7 @@ export class TcpProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #refusing = false
+  #silent = false
   #strange = false
 
   private constructor(target: number) {
@@ -14,6 +15,12 @@ export class TcpProxy {
       if (this.#refusing) {
         client.on('error', () => {})
         client.destroy()
+        return
+      }
+      if (this.#silent) {
+        this.#sockets.add(client)
+        client.on('error', () => {})
+        client.on('close', () => this.#sockets.delete(client))
         return
       }
       const upstream = connect(target, '127.0.0.1')
@@ -53,6 +60,16 @@ export class TcpProxy {
   /** Whether new connections are broken at once. */
   refuse(refusing: boolean): void {
     this.#refusing = refusing
+  }
+
+  /** Whether new connections are taken and nothing is answered. */
+  silence(silent: boolean): void {
+    this.#silent = silent
+  }
+
+  /** The next connection, whatever becomes of it. */
+  async connected(): Promise<void> {
+    await once(this.#server, 'connection')
   }
 
   /**

@@ -391,10 +391,27 @@ const rooms = {
     }),
   'no-reliable-side-yet': () => {
     const { localParticipant } = new Room()
-    for (const name of ['sendText', 'streamText', 'streamBytes', 'performRpc', 'setAttributes']) {
+    for (const name of ['sendText', 'streamText', 'streamBytes', 'performRpc']) {
       expect(name in localParticipant, name).toBe(false)
     }
   },
+  'metadata-empty': () =>
+    withPair(async ({ alice: { localParticipant } }) => {
+      expect(await rejection(localParticipant.setMetadata(''))).toBeInstanceOf(RangeError)
+      expect(await rejection(localParticipant.setName(''))).toBeInstanceOf(RangeError)
+    }),
+  'metadata-overlap': () =>
+    withPair(async ({ alice: { localParticipant } }) => {
+      await Promise.all([localParticipant.setName('a'), localParticipant.setMetadata('b')])
+      expect(localParticipant).toMatchObject({ name: 'a', metadata: 'b' })
+    }),
+  'permission-revoked': () =>
+    withPair(async (pair) => {
+      const { local } = await publish(pair)
+      pair.sfu.updateParticipant('alice', { permission: { canPublishData: false } })
+      await until(() => !local.isPublished())
+      expect(local.signal.reason.reason).toBe('sfu')
+    }),
   'map-before-event': () =>
     withPair(async ({ alice, bob }) => {
       const found: boolean[] = []

@@ -10,14 +10,16 @@ import type { DisconnectReason } from '../events'
 import type { NativeLoopbackHub, NativeSession } from '../native'
 import { Room } from '../room'
 import type { RoomConnection } from '../room'
+import type { ScenarioSteps } from '../scenarios'
 import { sessionOptions } from '../session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
 import type { MessageChannel } from '../data-packet/channels'
 import { MessagePipe } from './message-pipe'
 import { networkForNative } from './network'
 import type { LoopbackNetworkOptions } from './network'
+import type { LoopbackPermissions, ParticipantDescription } from './profiles'
 import { SignalSfu } from './sfu'
-import type { LoopbackPermissions, LoopbackRejection, ParticipantDescription } from './sfu'
+import type { LoopbackRejection } from './sfu'
 
 /** Options of {@link Loopback.join}. */
 export interface LoopbackJoinOptions {
@@ -33,6 +35,14 @@ export interface LoopbackJoinOptions {
   readonly metadata?: string | undefined
   /** Default: none. */
   readonly attributes?: Readonly<Record<string, string>> | undefined
+}
+
+/** What {@link Loopback.updateParticipant} changes. Names are those of `RoomServiceClient` in `livekit-server-sdk`. */
+export interface LoopbackParticipantUpdate {
+  readonly name?: string | undefined
+  readonly metadata?: string | undefined
+  readonly attributes?: Readonly<Record<string, string>> | undefined
+  readonly permission?: LoopbackPermissions | undefined
 }
 
 /** What {@link Loopback.stats} returns: packets since the beginning. */
@@ -111,11 +121,10 @@ export class Loopback {
       name: check.string('options.name', given.name ?? ''),
       metadata: check.string('options.metadata', given.metadata ?? ''),
       attributes: { ...given.attributes },
-      canPublishData: check.boolean(
-        'options.permissions.canPublishData',
-        given.permissions?.canPublishData,
-        true,
-      ),
+      ...checkPermissions('options.permissions', given.permissions, {
+        canPublishData: true,
+        canUpdateMetadata: true,
+      }),
     }
     if (this.#sfu.has(identity)) this.#remove(identity, 'duplicateIdentity')
     const native = this.#hub.join(sessionOptions(room.encryption))
@@ -125,6 +134,7 @@ export class Loopback {
       message: (channel, message) => this.#sfu.message(identity, channel, message),
       bufferedAmountLow: () => room.bufferedAmountLow(),
       network: () => this.#network,
+      reconnect: (kind) => void this.reconnect(identity, kind),
       closed: () => this.#left(identity, connection),
     })
     this.#guests.set(identity, { room, connection })
@@ -194,6 +204,32 @@ export class Loopback {
     this.#remove(identity, 'participantRemoved')
   }
 
+  /**
+   * Changes what is said of a participant, or what it may do, as an administrator does. What is not named stays; an empty
+   * text changes nothing, an empty attribute is taken away. Who may not publish data any more loses its tracks.
+   *
+   * @throws `RangeError` for somebody who is not here
+   */
+  updateParticipant(identity: string, options: LoopbackParticipantUpdate): void {
+    this.#assertOpen()
+    this.#guest(identity)
+    const { name, metadata, attributes, permission } = check.options('options', options)
+    if (name !== undefined) check.string('options.name', name)
+    if (metadata !== undefined) check.string('options.metadata', metadata)
+    this.#sfu.update(identity, {
+      ...(name !== undefined && { name }),
+      ...(metadata !== undefined && { metadata }),
+      ...(attributes !== undefined && { attributes: { ...attributes } }),
+      ...checkPermissions('options.permission', permission, {}),
+    })
+  }
+
+  /** Changes what the application attached to the room, as an administrator does. */
+  updateRoomMetadata(metadata: string): void {
+    this.#assertOpen()
+    this.#sfu.updateRoomMetadata(check.string('metadata', metadata))
+  }
+
   /** Changes the network from now on; what is not named stays as it is, the seed too (and its sequence starts anew). */
   setNetwork(options: LoopbackNetworkOptions): void {
     this.#assertOpen()
@@ -247,12 +283,29 @@ export class Loopback {
   }
 }
 
+type Permissions = Pick<ParticipantDescription, 'canPublishData' | 'canUpdateMetadata'>
+
+/** The permissions that are named, over those that there are. */
+function checkPermissions<T extends Partial<Permissions>>(
+  name: string,
+  given: LoopbackPermissions | undefined,
+  fallback: T,
+): T {
+  const permissions: Partial<Record<keyof Permissions, boolean>> = { ...fallback }
+  for (const permission of ['canPublishData', 'canUpdateMetadata'] as const) {
+    const value = check.options(name, given)[permission]
+    if (value !== undefined) permissions[permission] = check.boolean(`${name}.${permission}`, value, value)
+  }
+  return permissions as T
+}
+
 interface ConnectionEnds {
   readonly request: (request: RoomSignalRequest) => void
   readonly receive: (response: SignalResponseLike) => void
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
   readonly bufferedAmountLow: () => void
   readonly network: () => LoopbackNetworkOptions
+  readonly reconnect: (kind: 'resume' | 'full') => void
   readonly closed: () => void
 }
 
@@ -294,6 +347,19 @@ class LoopbackConnection implements RoomConnection {
 
   setRef(): void {
     // There is nothing but the session.
+  }
+
+  stats(): undefined {
+    return undefined
+  }
+
+  reconnectNow(): void {
+    if (!this.#cut) this.#ends.reconnect('resume')
+  }
+
+  /** What a server would do of its own ends the session. */
+  simulate({ lose }: ScenarioSteps): void {
+    if (!this.#cut) this.#ends.reconnect(lose === 'signal' ? 'resume' : 'full')
   }
 
   /** The connection breaks: what is under way, both ways, is lost. */

@@ -10,32 +10,23 @@ import { CLIENT_PROTOCOL } from '../signal/address'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
   DataTrackInfoMessage,
+  GetDataBlobMessage,
   ParticipantInfoMessage,
   PublishDataTrackMessage,
   RoomSignalRequest,
   SignalResponseLike,
+  StoreDataBlobMessage,
   UnpublishDataTrackMessage,
+  UpdateMetadataMessage,
 } from '../signal/messages'
+import { DataBlobs } from './blobs'
+import { permissionOf, refusalOfUpdate, updated } from './profiles'
+import type { ParticipantDescription, Refusal } from './profiles'
 
 /** The packet side: what goes where. The native hub is one. */
 export interface Routes {
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
-}
-
-/** What a participant may do. */
-export interface LoopbackPermissions {
-  /** Whether data tracks can be published. Default: `true`. */
-  readonly canPublishData?: boolean | undefined
-}
-
-/** What is said of a participant who joins. */
-export interface ParticipantDescription {
-  readonly identity: string
-  readonly name: string
-  readonly metadata: string
-  readonly attributes: Readonly<Record<string, string>>
-  readonly canPublishData: boolean
 }
 
 /** How the SFU refuses the next publish request; as `DataTrackPublishError` will have it, where it has a word for it. */
@@ -57,7 +48,8 @@ const MAX_HANDLE = 0xffff
 
 interface Member {
   readonly session: number
-  readonly description: ParticipantDescription
+  description: ParticipantDescription
+  readonly joinedAtMs: number
   readonly deliver: (response: SignalResponseLike) => void
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
   sid: string
@@ -66,12 +58,15 @@ interface Member {
   readonly tracks: Map<number, DataTrackInfoMessage>
   /** By SID: what it subscribes to, and under which handle. */
   readonly subscriptions: Map<string, number>
+  readonly blobs: DataBlobs
   nextHandle: number
 }
 
 export class SignalSfu {
   readonly #routes: Routes
   readonly #members = new Map<string, Member>()
+  readonly #sid = sid('RM_')
+  #metadata = ''
   readonly #rejections: { readonly reason: LoopbackRejection; readonly message: string }[] = []
 
   constructor(routes: Routes) {
@@ -96,12 +91,14 @@ export class SignalSfu {
     const member: Member = {
       session,
       description,
+      joinedAtMs: Date.now(),
       deliver,
       message,
       sid: sid('PA_'),
       quiet: false,
       tracks: new Map(),
       subscriptions: new Map(),
+      blobs: new DataBlobs(),
       nextHandle: firstHandle(),
     }
     this.#members.set(description.identity, member)
@@ -143,6 +140,7 @@ export class SignalSfu {
     this.#dropTracks(member)
     for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
     member.tracks.clear()
+    member.blobs.clear()
     member.sid = sid('PA_')
     member.nextHandle = firstHandle()
     // As in livekit-server, others hear of the participant again when it is active, which is after it has published.
@@ -166,7 +164,25 @@ export class SignalSfu {
     member.deliver({
       message: { case: 'update', value: { participants: others.map((other) => participantInfo(other)) } },
     })
+    member.deliver({ message: { case: 'roomUpdate', value: { room: this.#roomInfo() } } })
     this.#sendHandles(member)
+  }
+
+  /** An administrator changes what is said of a participant, or what it may do. */
+  update(identity: string, change: Partial<Omit<ParticipantDescription, 'identity'>>): void {
+    const member = this.#members.get(identity)
+    if (member === undefined) return
+    const { canPublishData, canUpdateMetadata } = { ...member.description, ...change }
+    member.description = { ...updated(member.description, change), canPublishData, canUpdateMetadata }
+    // As livekit-server does when a grant is taken away.
+    if (!canPublishData) for (const info of [...member.tracks.values()]) this.#remove(member, info)
+    this.#broadcast(member)
+  }
+
+  updateRoomMetadata(metadata: string): void {
+    this.#metadata = metadata
+    const value = { room: this.#roomInfo() }
+    for (const member of this.#members.values()) member.deliver({ message: { case: 'roomUpdate', value } })
   }
 
   /** Answers a request of a participant. */
@@ -186,6 +202,18 @@ export class SignalSfu {
           else this.#unsubscribe(member, trackSid)
         }
         this.#sendHandles(member)
+        return
+      case 'updateMetadata':
+        this.#updateMetadata(member, request.value)
+        return
+      case 'storeDataBlobRequest':
+        this.#storeBlob(member, request.value)
+        return
+      case 'getDataBlobRequest':
+        this.#getBlob(member, request.value)
+        return
+      case 'simulate':
+        // The connection does that; see `LoopbackConnection`.
         return
       case 'syncState':
         // Nothing was lost here that it would restore.
@@ -231,10 +259,7 @@ export class SignalSfu {
   }
 
   /** In the order of livekit-server's checks. */
-  #refusal(
-    member: Member,
-    request: PublishDataTrackMessage,
-  ): { readonly reason: number; readonly message: string } | undefined {
+  #refusal(member: Member, request: PublishDataTrackMessage): Refusal | undefined {
     const scripted = this.#rejections.shift()
     if (scripted !== undefined) return { reason: rejections[scripted.reason], message: scripted.message }
     if (!member.description.canPublishData) {
@@ -257,6 +282,37 @@ export class SignalSfu {
       return { reason: RequestResponseReason.DuplicateName, message: 'the name is in use' }
     }
     return undefined
+  }
+
+  #updateMetadata(member: Member, request: UpdateMetadataMessage): void {
+    const refusal = refusalOfUpdate(member.description, request)
+    if (refusal === undefined) {
+      member.description = updated(member.description, request)
+      // The participant hears of the change before it hears that it is made.
+      this.#broadcast(member)
+    }
+    const { reason, message } = refusal ?? { reason: RequestResponseReason.Ok, message: '' }
+    this.#respond(member, reason, message, 'updateMetadata', request, request.requestId)
+  }
+
+  #storeBlob(member: Member, { requestId, blob }: StoreDataBlobMessage): void {
+    const refusal = member.blobs.store(blob.key, blob.contents)
+    if (refusal !== undefined) {
+      this.#respond(member, refusal.reason, refusal.message, undefined, undefined, requestId)
+      return
+    }
+    member.deliver({ message: { case: 'storeDataBlobResponse', value: { requestId, key: blob.key } } })
+  }
+
+  #getBlob(member: Member, { requestId, participantIdentity, key }: GetDataBlobMessage): void {
+    const contents = this.#members.get(participantIdentity)?.blobs.get(key)
+    if (contents === undefined) {
+      const { NotFound } = RequestResponseReason
+      this.#respond(member, NotFound, 'there is no such data blob', undefined, undefined, requestId)
+      return
+    }
+    const value = { requestId, blob: { key, contents } }
+    member.deliver({ message: { case: 'getDataBlobResponse', value } })
   }
 
   #unpublishRequest(member: Member, request: UnpublishDataTrackMessage): void {
@@ -343,13 +399,14 @@ export class SignalSfu {
     member: Member,
     reason: number,
     message: string,
-    kind: 'publishDataTrack' | 'unpublishDataTrack',
-    value: PublishDataTrackMessage | UnpublishDataTrackMessage,
+    kind: 'publishDataTrack' | 'unpublishDataTrack' | 'updateMetadata' | undefined,
+    value: PublishDataTrackMessage | UnpublishDataTrackMessage | UpdateMetadataMessage | undefined,
+    requestId = 0,
   ): void {
     member.deliver({
       message: {
         case: 'requestResponse',
-        value: { requestId: 0, reason, message, request: { case: kind, value } },
+        value: { requestId, reason, message, request: { case: kind, value } },
       },
     })
   }
@@ -363,12 +420,17 @@ export class SignalSfu {
     }
   }
 
+  #roomInfo(): { readonly sid: string; readonly name: string; readonly metadata: string } {
+    return { sid: this.#sid, name: 'loopback', metadata: this.#metadata }
+  }
+
   #joinMessage(member: Member): SignalResponseLike {
     const others = [...this.#members.values()].filter((other) => other !== member && !other.quiet)
     return {
       message: {
         case: 'join',
         value: {
+          room: this.#roomInfo(),
           participant: participantInfo(member),
           otherParticipants: others.map((other) => participantInfo(other)),
         },
@@ -378,7 +440,7 @@ export class SignalSfu {
 }
 
 function participantInfo(member: Member, state: number = ParticipantState.Active): ParticipantInfoMessage {
-  const { identity, name, metadata, attributes, canPublishData } = member.description
+  const { identity, name, metadata, attributes } = member.description
   return {
     sid: member.sid,
     identity,
@@ -386,7 +448,9 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
     name,
     metadata,
     attributes,
-    permission: { canPublishData },
+    permission: permissionOf(member.description),
+    joinedAt: BigInt(Math.floor(member.joinedAtMs / 1000)),
+    joinedAtMs: BigInt(member.joinedAtMs),
     dataTracks: [...member.tracks.values()],
     clientProtocol: CLIENT_PROTOCOL,
     capabilities: [ClientCapability.DeflateRaw],
@@ -399,7 +463,7 @@ function firstHandle(): number {
 }
 
 /** Like livekit-server's: a prefix and 12 random letters and digits. */
-function sid(prefix: 'DTR_' | 'PA_'): string {
+function sid(prefix: 'DTR_' | 'PA_' | 'RM_'): string {
   return (
     prefix +
     randomBytes(16)

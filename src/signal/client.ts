@@ -43,8 +43,8 @@ export class SignalClient {
   #closed = false
   /** Messages that came before {@link start}. */
   #waiting: SignalResponse[] | null = []
-  /** Round trip of the last ping, ms; 0 before the first one came back. */
-  rtt = 0
+  /** Round trip of the last ping, ms; `undefined` before the first one came back. */
+  rtt: number | undefined
 
   private constructor(socket: WebSocket, owner: SignalClientOwner) {
     this.#socket = socket
@@ -160,6 +160,8 @@ export class SignalClient {
     this.#silenceMs = (join?.pingTimeout || PING_TIMEOUT_S) * 1000
     this.#pingTimer = setInterval(() => this.#ping(), interval * 1000).unref()
     this.#heard()
+    // The first one at once: the round trip is known early.
+    this.#ping()
   }
 
   #received(data: RawData): void {
@@ -189,7 +191,7 @@ export class SignalClient {
     this.#checkSilence()
     const timestamp = BigInt(Date.now())
     this.send({ case: 'ping', value: timestamp })
-    this.send({ case: 'pingReq', value: { timestamp, rtt: BigInt(Math.round(this.rtt)) } })
+    this.send({ case: 'pingReq', value: { timestamp, rtt: BigInt(this.rtt ?? 0) } })
   }
 
   /** A message came: the server is there. */

@@ -36,17 +36,21 @@ export function metadataToMessage({
 }: TrackMetadata): MetadataMessage {
   return {
     ...(frameEncoding === null ? {} : { frameEncoding: encodingToMessage(frameEncoding, frameEncodings) }),
-    ...(schemaName === null
-      ? {}
-      : {
-          schema: {
-            name: schemaName,
-            ...(schemaEncoding === null
-              ? {}
-              : { encoding: encodingToMessage(schemaEncoding, schemaEncodings) }),
-          },
-        }),
+    ...(schemaName === null ? {} : { schema: schemaToMessage(schemaName, schemaEncoding) }),
   }
+}
+
+export function schemaToMessage(name: string, encoding: string | null): SchemaMessage {
+  return {
+    name,
+    ...(encoding === null ? {} : { encoding: encodingToMessage(encoding, schemaEncodings) }),
+  }
+}
+
+/** Whether a text is the encoding of a schema: a name of MCAP's, a custom one of 1 to 32 characters, or a number. */
+export function isSchemaEncoding(text: string): boolean {
+  const known: readonly string[] = schemaEncodings
+  return known.includes(text) || /^custom:.{1,32}$/su.test(text) || /^other:[1-9]\d{0,8}$/.test(text)
 }
 
 export function infoToMessage(info: NativeTrackInfo): DataTrackInfoMessage {

@@ -92,11 +92,69 @@ export type DataTrackSignalRequest =
   | { readonly case: 'unpublishDataTrackRequest'; readonly value: UnpublishDataTrackMessage }
   | { readonly case: 'updateDataSubscription'; readonly value: UpdateDataSubscriptionMessage }
 
+/** `livekit.UpdateParticipantMetadata`. An empty text, and a key that is not named, change nothing. */
+export interface UpdateMetadataMessage {
+  readonly requestId: number
+  readonly metadata: string
+  readonly name: string
+  readonly attributes: Readonly<Record<string, string>>
+}
+
+/** `livekit.DataBlobKey`, that of a schema. */
+export interface DataBlobKeyMessage {
+  readonly key: { readonly case: 'schemaId'; readonly value: SchemaMessage }
+}
+
+/** `livekit.StoreDataBlobRequest`. */
+export interface StoreDataBlobMessage {
+  readonly requestId: number
+  readonly blob: { readonly key: DataBlobKeyMessage; readonly contents: Uint8Array }
+}
+
+/** `livekit.GetDataBlobRequest`. */
+export interface GetDataBlobMessage {
+  readonly requestId: number
+  readonly participantIdentity: string
+  readonly key: DataBlobKeyMessage
+}
+
+/** Requests that are answered by a message with their number. */
+export type NumberedSignalRequest =
+  | { readonly case: 'updateMetadata'; readonly value: UpdateMetadataMessage }
+  | { readonly case: 'storeDataBlobRequest'; readonly value: StoreDataBlobMessage }
+  | { readonly case: 'getDataBlobRequest'; readonly value: GetDataBlobMessage }
+
+/** `livekit.SimulateScenario.scenario`, as far as it is used here. */
+export type SimulateScenarioMessage =
+  | {
+      readonly case:
+        | 'nodeFailure'
+        | 'migration'
+        | 'serverLeave'
+        | 'disconnectSignalOnResume'
+        | 'disconnectSignalOnResumeNoMessages'
+        | 'leaveRequestFullReconnect'
+      readonly value: true
+    }
+  /** `livekit.CandidateProtocol`: 1 is TCP, 2 is TLS. */
+  | { readonly case: 'switchCandidateProtocol'; readonly value: 1 | 2 }
+
 /** What a room sends: {@link DataTrackSignalRequest} and what belongs to the session. */
 export type RoomSignalRequest =
   | DataTrackSignalRequest
+  | NumberedSignalRequest
   | { readonly case: 'syncState'; readonly value: SyncStateMessage }
+  | { readonly case: 'simulate'; readonly value: { readonly scenario: SimulateScenarioMessage } }
   | { readonly case: 'leave'; readonly value: { readonly reason: number } }
+
+/** `livekit.ParticipantPermission`, as far as it is used here. */
+export interface ParticipantPermissionMessage {
+  readonly canSubscribe?: boolean | undefined
+  readonly canPublish?: boolean | undefined
+  readonly canPublishData?: boolean | undefined
+  readonly canUpdateMetadata?: boolean | undefined
+  readonly hidden?: boolean | undefined
+}
 
 /** `livekit.ParticipantInfo`, as far as it is used here. */
 export interface ParticipantInfoMessage {
@@ -106,7 +164,14 @@ export interface ParticipantInfoMessage {
   readonly name?: string | undefined
   readonly metadata?: string | undefined
   readonly attributes?: Readonly<Record<string, string>> | undefined
-  readonly permission?: { readonly canPublishData?: boolean | undefined } | undefined
+  readonly permission?: ParticipantPermissionMessage | undefined
+  /** `livekit.ParticipantInfo.Kind`. */
+  readonly kind?: number | undefined
+  /** Unix time in seconds, and in ms by newer servers; a `bigint`, or what another copy of the protocol has for it. */
+  readonly joinedAt?: unknown
+  readonly joinedAtMs?: unknown
+  /** Counts up within a session. */
+  readonly version?: number | undefined
   readonly dataTracks?: readonly DataTrackInfoMessage[] | undefined
   /** What its client understands; absent: 0. */
   readonly clientProtocol?: number | undefined

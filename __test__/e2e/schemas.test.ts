@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { event, publish, Scene } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+const pose = { name: 'acme.Pose', encoding: 'jsonschema' } as const
+
+it(
+  'a schema is defined by one participant, and found by another from the track that is published with it',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    const definition = '{ "title": "Pose, über alles" }'
+    await alice.localParticipant.defineSchema(pose, definition)
+    const { remote } = await publish(alice, bob, { frameEncoding: 'json', schema: pose })
+    expect(remote.info.schema).toEqual(pose)
+    const found = await bob.localParticipant.getSchema(remote.info.schema!, remote.publisherIdentity)
+    expect(found).toBe(definition)
+    const binary = { name: 'acme.Scan', encoding: 'custom:acme' } as const
+    await alice.localParticipant.defineSchema(binary, Uint8Array.of(0xff, 0))
+    expect(await bob.localParticipant.getSchema(binary, 'alice', { bytes: true })).toEqual(
+      Uint8Array.of(0xff, 0),
+    )
+  }),
+)
+
+it(
+  'a schema can be defined anew, and the same large one twice; what is too much is limitExceeded',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    await alice.localParticipant.defineSchema(pose, 'first')
+    await alice.localParticipant.defineSchema(pose, 'second')
+    expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe('second')
+    const large = 'x'.repeat(51_200)
+    await alice.localParticipant.defineSchema(pose, large)
+    await alice.localParticipant.defineSchema(pose, large)
+    const other = { ...pose, name: 'acme.Other' }
+    expect((await rejection(alice.localParticipant.defineSchema(other, large))).reason).toBe('limitExceeded')
+    const long = { ...pose, name: 'x'.repeat(256) }
+    expect((await rejection(alice.localParticipant.defineSchema(long, 'x'))).reason).toBe('invalidRequest')
+  }),
+)
+
+it(
+  'a schema that nobody defined is notFound, and so is a participant who is not there',
+  inScene(async (scene) => {
+    const [alice] = [await scene.join('alice'), await scene.join('bob')]
+    for (const identity of ['alice', 'bob', 'nobody']) {
+      const error = await rejection(alice.localParticipant.getSchema(pose, identity))
+      expect(error.reason).toBe('notFound')
+    }
+  }),
+)
+
+it(
+  'a schema is there after the connection was rebuilt, before the tracks are published again',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    await alice.localParticipant.defineSchema(pose, 'definition')
+    const { remote } = await publish(alice, bob, { frameEncoding: 'json', schema: pose })
+    const { sid } = remote.info
+    const republished = new Promise<void>((resolve) => {
+      alice.once(RoomEvent.Reconnected, () => resolve())
+    })
+    await alice.simulateScenario('full-reconnect')
+    await republished
+    await alice.localParticipant.publishDataTrack({ name: 'other' })
+    for await (const track of bob.dataTracks({ name: 'other' })) {
+      expect(track.publisherIdentity).toBe('alice')
+      break
+    }
+    expect(remote.info.sid).not.toBe(sid)
+    expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe('definition')
+  }),
+)
+
+it(
+  'requests settle by their deadline when the server has gone silent',
+  inScene(async (scene) => {
+    const [alice, bob] = [
+      await scene.join('alice', { grant: { canUpdateOwnMetadata: true } }),
+      await scene.join('bob'),
+    ]
+    const { remote } = await publish(alice, bob)
+    const disconnected = [event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)]
+    server.pause()
+    try {
+      const { localParticipant } = alice
+      const reasons = await Promise.all(
+        [
+          localParticipant.publishDataTrack({ name: 'other' }),
+          localParticipant.setMetadata('m'),
+          localParticipant.setAttributes({ a: '1' }),
+          localParticipant.defineSchema(pose, 'x'),
+          localParticipant.getSchema(pose, 'bob'),
+          remote.subscribe().read(),
+        ].map(async (attempt) => (await rejection(attempt)).reason as string),
+      )
+      expect(reasons).toEqual(Array(6).fill('timeout'))
+    } finally {
+      await Promise.all([alice.disconnect(), bob.disconnect()])
+      server.resume()
+    }
+    for (const reason of disconnected) expect(await reason).toEqual(['clientInitiated'])
+  }),
+)

@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DataTrackClosedError, Room, RoomEvent } from '../../index'
+import type { SimulationScenario } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { carried, event, flowing, pattern, publish, Scene, seen } from '../helpers/scene'
+import { TcpProxy } from '../helpers/tcp-proxy'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** What the room tells of its connection from now on. */
+function connectionEvents(room: Room): string[] {
+  const heard: string[] = []
+  for (const name of ['Reconnecting', 'Reconnected', 'Disconnected'] as const) {
+    room.on(RoomEvent[name], () => heard.push(name))
+  }
+  return heard
+}
+
+/** Causes it, and waits until the room is back. */
+async function back(room: Room, cause: () => unknown): Promise<void> {
+  const reconnected = event(room, RoomEvent.Reconnected)
+  await cause()
+  await reconnected
+}
+
+describe('room.stats()', () => {
+  it.each(['all', 'tcp'] as const)(
+    'measures the connection and counts what it carries (%s)',
+    (iceTransports) =>
+      Scene.with(server, async (scene) => {
+        const connect = { iceTransports }
+        const [alice, bob] = [await scene.join('alice', { connect }), await scene.join('bob', { connect })]
+        const { local, remote } = await publish(alice, bob)
+        const stream = remote.subscribe()
+        await flowing(local, stream)
+        expect(await carried(local, stream, { payload: pattern(40_000), userTimestamp: 1n })).toBe(true)
+        await local.flush()
+        const sent = alice.stats()
+        const { pushed, packetsSent } = local.stats()
+        expect(sent.sent).toEqual(local.stats())
+        expect(sent.connection).toMatchObject({ overTcp: iceTransports === 'tcp', packetsReceived: 0 })
+        expect(sent.connection!.packetsSent).toBe(packetsSent)
+        expect(packetsSent).toBe(pushed + 2)
+        expect(sent.connection!.bytesSent).toBeGreaterThan(40_000)
+        await expect.poll(() => alice.stats().connection!.rtt).toBeGreaterThan(0)
+        expect(sent.connection!.bufferLimit).toBeGreaterThan(0)
+        expect(sent).toMatchObject({ resumes: 0, rebuilds: 0, reconnectedAt: undefined })
+        expect(Date.now() - sent.connectedAt!.getTime()).toBeLessThan(60_000)
+        const received = bob.stats()
+        expect(received.received).toEqual(bob.packetStats())
+        expect(received.connection!.packetsReceived).toBe(received.received.received)
+        expect(received.connection!.bytesReceived).toBeGreaterThan(40_000)
+        await alice.disconnect()
+        expect(alice.stats()).toMatchObject({
+          connectedAt: undefined,
+          connection: undefined,
+          sent: { pushed: 0 },
+          received: { received: 0 },
+        })
+      }),
+  )
+
+  it('knows the round trip of signalling after a ping', () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      await expect.poll(() => alice.stats().connection!.signalRtt).toBeGreaterThanOrEqual(0)
+    }))
+
+  it('goes on counting across reconnects of both kinds', () =>
+    Scene.with(server, async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const before = alice.stats()
+      await back(alice, () => alice.simulateScenario('signal-reconnect'))
+      expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 0, connectedAt: before.connectedAt })
+      await back(alice, () => alice.simulateScenario('full-reconnect'))
+      const after = alice.stats()
+      expect(after).toMatchObject({ resumes: 1, rebuilds: 1, connectedAt: before.connectedAt })
+      expect(after.reconnectedAt!.getTime()).toBeGreaterThanOrEqual(before.connectedAt!.getTime())
+      expect(after.connection!.bytesSent).toBeGreaterThan(before.connection!.bytesSent)
+      expect(after.connection!.packetsSent).toBeGreaterThanOrEqual(before.connection!.packetsSent)
+      await local.unpublish()
+      expect(alice.stats().sent).toEqual(local.stats())
+    }))
+})
+
+describe('room.simulateScenario()', () => {
+  /** What comes of each at livekit-server 1.13.5, and by which of the two it comes back. */
+  const scenarios: readonly [SimulationScenario, 'resumes' | 'rebuilds' | 'either'][] = [
+    ['signal-reconnect', 'resumes'],
+    ['resume-reconnect', 'resumes'],
+    ['full-reconnect', 'rebuilds'],
+    ['disconnect-signal-on-resume', 'either'],
+    ['disconnect-signal-on-resume-no-messages', 'either'],
+    ['node-failure', 'rebuilds'],
+    ['migration', 'rebuilds'],
+    ['force-tcp', 'rebuilds'],
+  ]
+  /** For the others, the participant leaves and comes anew. */
+  const leaves: readonly SimulationScenario[] = ['node-failure', 'migration']
+  it.each(scenarios)('%s: the room comes back, and frames flow again', (scenario, how) =>
+    Scene.with(server, async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      let stream = remote.subscribe()
+      await flowing(local, stream)
+      const heard = connectionEvents(alice)
+      await back(alice, () => alice.simulateScenario(scenario))
+      if (leaves.includes(scenario)) {
+        for await (const frame of stream) expect(frame.payload).toHaveLength(1)
+        stream = (await seen(bob, 'track')).subscribe()
+      }
+      await flowing(local, stream)
+      expect(heard).toEqual(['Reconnecting', 'Reconnected'])
+      const { resumes, rebuilds } = alice.stats()
+      expect(resumes + rebuilds).toBe(1)
+      if (how !== 'either') expect(alice.stats()[how]).toBe(1)
+      if (scenario === 'force-tcp') expect(alice.stats().connection!.overTcp).toBe(true)
+    }),
+  )
+
+  it('server-leave: the server sends the participant away', () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const disconnected = event(alice, RoomEvent.Disconnected)
+      await alice.simulateScenario('server-leave')
+      expect(await disconnected).toEqual(['serverShutdown'])
+    }))
+
+  it('wants a name that it knows, and a connection', async () => {
+    const room = new Room()
+    expect(await rejection(room.simulateScenario('speaker' as never))).toBeInstanceOf(RangeError)
+    expect(await rejection(room.simulateScenario(5 as never))).toBeInstanceOf(TypeError)
+    const error = await rejection(room.simulateScenario('full-reconnect'))
+    expect(error).toBeInstanceOf(DataTrackClosedError)
+  })
+})
+
+describe('room.reconnectNow()', () => {
+  it('resumes at once, and does nothing for a room that is not connected', () =>
+    Scene.with(server, async (scene) => {
+      expect(new Room().reconnectNow()).toBe(false)
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const heard = connectionEvents(alice)
+      await back(alice, () => expect(alice.reconnectNow()).toBe(true))
+      await flowing(local, stream)
+      expect(heard).toEqual(['Reconnecting', 'Reconnected'])
+      expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 0 })
+      await alice.disconnect()
+      expect(alice.reconnectNow()).toBe(false)
+    }))
+
+  it('cuts the wait for the next attempt short, and gives up one that hangs', () =>
+    Scene.with(server, async (scene) => {
+      const proxy = await TcpProxy.start(server.port)
+      try {
+        const alice = await scene.join('alice', { url: proxy.url })
+        const lost = event(alice, RoomEvent.Reconnecting)
+        // Connections are taken, and nothing is answered: attempts would hang for 15 s each.
+        proxy.silence(true)
+        proxy.cut()
+        await lost
+        await proxy.connected()
+        proxy.silence(false)
+        await back(alice, () => alice.reconnectNow())
+        expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 0 })
+        // Attempts fail at once, and the waits between them grow.
+        const lostAgain = event(alice, RoomEvent.Reconnecting)
+        proxy.refuse(true)
+        proxy.cut()
+        await lostAgain
+        for (let attempt = 0; attempt < 4; attempt++) await proxy.connected()
+        proxy.refuse(false)
+        await back(alice, () => alice.reconnectNow())
+        expect(alice.isConnected).toBe(true)
+      } finally {
+        await proxy.close()
+      }
+    }))
+})

@@ -1,0 +1,138 @@
+import { describe, expect, it } from 'vitest'
+import { DataTrackClosedError, Room, RoomEvent } from '../../index'
+import type { SimulationScenario } from '../../index'
+import { ConnectionTotals } from '../../src/room-stats'
+import { publish, rejection, subscribe, take, turn, until, withPair } from '../helpers/rooms'
+
+const nothing = {
+  connectedAt: undefined,
+  reconnectedAt: undefined,
+  resumes: 0,
+  rebuilds: 0,
+  connection: undefined,
+  sent: {
+    pushed: 0,
+    sent: 0,
+    dropped: {},
+    queued: 0,
+    queuedBytes: 0,
+    packetsSent: 0,
+    bytesSent: 0,
+    refused: 0,
+  },
+  received: { received: 0, bytesReceived: 0, accepted: 0, dropped: {}, held: 0 },
+}
+
+describe('room.stats()', () => {
+  it('sums up tracks, those that have ended too, and closes', async () => {
+    await withPair(async (pair) => {
+      const { alice, bob } = pair
+      const first = await publish(pair, { name: 'a' })
+      const second = await publish(pair, { name: 'b', whenFull: 'refuse', maxQueueBytes: 1 })
+      const stream = await subscribe(first.remote)
+      for (let frame = 0; frame < 5; frame++) first.local.tryPush(new Uint8Array(100))
+      second.local.tryPush(new Uint8Array(20_000))
+      await Promise.all([first.local.flush(), second.local.flush()])
+      await take(stream, 5)
+      await first.local.unpublish()
+      const { sent, connectedAt, connection } = alice.stats()
+      expect(sent.pushed).toBe(6)
+      expect(sent.packetsSent).toBe(7)
+      expect(sent.bytesSent).toBe(first.local.stats().bytesSent + second.local.stats().bytesSent)
+      const lost = Object.values(sent.dropped).reduce((sum, count) => sum + count, 0)
+      expect(sent.pushed).toBe(sent.sent + lost + sent.queued)
+      expect(connectedAt).toBeInstanceOf(Date)
+      expect(connection).toBeUndefined()
+      expect(bob.stats().received).toEqual(bob.packetStats())
+      expect(bob.stats().received.received).toBe(5)
+      await alice.disconnect()
+      expect(alice.stats()).toEqual(nothing)
+    })
+    expect(new Room().stats()).toEqual(nothing)
+  })
+
+  it('counts reconnects, by kind', async () => {
+    await withPair(async ({ sfu, alice }) => {
+      const { connectedAt } = alice.stats()
+      await sfu.reconnect('alice', 'resume')
+      await sfu.reconnect('alice', 'full')
+      await sfu.reconnect('alice', 'full')
+      expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 2, connectedAt })
+      expect(alice.stats().reconnectedAt).toBeInstanceOf(Date)
+      await alice.disconnect()
+      sfu.join('alice', { room: alice })
+      expect(alice.stats()).toMatchObject({ resumes: 0, rebuilds: 0, reconnectedAt: undefined })
+    })
+  })
+
+  it('counts the connection across the peer connections that it has had', () => {
+    const totals = new ConnectionTotals()
+    const stats = {
+      rttMs: -1,
+      overTcp: false,
+      bytesSent: 1,
+      bytesReceived: 2,
+      packetsSent: 3,
+      packetsReceived: 4,
+      buffered: 5,
+      bufferLimit: 6,
+    }
+    totals.add(stats)
+    totals.add(stats)
+    expect(totals.with(stats, undefined)).toEqual({
+      rtt: undefined,
+      signalRtt: undefined,
+      overTcp: false,
+      bytesSent: 3,
+      bytesReceived: 6,
+      packetsSent: 9,
+      packetsReceived: 12,
+      buffered: 5,
+      bufferLimit: 6,
+    })
+    expect(totals.with({ ...stats, rttMs: 0.5 }, 0)).toMatchObject({ rtt: 0.5, signalRtt: 0 })
+  })
+})
+
+describe('room.reconnectNow() and room.simulateScenario()', () => {
+  it('lose the connection of a loopback, which comes back; frames flow on', async () => {
+    const scenarios: readonly [SimulationScenario, 'resumes' | 'rebuilds'][] = [
+      ['signal-reconnect', 'resumes'],
+      ['resume-reconnect', 'resumes'],
+      ['full-reconnect', 'rebuilds'],
+      ['node-failure', 'rebuilds'],
+    ]
+    for (const [scenario, kind] of scenarios) {
+      await withPair(async (pair) => {
+        const { local, remote } = await publish(pair)
+        const stream = await subscribe(remote)
+        const heard: string[] = []
+        pair.alice.on(RoomEvent.ConnectionStateChanged, (state) => heard.push(state))
+        await pair.alice.simulateScenario(scenario)
+        await until(() => pair.alice.stats()[kind] === 1)
+        await turn()
+        await turn()
+        local.tryPush(Uint8Array.of(7))
+        expect((await take(stream, 1))[0].payload).toEqual(Uint8Array.of(7))
+        expect(heard).toEqual(['reconnecting', 'connected'])
+      })
+    }
+  })
+
+  it('do it once, also when they are called again meanwhile', async () => {
+    await withPair(async ({ alice }) => {
+      expect([alice.reconnectNow(), alice.reconnectNow()]).toEqual([true, true])
+      await alice.simulateScenario('full-reconnect')
+      await until(() => alice.isConnected)
+      expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 0 })
+    })
+  })
+
+  it('need a connection', async () => {
+    const room = new Room()
+    expect(room.reconnectNow()).toBe(false)
+    const error = await rejection(room.simulateScenario('signal-reconnect'))
+    expect(error).toBeInstanceOf(DataTrackClosedError)
+    expect((await rejection(room.simulateScenario('nonsense' as never))).message).toContain('"scenario"')
+  })
+})

@@ -1,0 +1,137 @@
+import { describe, expect, it } from 'vitest'
+import { Room, SignalRequestError } from '../../index'
+import { rejection, turn, withPair } from '../helpers/rooms'
+
+const pose = { name: 'acme.Pose', encoding: 'jsonschema' } as const
+const definition = '{ "type": "object", "title": "Pose, über alles" }'
+
+describe('a schema', () => {
+  it('is defined by one and got by others, and by oneself', async () => {
+    await withPair(async ({ alice, bob }) => {
+      await alice.localParticipant.defineSchema(pose, definition)
+      const track = await alice.localParticipant.publishDataTrack({
+        name: 'pose',
+        frameEncoding: 'json',
+        schema: pose,
+      })
+      expect(await bob.localParticipant.getSchema(track.info.schema!, 'alice')).toBe(definition)
+      expect(await alice.localParticipant.getSchema(pose, 'alice')).toBe(definition)
+    })
+  })
+
+  it('is told from others by name and encoding', async () => {
+    await withPair(async ({ alice, bob }) => {
+      const names = [pose, { ...pose, encoding: 'custom:x' }, { ...pose, name: 'acme.Other' }] as const
+      for (const [index, name] of names.entries()) {
+        await alice.localParticipant.defineSchema(name, String(index))
+      }
+      for (const [index, name] of names.entries()) {
+        expect(await bob.localParticipant.getSchema(name, 'alice')).toBe(String(index))
+      }
+    })
+  })
+
+  it('may be bytes, which are copied', async () => {
+    await withPair(async ({ alice, bob }) => {
+      const descriptor = Buffer.from([0xff, 0, 0x80])
+      const schema = { name: 'acme.Scan', encoding: 'protobuf' } as const
+      await alice.localParticipant.defineSchema(schema, descriptor)
+      descriptor.fill(7)
+      const got = await bob.localParticipant.getSchema(schema, 'alice', { bytes: true })
+      expect(got).toEqual(Uint8Array.of(0xff, 0, 0x80))
+      got.fill(9)
+      expect(await bob.localParticipant.getSchema(schema, 'alice', { bytes: true })).toEqual(
+        Uint8Array.of(0xff, 0, 0x80),
+      )
+      const error = await rejection(bob.localParticipant.getSchema(schema, 'alice'))
+      expect(error).toBeInstanceOf(SignalRequestError)
+      expect(error.reason).toBe('notText')
+    })
+  })
+
+  it('can be defined anew; the same once more is fine even where the server has no room for two', async () => {
+    await withPair(async ({ alice, bob }) => {
+      await alice.localParticipant.defineSchema(pose, 'first')
+      await alice.localParticipant.defineSchema(pose, 'second')
+      expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe('second')
+      const large = 'x'.repeat(51_200)
+      await alice.localParticipant.defineSchema(pose, large)
+      await alice.localParticipant.defineSchema(pose, large)
+      const other = await rejection(alice.localParticipant.defineSchema(pose, 'y'.repeat(51_200)))
+      expect(other.reason).toBe('limitExceeded')
+      expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe(large)
+    })
+  })
+
+  it('is notFound with somebody who has not defined it, or is not there', async () => {
+    await withPair(async ({ alice, bob }) => {
+      await alice.localParticipant.defineSchema(pose, definition)
+      for (const [schema, identity] of [
+        [pose, 'bob'],
+        [pose, 'nobody'],
+        [{ ...pose, name: 'acme.Unknown' }, 'alice'],
+      ] as const) {
+        expect((await rejection(bob.localParticipant.getSchema(schema, identity))).reason).toBe('notFound')
+      }
+    })
+  })
+
+  it('has limits: too large is limitExceeded with both sizes, before anything is sent', async () => {
+    await withPair(async ({ alice: { localParticipant } }) => {
+      const error = await rejection(localParticipant.defineSchema(pose, 'ü'.repeat(25_601)))
+      expect(error.reason).toBe('limitExceeded')
+      expect(error.message).toMatch(/51202 bytes.*51200/)
+      await localParticipant.defineSchema(pose, 'ü'.repeat(25_600))
+      // What the SFU itself refuses: the name is within ours, not within its limit.
+      const long = { name: 'x'.repeat(256), encoding: 'jsonschema' } as const
+      expect((await rejection(localParticipant.defineSchema(long, 'x'))).reason).toBe('invalidRequest')
+    })
+  })
+
+  it('is refused with an error that names the argument when it makes no sense', async () => {
+    await withPair(async ({ alice: { localParticipant } }) => {
+      const define = localParticipant.defineSchema.bind(localParticipant) as (
+        ...args: unknown[]
+      ) => Promise<void>
+      const get = localParticipant.getSchema.bind(localParticipant) as (...args: unknown[]) => Promise<string>
+      for (const [attempt, type, name] of [
+        [define('pose', 'x'), TypeError, 'schema'],
+        [define({ name: '', encoding: 'jsonschema' }, 'x'), RangeError, 'schema.name.length'],
+        [define({ name: 'x'.repeat(257), encoding: 'jsonschema' }, 'x'), RangeError, 'schema.name.length'],
+        [define({ name: 'x', encoding: 'json schema' }, 'x'), RangeError, 'schema.encoding'],
+        [define({ name: 'x', encoding: 'custom:' }, 'x'), RangeError, 'schema.encoding'],
+        [define(pose, ''), RangeError, 'definition.length'],
+        [define(pose, {}), TypeError, 'definition'],
+        [get(pose, ''), RangeError, 'participantIdentity.length'],
+        [get(pose, 'alice', { bytes: 1 }), TypeError, 'options.bytes'],
+      ] as const) {
+        const error = await rejection(attempt)
+        expect(error).toBeInstanceOf(type)
+        expect(error.message).toContain(`"${name}"`)
+      }
+    })
+  })
+
+  it('needs a connection', async () => {
+    const { localParticipant } = new Room()
+    expect((await rejection(localParticipant.defineSchema(pose, 'x'))).reason).toBe('disconnected')
+    expect((await rejection(localParticipant.getSchema(pose, 'alice'))).reason).toBe('disconnected')
+  })
+
+  it('is there after a reconnect of either kind, as it was defined last', async () => {
+    for (const kind of ['resume', 'full'] as const) {
+      await withPair(async ({ sfu, alice, bob }) => {
+        await alice.localParticipant.defineSchema(pose, 'first')
+        await alice.localParticipant.defineSchema(pose, definition)
+        await sfu.reconnect('alice', kind)
+        await turn()
+        expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe(definition)
+        // One that is asked for meanwhile, too.
+        const reconnecting = sfu.reconnect('alice', kind)
+        await alice.localParticipant.defineSchema(pose, 'third')
+        await reconnecting
+        expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe('third')
+      })
+    }
+  })
+})
