@@ -5,7 +5,7 @@
 export { connect, Room } from './src/room'
 export type { DataTracksOptions, RoomOptions } from './src/room'
 export type { ConnectOptions, IceTransports } from './src/connect-options'
-export type { ConnectionStats, RoomStats } from './src/room-stats'
+export type { ConnectionStats, MessageChannelStats, RoomStats } from './src/room-stats'
 export type { SimulationScenario } from './src/scenarios'
 export { RoomEvent } from './src/events'
 export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'

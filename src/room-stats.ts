@@ -38,6 +38,23 @@ export interface ConnectionStats {
   readonly buffered: number
   /** Bytes that it may hold; it follows what the path carries. */
   readonly bufferLimit: number
+  /** The channel of reliable data packets, streams and RPC. */
+  readonly reliable: MessageChannelStats
+  /** The channel of lossy data packets. */
+  readonly lossy: MessageChannelStats
+}
+
+/** Figures of a channel for messages. */
+export interface MessageChannelStats {
+  readonly messagesSent: number
+  readonly messagesReceived: number
+  /** Bytes of the messages. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  /** Messages that came and were not taken in time: lossy ones only. */
+  readonly dropped: number
+  /** Bytes that wait or are not acknowledged. */
+  readonly buffered: number
 }
 
 /** @internal Sums over the peer connections that a room's connection has had. */
@@ -46,13 +63,24 @@ export class ConnectionTotals {
   #bytesReceived = 0
   #packetsSent = 0
   #packetsReceived = 0
+  #reliable = noMessages
+  #lossy = noMessages
 
   /** Peer connections that end. */
-  add({ bytesSent, bytesReceived, packetsSent, packetsReceived }: NativeConnectionStats): void {
+  add({
+    bytesSent,
+    bytesReceived,
+    packetsSent,
+    packetsReceived,
+    reliable,
+    lossy,
+  }: NativeConnectionStats): void {
     this.#bytesSent += bytesSent
     this.#bytesReceived += bytesReceived
     this.#packetsSent += packetsSent
     this.#packetsReceived += packetsReceived
+    this.#reliable = sumOfMessages(this.#reliable, reliable)
+    this.#lossy = sumOfMessages(this.#lossy, lossy)
   }
 
   /** Those that there are, over those that were. */
@@ -67,7 +95,30 @@ export class ConnectionTotals {
       packetsReceived: this.#packetsReceived + stats.packetsReceived,
       buffered: stats.buffered,
       bufferLimit: stats.bufferLimit,
+      reliable: sumOfMessages(this.#reliable, stats.reliable),
+      lossy: sumOfMessages(this.#lossy, stats.lossy),
     }
+  }
+}
+
+const noMessages: MessageChannelStats = {
+  messagesSent: 0,
+  messagesReceived: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  dropped: 0,
+  buffered: 0,
+}
+
+/** What was counted before and since; what is buffered is that of now. */
+function sumOfMessages(before: MessageChannelStats, now: MessageChannelStats): MessageChannelStats {
+  return {
+    messagesSent: before.messagesSent + now.messagesSent,
+    messagesReceived: before.messagesReceived + now.messagesReceived,
+    bytesSent: before.bytesSent + now.bytesSent,
+    bytesReceived: before.bytesReceived + now.bytesReceived,
+    dropped: before.dropped + now.dropped,
+    buffered: now.buffered,
   }
 }
 

@@ -67,7 +67,30 @@ describe('room.stats()', () => {
 
   it('counts the connection across the peer connections that it has had', () => {
     const totals = new ConnectionTotals()
+    const messages = {
+      messagesSent: 1,
+      messagesReceived: 2,
+      bytesSent: 3,
+      bytesReceived: 4,
+      dropped: 5,
+      buffered: 6,
+    }
+    const peer = {
+      rttMs: -1,
+      protocol: 'udp',
+      candidateType: 'host',
+      datagramsSent: 1,
+      datagramsReceived: 1,
+      datagramsRejected: 0,
+      bytesSent: 1,
+      bytesReceived: 2,
+    }
     const stats = {
+      publisher: peer,
+      subscriber: null,
+      dataTrack: messages,
+      reliable: messages,
+      lossy: messages,
       rttMs: -1,
       overTcp: false,
       bytesSent: 1,
@@ -89,6 +112,22 @@ describe('room.stats()', () => {
       packetsReceived: 12,
       buffered: 5,
       bufferLimit: 6,
+      reliable: {
+        messagesSent: 3,
+        messagesReceived: 6,
+        bytesSent: 9,
+        bytesReceived: 12,
+        dropped: 15,
+        buffered: 6,
+      },
+      lossy: {
+        messagesSent: 3,
+        messagesReceived: 6,
+        bytesSent: 9,
+        bytesReceived: 12,
+        dropped: 15,
+        buffered: 6,
+      },
     })
     expect(totals.with({ ...stats, rttMs: 0.5 }, 0)).toMatchObject({ rtt: 0.5, signalRtt: 0 })
   })
