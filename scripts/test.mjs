@@ -2,6 +2,7 @@
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
 import { spawnSync } from 'node:child_process'
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
+import { lacksNetworks } from './lib/link.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
@@ -31,6 +32,10 @@ async function runAll(suite) {
   const server = 'End to end, through a LiveKit server'
   if (hasServer) await suite.vitest(server, 'vitest.e2e.config.mts')
   else suite.skip(server, 'Go, which builds the server')
+  const network = 'Through a bad network, to that server'
+  const lacking = hasServer ? lacksNetworks() : 'Go, which builds the server'
+  if (lacking === undefined) await suite.vitest(network, 'vitest.network.config.mts')
+  else suite.skip(network, lacking)
   const python = "With LiveKit's Python SDK, through that server"
   if (hasServer && starts('python3', '-m', 'venv', '--help')) {
     await suite.vitest(python, 'vitest.interop.config.mts')

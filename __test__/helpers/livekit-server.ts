@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import type { VideoGrant } from 'livekit-server-sdk'
+import type { Namespace } from './link'
 
 const folder = resolve('__test__/livekit-server')
 const built = join(folder, 'bin', 'livekit-server')
@@ -52,6 +53,8 @@ export interface TokenOptions {
 export interface ServerOptions {
   /** Whether it takes media over UDP. Default: `true`. */
   readonly udp?: boolean
+  /** Where it runs. Default: in the machine's own network. */
+  readonly namespace?: Namespace
 }
 
 /** A running server. */
@@ -81,6 +84,13 @@ export class LivekitServer {
     }
   }
 
+  /** Starts one at the far end of a link, where all ports are free. */
+  static async startIn(namespace: Namespace): Promise<LivekitServer> {
+    const server = new LivekitServer({ http: 7880, tcp: 7881, udp: 7882 }, { namespace })
+    await server.#launch()
+    return server
+  }
+
   /** The port of signalling. */
   get port(): number {
     return this.#ports.http
@@ -88,7 +98,7 @@ export class LivekitServer {
 
   /** What `room.connect()` takes. */
   get url(): string {
-    return `ws://127.0.0.1:${this.port}`
+    return `ws://${this.#host}:${this.port}`
   }
 
   /** What makes tokens. */
@@ -147,9 +157,11 @@ export class LivekitServer {
 
   async #launch(): Promise<void> {
     mkdirSync(logs, { recursive: true })
-    const log = join(logs, `${this.port}.log`)
+    const log = join(logs, `${this.#options.namespace?.name ?? this.port}.log`)
     const output = openSync(log, 'a')
-    const child = spawn(process.env['LIVEKIT_SERVER_BIN'] ?? built, [], {
+    const binary = process.env['LIVEKIT_SERVER_BIN'] ?? built
+    const [command, args] = this.#options.namespace?.command(binary) ?? [binary, []]
+    const child = spawn(command, args, {
       // The configuration has the secret, which does not belong on a command line.
       env: { ...process.env, LIVEKIT_CONFIG: this.#config() },
       stdio: ['ignore', output, output],
@@ -164,24 +176,30 @@ export class LivekitServer {
     child.once('error', (error) => gone.abort(error))
     child.once('exit', () => gone.abort(new Error(`livekit-server ended early: see ${log}`)))
     try {
-      await answers(
-        `http://127.0.0.1:${this.port}`,
-        AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)]),
-      )
+      const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)])
+      const url = this.url.replace('ws:', 'http:')
+      if (this.#options.namespace === undefined) await answers(url, signal)
+      else await answersIn(this.#options.namespace, url, signal)
     } catch (error) {
       await this.stop()
       throw gone.signal.aborted ? gone.signal.reason : error
     }
   }
 
+  get #host(): string {
+    return this.#options.namespace?.address ?? '127.0.0.1'
+  }
+
   #config(): string {
     const values: Readonly<Record<string, string | number>> = {
       ...this.#ports,
+      host: this.#host,
+      interface: this.#options.namespace === undefined ? 'lo' : 'link0',
       secret: this.#secret,
       forceTcp: String(this.#options.udp === false),
     }
     const template = readFileSync(join(folder, 'livekit.yaml'), 'utf8')
-    return template.replace(/\$(http|tcp|udp|secret|forceTcp)\b/g, (_all, name: string) =>
+    return template.replace(/\$(http|tcp|udp|host|interface|secret|forceTcp)\b/g, (_all, name: string) =>
       String(values[name]),
     )
   }
@@ -197,6 +215,21 @@ async function answers(url: string, signal: AbortSignal): Promise<void> {
     }
     await delay(POLL)
   }
+}
+
+/** The same from within a namespace, whose network only a process in it sees. */
+async function answersIn(namespace: Namespace, url: string, signal: AbortSignal): Promise<void> {
+  const source = `(async () => {
+    while (!(await fetch(${JSON.stringify(url)}).catch(() => undefined))?.ok) {
+      await new Promise((resolve) => setTimeout(resolve, ${POLL}))
+    }
+  })()`
+  const child = spawn(...namespace.command(process.execPath, ['-e', source]), {
+    signal,
+    killSignal: 'SIGKILL',
+    stdio: 'inherit',
+  })
+  await once(child, 'close', { signal })
 }
 
 /** A TCP port of 127.0.0.1 that is free now. */
