@@ -1,0 +1,151 @@
+/**
+ * A proxy for signalling that understands what passes through it: a test sees each message, can keep single ones back, and
+ * can speak for the server.
+ */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { LeaveRequest_Action, SignalResponse } from '@livekit/protocol'
+import { WebSocket, WebSocketServer } from 'ws'
+import type { RawData } from 'ws'
+
+/** What a message may be called: the case of its `message`. */
+export type ResponseCase = NonNullable<SignalResponse['message']['case']>
+
+/** One client and its server. */
+interface Pair {
+  readonly client: WebSocket
+  readonly upstream: WebSocket
+}
+
+export class SignalProxy {
+  readonly #server: Server
+  readonly #target: string
+  readonly #sockets = new WebSocketServer({ noServer: true })
+  readonly #pairs = new Set<Pair>()
+  readonly #listeners = new Set<(response: SignalResponse) => void>()
+  readonly #kept: ResponseCase[] = []
+
+  private constructor(target: string) {
+    this.#target = target
+    this.#server = createServer()
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head)
+    })
+  }
+
+  /** A proxy in front of the server at that URL. */
+  static async start(target: string): Promise<SignalProxy> {
+    const proxy = new SignalProxy(target)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  /** What `room.connect()` takes. */
+  get url(): string {
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** Hears of each message of the server, kept ones included. */
+  onResponse(listener: (response: SignalResponse) => void): void {
+    this.#listeners.add(listener)
+  }
+
+  /** The next message of the server of that kind does not arrive. Resolves when it has been kept back. */
+  keepBack(kind: ResponseCase): Promise<void> {
+    this.#kept.push(kind)
+    return new Promise((resolve) => {
+      const listener = ({ message }: SignalResponse): void => {
+        if (message.case !== kind) return
+        this.#listeners.delete(listener)
+        resolve()
+      }
+      this.#listeners.add(listener)
+    })
+  }
+
+  /** Tells all clients to come back: to their session, or to a new one. */
+  sendAway(action: 'resume' | 'reconnect'): void {
+    const leave = new SignalResponse({
+      message: {
+        case: 'leave',
+        value: {
+          action: action === 'resume' ? LeaveRequest_Action.RESUME : LeaveRequest_Action.RECONNECT,
+        },
+      },
+    })
+    for (const { client } of this.#pairs) client.send(leave.toBinary())
+  }
+
+  /** Breaks all connections there are; new ones work. */
+  cut(): void {
+    for (const { client, upstream } of [...this.#pairs]) {
+      client.terminate()
+      upstream.terminate()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.cut()
+    this.#sockets.close()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => {})
+    const upstream = new WebSocket(`${this.#target}${request.url ?? ''}`, {
+      headers: { authorization: request.headers.authorization },
+      perMessageDeflate: false,
+    })
+    upstream.binaryType = 'nodebuffer'
+    // What the server says before the client is connected.
+    const early: RawData[] = []
+    const hold = (data: RawData): void => void early.push(data)
+    upstream.on('message', hold)
+    upstream.on('error', () => socket.destroy())
+    upstream.on('unexpected-response', (_request, { statusCode = 502 }) => {
+      socket.end(`HTTP/1.1 ${statusCode} Refused\r\nContent-Length: 0\r\n\r\n`)
+      upstream.terminate()
+    })
+    upstream.on('open', () => {
+      this.#sockets.handleUpgrade(request, socket, head, (client) => {
+        upstream.off('message', hold)
+        this.#join({ client, upstream })
+        for (const data of early) this.#respond(client, data)
+      })
+    })
+  }
+
+  #join(pair: Pair): void {
+    const { client, upstream } = pair
+    this.#pairs.add(pair)
+    client.on('message', (data: Buffer) => {
+      if (upstream.readyState === WebSocket.OPEN) upstream.send(data)
+    })
+    upstream.on('message', (data) => this.#respond(client, data))
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      socket.on('error', () => {})
+      socket.on('close', (code, reason) => {
+        this.#pairs.delete(pair)
+        // 1006 is what a connection that broke is called; it cannot be sent.
+        if (code === 1006 || code === 1005) other.terminate()
+        else other.close(code, reason)
+      })
+    }
+  }
+
+  #respond(client: WebSocket, data: RawData): void {
+    const response = SignalResponse.fromBinary(data as Buffer)
+    for (const listener of [...this.#listeners]) listener(response)
+    const at = this.#kept.findIndex((kind) => kind === response.message.case)
+    if (at >= 0) this.#kept.splice(at, 1)
+    else if (client.readyState === WebSocket.OPEN) client.send(data)
+  }
+}
