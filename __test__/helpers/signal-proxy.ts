@@ -54,9 +54,8 @@ export class SignalProxy {
     this.#listeners.add(listener)
   }
 
-  /** The next message of the server of that kind does not arrive. Resolves when it has been kept back. */
-  keepBack(kind: ResponseCase): Promise<void> {
-    this.#kept.push(kind)
+  /** Resolves when the server has sent a message of that kind. */
+  next(kind: ResponseCase): Promise<void> {
     return new Promise((resolve) => {
       const listener = ({ message }: SignalResponse): void => {
         if (message.case !== kind) return
@@ -65,6 +64,12 @@ export class SignalProxy {
       }
       this.#listeners.add(listener)
     })
+  }
+
+  /** The next message of the server of that kind does not arrive. Resolves when it has been kept back. */
+  keepBack(kind: ResponseCase): Promise<void> {
+    this.#kept.push(kind)
+    return this.next(kind)
   }
 
   /** Tells all clients to come back: to their session, or to a new one. */

@@ -139,6 +139,8 @@ impl Publisher {
             .collect::<Vec<_>>();
         for handle in late {
             self.give_up(handle, PublishError::Timeout);
+            // It may have taken the track, and only its answer is lost: then the name would never be free again.
+            self.request_unpublish(handle);
         }
         self.earliest_deadline = self.active().filter_map(Track::deadline).min();
     }

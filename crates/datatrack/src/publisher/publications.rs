@@ -150,7 +150,7 @@ impl Publisher {
     }
 
     /// Tells the SFU that a track is over: now, and again after a resumption if it has not answered by then.
-    fn request_unpublish(&mut self, handle: Handle) {
+    pub(super) fn request_unpublish(&mut self, handle: Handle) {
         if self.connection == Connection::Closed {
             return;
         }

@@ -1,0 +1,169 @@
+/** Publications and subscriptions that come to nothing, or whose answer is lost. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { DataTrackPublishError, DataTrackSubscribeError, RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { event, flowing, publish, Scene, seen } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+let proxy: SignalProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  proxy = await SignalProxy.start(server.url)
+})
+afterEach(() => proxy.close())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+describe('a name', () => {
+  it(
+    'that is empty, too long or taken is refused, and the next publication works',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob, { name: 'taken' })
+      for (const [name, reason] of [
+        ['', 'invalidName'],
+        ['x'.repeat(257), 'invalidName'],
+        // 256 characters, and more bytes.
+        ['ü'.repeat(129), 'invalidName'],
+        ['taken', 'duplicateName'],
+      ] as const) {
+        const error = await rejection(alice.localParticipant.publishDataTrack({ name }))
+        expect(error).toBeInstanceOf(DataTrackPublishError)
+        expect(error.reason).toBe(reason)
+      }
+      const longest = await alice.localParticipant.publishDataTrack({ name: 'ü'.repeat(128) })
+      await flowing(longest, (await seen(bob, 'ü'.repeat(128))).subscribe())
+      await flowing(local, remote.subscribe())
+    }),
+  )
+
+  it(
+    'may be that of another participant, or of a track that has ended',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      await bob.localParticipant.publishDataTrack({ name: 'track' })
+      for (let round = 0; round < 3; round++) {
+        const { local, remote } = await publish(alice, bob)
+        await flowing(local, remote.subscribe())
+        const gone = event(bob, RoomEvent.DataTrackUnpublished)
+        await local.unpublish()
+        await gone
+      }
+    }),
+  )
+})
+
+describe('a publish answer that is lost', () => {
+  it(
+    'fails with timeout after its ten seconds; then the name is free, here and at the SFU',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice', { url: proxy.url })
+      const bob = await scene.join('bob')
+      const lost = proxy.keepBack('publishDataTrackResponse')
+      const publishing = rejection(alice.localParticipant.publishDataTrack({ name: 'track' }))
+      await lost
+      const stillborn = await seen(bob, 'track')
+      const gone = event(bob, RoomEvent.DataTrackUnpublished)
+      const error = await publishing
+      expect(error).toBeInstanceOf(DataTrackPublishError)
+      expect(error.reason).toBe('timeout')
+      expect((await gone)[1]).toBe(stillborn)
+      const { local, remote } = await publish(alice, bob)
+      await flowing(local, remote.subscribe())
+    }),
+  )
+
+  it.each(['resume', 'reconnect'] as const)(
+    'is asked for again after a connection that was lost meanwhile (%s): the SFU has the handle already',
+    (action) =>
+      Scene.with(server, async (scene) => {
+        const alice = await scene.join('alice', { url: proxy.url })
+        const bob = await scene.join('bob')
+        const lost = proxy.keepBack('publishDataTrackResponse')
+        const publishing = alice.localParticipant.publishDataTrack({ name: 'track' })
+        await lost
+        const back = event(alice, RoomEvent.Reconnected)
+        if (action === 'resume') proxy.cut()
+        else proxy.sendAway(action)
+        await back
+        const local = await publishing
+        expect(local.isPublished()).toBe(true)
+        // The first one may still be known here: the track that goes on has the SID that alice was told.
+        for await (const remote of bob.dataTracks({ name: 'track' })) {
+          if (remote.info.sid !== local.info.sid) continue
+          await flowing(local, remote.subscribe())
+          break
+        }
+      }),
+  )
+})
+
+describe('a subscription', () => {
+  it(
+    'to a track that is unpublished meanwhile fails with unpublished, or its stream ends',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      for (let round = 0; round < 20; round++) {
+        const { local, remote } = await publish(alice, bob)
+        const unpublishing = local.unpublish()
+        const end = await remote
+          .subscribe()
+          .read()
+          .catch((error: unknown) => error)
+        if (end !== undefined) {
+          expect(end).toBeInstanceOf(DataTrackSubscribeError)
+          expect(end).toMatchObject({ reason: 'unpublished' })
+        }
+        await unpublishing
+        // And once bob knows that it is gone, at once.
+        expect(bob.remoteParticipants.get('alice')?.dataTracks.has('track')).toBe(false)
+        const late = await rejection(remote.subscribe().read())
+        expect(late).toBeInstanceOf(DataTrackSubscribeError)
+        expect(late.reason).toBe('unpublished')
+      }
+    }),
+  )
+
+  it(
+    'to a track whose publisher leaves meanwhile ends the same way',
+    inScene(async (scene) => {
+      const bob = await scene.join('bob')
+      for (let round = 0; round < 5; round++) {
+        const alice = await scene.join('alice')
+        const { remote } = await publish(alice, bob)
+        const leaving = alice.disconnect()
+        const end = await remote
+          .subscribe()
+          .read()
+          .catch((error: unknown) => error)
+        if (end !== undefined) expect(end).toMatchObject({ reason: 'unpublished' })
+        await leaving
+      }
+      expect(bob.state).toBe('connected')
+    }),
+  )
+
+  it(
+    'whose handle is never told fails with timeout after its ten seconds, and subscribing again works',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const bob = await scene.join('bob', { url: proxy.url })
+      const { local, remote } = await publish(alice, bob)
+      const lost = proxy.keepBack('dataTrackSubscriberHandles')
+      const reading = rejection(remote.subscribe().read())
+      await lost
+      const ended = proxy.next('dataTrackSubscriberHandles')
+      const error = await reading
+      expect(error).toBeInstanceOf(DataTrackSubscribeError)
+      expect(error.reason).toBe('timeout')
+      // The subscription was ended there, too. The server confirms that: asked before, it would see no difference.
+      await ended
+      await flowing(local, remote.subscribe())
+    }),
+  )
+})
