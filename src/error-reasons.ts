@@ -98,7 +98,7 @@ export const errorReasons = {
     },
     timeout: {
       message: 'the SFU did not answer in time',
-      doc: 'No subscriber handle within 10 s. Subscribing again asks the SFU again.',
+      doc: 'No subscriber handle within 10 s. Does the token have the grant `canSubscribe`? Subscribing again asks the SFU again.',
     },
     disconnected: {
       message: 'the room is not connected',

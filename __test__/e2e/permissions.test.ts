@@ -1,0 +1,162 @@
+/** What a token does not allow, and what an administrator ends. */
+import { RoomServiceClient } from 'livekit-server-sdk'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  DataTrackConnectionError,
+  DataTrackPublishError,
+  DataTrackSubscribeError,
+  DataTrackUnpublishedError,
+  RoomEvent,
+} from '../../index'
+import type { DataTrackStream, LocalDataTrack } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection, thrown } from '../helpers/rooms'
+import { event, flowing, publish, Scene, seen } from '../helpers/scene'
+
+let server: LivekitServer
+let administrator: RoomServiceClient
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  const { apiKey, apiSecret } = server.key
+  administrator = new RoomServiceClient(server.url.replace('ws:', 'http:'), apiKey, apiSecret)
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** When a track is unpublished, whoever does it. */
+const over = (track: LocalDataTrack): Promise<void> =>
+  new Promise((resolve) => track.signal.addEventListener('abort', () => resolve(), { once: true }))
+
+/** Reads to the end. */
+async function drained(stream: DataTrackStream): Promise<void> {
+  while ((await stream.read()) !== undefined);
+}
+
+describe('a token', () => {
+  it(
+    'without canPublishData: publishing fails with notAllowed, and subscribing works',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const bob = await scene.join('bob', { grant: { canPublishData: false } })
+      const error = await rejection(bob.localParticipant.publishDataTrack({ name: 'track' }))
+      expect(error).toBeInstanceOf(DataTrackPublishError)
+      expect(error.reason).toBe('notAllowed')
+      const { local, remote } = await publish(alice, bob)
+      await flowing(local, remote.subscribe())
+    }),
+  )
+
+  it(
+    'without canSubscribe: the SFU says nothing, and streams fail with timeout after their ten seconds',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const bob = await scene.join('bob', { grant: { canSubscribe: false } })
+      const { local, remote } = await publish(alice, bob)
+      const error = await rejection(remote.subscribe().read())
+      expect(error).toBeInstanceOf(DataTrackSubscribeError)
+      expect(error.reason).toBe('timeout')
+      // It may publish all the same.
+      expect((await bob.localParticipant.publishDataTrack({ name: 'bobs' })).isPublished()).toBe(true)
+      expect(local.isPublished()).toBe(true)
+    }),
+  )
+
+  it(
+    'of another room leads there, and one without a room nowhere',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      await alice.localParticipant.publishDataTrack({ name: 'track' })
+      const bob = await scene.join('bob', { grant: { room: `${scene.name}-other` } })
+      expect([...bob.remoteParticipants.keys()]).toEqual([])
+      const error = await rejection(scene.join('carol', { grant: { room: '' } }))
+      expect(error).toBeInstanceOf(DataTrackConnectionError)
+      expect(error.reason).toBe('internal')
+      expect(error.message).toContain('no room name')
+    }),
+  )
+
+  it(
+    'that has expired: notAllowed, and what is connected stays so',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      const error = await rejection(scene.join('alice', { ttl: -60 }))
+      expect(error).toBeInstanceOf(DataTrackConnectionError)
+      expect(error.reason).toBe('notAllowed')
+      expect(alice.state).toBe('connected')
+    }),
+  )
+})
+
+describe('an administrator', () => {
+  it(
+    'who takes canPublishData away unpublishes the tracks, and publishing works again once it is given back',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const unpublished = event(alice, RoomEvent.LocalDataTrackUnpublished)
+      const ended = over(local)
+      const { sid } = local.info
+      await administrator.updateParticipant(scene.name, 'alice', {
+        permission: { canPublish: true, canPublishData: false, canSubscribe: true },
+      })
+      await ended
+      expect(local.signal.reason).toBeInstanceOf(DataTrackUnpublishedError)
+      expect(local.signal.reason.reason).toBe('sfu')
+      expect(await unpublished).toEqual([sid, local.signal.reason])
+      expect(thrown(() => local.tryPush(new Uint8Array(1))).reason).toBe('trackUnpublished')
+      // Streams end normally.
+      await drained(stream)
+      const again = () => alice.localParticipant.publishDataTrack({ name: 'track' })
+      expect((await rejection(again())).reason).toBe('notAllowed')
+      await administrator.updateParticipant(scene.name, 'alice', {
+        permission: { canPublish: true, canPublishData: true, canSubscribe: true },
+      })
+      const anew = await again()
+      await flowing(anew, (await seen(bob, 'track')).subscribe())
+    }),
+  )
+
+  it(
+    'who removes a participant disconnects it, once, with that reason',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const reasons: string[] = []
+      alice.on(RoomEvent.Disconnected, (reason) => reasons.push(reason))
+      const [gone, left] = [
+        event(alice, RoomEvent.Disconnected),
+        event(bob, RoomEvent.ParticipantDisconnected),
+      ]
+      await administrator.removeParticipant(scene.name, 'alice')
+      await Promise.all([gone, left])
+      expect(reasons).toEqual(['participantRemoved'])
+      expect(alice.state).toBe('disconnected')
+      expect(local.signal.reason.reason).toBe('disconnected')
+      await drained(stream)
+      expect(bob.state).toBe('connected')
+    }),
+  )
+
+  it(
+    'who deletes a room disconnects all in it, and they can connect again',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const gone = Promise.all([event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)])
+      await administrator.deleteRoom(scene.name)
+      expect(await gone).toEqual([['roomDeleted'], ['roomDeleted']])
+      // Whichever came first: the end of the track, or bob's own.
+      const end = await drained(stream).catch((error: unknown) => error)
+      if (end !== undefined) expect(end).toMatchObject({ reason: 'disconnected' })
+      await alice.connect(server.url, await scene.token('alice'))
+      expect((await alice.localParticipant.publishDataTrack({ name: 'track' })).isPublished()).toBe(true)
+    }),
+  )
+})
