@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ['__test__/e2e/**/*.test.ts'],
     globalSetup: ['__test__/e2e/setup.ts'],
+    // Whatever is logged or thrown in any of them has no secret in it.
+    setupFiles: ['__test__/e2e/no-secrets.ts'],
     pool: 'forks',
     // A server, and the SFU's work, per file: two of them at once would slow each other.
     fileParallelism: false,

@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import type { VideoGrant } from 'livekit-server-sdk'
 import type { Namespace } from './link'
+import { learnSecret } from './secrets'
 
 const folder = resolve('__test__/livekit-server')
 const built = join(folder, 'bin', 'livekit-server')
@@ -68,6 +69,7 @@ export class LivekitServer {
     this.#ports = ports
     this.#options = options
     this.#secret = randomBytes(24).toString('hex')
+    learnSecret('API secret', this.#secret)
   }
 
   /** Starts one on free ports and waits until it answers. */
@@ -112,7 +114,7 @@ export class LivekitServer {
   }
 
   /** An access token for the room. */
-  token(
+  async token(
     room: string,
     identity: string,
     { grant = {}, ttl = '1h', forged = false }: TokenOptions = {},
@@ -126,7 +128,9 @@ export class LivekitServer {
       canSubscribe: true,
       ...grant,
     })
-    return token.toJwt()
+    const jwt = await token.toJwt()
+    learnSecret('token', jwt)
+    return jwt
   }
 
   /** Kills the server; its rooms are gone. Idempotent. */

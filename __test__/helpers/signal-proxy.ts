@@ -7,9 +7,10 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { LeaveRequest_Action, SignalResponse } from '@livekit/protocol'
+import { LeaveRequest_Action, SignalRequest, SignalResponse } from '@livekit/protocol'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { RawData } from 'ws'
+import { learnFromSdp, learnSecret } from './secrets'
 
 /** What a message may be called: the case of its `message`. */
 export type ResponseCase = NonNullable<SignalResponse['message']['case']>
@@ -129,6 +130,7 @@ export class SignalProxy {
     const { client, upstream } = pair
     this.#pairs.add(pair)
     client.on('message', (data: Buffer) => {
+      learn(SignalRequest.fromBinary(data))
       if (upstream.readyState === WebSocket.OPEN) upstream.send(data)
     })
     upstream.on('message', (data) => this.#respond(client, data))
@@ -148,9 +150,20 @@ export class SignalProxy {
 
   #respond(client: WebSocket, data: RawData): void {
     const response = SignalResponse.fromBinary(data as Buffer)
+    learn(response)
     for (const listener of [...this.#listeners]) listener(response)
     const at = this.#kept.findIndex((kind) => kind === response.message.case)
     if (at >= 0) this.#kept.splice(at, 1)
     else if (client.readyState === WebSocket.OPEN) client.send(data)
+  }
+}
+
+/** Notes what the peers tell each other, and nobody else may read. */
+function learn({ message }: SignalRequest | SignalResponse): void {
+  if (message.case === 'offer' || message.case === 'answer') learnFromSdp(message.value.sdp)
+  else if (message.case === 'trickle') learnFromSdp(message.value.candidateInit)
+  else if (message.case === 'refreshToken') learnSecret('token', message.value)
+  else if (message.case === 'join') {
+    for (const { credential } of message.value.iceServers) learnSecret('TURN credential', credential)
   }
 }
