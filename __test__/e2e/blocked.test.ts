@@ -1,0 +1,119 @@
+/** JavaScript that is busy for half a minute: longer than the server waits for a sign of life by signalling. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { Child } from '../helpers/child'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene, seen } from '../helpers/scene'
+
+const BLOCKED_MS = 30_000
+/** Frames that are queued right before the publisher blocks: below what its queue takes. */
+const BURST = 200
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** The beginning of both programs: a room that remembers what it told. */
+const joined = (token: string) => `
+  const room = new datatrack.Room()
+  const events = []
+  for (const name of ['reconnecting', 'reconnected', 'disconnected']) room.on(name, () => events.push(name))
+  await room.connect(${JSON.stringify(server.url)}, ${JSON.stringify(token)})
+  const block = () => {
+    const end = performance.now() + ${BLOCKED_MS}
+    while (performance.now() < end);
+  }`
+
+/** Says how many packets came while it was blocked, then the number of each frame. */
+const subscriber = (token: string) => `${joined(token)}
+  const stream = (await seen(room, 'alices')).subscribe()
+  await stream.read()
+  const { received } = room.packetStats()
+  block()
+  say(room.packetStats().received - received)
+  void hear().then(() => stream.close())
+  for await (const { userTimestamp } of stream) say(Number(userTimestamp))
+  say([room.state, ...events])
+  await room.disconnect()`
+
+/** Queues frames and blocks in the same turn; then says so and publishes on. */
+const publisher = (token: string) => `${joined(token)}
+  const track = await room.localParticipant.publishDataTrack({ name: 'bobs', maxQueueAge: Infinity })
+  let subscribed = false
+  void hear().then(() => { subscribed = true })
+  while (!subscribed) {
+    await track.push({ payload: new Uint8Array(1), userTimestamp: 0n })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  for (let number = 1; number <= ${BURST}; number++) {
+    track.tryPush({ payload: new Uint8Array(1000), userTimestamp: BigInt(number) })
+  }
+  block()
+  say('blocked')
+  let over = false
+  void hear().then(() => { over = true })
+  for (let number = ${BURST} + 1; !over; number++) {
+    await track.push({ payload: new Uint8Array(1000), userTimestamp: BigInt(number) })
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  say([room.state, ...events])
+  await room.disconnect()`
+
+/** Whatever the server cut was resumed. */
+function wentOn([state, ...events]: readonly string[]): void {
+  expect(state).toBe('connected')
+  expect(events.join(' ').replaceAll('reconnecting reconnected', '').trim()).toBe('')
+}
+
+it(
+  'packets go on being acknowledged in a subscriber that is blocked, and its loop goes on',
+  () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const local = await alice.localParticipant.publishDataTrack({ name: 'alices' })
+      let number = 0
+      const timer = setInterval(() => {
+        local.tryPush({ payload: new Uint8Array(100), userTimestamp: BigInt(++number) })
+      }, 10)
+      try {
+        await Child.with(subscriber(await scene.token('bob')), {}, async (bob) => {
+          // A packet each 10 ms; a machine that is busy may need twice as long.
+          expect(await bob.next<number>()).toBeGreaterThan(BLOCKED_MS / 10 / 2)
+          const unblocked = number
+          while ((await bob.next<number>()) <= unblocked);
+          bob.tell('enough')
+          let said = await bob.next<number | string[]>()
+          while (!Array.isArray(said)) said = await bob.next()
+          wentOn(said)
+          expect(await bob.end()).toEqual({ code: 0, stderr: '' })
+        })
+      } finally {
+        clearInterval(timer)
+      }
+    }),
+  90_000,
+)
+
+it(
+  'what a publisher queued before it was blocked is sent meanwhile, and it publishes on',
+  () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      await Child.with(publisher(await scene.token('bob')), {}, async (bob) => {
+        const stream = (await seen(alice, 'bobs')).subscribe({ maxBufferAge: Infinity })
+        await stream.read()
+        bob.tell('go')
+        let unblocked = false
+        const blocked = bob.next().then(() => (unblocked = true))
+        for (let number = 0; number < BURST;) number = Number((await stream.read())!.userTimestamp)
+        expect(unblocked).toBe(false)
+        await blocked
+        for (let number = 0; number < BURST + 10;) number = Number((await stream.read())!.userTimestamp)
+        bob.tell('enough')
+        wentOn(await bob.next<string[]>())
+        expect(await bob.end()).toEqual({ code: 0, stderr: '' })
+      })
+    }),
+  90_000,
+)
