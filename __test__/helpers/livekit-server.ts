@@ -103,6 +103,11 @@ export class LivekitServer {
     return `ws://${this.#host}:${this.port}`
   }
 
+  /** The file of its log, for all servers that had these ports. */
+  get log(): string {
+    return join(logs, `${this.#options.namespace?.name ?? this.port}.log`)
+  }
+
   /** What makes tokens. */
   get key(): { readonly apiKey: string; readonly apiSecret: string } {
     return { apiKey: 'devkey', apiSecret: this.#secret }
@@ -161,8 +166,7 @@ export class LivekitServer {
 
   async #launch(): Promise<void> {
     mkdirSync(logs, { recursive: true })
-    const log = join(logs, `${this.#options.namespace?.name ?? this.port}.log`)
-    const output = openSync(log, 'a')
+    const output = openSync(this.log, 'a')
     const binary = process.env['LIVEKIT_SERVER_BIN'] ?? built
     const [command, args] = this.#options.namespace?.command(binary) ?? [binary, []]
     const child = spawn(command, args, {
@@ -178,7 +182,7 @@ export class LivekitServer {
     child.once('close', () => process.removeListener('exit', kill))
     const gone = new AbortController()
     child.once('error', (error) => gone.abort(error))
-    child.once('exit', () => gone.abort(new Error(`livekit-server ended early: see ${log}`)))
+    child.once('exit', () => gone.abort(new Error(`livekit-server ended early: see ${this.log}`)))
     try {
       const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(STARTS)])
       const url = this.url.replace('ws:', 'http:')

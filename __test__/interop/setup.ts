@@ -1,8 +1,2 @@
-/** Builds the server and installs the other SDK before the first file asks for them. */
-import { buildServer } from '../helpers/livekit-server'
-import { installPython } from '../helpers/python'
-
-export async function setup(): Promise<void> {
-  await buildServer()
-  installPython()
-}
+/** Builds the server before the first file asks for it. */
+export { buildServer as setup } from '../helpers/livekit-server'

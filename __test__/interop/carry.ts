@@ -1,0 +1,195 @@
+/** Runs from one peer to another, with a participant of ours as a witness, and the account of what was lost where. */
+import { readFileSync } from 'node:fs'
+import type { LivekitServer } from '../helpers/livekit-server'
+import { sum } from '../helpers/scene'
+import { OurPeer } from './peers/ours'
+import type { Received, Run } from './peers/pattern'
+import type { JoinSpec, Keys, Peer, PeerKind } from './peers/peer'
+
+/** Who takes part; the witness subscribes to what the receiver subscribes to. */
+export interface Pair {
+  readonly from: Peer
+  readonly to: Peer
+  readonly witness: OurPeer
+  /** The identity under which the receiver joined. */
+  readonly receiver: string
+  readonly server: LivekitServer
+}
+
+/** What came of a run, and who lost what. */
+export interface Outcome {
+  readonly from: PeerKind
+  readonly to: PeerKind
+  readonly size: number
+  readonly rate: number
+  readonly sent: number
+  readonly delivered: number
+  /** Frames that the sender's SDK refused, or took and did not bring to the server: the witness has not seen them either. */
+  readonly lostBySender: number
+  /** Frames that the server says it dropped for the receiver. It counts packets: as many as that explains. */
+  readonly lostByServer: number
+  /** Frames that the server forwarded, and the receiver's SDK did not hand out. */
+  readonly lostByReceiver: number
+  /** What must not be; empty unless something of ours is broken, or bytes were changed by whomever. */
+  readonly faults: readonly string[]
+}
+
+/** `warm` frames that must have come before a run begins: the server drops the first large ones of a subscription. */
+const WARM_UP = 3
+
+/** Opens the way for a run, lets `use` send it, and closes the way. */
+export async function open<T>({ from, to, witness }: Pair, run: Run, use: () => Promise<T>): Promise<T> {
+  const { track } = run
+  await from.publish(track)
+  await Promise.all([to.subscribe(run), witness.subscribe(run)])
+  await from.mark(run, 'warm')
+  await Promise.all([to.warmed(track, WARM_UP), witness.warmed(track, WARM_UP)])
+  await from.unmark(track)
+  const result = await use()
+  await Promise.all([to.unsubscribe(track), witness.unsubscribe(track)])
+  await from.unpublish(track)
+  return result
+}
+
+/** Brings frames from one peer to the other at the run's rate, and says what came of it. */
+export function carry(pair: Pair, run: Run): Promise<Outcome> {
+  const { from, to, witness, server } = pair
+  return open(pair, run, async () => {
+    const before = droppedByServer(server, run.track)
+    const { refused } = await from.send(run)
+    await from.mark(run, 'end')
+    const [arrived, seen] = await Promise.all([to.received(run.track), witness.received(run.track)])
+    await from.unmark(run.track)
+    return judge(pair, run, { refused, arrived, seen, before })
+  })
+}
+
+/** Brings frames from one peer to the other, each after the one before has arrived: none may be lost. */
+export function carryEach(pair: Pair, run: Run): Promise<Received> {
+  const { from, to } = pair
+  return open(pair, run, async () => {
+    for (let first = 0; first < run.count; first++) {
+      await from.send({ ...run, first, count: 1 })
+      await to.arrived(run.track, first + 1)
+    }
+    return to.peek(run.track)
+  })
+}
+
+interface Found {
+  readonly refused: number
+  readonly arrived: Received
+  readonly seen: Received
+  readonly before: ReadonlyMap<string, number>
+}
+
+function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: Found): Outcome {
+  const { arrived, seen } = found
+  const after = droppedByServer(server, run.track)
+  const serverDrops = (identity: string): number =>
+    (after.get(identity) ?? 0) - (found.before.get(identity) ?? 0)
+  const [forReceiver, forWitness] = [serverDrops(receiver), serverDrops('witness')]
+
+  const witnessMissing = new Set(seen.missing)
+  const byBoth = arrived.missing.filter((number) => witnessMissing.has(number)).length
+  // Dropped for both by the server, as far as its log has it; the rest never came to it.
+  const byServerForBoth = Math.min(byBoth, forReceiver, forWitness)
+  const bySender = byBoth - byServerForBoth
+  const forReceiverOnly = arrived.missing.length - byBoth
+  const byServer = Math.min(forReceiverOnly, forReceiver - byServerForBoth)
+  const byReceiver = forReceiverOnly - byServer
+  const byWitness = Math.max(0, seen.missing.length - byBoth - (forWitness - byServerForBoth))
+
+  const faults = [...wrong(to.kind, arrived), ...wrong('the witness', seen)]
+  if (from instanceof OurPeer) {
+    const { closed, dropped } = from.account(run.track)
+    if (!closed) faults.push("our publisher's sums do not close")
+    if (sum(dropped) + found.refused + bySender > 0) {
+      const reasons = JSON.stringify(dropped)
+      faults.push(`our publisher lost ${bySender} frames, refused ${found.refused}, dropped ${reasons}`)
+    }
+  }
+  for (const [who, peer, lost] of [
+    ['subscriber', to, byReceiver],
+    ['witness', witness, byWitness],
+  ] as const) {
+    if (!(peer instanceof OurPeer)) continue
+    const { closed, dropped } = peer.account(run.track)
+    if (!closed) faults.push(`our ${who}'s sums do not close`)
+    if (lost > 0) faults.push(`our ${who} lost ${lost} frames: ${JSON.stringify(dropped)}`)
+  }
+  return {
+    from: from.kind,
+    to: to.kind,
+    size: run.size,
+    rate: run.rate,
+    sent: run.count,
+    delivered: arrived.good,
+    lostBySender: bySender,
+    lostByServer: byServerForBoth + byServer,
+    lostByReceiver: byReceiver,
+    faults,
+  }
+}
+
+/** What no SDK may do to a frame. */
+function wrong(who: string, { garbage, mistimed, duplicates }: Received): string[] {
+  const counts = { 'with other bytes': garbage, 'with another timestamp': mistimed, twice: duplicates }
+  return Object.entries(counts).flatMap(([what, count]) =>
+    count > 0 ? [`${who} has ${count} frames ${what}`] : [],
+  )
+}
+
+/** Packets of the track that the server says it has dropped so far, by the subscriber's identity. */
+function droppedByServer(server: LivekitServer, track: string): Map<string, number> {
+  const drops = new Map<string, number>()
+  for (const line of readFileSync(server.log, 'utf8').split('\n')) {
+    if (!line.includes('could not send data track message') || !line.includes(`"name": "${track}"`)) continue
+    const identity = /"participant": "([^"]*)"/.exec(line)?.[1]
+    if (identity !== undefined) drops.set(identity, (drops.get(identity) ?? 0) + 1)
+  }
+  return drops
+}
+
+/** Under which the two peers and the witness join. */
+export const IDENTITIES = ['first', 'second', 'witness'] as const
+
+/** How they join: the same for all, or keys for each. */
+export interface RoomSpec extends Pick<JoinSpec, 'peerConnections'> {
+  readonly keys: Keys | null | readonly [Keys | null, Keys | null, Keys | null]
+}
+
+let rooms = 0
+
+/** Puts two peers and a witness into a room of their own while `use` runs; it gets the two directions. */
+export async function inRoom(
+  server: LivekitServer,
+  [first, second]: readonly [Peer, Peer],
+  { keys, ...options }: RoomSpec,
+  use: (there: Pair, back: Pair) => Promise<void>,
+): Promise<void> {
+  const witness = new OurPeer()
+  const room = `interop-${process.pid}-${++rooms}`
+  const peers = [first, second, witness]
+  try {
+    for (const [index, peer] of peers.entries()) {
+      const token = await server.token(room, IDENTITIES[index]!)
+      await peer.join({
+        url: server.url,
+        token,
+        keys: isEach(keys) ? keys[index]! : keys,
+        ...options,
+      })
+    }
+    await use(
+      { from: first, to: second, receiver: IDENTITIES[1], witness, server },
+      { from: second, to: first, receiver: IDENTITIES[0], witness, server },
+    )
+  } finally {
+    await Promise.all(peers.map((peer) => peer.leave()))
+  }
+}
+
+function isEach(keys: RoomSpec['keys']): keys is readonly [Keys | null, Keys | null, Keys | null] {
+  return Array.isArray(keys)
+}

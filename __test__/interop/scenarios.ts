@@ -1,0 +1,218 @@
+/** What holds with each other SDK: the tests of the files that bring one. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event } from '../helpers/scene'
+import { carry, carryEach, inRoom, open } from './carry'
+import type { Pair, RoomSpec } from './carry'
+import { OurPeer } from './peers/ours'
+import type { Run } from './peers/pattern'
+import type { Key, Keys, Peer } from './peers/peer'
+
+export interface OtherPeer extends Peer {
+  close(): Promise<void>
+}
+
+/** A passphrase for all. */
+export const passphrase = (key: string, more: Partial<Keys> = {}): Keys => ({
+  kind: 'passphrase',
+  shared: true,
+  set: [{ keyIndex: 0, key }],
+  ...more,
+})
+
+/** A key for each participant that has one. */
+const each = (...identities: string[]): Keys => ({
+  kind: 'passphrase',
+  shared: false,
+  set: identities.map((identity) => ({ identity, keyIndex: 0, key: `key of ${identity}` })),
+})
+
+/** Bytes as they are. */
+const raw: Keys = {
+  kind: 'raw',
+  shared: true,
+  set: [{ keyIndex: 0, key: '000102030405060708090a0b0c0d0e0ff0e1d2c3b4a5968778695a4b3c2d1e0f' }],
+}
+
+const run = (track: string, more: Partial<Run> = {}): Run => ({
+  track,
+  size: 256,
+  count: 20,
+  rate: 50,
+  ...more,
+})
+
+/** The tests with a peer, each plain or with encryption, and in both directions. */
+export function describePeer(name: string, start: () => Promise<OtherPeer>): void {
+  describe(`with ${name}`, () => {
+    const us = new OurPeer()
+    let server: LivekitServer
+    let other: OtherPeer
+    beforeAll(async () => {
+      server = await LivekitServer.start()
+      other = await start()
+    }, 300_000)
+    afterAll(async () => {
+      await other.close()
+      await server.stop()
+    })
+
+    const bothWays = (spec: RoomSpec, use: (pair: Pair) => Promise<void>): Promise<void> =>
+      inRoom(server, [us, other], spec, async (there, back) => {
+        await use(there)
+        await use(back)
+      })
+
+    /** In a room for each: what changes keys starts anew. */
+    const eachWay = async (spec: RoomSpec, use: (pair: Pair) => Promise<void>): Promise<void> => {
+      await inRoom(server, [us, other], spec, use)
+      await inRoom(server, [us, other], spec, (_there, back) => use(back))
+    }
+
+    /** Whether its SDK sends a frame without bytes; encrypted, each frame has some. */
+    const sendsEmpty = ({ from }: Pair, keys: Keys | null): boolean => from === us || keys !== null
+
+    for (const [title, keys] of [
+      ['plain', null],
+      ['encrypted', passphrase('correct horse')],
+    ] as const) {
+      it.each(['single', 'dual'] as const)(
+        `frames arrive as they were sent, both ways, ${title}, our peer connections: %s`,
+        (peerConnections) =>
+          bothWays({ keys, peerConnections }, async (pair) => {
+            for (const size of [0, 1, 256, 15_900, 16_100]) {
+              if (size === 0 && !sendsEmpty(pair, keys)) continue
+              const track = `${pair.from.kind} ${size}`
+              const { good, garbage, mistimed, duplicates } = await carryEach(
+                pair,
+                run(track, { size, count: 12, rate: 1000 }),
+              )
+              expect([track, good, garbage, mistimed, duplicates]).toEqual([track, 12, 0, 0, 0])
+            }
+          }),
+        60_000,
+      )
+
+      it(
+        `what is lost of large frames is accounted for, both ways, ${title}`,
+        () =>
+          bothWays({ keys }, async (pair) => {
+            const { faults, sent, delivered, ...lost } = await carry(
+              pair,
+              run(`large from ${pair.from.kind}`, { size: 200_000, count: 6, rate: 3 }),
+            )
+            expect(faults).toEqual([])
+            expect(sent).toBe(delivered + lost.lostBySender + lost.lostByServer + lost.lostByReceiver)
+          }),
+        60_000,
+      )
+    }
+
+    it('a plain frame without bytes: theirs never comes to the server, ours arrives', () =>
+      bothWays({ keys: null }, async (pair) => {
+        const outcome = await carry(pair, run(`empty from ${pair.from.kind}`, { size: 0 }))
+        expect(outcome.faults).toEqual([])
+        expect([outcome.delivered, outcome.lostBySender]).toEqual(
+          sendsEmpty(pair, null) ? [outcome.sent, 0] : [0, outcome.sent],
+        )
+      }))
+
+    it.each([
+      ['a key for each participant', each('first', 'second')],
+      ['raw bytes and HKDF', raw],
+    ])('encrypted with %s, frames arrive as they were sent, both ways', (_title, keys) =>
+      bothWays({ keys }, async (pair) => {
+        const { good, garbage, mistimed } = await carryEach(pair, run(`from ${pair.from.kind}`))
+        expect([good, garbage, mistimed]).toEqual([20, 0, 0])
+      }),
+    )
+
+    it('a new key at a new index, first at the receivers, costs no frame, both ways', () =>
+      eachWay({ keys: passphrase('the first') }, async (pair) => {
+        const { from, to, witness } = pair
+        const next: Key = { keyIndex: 3, key: 'the second' }
+        const rotating = run(`rotating from ${from.kind}`)
+        const { good, garbage } = await open(pair, rotating, async () => {
+          const { track } = rotating
+          const send = async (first: number, count: number): Promise<void> => {
+            for (let number = first; number < first + count; number++) {
+              await from.send({ ...rotating, first: number, count: 1 })
+              await Promise.all([to.arrived(track, number + 1), witness.arrived(track, number + 1)])
+            }
+          }
+          await send(0, 7)
+          await Promise.all([to.setKey(next), witness.setKey(next)])
+          await send(7, 6)
+          await from.setKey(next)
+          if (from instanceof OurPeer) from.useKey(3)
+          // The old key is of no use any more, so what arrives was sealed with the new one.
+          const nonsense = { keyIndex: 0, key: 'no key at all' }
+          await Promise.all([to.setKey(nonsense), witness.setKey(nonsense)])
+          await send(13, 7)
+          return to.peek(track)
+        })
+        expect([good, garbage]).toEqual([20, 0])
+      }))
+
+    it('a ratchet step at all ends keeps frames coming, and shuts out who does not take it, both ways', () =>
+      // The witness follows no step of a shared key by itself.
+      eachWay({ keys: passphrase('to be ratcheted') }, async (pair) => {
+        const { from, to, witness } = pair
+        expect((await carryEach(pair, run('before'))).good).toBe(20)
+        await Promise.all([from, to].map((peer) => peer.ratchetKey({ keyIndex: 0 })))
+        const after = run('after')
+        await from.publish(after.track)
+        await Promise.all([to.subscribe(after), witness.subscribe(after)])
+        const failed = event(witness.room, RoomEvent.EncryptionError)
+        await from.mark(after, 'warm')
+        await to.warmed(after.track, 3)
+        const [error] = await failed
+        expect(error.reason).toBe('decryptionFailed')
+        // A browser does not say when it has taken the step: frames of the old key may have come before it.
+        const { warm } = await witness.peek(after.track)
+        await from.unmark(after.track)
+        for (let first = 0; first < 10; first++) {
+          await from.send({ ...after, first, count: 1 })
+          await to.arrived(after.track, first + 1)
+        }
+        expect(await witness.peek(after.track)).toMatchObject({ good: 0, garbage: 0, warm })
+        expect(witness.account(after.track).closed).toBe(true)
+      }))
+
+    it.each([
+      [
+        'another key',
+        [passphrase('wrong'), passphrase('right'), passphrase('right')],
+        'decryptionFailed',
+        'decryptionFailed',
+      ],
+      [
+        'no key of theirs',
+        [each('first'), each('first', 'second'), each('first', 'second')],
+        'missingKey',
+        'noKey',
+      ],
+    ] as const)(
+      'with %s we hand out nothing, and tell and count it',
+      async (_title, keys, reason, counter) => {
+        await inRoom(server, [us, other], { keys }, async (_there, { from, to, witness }) => {
+          const unreadable = run('unreadable')
+          await from.publish(unreadable.track)
+          await Promise.all([to.subscribe(unreadable), witness.subscribe(unreadable)])
+          const failed = event(us.room, RoomEvent.EncryptionError)
+          await from.mark(unreadable, 'warm')
+          // They are frames that open with the right key.
+          await witness.warmed(unreadable.track, 3)
+          const [error, participant] = await failed
+          await from.unmark(unreadable.track)
+          expect([error.reason, participant?.identity]).toEqual([reason, 'second'])
+          const { closed, dropped } = us.account(unreadable.track)
+          expect(closed).toBe(true)
+          expect(dropped[counter]).toBeGreaterThan(0)
+          expect(await us.peek(unreadable.track)).toMatchObject({ good: 0, garbage: 0, warm: 0 })
+        })
+      },
+    )
+  })
+}
