@@ -12,7 +12,7 @@ await main(async () => {
   process.env.LIVEKIT_SERVER_BIN = await buildLivekitServer()
   const peers = ['ours']
   for (const [name, has, lacking] of [
-    ['chromium', hasChromium(), 'Chromium (or CHROMIUM_BIN)'],
+    ['chromium', hasChromium(), 'Chromium (CHROMIUM_BIN)'],
     ['python', hasPython(), 'Python with venv'],
   ]) {
     if (has) peers.push(name)

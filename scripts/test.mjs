@@ -1,9 +1,9 @@
 // `npm test`: installs, builds what is out of date, and runs all tests. Node built-ins only until npm has run.
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
-import { spawnSync } from 'node:child_process'
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { lacksNetworks } from './lib/link.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
+import { hasChromium, hasPython, hasRedis, hasServer } from './lib/machine.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
 import { Suite } from './lib/suite.mjs'
@@ -21,8 +21,8 @@ await main(async () => {
 
 async function runAll(suite) {
   // First, because the driver's own tests run against it, too.
-  const hasServer = process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
-  if (hasServer) {
+  const lacksServer = hasServer() ? undefined : 'Go, which builds the server'
+  if (lacksServer === undefined) {
     await suite.prepare('LiveKit server', async () => {
       process.env.LIVEKIT_SERVER_BIN = await buildLivekitServer()
     })
@@ -30,23 +30,30 @@ async function runAll(suite) {
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
   await suite.vitest('TypeScript: unit', 'vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
-  if (hasServer) await suite.vitest(server, 'vitest.e2e.config.mts')
-  else suite.skip(server, 'Go, which builds the server')
+  const cluster = '__test__/e2e/cluster.test.ts'
+  if (lacksServer === undefined) await suite.vitest(server, 'vitest.e2e.config.mts', `--exclude=${cluster}`)
+  else suite.skip(server, lacksServer)
   const network = 'Through a bad network, to that server'
-  const lacking = hasServer ? lacksNetworks() : 'Go, which builds the server'
-  if (lacking === undefined) await suite.vitest(network, 'vitest.network.config.mts')
-  else suite.skip(network, lacking)
-  const python = "With LiveKit's Python SDK, through that server"
-  if (hasServer && starts('python3', '-m', 'venv', '--help')) {
-    await suite.vitest(python, 'vitest.interop.config.mts')
-  } else suite.skip(python, 'Go, or Python with venv')
+  const networks = lacksServer ?? lacksNetworks()
+  if (networks === undefined) await suite.vitest(network, 'vitest.network.config.mts')
+  else suite.skip(network, networks)
+  const interop = (name) => ['vitest.interop.config.mts', `__test__/interop/${name}.test.ts`]
+  for (const [title, has, what, ...tests] of [
+    ['Through two servers that share a Redis', hasRedis, 'redis-server', 'vitest.e2e.config.mts', cluster],
+    ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...interop('python')],
+    [
+      'With livekit-client in Chromium, through that server',
+      hasChromium,
+      'Chromium (CHROMIUM_BIN)',
+      ...interop('chromium'),
+    ],
+  ]) {
+    const lacking = lacksServer ?? (has() ? undefined : what)
+    if (lacking === undefined) await suite.vitest(title, ...tests)
+    else suite.skip(title, lacking)
+  }
   await suite.vitest('The packed package, installed', 'vitest.package.config.mts')
   const runtimes = 'The packed package in Node 20 to 26, Bun and Deno'
   if (hostName() === 'linux-x64-gnu') await suite.vitest(runtimes, 'vitest.runtimes.config.mts')
   else suite.skip(runtimes, 'a linux-x64-gnu system, for which npm has them all')
-}
-
-/** Whether the machine has that program. */
-function starts(command, ...args) {
-  return spawnSync(command, args).status === 0
 }

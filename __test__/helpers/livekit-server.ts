@@ -50,12 +50,22 @@ export interface TokenOptions {
   readonly forged?: boolean
 }
 
-/** What a server does not do. */
+/** What the nodes of a cluster share. */
+export interface Cluster {
+  /** Host and port of a Redis. */
+  readonly redis: string
+  /** With which tokens are signed. */
+  readonly secret: string
+}
+
+/** What a server is, and does not do. */
 export interface ServerOptions {
   /** Whether it takes media over UDP. Default: `true`. */
   readonly udp?: boolean
   /** Where it runs. Default: in the machine's own network. */
   readonly namespace?: Namespace
+  /** Whose node it is. Default: none's, it is alone. */
+  readonly cluster?: Cluster
 }
 
 /** A running server. */
@@ -68,7 +78,7 @@ export class LivekitServer {
   private constructor(ports: Ports, options: ServerOptions) {
     this.#ports = ports
     this.#options = options
-    this.#secret = randomBytes(24).toString('hex')
+    this.#secret = options.cluster?.secret ?? randomBytes(24).toString('hex')
     learnSecret('API secret', this.#secret)
   }
 
@@ -207,9 +217,12 @@ export class LivekitServer {
       forceTcp: String(this.#options.udp === false),
     }
     const template = readFileSync(join(folder, 'livekit.yaml'), 'utf8')
-    return template.replace(/\$(http|tcp|udp|host|interface|secret|forceTcp)\b/g, (_all, name: string) =>
-      String(values[name]),
+    const config = template.replace(
+      /\$(http|tcp|udp|host|interface|secret|forceTcp)\b/g,
+      (_all, name: string) => String(values[name]),
     )
+    const { cluster } = this.#options
+    return cluster === undefined ? config : `${config}redis:\n  address: ${cluster.redis}\n`
   }
 }
 

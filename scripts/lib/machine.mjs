@@ -6,8 +6,13 @@ export const hasServer = () => process.env.LIVEKIT_SERVER_BIN !== undefined || s
 
 export const hasPython = () => starts('python3', '-m', 'venv', '--help')
 
-/** `CHROMIUM_BIN` names another browser than Debian's. */
-export const hasChromium = () => starts(process.env.CHROMIUM_BIN ?? '/usr/bin/chromium', '--version')
+/** Puts what it finds into `CHROMIUM_BIN`, which can also name another one. */
+export function hasChromium() {
+  const browsers = process.env.CHROMIUM_BIN ?? ['/usr/bin/chromium', '/usr/bin/google-chrome']
+  const found = [browsers].flat().find((browser) => starts(browser, '--version'))
+  if (found !== undefined) process.env.CHROMIUM_BIN = found
+  return found !== undefined
+}
 
 export const hasRedis = () => starts('redis-server', '--version')
 

@@ -41,8 +41,8 @@ export class Suite {
     })
   }
 
-  /** `vitest run --config …` */
-  vitest(title, config) {
+  /** `vitest run --config …`, of all its files or with the arguments that choose some. */
+  vitest(title, config, ...args) {
     return this.#stage(title, async () => {
       mkdirSync(results, { recursive: true })
       const file = join(results, `${config}.json`)
@@ -54,6 +54,7 @@ export class Suite {
         '--reporter=default',
         '--reporter=json',
         `--outputFile.json=${file}`,
+        ...args,
       ])
       const report = readReport(file)
       const unrun = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0)
