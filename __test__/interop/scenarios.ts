@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
 import { event } from '../helpers/scene'
-import { carry, carryEach, inRoom, open } from './carry'
+import { carry, carryEach, inRoom, open, sendEach } from './carry'
 import type { Pair, RoomSpec } from './carry'
 import { OurPeer } from './peers/ours'
 import type { Run } from './peers/pattern'
@@ -135,21 +135,15 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
         const rotating = run(`rotating from ${from.kind}`)
         const { good, garbage } = await open(pair, rotating, async () => {
           const { track } = rotating
-          const send = async (first: number, count: number): Promise<void> => {
-            for (let number = first; number < first + count; number++) {
-              await from.send({ ...rotating, first: number, count: 1 })
-              await Promise.all([to.arrived(track, number + 1), witness.arrived(track, number + 1)])
-            }
-          }
-          await send(0, 7)
+          await sendEach(pair, rotating, 0, 7)
           await Promise.all([to.setKey(next), witness.setKey(next)])
-          await send(7, 6)
+          await sendEach(pair, rotating, 7, 6)
           await from.setKey(next)
           if (from instanceof OurPeer) from.useKey(3)
           // The old key is of no use any more, so what arrives was sealed with the new one.
           const nonsense = { keyIndex: 0, key: 'no key at all' }
           await Promise.all([to.setKey(nonsense), witness.setKey(nonsense)])
-          await send(13, 7)
+          await sendEach(pair, rotating, 13, 7)
           return to.peek(track)
         })
         expect([good, garbage]).toEqual([20, 0])
@@ -172,10 +166,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
         // A browser does not say when it has taken the step: frames of the old key may have come before it.
         const { warm } = await witness.peek(after.track)
         await from.unmark(after.track)
-        for (let first = 0; first < 10; first++) {
-          await from.send({ ...after, first, count: 1 })
-          await to.arrived(after.track, first + 1)
-        }
+        await sendEach(pair, after, 0, after.count)
         expect(await witness.peek(after.track)).toMatchObject({ good: 0, garbage: 0, warm })
         expect(witness.account(after.track).closed).toBe(true)
       }))

@@ -167,7 +167,7 @@ export class OurPeer implements Peer {
   }
 
   async arrived(track: string, count: number): Promise<void> {
-    await this.#until(track, ({ frames }) => frames >= count)
+    await this.#until(track, (tally) => tally.has(count))
   }
 
   async received(track: string): Promise<Received> {

@@ -179,7 +179,7 @@ class PagePeer {
   }
 
   async arrived({ track, count }: { track: string; count: number }): Promise<void> {
-    await this.#until(() => this.#tallies.get(track)!.frames >= count)
+    await this.#until(() => this.#tallies.get(track)!.has(count))
   }
 
   async received({ track, grace }: { track: string; grace: number }): Promise<Received> {

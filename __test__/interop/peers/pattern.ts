@@ -95,6 +95,11 @@ export class Tally {
     return this.frames === this.#count
   }
 
+  /** So many different frames have come, or garbage: then there is nothing to wait for. */
+  has(frames: number): boolean {
+    return this.frames >= frames || this.#garbage > 0
+  }
+
   take(payload: Uint8Array, timestamp: bigint | undefined): void {
     if (timestamp !== undefined && timestamp >= END) this.ended = true
     else if (timestamp !== undefined && timestamp >= WARM) this.warm++

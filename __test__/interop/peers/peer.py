@@ -5,6 +5,8 @@ A line of JSON is a command, {"id", "command", "argument"}; its answer on standa
 in `peer.ts`, what travels in `pattern.ts`.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import struct
@@ -214,7 +216,7 @@ class Peer:
 
     async def arrived(self, track: str, count: int) -> None:
         tally = self.tallies[track]
-        await tally.until(lambda: len(tally.seen) >= count)
+        await tally.until(lambda: len(tally.seen) >= count or tally.garbage > 0)
 
     async def received(self, track: str, grace: float) -> dict:
         tally = self.tallies[track]

@@ -48,7 +48,7 @@ export interface Peer {
   warmed(track: string, count: number): Promise<void>
   /** Sends the run; `refused`: frames that the SDK took with an error. */
   send(run: Run): Promise<{ refused: number }>
-  /** Waits for so many different frames. */
+  /** Waits for so many different frames, or for garbage. */
   arrived(track: string, count: number): Promise<void>
   /** Waits for all frames, or for an `end` frame and {@link GRACE} ms after it without another frame. */
   received(track: string): Promise<Received>
