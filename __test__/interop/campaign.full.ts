@@ -106,5 +106,7 @@ function tableOf(all: ReadonlyMap<string, readonly Outcome[]>): string {
   const head = ['', ...sizes.map(([size]) => `${size.toLocaleString('en')} B`)]
   const body = [...all].map(([route, outcomes]) => [route, ...outcomes.map(cell)])
   const lines = [head, head.map(() => '---'), ...body]
-  return lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('')
+  const table = lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('')
+  const routes = Object.entries(rates).map(([route, list]) => `${route} ${list.join(', ')}`)
+  return `${table}\nFrames a second, for each size: ${routes.join('; ')}.\n`
 }
