@@ -1,26 +1,52 @@
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
+import { run } from '../../src/cli/program'
 import { runCli } from '../helpers/cli'
+
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+})
+
+/** Runs a command in this process: a row of processes would take its time. */
+async function runHere(args: readonly string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  for (const name of Object.keys(process.env)) if (name.startsWith('LIVEKIT_')) vi.stubEnv(name, undefined)
+  const written = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    vi.spyOn(process[stream], 'write').mockImplementation((text) => {
+      written[stream] += String(text)
+      return true
+    })
+  }
+  const before = process.exitCode
+  try {
+    await run(['node', 'datatrack', ...args], '0.0.0')
+    return { code: process.exitCode, ...written }
+  } finally {
+    process.exitCode = before
+    vi.restoreAllMocks()
+  }
+}
 
 const commands = ['demo', 'pub', 'sub', 'ls', 'bench', 'doctor']
 
 test('each command has its help, with examples', async () => {
-  const overview = await runCli(['--help'])
+  const overview = await runHere(['--help'])
   expect(overview.code).toBe(0)
   for (const command of commands) expect(overview.stdout).toContain(`  ${command} `)
-  const helps = await Promise.all(commands.map((command) => runCli([command, '--help'])))
-  for (const { code, stdout, stderr } of helps) {
+  for (const command of commands) {
+    const { code, stdout, stderr } = await runHere([command, '--help'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toContain('Examples:\n  ')
     expect(stdout).toContain('LIVEKIT_URL')
   }
 })
 
-test.concurrent.each(commands)('docs/cli.md has all options of %s, and no others', async (command) => {
+test.each(commands)('docs/cli.md has all options of %s, and no others', async (command) => {
   const page = readFileSync('docs/cli.md', 'utf8')
-  const { stdout } = await runCli([command, '--help'])
+  const { stdout } = await runHere([command, '--help'])
   const [options = ''] = stdout.split('\nExamples:')
   const there = new Set([...options.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option]) => option))
   there.delete('--help')
@@ -67,12 +93,20 @@ const wrong: readonly [string, readonly string[], RegExp][] = [
   ],
 ]
 
-test.concurrent.each(wrong)('%s is told in one line, and is exit code 2', async (_what, args, message) => {
-  const { code, stdout, stderr } = await runCli(args)
+test.each(wrong)('%s is told in one line, and is exit code 2', async (_what, args, message) => {
+  const { code, stdout, stderr } = await runHere(args)
   expect(stderr).toMatch(message)
   expect(stderr).toMatch(/^datatrack: [^\n]+\n$/)
   expect(stderr).not.toContain('hush-hush')
   expect([code, stdout]).toEqual([2, ''])
+})
+
+test('the program itself says so, too', async () => {
+  expect(await runCli(['sub', '--nmae', 'x'])).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: "datatrack: unknown option '--nmae' (Did you mean --name?)\n",
+  })
 })
 
 test('a server that is not there is exit code 1, in one line', async () => {

@@ -27,10 +27,11 @@ export function addLs(datatrack: Command): void {
   pathOption(serverOptions(command, 'single'))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: LsFlags) => {
+      const server = requiredServer(process.env, flags)
       const signal = stopSignal()
       process.exitCode = await ls(
         {
-          server: requiredServer(process.env, flags),
+          server,
           connect: connectOptions(flags, signal),
           json: flags.json === true,
           watch: flags.watch === true || flags.seconds !== undefined,

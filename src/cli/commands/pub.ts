@@ -88,10 +88,11 @@ export function addPub(datatrack: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (args: string[], flags: PubFlags) => {
       const source = sourceOf(flags, args)
+      const server = requiredServer(process.env, flags)
       const signal = stopSignal()
       process.exitCode = await pub(
         {
-          server: requiredServer(process.env, flags),
+          server,
           connect: connectOptions(flags, signal),
           encryption: await encryptionOf(process.env, flags),
           name: flags.name,

@@ -49,10 +49,11 @@ export function addSub(datatrack: Command): void {
   encryptionOptions(pathOption(serverOptions(command, 'single')))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: SubFlags) => {
+      const server = requiredServer(process.env, flags)
       const signal = stopSignal()
       process.exitCode = await sub(
         {
-          server: requiredServer(process.env, flags),
+          server,
           connect: connectOptions(flags, signal),
           encryption: await encryptionOf(process.env, flags),
           allowUnencrypted: flags.allowUnencrypted === true,

@@ -1,0 +1,53 @@
+/** The command line: its commands, and what becomes of their errors. */
+import type { Command } from 'commander'
+import { loadCommander } from '../lazy'
+import { addBench } from './commands/bench'
+import { addDemo } from './commands/demo'
+import { addDoctor } from './commands/doctor'
+import { addLs } from './commands/ls'
+import { addPub } from './commands/pub'
+import { addSub } from './commands/sub'
+import { note, Stopped } from './output'
+import { SettingsError } from './settings'
+
+const FAILED = 1
+const USAGE = 2
+
+function program(version: string): Command {
+  const { Command } = loadCommander()
+  const datatrack = new Command('datatrack')
+    .description('LiveKit data tracks from the command line.')
+    .version(version)
+    // What stands behind a command to be run belongs to that command.
+    .enablePositionalOptions()
+    .configureOutput({
+      // In one line, with what it suggests.
+      outputError: (text, write) =>
+        write(
+          `${text
+            .trim()
+            .replace(/^error: /, 'datatrack: ')
+            .replaceAll('\n', ' ')}\n`,
+        ),
+    })
+    .exitOverride()
+  for (const add of [addDemo, addPub, addSub, addLs, addBench, addDoctor]) add(datatrack)
+  return datatrack
+}
+
+/** Runs a command to its end, tells what goes wrong and sets the exit code. `args` as in `process.argv`. */
+export async function run(args: readonly string[], version: string): Promise<void> {
+  try {
+    await program(version).parseAsync(args)
+  } catch (error) {
+    if (error instanceof loadCommander().CommanderError) {
+      // It has been told.
+      process.exitCode = error.exitCode === 0 ? 0 : USAGE
+      return
+    }
+    // Ctrl-C before there was anything to end well.
+    if (error instanceof Stopped) return
+    note(`datatrack: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = error instanceof SettingsError ? USAGE : FAILED
+  }
+}
