@@ -185,6 +185,8 @@ describe('datatrack pub and sub', () => {
       1,
       expect.stringMatching(/datatrack: the connection has ended: duplicateIdentity\n$/),
     ])
+    // It takes the identity before it has a path for frames.
+    await twin.wrote(/tick/)
     for (const sub of [interrupted, twin]) {
       const ending = await interrupt(sub)
       expect([ending.code, ending.signal]).toEqual([0, null])
