@@ -145,9 +145,15 @@ export class DataTrackStreamError extends DataTrackError {
 export class DataTrackConnectionError extends DataTrackError {
   readonly code = errorCodes.DataTrackConnectionError
   readonly reason: DataTrackConnectionErrorReason
-  constructor(reason: DataTrackConnectionErrorReason, options: DataTrackErrorOptions = {}) {
+  /** The HTTP status with which the server refused; `undefined` if it was not by HTTP. */
+  readonly status: number | undefined
+  constructor(
+    reason: DataTrackConnectionErrorReason,
+    options: DataTrackErrorOptions & { readonly status?: number } = {},
+  ) {
     super('DataTrackConnectionError', reason, options)
     this.reason = reason
+    this.status = options.status
   }
 }
 

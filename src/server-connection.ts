@@ -23,8 +23,10 @@ import { SignalClient } from './signal/client'
 import { isObject } from './signal/convert'
 import type { RoomSignalRequest, SignalResponseLike } from './signal/messages'
 import { PeerTransport } from './signal/peer-transport'
+import { isCloudHost, Regions } from './signal/regions'
 import type { LocalDescription, PeerTarget } from './signal/peer-transport'
 import { loadProtocol } from './lazy'
+import { log } from './logging'
 
 /**
  * ms before a path that is lost is looked for again. A server that sends somebody away ends the path first, and says so by
@@ -45,30 +47,44 @@ export interface ConnectableRoom {
   connectionRebuilt(join: SignalResponseLike): void
 }
 
+/** Who one is in the room, and the server's `join` message. */
+interface Joined {
+  readonly identity: string
+  readonly response: SignalResponse
+}
+
 /** What an attempt to resume came to. */
 type Resumed = 'resumed' | 'rebuild'
 
-/** Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason. */
+/**
+ * Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason.
+ * `hasRegions`: which hosts are asked for other regions.
+ */
 export async function connectRoom(
   room: ConnectableRoom,
   url: string | URL,
   token: string,
   given: ConnectOptions,
   stop: AbortSignal,
+  hasRegions: (server: URL) => boolean = isCloudHost,
 ): Promise<void> {
   const server = serverUrl(url)
   if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
   const options = checkConnectOptions(given)
   options.signal?.throwIfAborted()
   const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-  const connection = new ServerConnection(room, server, token, { ...options, signal })
+  const regions = hasRegions(server) ? new Regions(server, options) : undefined
+  const connection = new ServerConnection(room, server, token, { ...options, signal }, regions)
   await connection.open()
 }
 
 class ServerConnection implements RoomConnection {
   readonly native: NativeSession
   readonly #room: ConnectableRoom
-  readonly #server: URL
+  /** Where the application wants to go; and where it has got, which may be one of its regions. */
+  readonly #home: URL
+  #server: URL
+  readonly #regions: Regions | undefined
   readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
   /** The server sends a fresh one now and then. */
@@ -93,9 +109,17 @@ class ServerConnection implements RoomConnection {
   /** Requests that must not get lost with a connection: nothing asks for them again. */
   #unsent: RoomSignalRequest[] = []
 
-  constructor(room: ConnectableRoom, server: URL, token: string, options: CheckedConnectOptions) {
+  constructor(
+    room: ConnectableRoom,
+    server: URL,
+    token: string,
+    options: CheckedConnectOptions,
+    regions: Regions | undefined,
+  ) {
     this.#room = room
+    this.#home = server
     this.#server = server
+    this.#regions = regions
     this.#token = token
     this.#options = options
     this.#mode = options.mode === 'dual' ? 'dual' : 'single'
@@ -105,8 +129,8 @@ class ServerConnection implements RoomConnection {
   /** The first connection: what fails here, the caller learns. */
   async open(): Promise<void> {
     try {
-      const signal = this.#attemptSignal(this.#options.signal)
-      const { identity, response } = await this.#join(signal)
+      this.#regions?.prefetch(this.#token, this.#closing.signal)
+      const { identity, response } = await this.#joinSomewhere(this.#options.signal)
       this.#attempt = undefined
       this.#room.attach(this, identity)
       this.#room.receive(response)
@@ -159,8 +183,37 @@ class ServerConnection implements RoomConnection {
     this.#client?.close()
   }
 
+  /** Joins where it did before or was told to; where there are regions and that fails, at the next one that works. */
+  async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
+    this.#regions?.reset(this.#server)
+    for (;;) {
+      try {
+        this.#sentAway = undefined
+        return await this.#join(this.#attemptSignal(given))
+      } catch (error) {
+        const region = await this.#nextRegion(error, given)
+        if (region === undefined) {
+          this.#server = this.#home
+          throw error
+        }
+        log('info', 'signal', 'connecting failed; trying another region')
+        this.#client?.close()
+        this.#server = region
+      }
+    }
+  }
+
+  async #nextRegion(error: unknown, given: AbortSignal | undefined): Promise<URL | undefined> {
+    const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])]
+    // A token that one region does not take, another does not take, either; 403 is the region's own word.
+    const everywhere =
+      error instanceof DataTrackConnectionError && error.reason === 'notAllowed' && error.status !== 403
+    if (everywhere || signals.some(({ aborted }) => aborted)) return undefined
+    return await this.#regions?.next(this.#token, AbortSignal.any(signals))
+  }
+
   /** Opens signalling and peer connections from nothing; the room learns nothing yet, and its messages are held. */
-  async #join(signal: AbortSignal): Promise<{ identity: string; response: SignalResponse }> {
+  async #join(signal: AbortSignal): Promise<Joined> {
     for (;;) {
       const transport = this.#newTransport()
       try {
@@ -253,7 +306,8 @@ class ServerConnection implements RoomConnection {
         return
       case 'leave': {
         const { LeaveRequest_Action } = loadProtocol()
-        const { action } = message.value
+        const { action, regions } = message.value
+        this.#regions?.report(regions)
         if (action !== LeaveRequest_Action.DISCONNECT) {
           this.#attempt?.abort(refused({ message }))
           this.#lost(action === LeaveRequest_Action.RECONNECT)
@@ -332,7 +386,7 @@ class ServerConnection implements RoomConnection {
         const signal = this.#attemptSignal(hurry.signal)
         this.#failIfAsked()
         if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
-        await this.#restart(signal)
+        await this.#restart(hurry.signal)
         return
       } catch (error) {
         if (this.#closing.signal.aborted) return
@@ -386,12 +440,12 @@ class ServerConnection implements RoomConnection {
   }
 
   /** A new session: new SIDs, new handles, new peer connections. */
-  async #restart(signal: AbortSignal): Promise<void> {
+  async #restart(given: AbortSignal): Promise<void> {
     this.#client?.close()
     // What was to be unpublished does not exist in the new session.
     this.#unsent = []
     this.#rebuild = true
-    const { response } = await this.#join(signal)
+    const { response } = await this.#joinSomewhere(given)
     this.#reconnected()
     this.#room.connectionRebuilt(response)
     this.#releaseHeld()

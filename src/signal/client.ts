@@ -237,10 +237,10 @@ async function refusal(response: IncomingMessage, token: string): Promise<DataTr
   }
   // livekit-server repeats a token that it refuses, before it says why.
   const said = text.replaceAll(token, '…').trim().slice(0, 200)
-  const detail = `HTTP status ${status}, ${said}`
-  if (status === 401 || status === 403) return new DataTrackConnectionError('notAllowed', { detail })
-  if (status === 404) return new DataTrackConnectionError('notFound', { detail })
-  return new DataTrackConnectionError(status >= 500 ? 'serverUnreachable' : 'internal', { detail })
+  const options = { detail: `HTTP status ${status}, ${said}`, status }
+  if (status === 401 || status === 403) return new DataTrackConnectionError('notAllowed', options)
+  if (status === 404) return new DataTrackConnectionError('notFound', options)
+  return new DataTrackConnectionError(status >= 500 ? 'serverUnreachable' : 'internal', options)
 }
 
 /** Node's network errors name the peer's address; what is told further has their code only. */
