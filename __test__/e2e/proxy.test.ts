@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
+import { connectRoom } from '../../src/server-connection'
+import { ConnectProxy } from '../helpers/connect-proxy'
+import { LivekitServer } from '../helpers/livekit-server'
+import { RegionHost } from '../helpers/region-host'
+import { rejection } from '../helpers/rooms'
+import { event, flowing, publish, Scene } from '../helpers/scene'
+import { TlsFront } from '../helpers/tls-front'
+
+let server: LivekitServer
+let front: TlsFront
+let proxy: ConnectProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  front = await TlsFront.start(server.port)
+  proxy = await ConnectProxy.start()
+})
+afterAll(async () => {
+  await Promise.all([proxy.close(), front.close()])
+  await server.stop()
+})
+
+it.each(['single', 'dual'] as const)(
+  'a server with a certificate of a private authority is trusted with `ca`, and not without (%s)',
+  (peerConnections) =>
+    Scene.with(server, async (scene) => {
+      const error = await rejection(scene.join('alice', { url: front.url, connect: { peerConnections } }))
+      expect(error).toBeInstanceOf(DataTrackConnectionError)
+      expect(error.reason).toBe('serverUnreachable')
+      expect(error.message).toMatch(/UNABLE_TO_|SELF_SIGNED_CERT/)
+      const connect = { peerConnections, ca: front.ca }
+      const [alice, bob] = [
+        await scene.join('alice', { url: front.url, connect }),
+        await scene.join('bob', { url: front.url, connect: { ...connect, ca: [front.ca.toString()] } }),
+      ]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const back = event(alice, RoomEvent.Reconnected)
+      await alice.simulateScenario('signal-reconnect')
+      await back
+      await flowing(local, stream)
+    }),
+)
+
+it('signalling goes through the proxy of `agent`, to begin with and for reconnects', () =>
+  Scene.with(server, async (scene) => {
+    proxy.asked.length = 0
+    const alice = await scene.join('alice', { connect: { agent: proxy.agent } })
+    expect(proxy.asked).toEqual([`127.0.0.1:${server.port}`])
+    for (const scenario of ['signal-reconnect', 'full-reconnect'] as const) {
+      const back = event(alice, RoomEvent.Reconnected)
+      await alice.simulateScenario(scenario)
+      await back
+    }
+    expect(proxy.asked).toHaveLength(3)
+    const bob = await scene.join('bob')
+    const { local, remote } = await publish(alice, bob)
+    await flowing(local, remote.subscribe())
+  }))
+
+it('a private authority works behind a proxy, too', () =>
+  Scene.with(server, async (scene) => {
+    proxy.asked.length = 0
+    const connect = { agent: proxy.secureAgent, ca: front.ca }
+    const alice = await scene.join('alice', { url: front.url, connect })
+    expect(alice.isConnected).toBe(true)
+    expect(proxy.asked).toEqual([`localhost:${front.port}`])
+  }))
+
+it('a proxy that refuses is a server that cannot be reached, with its own code', () =>
+  Scene.with(server, async (scene) => {
+    proxy.forbids = true
+    try {
+      const error = await rejection(scene.join('alice', { connect: { agent: proxy.agent } }))
+      expect([error.reason, error.message.includes('EPROXY')]).toEqual(['serverUnreachable', true])
+    } finally {
+      proxy.forbids = false
+    }
+  }))
+
+it('regions are asked for through the proxy as well', () =>
+  Scene.with(server, async (scene) => {
+    const host = await RegionHost.start()
+    try {
+      proxy.asked.length = 0
+      host.regions(server.url)
+      const room = new Room()
+      const { signal } = new AbortController()
+      const token = await scene.token('alice')
+      await connectRoom(room, host.url, token, { agent: proxy.agent }, signal, () => true)
+      const { host: address } = new URL(host.url)
+      expect(proxy.asked).toContain(`127.0.0.1:${server.port}`)
+      // The list, and at least one attempt to get in.
+      expect(proxy.asked.filter((asked) => asked === address).length).toBeGreaterThan(1)
+      expect(host.asked).toHaveLength(1)
+      await room.disconnect()
+    } finally {
+      await host.close()
+    }
+  }))

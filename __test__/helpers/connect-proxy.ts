@@ -1,0 +1,101 @@
+/** An HTTP proxy that knows `CONNECT`, and an agent that goes through it. */
+import { once } from 'node:events'
+import { Agent, createServer, request } from 'node:http'
+import type { ClientRequestArgs, Server } from 'node:http'
+import { connect } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
+
+export class ConnectProxy {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  /** Where it was asked to connect to, in order. */
+  readonly asked: string[] = []
+  /** Answers 403 to all. */
+  forbids = false
+
+  private constructor() {
+    this.#server = createServer((_request, response) => response.writeHead(405).end())
+    this.#server.on('connect', ({ url = '' }, client: Socket) => {
+      this.asked.push(url)
+      client.on('error', () => {})
+      if (this.forbids) {
+        client.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+        return
+      }
+      const { hostname, port } = new URL(`http://${url}`)
+      const upstream = connect(Number(port), hostname === 'localhost' ? '127.0.0.1' : hostname, () =>
+        client.write('HTTP/1.1 200 Connection established\r\n\r\n'),
+      )
+      for (const [socket, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.#sockets.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => {
+          this.#sockets.delete(socket)
+          other.destroy()
+        })
+        socket.pipe(other)
+      }
+    })
+  }
+
+  static async start(): Promise<ConnectProxy> {
+    const proxy = new ConnectProxy()
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  /** What goes through the proxy to `ws:` URLs. */
+  get agent(): Agent {
+    return new TunnelAgent((this.#server.address() as AddressInfo).port)
+  }
+
+  /** What goes through the proxy to `wss:` URLs: TLS is with the server behind it. */
+  get secureAgent(): Agent {
+    return Object.assign(this.agent, { protocol: 'https:' })
+  }
+
+  async close(): Promise<void> {
+    for (const socket of [...this.#sockets]) socket.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
+
+class TunnelAgent extends Agent {
+  readonly #port: number
+
+  constructor(port: number) {
+    super()
+    this.#port = port
+  }
+
+  override createConnection(
+    options: ClientRequestArgs & ConnectionOptions,
+    done?: (error: Error | null, stream: Duplex) => void,
+  ): undefined {
+    const path = `${options.host ?? ''}:${String(options.port)}`
+    const fail = (error: Error, socket: Duplex): void => done?.(error, socket)
+    const asking = request({ host: '127.0.0.1', port: this.#port, method: 'CONNECT', path })
+    asking
+      .once('connect', ({ statusCode }, socket: Socket) => {
+        if (statusCode !== 200) {
+          fail(Object.assign(new Error('the proxy refused'), { code: 'EPROXY' }), socket.destroy())
+        } else if (options.ca === undefined) {
+          done?.(null, socket)
+        } else {
+          done?.(null, connectTls({ ca: options.ca, servername: options.host ?? '', socket }))
+        }
+      })
+      .once('error', (error) => fail(error, new PassThrough()))
+      .end()
+    return undefined
+  }
+}
