@@ -1,0 +1,178 @@
+// Participants in processes of their own: started, told what to do, measured from outside, stopped.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fromRoot } from '../../scripts/lib/steps.mjs'
+import { peers } from './peers.mjs'
+import { cpuSeconds, descendants, memory, threads } from './processes.mjs'
+
+/** s that a command may take beyond what it is known to take. */
+const PATIENCE = 30
+const ENDS = 5_000
+
+export class Agent {
+  #child
+  #inChildren
+  #next = 0
+  #pending = new Map()
+
+  constructor(kind) {
+    const { command, inChildren = false } = peers[kind]
+    const [program, ...args] = command
+    mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
+    const log = openSync(fromRoot('.cache/bench-e2e', `${kind}.log`), 'a')
+    this.#inChildren = inChildren
+    this.started = performance.now()
+    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', log], cwd: fromRoot() })
+    closeSync(log)
+    this.#child.stdin.on('error', () => {})
+    process.once('exit', this.#kill)
+    this.#child.once('close', () => {
+      process.removeListener('exit', this.#kill)
+      for (const { reject } of this.#pending.values())
+        reject(new Error(`${kind} ended: see .cache/bench-e2e/${kind}.log`))
+    })
+    createInterface(this.#child.stdout).on('line', (line) => {
+      const { id, result, error } = JSON.parse(line)
+      const { resolve, reject } = this.#pending.get(id) ?? {}
+      this.#pending.delete(id)
+      if (error === undefined) resolve?.(result)
+      else reject?.(new Error(error))
+    })
+  }
+
+  #kill = () => {
+    // Chromium's processes do not end with the one that started them when that is killed.
+    for (const pid of this.#inChildren ? descendants(this.#child.pid) : []) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It has ended since.
+      }
+    }
+    this.#child.kill('SIGKILL')
+  }
+
+  /** Runs a command. `takes` is how many seconds it takes by its nature. */
+  ask(op, args = {}, takes = 0) {
+    const id = ++this.#next
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.#pending.delete(id)
+          reject(new Error(`no answer to ${op} in ${takes + PATIENCE} s`))
+        },
+        (takes + PATIENCE) * 1000,
+      )
+      const settle = (by) => (value) => {
+        clearTimeout(timer)
+        by(value)
+      }
+      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject) })
+      this.#child.stdin.write(`${JSON.stringify({ id, op, ...args })}\n`)
+    })
+  }
+
+  /** The processes of the library. */
+  get pids() {
+    const children = this.#inChildren ? descendants(this.#child.pid) : []
+    return this.#inChildren ? children : [this.#child.pid]
+  }
+
+  cpu() {
+    return cpuSeconds(this.pids)
+  }
+
+  memory() {
+    return memory(this.pids)
+  }
+
+  threads() {
+    return threads(this.pids)
+  }
+
+  /** Lets it disconnect, and kills it if it does not end. */
+  async stop() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const closed = once(this.#child, 'close')
+    this.#child.stdin.end()
+    const timer = setTimeout(this.#kill, ENDS)
+    await closed
+    clearTimeout(timer)
+  }
+}
+
+let rooms = 0
+
+/** Connects agents to a room of their own; `op` may be `room`, for one more in the same process. */
+export function joiner(server) {
+  const room = `bench-${process.pid}-${++rooms}`
+  return async (agent, identity, op = 'connect') =>
+    agent.ask(op, { url: server.url, token: await server.token(room, identity) })
+}
+
+/** Runs `use` with a connected publisher and subscriber of the same kind, in a room of their own. */
+export async function withPair(server, kind, use, names = ['track']) {
+  const join = joiner(server)
+  const publisher = new Agent(kind)
+  const subscriber = new Agent(kind)
+  try {
+    await Promise.all([join(publisher, 'publisher'), join(subscriber, 'subscriber')])
+    const pair = new Pair(publisher, subscriber, names)
+    await pair.open()
+    return await use(pair)
+  } finally {
+    await Promise.all([publisher.stop(), subscriber.stop()])
+  }
+}
+
+/** A publisher, a subscriber, and tracks from one to the other. */
+export class Pair {
+  #phase = 0
+
+  constructor(publisher, subscriber, names) {
+    this.publisher = publisher
+    this.subscriber = subscriber
+    this.names = names
+  }
+
+  /** Publishes, subscribes, and waits until frames flow: nothing tells when a subscription takes effect. */
+  async open() {
+    if (this.names.length === 0) return
+    const { names } = this
+    const subscribed = this.subscriber.ask('subscribe', { names })
+    await this.publisher.ask('publish', { names })
+    await subscribed
+    const phase = ++this.#phase
+    const flowing = this.subscriber.ask('flowing', { phase, names })
+    await this.publisher.ask('probe', { phase })
+    await flowing
+    await this.publisher.ask('stop')
+    await this.subscriber.ask('collect', { phase })
+  }
+
+  /** Offers frames and says what became of them, what it cost, and what the server spent on it. */
+  async offer({ size, rate, seconds, warm = 0.5 }, server) {
+    const phase = ++this.#phase
+    const before = [this.publisher.cpu(), this.subscriber.cpu(), server.cpu()]
+    const offered = await this.publisher.ask('offer', { phase, size, rate, seconds, warm }, warm + seconds)
+    const after = [this.publisher.cpu(), this.subscriber.cpu(), server.cpu()]
+    const { received, ...arrived } = await this.subscriber.ask('collect', { phase })
+    const [publisherCpu, subscriberCpu, serverCpu] = after.map((value, at) => value - before[at])
+    return {
+      size,
+      rate,
+      seconds,
+      ...offered,
+      ...arrived,
+      received,
+      share: received / offered.offered,
+      // Frames that came after the end were sent before it: by time they belong to a longer span.
+      perSecond: received / Math.max(seconds, arrived.span / 1000),
+      publisherCpu,
+      subscriberCpu,
+      serverCpu,
+    }
+  }
+}

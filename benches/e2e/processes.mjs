@@ -1,0 +1,63 @@
+// What Linux says of processes.
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** USER_HZ, which is the same on all platforms that Node.js runs on. */
+const TICKS = 100
+
+const read = (pid, file) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
+
+/** Fields of /proc/<pid>/stat behind the name, which may have spaces in it. */
+const stat = (pid) => {
+  const text = read(pid, 'stat')
+  return text.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+/** All descendants of a process that are there now. */
+export function descendants(root) {
+  const children = new Map()
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    const parent = attempt(() => Number(stat(pid)[1]))
+    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(pid)])
+  }
+  const found = []
+  for (const queue = [root]; queue.length > 0;) {
+    const next = children.get(queue.pop()) ?? []
+    found.push(...next)
+    queue.push(...next)
+  }
+  return found
+}
+
+/** CPU seconds that the processes have used, all threads. */
+export function cpuSeconds(pids) {
+  return sum(pids, (pid) => {
+    const [user, system] = stat(pid).slice(11, 13).map(Number)
+    return (user + system) / TICKS
+  })
+}
+
+/** Bytes of memory: resident, the most that ever were, and the fair share of what several processes have in common. */
+export function memory(pids) {
+  const kib = (pid, file, name) =>
+    1024 * Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(read(pid, file))?.[1])
+  return {
+    resident: sum(pids, (pid) => kib(pid, 'status', 'VmRSS')),
+    peak: sum(pids, (pid) => kib(pid, 'status', 'VmHWM')),
+    shared: sum(pids, (pid) => kib(pid, 'smaps_rollup', 'Pss')),
+  }
+}
+
+/** Threads of the processes. */
+export const threads = (pids) => sum(pids, (pid) => readdirSync(`/proc/${pid}/task`).length)
+
+const sum = (pids, value) => pids.reduce((total, pid) => total + (attempt(() => value(pid)) || 0), 0)
+
+/** `undefined` when the process has just ended. */
+function attempt(body) {
+  try {
+    return body()
+  } catch {
+    return undefined
+  }
+}

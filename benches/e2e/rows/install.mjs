@@ -1,0 +1,123 @@
+// What is installed, and what loading it costs.
+import { spawnSync } from 'node:child_process'
+import { existsSync, lstatSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { addonPath } from '../../../scripts/lib/build.mjs'
+import { fromRoot } from '../../../scripts/lib/steps.mjs'
+import { places } from '../peers.mjs'
+
+function bytesOf(path) {
+  const stat = lstatSync(path)
+  if (!stat.isDirectory()) return stat.isFile() ? stat.size : 0
+  return readdirSync(path).reduce((total, name) => total + bytesOf(join(path, name)), 0)
+}
+
+/** The largest native library below a folder. */
+function binaryOf(path) {
+  const files = readdirSync(path, { recursive: true }).filter((file) => /\.(node|so)$/.test(file))
+  return Math.max(...files.map((file) => lstatSync(join(path, file)).size))
+}
+
+/** The production dependencies of the package in a folder, nested ones too. */
+function dependencies(folder, name) {
+  const args = ['ls', ...(name ? [name] : ['--omit=dev']), '--all', '--parseable', '--long']
+  const { stdout } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' })
+  const paths = stdout.split('\n').map((line) => line.split(':')[0])
+  return paths.filter((path) => path.includes('node_modules')).filter(existsSync)
+}
+
+const installed = {
+  ours() {
+    const addon = addonPath()
+    // As package.json's `files` has it, with the addon in the package of its platform.
+    const own = bytesOf(fromRoot('dist')) + bytesOf(addon) + bytesOf(fromRoot('package.json'))
+    const others = dependencies(fromRoot()).reduce((total, path) => total + bytesOf(path), 0)
+    return { all: own + others, binary: bytesOf(addon), own }
+  },
+  python() {
+    const packages = join(places.environment, 'lib')
+    const [version] = readdirSync(packages)
+    const folder = join(packages, version, 'site-packages')
+    // Not what each environment has, and not what Python compiles on first use.
+    const named = readdirSync(folder).filter(
+      (name) => !/^(pip|setuptools|wheel|pkg_resources|_distutils)/.test(name),
+    )
+    const cached = (path) =>
+      readdirSync(path, { recursive: true })
+        .filter((file) => file.endsWith('.pyc'))
+        .reduce((total, file) => total + lstatSync(join(path, file)).size, 0)
+    const all = named.reduce((total, name) => {
+      const path = join(folder, name)
+      return total + bytesOf(path) - (lstatSync(path).isDirectory() ? cached(path) : 0)
+    }, 0)
+    return { all, binary: binaryOf(join(folder, 'livekit')) }
+  },
+  'rtc-node'() {
+    // Everything there but what drives Chromium.
+    const own = readdirSync(places.packages).filter(
+      (name) => !name.startsWith('.') && name !== 'playwright-core',
+    )
+    return {
+      all: own.reduce((total, name) => total + bytesOf(join(places.packages, name)), 0),
+      binary: binaryOf(join(places.packages, '@livekit')),
+    }
+  },
+}
+
+const node = (body) => [
+  process.execPath,
+  '--input-type=module',
+  '-e',
+  `import { createRequire } from 'node:module'
+   const require = createRequire(${JSON.stringify(fromRoot('benches/e2e/x.mjs'))})
+   const [rss, start] = [process.memoryUsage.rss(), performance.now()]
+   ${body}
+   console.log(JSON.stringify({ ms: performance.now() - start, bytes: process.memoryUsage.rss() - rss }))
+   process.exit(0)`,
+]
+const dist = (file) => JSON.stringify(fromRoot('dist', file))
+const python = (body) => [
+  places.python,
+  '-c',
+  `import json, time
+def rss():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096
+before, start = rss(), time.perf_counter()
+${body}
+print(json.dumps({'ms': (time.perf_counter() - start) * 1000, 'bytes': rss() - before}))`,
+]
+const loads = {
+  ours: {
+    import: node(`await import(${dist('index.mjs')})`),
+    require: node(`require(${dist('index.js')})`),
+    // A room's first use loads the addon.
+    room: node(`const { Loopback } = require(${dist('index.js')}); new Loopback().join('alice')`),
+  },
+  python: { import: python('from livekit import rtc'), room: python('from livekit import rtc; rtc.Room') },
+  'rtc-node': {
+    import: node(`await import(require.resolve('@livekit/rtc-node'))`),
+    require: node(`require('@livekit/rtc-node')`),
+    room: node(`const { Room } = require('@livekit/rtc-node'); new Room()`),
+  },
+}
+
+export async function install(bench, kind) {
+  const rows = {}
+  if (kind in installed) {
+    const { all, binary } = installed[kind]()
+    rows['installed MB'] = { best: all / 1e6 }
+    rows['binary MB'] = { best: binary / 1e6 }
+  }
+  for (const [what, [program, ...args]] of Object.entries(loads[kind] ?? {})) {
+    const runs = []
+    for (let round = 0; round < (bench.quick ? 3 : 11); round++) {
+      const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8', cwd: fromRoot() })
+      if (status !== 0) throw new Error(`${what} of ${kind} failed: ${stderr.trim().split('\n').at(-1)}`)
+      runs.push(JSON.parse(stdout))
+    }
+    const median = (name) => runs.map((run) => run[name]).toSorted((a, b) => a - b)[runs.length >> 1]
+    rows[`${what} ms`] = { best: median('ms') }
+    rows[`${what} MB`] = { best: median('bytes') / 1e6 }
+  }
+  return rows
+}

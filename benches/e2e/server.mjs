@@ -1,0 +1,99 @@
+// A LiveKit server on free ports of 127.0.0.1, and tokens for it.
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdirSync, openSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AccessToken } from 'livekit-server-sdk'
+import { buildLivekitServer } from '../../scripts/lib/livekit-server.mjs'
+import { fromRoot, StepError } from '../../scripts/lib/steps.mjs'
+import { cpuSeconds } from './processes.mjs'
+
+const STARTS = 20_000
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function freeUdpPort() {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  await once(socket, 'close')
+  return port
+}
+
+export class LivekitServer {
+  #secret = randomBytes(24).toString('hex')
+  #process
+  #port
+
+  static async start() {
+    const server = new LivekitServer()
+    await server.#launch(await buildLivekitServer())
+    return server
+  }
+
+  get url() {
+    return `ws://127.0.0.1:${this.#port}`
+  }
+
+  /** CPU seconds it has used. */
+  cpu() {
+    return cpuSeconds([this.#process.pid])
+  }
+
+  token(room, identity) {
+    const token = new AccessToken('devkey', this.#secret, { identity, ttl: '6h' })
+    token.addGrant({ roomJoin: true, room, canPublish: true, canPublishData: true, canSubscribe: true })
+    return token.toJwt()
+  }
+
+  async #launch(binary) {
+    const values = { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
+    this.#port = values.http
+    const template = readFileSync(fromRoot('__test__/livekit-server/livekit.yaml'), 'utf8')
+    const config = template.replace(
+      /\$(http|tcp|udp|secret)\b/g,
+      (_all, name) => values[name] ?? this.#secret,
+    )
+    mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
+    const log = openSync(fromRoot('.cache/bench-e2e/livekit-server.log'), 'w')
+    this.#process = spawn(binary, [], {
+      env: { ...process.env, LIVEKIT_CONFIG: config },
+      stdio: ['ignore', log, log],
+    })
+    // Its writes of log lines are part of what it costs, for all alike: they go to a file, as a service's would.
+    process.once('exit', () => this.#process.kill('SIGKILL'))
+    const deadline = performance.now() + STARTS
+    while (!(await this.#answers())) {
+      if (this.#process.exitCode !== null || performance.now() > deadline) {
+        throw new StepError('livekit-server does not answer: see .cache/bench-e2e/livekit-server.log')
+      }
+      await delay(20)
+    }
+  }
+
+  async #answers() {
+    try {
+      return (await globalThis.fetch(`http://127.0.0.1:${this.#port}`)).ok
+    } catch {
+      return false
+    }
+  }
+
+  async stop() {
+    if (this.#process.exitCode !== null) return
+    const closed = once(this.#process, 'close')
+    this.#process.kill('SIGKILL')
+    await closed
+  }
+}
