@@ -5,7 +5,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fromRoot } from '../../scripts/lib/steps.mjs'
 import { peers } from './peers.mjs'
-import { cpuSeconds, descendants, memory, threads } from './processes.mjs'
+import { cpuBetween, cpuTimes, descendants, memory, threads } from './processes.mjs'
 
 /** s that a command may take beyond what it is known to take. */
 const PATIENCE = 30
@@ -24,7 +24,7 @@ export class Agent {
     const log = openSync(fromRoot('.cache/bench-e2e', `${kind}.log`), 'a')
     this.#inChildren = inChildren
     this.started = performance.now()
-    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', log], cwd: fromRoot() })
+    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', log], cwd: fromRoot(), env })
     closeSync(log)
     this.#child.stdin.on('error', () => {})
     process.once('exit', this.#kill)
@@ -81,7 +81,7 @@ export class Agent {
   }
 
   cpu() {
-    return cpuSeconds(this.pids)
+    return cpuTimes(this.pids)
   }
 
   memory() {
@@ -102,6 +102,9 @@ export class Agent {
     clearTimeout(timer)
   }
 }
+
+/** Nobody here needs more certificates, and Node.js takes some 30 ms to read a bundle of them when it starts. */
+export const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined }
 
 let rooms = 0
 
@@ -159,7 +162,7 @@ export class Pair {
     const offered = await this.publisher.ask('offer', { phase, size, rate, seconds, warm }, warm + seconds)
     const after = [this.publisher.cpu(), this.subscriber.cpu(), server.cpu()]
     const { received, ...arrived } = await this.subscriber.ask('collect', { phase })
-    const [publisherCpu, subscriberCpu, serverCpu] = after.map((value, at) => value - before[at])
+    const [publisherCpu, subscriberCpu, serverCpu] = after.map((times, at) => cpuBetween(before[at], times))
     return {
       size,
       rate,
@@ -174,5 +177,12 @@ export class Pair {
       subscriberCpu,
       serverCpu,
     }
+  }
+
+  /** CPU seconds that the publisher's loop needs for the same without a library. */
+  async pace({ size, rate, seconds, warm }) {
+    const before = this.publisher.cpu()
+    await this.publisher.ask('pace', { phase: ++this.#phase, size, rate, seconds, warm }, warm + seconds)
+    return cpuBetween(before, this.publisher.cpu())
   }
 }

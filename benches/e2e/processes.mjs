@@ -29,12 +29,21 @@ export function descendants(root) {
   return found
 }
 
-/** CPU seconds that the processes have used, all threads. */
-export function cpuSeconds(pids) {
-  return sum(pids, (pid) => {
-    const [user, system] = stat(pid).slice(11, 13).map(Number)
-    return (user + system) / TICKS
-  })
+/** CPU seconds that each of the processes has used, all threads. */
+export function cpuTimes(pids) {
+  const times = new Map()
+  for (const pid of pids) {
+    const fields = attempt(() => stat(pid))
+    if (fields !== undefined) times.set(pid, (Number(fields[11]) + Number(fields[12])) / TICKS)
+  }
+  return times
+}
+
+/** CPU seconds between two looks. A process that ended in between took with it what it had used. */
+export function cpuBetween(before, after) {
+  let seconds = 0
+  for (const [pid, time] of after) seconds += time - (before.get(pid) ?? 0)
+  return seconds
 }
 
 /** Bytes of memory: resident, the most that ever were, and the fair share of what several processes have in common. */

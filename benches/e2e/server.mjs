@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AccessToken } from 'livekit-server-sdk'
 import { buildLivekitServer } from '../../scripts/lib/livekit-server.mjs'
 import { fromRoot, StepError } from '../../scripts/lib/steps.mjs'
-import { cpuSeconds } from './processes.mjs'
+import { cpuTimes } from './processes.mjs'
 
 const STARTS = 20_000
 
@@ -46,9 +46,9 @@ export class LivekitServer {
     return `ws://127.0.0.1:${this.#port}`
   }
 
-  /** CPU seconds it has used. */
+  /** CPU seconds it has used, as an agent's. */
   cpu() {
-    return cpuSeconds([this.#process.pid])
+    return cpuTimes([this.#process.pid])
   }
 
   token(room, identity) {

@@ -61,7 +61,7 @@ export class Engine {
     this.#stopped = false
     const push = async () => {
       while (!this.#stopped) {
-        for (const track of this.#tracks.values()) this.#push(track, frame(HEADER, phase), 0, {})
+        for (const track of this.#tracks.values()) this.#push(track, frameOf(HEADER, phase), 0, {})
         await this.#adapter.pause(interval)
       }
     }
@@ -95,7 +95,7 @@ export class Engine {
     const tracks = [...this.#tracks.values()]
     const counts = { pushed: 0, refused: 0, late: 0, outstanding: 0 }
     const [warming, measured] = [Math.round(rate * warm), Math.round(rate * seconds)]
-    const [first, payload] = [frame(size, 0), frame(size, phase)]
+    const [first, payload] = [frameOf(size, 0), frameOf(size, phase)]
     const start = this.#adapter.now()
     const end = start + (warm + seconds) * 1000 + GRACE
     this.#stopped = false
@@ -105,11 +105,11 @@ export class Engine {
       const due = Math.min(warming + measured, 1 + Math.floor(((now - start) * rate) / 1000))
       for (let batch = Math.min(due, number + BATCH); number < batch; number++) {
         const intended = start + (number * 1000) / rate
-        const bytes = number < warming ? first : payload
+        const frame = number < warming ? first : payload
         const of = number < warming ? { outstanding: 0 } : counts
-        new DataView(bytes.buffer).setUint32(12, number, true)
+        frame.view.setUint32(12, number, true)
         if (number >= warming) counts.late = Math.max(counts.late, now - intended)
-        this.#push(tracks[number % tracks.length], bytes, now - intended > GRAIN ? intended : now, of)
+        this.#push(tracks[number % tracks.length], frame, now - intended > GRAIN ? intended : now, of)
         if ((number & 7) === 7) now = this.#adapter.now()
       }
       if (number < due) await this.#adapter.pause(0)
@@ -150,12 +150,12 @@ export class Engine {
     }
   }
 
-  #push(track, bytes, stamp, counts) {
+  #push(track, { bytes, view }, stamp, counts) {
     if (counts.outstanding >= OUTSTANDING) {
       counts.refused += 1
       return
     }
-    new DataView(bytes.buffer).setFloat64(0, stamp, true)
+    view.setFloat64(0, stamp, true)
     try {
       const pending = track(bytes)
       counts.pushed += 1
@@ -240,10 +240,11 @@ export class Engine {
   }
 }
 
-function frame(size, phase) {
+function frameOf(size, phase) {
   const bytes = new Uint8Array(size)
-  new DataView(bytes.buffer).setUint32(8, phase, true)
-  return bytes
+  const view = new DataView(bytes.buffer)
+  view.setUint32(8, phase, true)
+  return { bytes, view }
 }
 
 /** Percentiles in ms. */

@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { addonPath } from '../../../scripts/lib/build.mjs'
 import { fromRoot } from '../../../scripts/lib/steps.mjs'
+import { env } from '../agent.mjs'
 import { places } from '../peers.mjs'
 
 function bytesOf(path) {
@@ -111,11 +112,11 @@ export async function install(bench, kind) {
   for (const [what, [program, ...args]] of Object.entries(loads[kind] ?? {})) {
     const runs = []
     for (let round = 0; round < (bench.quick ? 3 : 11); round++) {
-      const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8', cwd: fromRoot() })
+      const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8', cwd: fromRoot(), env })
       if (status !== 0) throw new Error(`${what} of ${kind} failed: ${stderr.trim().split('\n').at(-1)}`)
       runs.push(JSON.parse(stdout))
     }
-    const median = (name) => runs.map((run) => run[name]).toSorted((a, b) => a - b)[runs.length >> 1]
+    const median = (name) => runs.map((run) => run[name]).sort((a, b) => a - b)[runs.length >> 1]
     rows[`${what} ms`] = { best: median('ms') }
     rows[`${what} MB`] = { best: median('bytes') / 1e6 }
   }

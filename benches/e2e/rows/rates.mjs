@@ -23,16 +23,16 @@ export async function rates(bench, kind, limit) {
   for (const { size, label, from } of SIZES) {
     if (size > limit) continue
     const probes = []
-    const seconds = bench.quick ? 1 : 3
-    const deadline = performance.now() + (bench.quick ? 20_000 : 90_000)
+    const seconds = bench.quick ? 0.7 : 3
+    const deadline = performance.now() + (bench.quick ? 7000 : 90_000)
     await withPair(bench.server, kind, async (pair) => {
       const probe = async (rate) => {
-        const result = await pair.offer({ size, rate, seconds, warm: bench.quick ? 0.3 : 1 }, bench.server)
+        const result = await pair.offer({ size, rate, seconds, warm: bench.quick ? 0.2 : 1 }, bench.server)
         probes.push(result)
         return result
       }
-      const { good, bad } = await double(probe, from, deadline)
-      await refine(probe, good, bad, deadline, bench.quick ? 1.5 : STEP)
+      const { good, bad } = await double(probe, bench.quick ? 2 * from : from, deadline)
+      await refine(probe, good, bad, deadline, bench.quick ? 1.9 : STEP)
     })
     const passed = probes.filter(passes)
     rows[`rate ${label}`] = { best: Math.max(0, ...passed.map(({ rate }) => rate)), lowest: LOWEST, probes }

@@ -10,8 +10,8 @@ export async function rpc(bench, kind) {
   return withPair(bench.server, kind, async ({ publisher, subscriber }) => {
     await subscriber.ask('answer', { method: CALL.method })
     await publisher.ask('calls', { ...CALL, count: 20 })
-    const idle = await publisher.ask('calls', { ...CALL, count: bench.quick ? 100 : 500 }, 60)
-    const seconds = bench.quick ? 3 : 10
+    const idle = await publisher.ask('calls', { ...CALL, count: bench.quick ? 100 : 300 }, 60)
+    const seconds = bench.quick ? 3 : 5
     const flood = { ...FLOOD, phase: 1_000_000, seconds: seconds + 1, warm: 0 }
     const flooding = publisher.ask('offer', flood, seconds + 10)
     const calls = { ...CALL, seconds, interval: 20 }
@@ -35,7 +35,7 @@ export async function stream(bench, kind) {
     bench.server,
     kind,
     async (pair) => {
-      const { bytes, ended, seconds } = await streams(pair, size, 1, bench.quick ? 20 : 90)
+      const { bytes, ended, seconds } = await streams(pair, size, 1, bench.quick ? 20 : 60)
       return { 'stream MB/s': { best: bytes / 1e6 / seconds, ended, size } }
     },
     [],
@@ -51,7 +51,7 @@ export async function streams8(bench, kind) {
     async (pair) => {
       await pair.subscriber.ask('answer', { method: CALL.method })
       await pair.publisher.ask('calls', { ...CALL, count: 20 })
-      const longest = bench.quick ? 20 : 150
+      const longest = bench.quick ? 20 : 90
       const sent = streams(pair, size, count, longest)
       const calls = pair.publisher.ask('calls', { ...CALL, interval: 50, seconds: longest }, longest + 30)
       const { bytes, ended, seconds } = await sent

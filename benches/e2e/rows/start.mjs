@@ -14,7 +14,7 @@ export async function start(bench, kind) {
   for (let round = 0; round < rounds; round++) {
     for (const side of ['publisher', 'subscriber']) times[side].push(await first(bench.server, kind, side))
   }
-  const row = (values) => ({ best: values.toSorted((a, b) => a - b)[values.length >> 1], values })
+  const row = (values) => ({ best: [...values].sort((a, b) => a - b)[values.length >> 1], values })
   return { 'start publisher': row(times.publisher), 'start subscriber': row(times.subscriber) }
 }
 
