@@ -1,6 +1,6 @@
 // What is installed, and what loading it costs.
 import { spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addonPath } from '../../../scripts/lib/build.mjs'
 import { fromRoot } from '../../../scripts/lib/steps.mjs'
@@ -19,12 +19,15 @@ function binaryOf(path) {
   return Math.max(...files.map((file) => lstatSync(join(path, file)).size))
 }
 
-/** The production dependencies of the package in a folder, nested ones too. */
-function dependencies(folder, name) {
-  const args = ['ls', ...(name ? [name] : ['--omit=dev']), '--all', '--parseable', '--long']
-  const { stdout } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' })
-  const paths = stdout.split('\n').map((line) => line.split(':')[0])
-  return paths.filter((path) => path.includes('node_modules')).filter(existsSync)
+/** Bytes of what is installed with this package: what its lock file does not need for development only. */
+function dependencies() {
+  const { packages } = JSON.parse(readFileSync(fromRoot('package-lock.json'), 'utf8'))
+  const needed = Object.entries(packages)
+    .filter(([path, { dev, devOptional, optional }]) => path !== '' && !dev && !devOptional && !optional)
+    .map(([path]) => fromRoot(path))
+  // What is nested in another was counted with it.
+  const inner = (path) => needed.some((other) => path.startsWith(`${other}/`))
+  return needed.filter((path) => !inner(path)).reduce((total, path) => total + bytesOf(path), 0)
 }
 
 const installed = {
@@ -32,8 +35,7 @@ const installed = {
     const addon = addonPath()
     // As package.json's `files` has it, with the addon in the package of its platform.
     const own = bytesOf(fromRoot('dist')) + bytesOf(addon) + bytesOf(fromRoot('package.json'))
-    const others = dependencies(fromRoot()).reduce((total, path) => total + bytesOf(path), 0)
-    return { all: own + others, binary: bytesOf(addon), own }
+    return { all: own + dependencies(), binary: bytesOf(addon) }
   },
   python() {
     const packages = join(places.environment, 'lib')

@@ -24,8 +24,8 @@ export async function rates(bench, kind, limit) {
     if (size > limit) continue
     const probes = []
     const seconds = bench.quick ? 0.7 : 3
-    const deadline = performance.now() + (bench.quick ? 7000 : 90_000)
     await withPair(bench.server, kind, async (pair) => {
+      const deadline = performance.now() + (bench.quick ? 7000 : 90_000)
       const probe = async (rate) => {
         const result = await pair.offer({ size, rate, seconds, warm: bench.quick ? 0.2 : 1 }, bench.server)
         probes.push(result)
