@@ -136,6 +136,9 @@ function writePage(text) {
   say(`Wrote the table into ${PAGE}.`)
 }
 
+// What was started ends with the run, also when that is broken off.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+
 await main(async () => {
   let found
   if (options.from !== undefined) {
