@@ -85,7 +85,7 @@ async function measure(kinds, keep) {
           merge(results[kind], await rows[row](bench, kind, peers[kind].sizes))
           say(`${row}, ${kind}: ${seconds(begun)}`)
         } catch (error) {
-          notes.push(`${row}, ${kind}: ${error.message}`)
+          notes.push(`not measured: ${row}, ${kind}: ${error.message}`)
           say(notes.at(-1))
         }
       }
@@ -159,10 +159,10 @@ await main(async () => {
   const table = markdown(cells(found.results))
   heading('This package beside its peers, through one LiveKit server')
   say(table)
-  for (const note of found.notes) say(`not measured: ${note}`)
+  for (const note of found.notes) say(`note: ${note}`)
   say(`Measured in ${found.took}.`)
   if (options.markdown) {
-    const notes = found.notes.map((note) => `- not measured: ${note}`)
+    const notes = found.notes.map((note) => `- ${note}`)
     writePage(
       [`${found.machine}. ${found.pacing} Measured in ${found.took}.`, '', table, ...notes].join('\n'),
     )
