@@ -5,6 +5,8 @@
 //!
 //! `stream@SIZE` sends 50 MB of messages of that size by `_reliable`. `rpc@SIZE` sends 50 messages of 200 bytes a second,
 //! each of which comes back, beside a data track that offers frames of SIZE as fast as they go; 0: beside nothing.
+//! `publisher PORT ROOM CASE` and `subscriber PORT ROOM CASE` are the processes of a row, which may be started by hand on the
+//! two ends of a link; `DATATRACK_BENCH_HOST` says where the server is then.
 //! `cold@SIZE` sends a frame a second, from the first one on that the subscriber can get.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

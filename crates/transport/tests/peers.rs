@@ -236,13 +236,14 @@ fn a_side_that_has_forgotten_the_association_is_noticed() {
     for channel in ChannelKind::ALL {
         let mut world = World::connected(0.0);
         world.write_for(Duration::from_secs(2));
+        world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
         world.weather = Weather::Checks;
         let start = world.now;
         assert_eq!(world.offering.write(channel, b"are you there"), Sent::Yes);
         world.offering.flush();
         world.run_until(|world| world.events[0].contains(&PeerEvent::Closed));
         let took = world.now - start;
-        assert!((Duration::from_secs(6)..Duration::from_secs(10)).contains(&took), "{channel:?}: {took:?}");
+        assert!((Duration::from_secs(6)..Duration::from_secs(20)).contains(&took), "{channel:?}: {took:?}");
         assert!(!world.events[0].contains(&PeerEvent::Disconnected), "ICE was fine");
     }
 }
@@ -255,7 +256,7 @@ fn a_restart_asks_whether_the_association_is_still_there() {
         world.negotiate();
         world.weather = if forgotten { Weather::Checks } else { Weather::Everything };
         let start = world.now;
-        world.run_until(|world| world.now > start + Duration::from_secs(20));
+        world.run_until(|world| world.now > start + Duration::from_secs(25));
         assert_eq!(world.events[0].contains(&PeerEvent::Closed), forgotten);
         assert_eq!(world.messages(1, ChannelKind::Lossy).len(), usize::from(!forgotten));
     }
@@ -279,7 +280,7 @@ fn one_that_is_asked_nothing_need_not_answer() {
 #[test]
 fn a_network_that_stands_still_ends_nothing() {
     for seconds in [1, 3, 5, 8, 10, 15] {
-        for loss in [0.0, 0.1] {
+        for loss in [0.0, 0.05] {
             let mut world = World::connected(loss);
             world.write_for(Duration::from_secs(3));
             world.weather = Weather::Nothing;

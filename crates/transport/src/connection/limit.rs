@@ -25,7 +25,9 @@ const LEAST_WINDOW: Duration = Duration::from_millis(20);
 const WINDOWS: usize = 4;
 /// How many round trips in a row may take longer than the shortest one before that is doubted. ICE measures one each two
 /// or three seconds.
-const DOUBT: u32 = 20;
+const DOUBT: u32 = 10;
+/// How much may queue while it is doubted.
+const DOUBT_QUEUE: Duration = Duration::from_millis(10);
 
 /// How many bytes a channel may hold, those under way included.
 ///
@@ -102,14 +104,14 @@ impl BacklogLimit {
     /// The path was measured. The shortest round trip counts: what a longer one took more is a queue on the way, most likely
     /// of what this limit let through, and no reason for a longer queue.
     ///
-    /// When none was as short for a while, the path may have become another one. Then the limit is such that nothing can queue,
-    /// and the round trip that is measured under it counts.
+    /// When none was as short for a while, the path may have become another one. Then the limit is such that next to nothing
+    /// can queue, and the round trip that is measured under it counts.
     pub(super) fn handle_rtt(&mut self, rtt: Duration) {
         match self.rtt {
             Some(shortest) if rtt > shortest + shortest / 8 + Duration::from_millis(1) => {
                 self.longer += 1;
                 if self.longer >= DOUBT + 2 {
-                    self.rtt = Some(rtt);
+                    self.rtt = Some(shortest.max(rtt.saturating_sub(DOUBT_QUEUE)));
                     self.longer = 0;
                 }
             }
@@ -147,14 +149,17 @@ impl BacklogLimit {
         let rate = acknowledged.saturating_sub(window.acknowledged) as f64 / length.as_secs_f64();
         self.window = Some(Window { start: now, acknowledged });
         let growing = rate > GROWTH * self.best_rate();
-        if let Some(oldest) = self.rates.get_mut(self.next) {
-            *oldest = rate;
+        // What comes through under a limit without headroom says little.
+        if self.longer < DOUBT {
+            if let Some(oldest) = self.rates.get_mut(self.next) {
+                *oldest = rate;
+            }
+            self.next = (self.next + 1) % WINDOWS;
         }
-        self.next = (self.next + 1) % WINDOWS;
         let best = self.best_rate();
         let seen = best * rtt.as_secs_f64();
         let (headroom, queue) = if self.longer >= DOUBT {
-            (1.0, 0.0)
+            (1.0, DOUBT_QUEUE.as_secs_f64())
         } else if growing && seen < GROWING_MOST {
             (HEADROOM_GROWING, QUEUE.as_secs_f64())
         } else {
@@ -241,7 +246,8 @@ mod tests {
     fn queue(limit: &mut BacklogLimit, rate: f64, rtt: Duration, start: Instant, minutes: u32) -> Instant {
         let mut now = start;
         for _ in 0..minutes * 20 {
-            let measured = rtt.max(Duration::from_secs_f64(limit.get() as f64 / rate));
+            let measured =
+                rtt.max(Duration::from_secs_f64(limit.get() as f64 / rate)) + Duration::from_millis(2);
             now = saturate(limit, rate, measured, now) + Duration::from_secs(1);
         }
         now

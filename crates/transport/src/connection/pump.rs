@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(super) struct Pump {
     reliable: BacklogLimit,
     /// When there was a message of `_reliable` last.
     last_reliable: Option<Instant>,
+    /// The ends of the path that was measured, and its last round trip.
+    path: (Option<SocketAddr>, Option<SocketAddr>),
     rtt: Option<Duration>,
 }
 
@@ -36,6 +39,7 @@ impl Pump {
             data_track: BacklogLimit::new(),
             reliable: BacklogLimit::new(),
             last_reliable: None,
+            path: (None, None),
             rtt: None,
         }
     }
@@ -54,14 +58,7 @@ impl Pump {
         stats: &mut ConnectionStats,
         now: Instant,
     ) -> bool {
-        let rtt = peer.stats().rtt;
-        if rtt != self.rtt
-            && let Some(rtt) = rtt
-        {
-            self.rtt = Some(rtt);
-            self.data_track.handle_rtt(rtt);
-            self.reliable.handle_rtt(rtt);
-        }
+        self.measure(peer);
         let stalled = peer.is_stalled(now);
         if stalled {
             self.reliable.handle_stall();
@@ -77,6 +74,23 @@ impl Pump {
         let more = self.send_packets(stalled, peer, link, stats, now);
         peer.flush();
         more
+    }
+
+    fn measure(&mut self, peer: &Peer) {
+        let stats = peer.stats();
+        let path = (stats.local, stats.remote);
+        if path != self.path {
+            self.path = path;
+            self.data_track = BacklogLimit::new();
+            self.reliable = BacklogLimit::new();
+        }
+        if stats.rtt != self.rtt
+            && let Some(rtt) = stats.rtt
+        {
+            self.rtt = Some(rtt);
+            self.data_track.handle_rtt(rtt);
+            self.reliable.handle_rtt(rtt);
+        }
     }
 
     fn send_packets(

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 /// path takes, and above the time in which a few retransmissions were sent.
 const SILENCE: Duration = Duration::from_secs(6);
 
-/// Datagrams that wanted an answer and were sent in that time, at least: one may be lost.
-const UNANSWERED: u32 = 2;
+/// How often in a row something has to be lost on a path that is heard. Where one in ten datagrams is lost each way, that
+/// happens to one in seven hundred.
+const LOSSES: u32 = 4;
 
 /// A pause in which nothing is heard at all: the path stalled, or the other side was stopped. ICE alone is heard every two
 /// or three seconds. What was silence before such a pause says nothing of SCTP.
@@ -31,52 +32,58 @@ pub(super) struct Liveness {
     heard: Instant,
     /// Since when it is heard without a [`PAUSE`].
     audible: Instant,
-    /// Datagrams of SCTP that were sent since both of them, and when the last one was.
-    sent: u32,
+    /// How often something was lost since both of them, and when that was seen last.
+    losses: u32,
+    last_loss: Instant,
+    /// Datagrams of SCTP that were sent, and when the last one was.
+    sent: u64,
     last_sent: Instant,
-    /// All of them.
-    sent_in_total: u64,
 }
 
 impl Liveness {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { unanswered: None, heard: now, audible: now, sent: 0, last_sent: now, sent_in_total: 0 }
+        Self {
+            unanswered: None,
+            heard: now,
+            audible: now,
+            losses: 0,
+            last_loss: now,
+            sent: 0,
+            last_sent: now,
+        }
     }
 
     /// There is a path, maybe another one: what was silence before says nothing of SCTP.
     pub(super) const fn handle_connected(&mut self, now: Instant) {
         self.heard = now;
         self.audible = now;
-        self.sent = 0;
+        self.losses = 0;
     }
 
     /// Something was given to a channel.
     pub(super) fn handle_written(&mut self, now: Instant) {
         if self.unanswered.is_none() {
             self.unanswered = Some(now);
-            self.sent = 0;
+            self.losses = 0;
         }
     }
 
     /// A datagram of DTLS was sent: it carries SCTP.
     pub(super) const fn handle_sent(&mut self, now: Instant) {
-        self.sent_in_total += 1;
-        if self.unanswered.is_some() {
-            self.sent += 1;
-            self.last_sent = now;
-        }
+        self.sent += 1;
+        self.last_sent = now;
     }
 
     /// A datagram came. `answer`: it was one of DTLS. `buffered`: something is left that wants an answer.
     pub(super) fn handle_received(&mut self, answer: bool, buffered: bool, now: Instant) {
         if now.saturating_duration_since(self.heard) > PAUSE {
             self.audible = now;
-            self.sent = 0;
+            self.losses = 0;
         }
         self.heard = now;
         if answer {
             self.unanswered = buffered.then_some(now);
-            self.sent = 0;
+            self.losses = 0;
         }
     }
 
@@ -86,8 +93,8 @@ impl Liveness {
     }
 
     /// Datagrams of DTLS that were ever sent.
-    pub(super) const fn sent_in_total(&self) -> u64 {
-        self.sent_in_total
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Whether nothing is answered for the moment.
@@ -99,16 +106,23 @@ impl Liveness {
     /// have.
     /// SCTP waits twice as long after each loss in a row, so after a stall of ten seconds it would be silent for five more.
     pub(super) fn is_lost(&self, rtt: Duration) -> bool {
-        self.unanswered.is_some_and(|since| self.heard > since.max(self.last_sent) + PATIENCE.max(2 * rtt))
+        self.unanswered.is_some_and(|since| {
+            self.heard > since.max(self.last_sent).max(self.last_loss) + PATIENCE.max(2 * rtt)
+        })
+    }
+
+    /// It is lost: it will be sent again now.
+    pub(super) const fn handle_lost(&mut self, now: Instant) {
+        self.losses += 1;
+        self.last_loss = now;
     }
 
     /// Whether the other side's SCTP is gone.
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        self.unanswered.is_some_and(|since| {
-            self.sent >= UNANSWERED
-                && self.heard > self.last_sent
-                && now.saturating_duration_since(since.max(self.audible)) > SILENCE
-        })
+        self.losses >= LOSSES
+            && self
+                .unanswered
+                .is_some_and(|since| now.saturating_duration_since(since.max(self.audible)) > SILENCE)
     }
 }
 
@@ -117,38 +131,44 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const STEP: Duration = Duration::from_millis(1_500);
     const RTT: Duration = Duration::from_millis(20);
 
-    /// A side that writes at the start, is heard each second but for those of `pause`, and sends again each second.
-    fn run(seconds: u32, pause: std::ops::Range<u32>) -> Option<u32> {
+    /// A side that writes at the start and is heard each one and a half seconds, but in some of them. Returns when it is taken
+    /// for dead.
+    fn run(steps: u32, pause: std::ops::Range<u32>) -> Option<u32> {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.handle_written(start);
         liveness.handle_sent(start);
-        for second in 1..=seconds {
-            let now = start + second * SECOND;
-            if !pause.contains(&second) {
+        for step in 1..=steps {
+            let now = start + step * STEP;
+            if !pause.contains(&step) {
                 liveness.handle_received(false, true, now);
             }
-            if liveness.is_dead(now) {
-                return Some(second);
+            if liveness.is_lost(RTT) {
+                liveness.handle_lost(now);
+                liveness.handle_sent(now);
             }
-            liveness.handle_sent(now);
+            if liveness.is_dead(now) {
+                return Some(step);
+            }
         }
         None
     }
 
     #[test]
     fn ice_without_sctp_is_dead_after_some_seconds() {
-        assert_eq!(run(60, 0..0), Some(7));
+        assert_eq!(run(60, 0..0), Some(5));
     }
 
     #[test]
     fn a_side_that_is_not_heard_is_not_judged() {
         assert_eq!(run(60, 0..100), None);
-        // The time before the pause does not count.
-        assert_eq!(run(60, 3..14), Some(21));
-        assert_eq!(run(20, 3..14), None);
+        // The time before a long pause does not count, and what was lost in one counts once.
+        assert_eq!(run(60, 2..9), Some(14));
+        assert_eq!(run(60, 2..4), Some(9));
+        assert_eq!(run(60, 2..3), Some(5));
     }
 
     #[test]
@@ -187,7 +207,7 @@ mod tests {
         assert!(!liveness.is_lost(RTT) && liveness.is_stalled(RTT, start + SECOND / 2));
         liveness.handle_received(false, true, start + 10 * SECOND);
         assert!(liveness.is_lost(RTT));
-        liveness.handle_sent(start + 10 * SECOND);
+        liveness.handle_lost(start + 10 * SECOND);
         assert!(!liveness.is_lost(RTT));
     }
 }

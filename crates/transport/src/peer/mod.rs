@@ -51,6 +51,9 @@ const MOST_HASTE: Duration = Duration::from_secs(12);
 /// And at least, with each step.
 const LEAST_HASTE: Duration = Duration::from_millis(10);
 
+/// A round trip that takes longer says that the path stood still.
+const LONGEST_RTT: Duration = Duration::from_secs(1);
+
 /// Candidates of the other side that are kept: for a description that has not come yet, and to know an address again.
 const MAX_CANDIDATES: usize = 64;
 
@@ -370,7 +373,6 @@ impl Peer {
                 && self.liveness.is_unanswered()
                 && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
             self.liveness.handle_received(answer, buffered, self.now);
-            self.check_liveness();
         }
     }
 
@@ -385,7 +387,13 @@ impl Peer {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None` once closed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (!self.closed).then_some(self.deadline)
+        if self.closed {
+            return None;
+        }
+        // Not before all that has come was taken: the answer may be the next datagram of a machine that was busy.
+        let urgent = self.is_connected()
+            && (self.liveness.is_lost(self.usual_rtt()) || self.liveness.is_dead(self.now));
+        Some(if urgent { self.now } else { self.deadline })
     }
 
     /// The next datagram to send.
@@ -466,7 +474,7 @@ impl Peer {
     /// Whether nothing that was given to the channels is acknowledged for the moment: the path stands still.
     #[must_use]
     pub fn is_stalled(&self, now: Instant) -> bool {
-        self.liveness.is_stalled(self.stats.rtt.unwrap_or_default(), now)
+        self.liveness.is_stalled(self.usual_rtt(), now)
     }
 
     /// What was measured.
@@ -503,13 +511,19 @@ impl Peer {
         if self.closed { Err(PeerError::Closed) } else { Ok(()) }
     }
 
+    /// The last round trip, unless it was one of a stalled path, or of a clock that was set ahead in between.
+    fn usual_rtt(&self) -> Duration {
+        self.stats.rtt.unwrap_or_default().min(LONGEST_RTT)
+    }
+
     fn check_liveness(&mut self) {
         if self.closed || !self.is_connected() {
             return;
         }
         if self.liveness.is_dead(self.now) {
             self.end();
-        } else if self.liveness.is_lost(self.stats.rtt.unwrap_or_default()) {
+        } else if self.liveness.is_lost(self.usual_rtt()) {
+            self.liveness.handle_lost(self.now);
             self.hasten();
         }
     }
@@ -517,8 +531,8 @@ impl Peer {
     /// Lets SCTP send again what is known to be lost, instead of waiting until its time is up, which doubles with each loss
     /// in a row. The engine's clock is the only way to tell it: it is set ahead until a datagram of SCTP comes out.
     fn hasten(&mut self) {
-        let (sent, most) = (self.liveness.sent_in_total(), self.ahead + MOST_HASTE);
-        while !self.closed && self.liveness.sent_in_total() == sent {
+        let (sent, most) = (self.liveness.sent(), self.ahead + MOST_HASTE);
+        while !self.closed && self.liveness.sent() == sent {
             let ahead = self.ahead + self.deadline.saturating_duration_since(self.now);
             if ahead > most {
                 break;
@@ -553,6 +567,7 @@ impl Peer {
                     if is_dtls(&transmit.contents) {
                         // ICE's own checks go by all paths; the rest by the one that it selected.
                         self.stats.protocol = Some(protocol);
+                        self.stats.local = Some(transmit.source);
                         if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
                             self.stats.kind = Some(self.kind_of(transmit.destination));
                         }

@@ -148,9 +148,11 @@ pub struct PeerStats {
     pub rtt: Option<Duration>,
     /// What the selected path travels in.
     pub protocol: Option<Protocol>,
-    /// The other side's end of that path.
+    /// This side's end of that path.
+    pub local: Option<SocketAddr>,
+    /// The other side's.
     pub remote: Option<SocketAddr>,
-    /// What that end is to the other side.
+    /// What the latter is to the other side.
     pub kind: Option<PathKind>,
     /// Datagrams and their bytes.
     pub datagrams_sent: u64,

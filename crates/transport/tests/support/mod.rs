@@ -174,7 +174,9 @@ impl Participant {
                 format!("/rtc/v1?join_request={parameter}")
             }
         };
-        let url = format!("ws://127.0.0.1:{}{path}&access_token={token}", server.port);
+        // The bench's processes may stand on the two ends of a link.
+        let address = std::env::var("DATATRACK_BENCH_HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+        let url = format!("ws://{address}:{}{path}&access_token={token}", server.port);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a signalling connection");
         let (tell, seen) = watch::channel(Seen::default());
         let driver = Driver { link: link.clone(), connection: connection.clone(), host: host.clone(), tell };
