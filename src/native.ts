@@ -420,6 +420,8 @@ export interface NativeConnection {
   bufferedAmount(channel: NativeChannel): number
   /** Asks for one `channelBufferedAmountLow` when at most `bytes` are buffered; at once if so already. */
   watchBuffered(channel: NativeChannel, bytes: number): void
+  /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */
+  reliableLimit(): number
   stats(): NativeConnectionStats
   /** Idempotent. */
   close(): void

@@ -25,7 +25,7 @@ import type { RoomSignalRequest, SignalResponseLike } from './signal/messages'
 import { PeerTransport } from './signal/peer-transport'
 import { isCloudHost, Regions } from './signal/regions'
 import type { LocalDescription, PeerTarget } from './signal/peer-transport'
-import { loadProtocol } from './lazy'
+import { loadProtocol, loadWebSocket } from './lazy'
 import { log } from './logging'
 
 /**
@@ -217,7 +217,11 @@ class ServerConnection implements RoomConnection {
     for (;;) {
       const transport = this.#newTransport()
       try {
-        const publisherOffer = this.#mode === 'single' ? await transport.offer(signal) : undefined
+        const offer = this.#mode === 'single' ? transport.offer(signal) : undefined
+        // While it is made: the first time in a process, both take some 50 ms.
+        loadProtocol()
+        loadWebSocket()
+        const publisherOffer = await offer
         const { client, first } = await this.#connectSignal({ publisherOffer }, signal)
         this.#client = client
         client.setRef(this.#ref)

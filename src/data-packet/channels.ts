@@ -12,6 +12,8 @@ export interface MessageChannels {
   send(channel: MessageChannel, message: Uint8Array): number
   /** Bytes that were taken and that the other end has not acknowledged. */
   bufferedAmount(channel: MessageChannel): number
+  /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */
+  reliableLimit(): number
   /** Asks to be told once when at most `bytes` are buffered: {@link DataPackets.handleBufferedAmountLow}. */
   watchBuffered(channel: MessageChannel, bytes: number): void
 }

@@ -26,10 +26,11 @@ export type PacketValue = Extract<
 /** Who seals packets: nobody, the native session, or a custom provider, which seals frames only: then nothing leaves. */
 export type PacketEncryption = 'none' | 'native' | 'custom'
 
-/** Bytes that the reliable channel is filled up to. A message that comes now waits for as many. */
-const RELIABLE_BUFFER = 192 * 1024
-/** When the channel holds no more than this, it is filled again, bytes. */
-const RELIABLE_REFILL = 96 * 1024
+/**
+ * Bytes that wait outside the reliable channel, in order, so that it never runs empty while JavaScript is busy. A message
+ * that comes now waits for as many, and for what the channel holds.
+ */
+const RELIABLE_AHEAD = 64 * 1024
 /** Bytes that the lossy channel may hold; a packet that comes then is refused. */
 const LOSSY_BUFFER = 64 * 1024
 /** Bytes of packets that may wait for the reliable channel, beside those of bulk writers; more is refused. */
@@ -262,7 +263,8 @@ export class PacketSender {
   #pump(): void {
     const channels = this.#channels
     if (channels === undefined || !this.#connected) return
-    while (!this.#waitsForKey && channels.bufferedAmount('reliable') < RELIABLE_BUFFER) {
+    const most = channels.reliableLimit() + RELIABLE_AHEAD
+    while (!this.#waitsForKey && channels.bufferedAmount('reliable') < most) {
       const packet = this.#queue.shift()
       if (packet === undefined) break
       if (packet.withdrawn) continue
@@ -343,7 +345,8 @@ export class PacketSender {
   /** Asks to be told when there is room, or when the oldest packet is acknowledged, whichever comes first. */
   #watch(channels: MessageChannels): void {
     const oldest = this.#unacknowledged.peek()
-    const room = this.#queue.length > 0 && !this.#waitsForKey ? RELIABLE_REFILL : -1
+    const refill = channels.reliableLimit() + RELIABLE_AHEAD / 2
+    const room = this.#queue.length > 0 && !this.#waitsForKey ? refill : -1
     const level = Math.max(room, oldest === undefined ? -1 : this.#written - oldest.end)
     if (level >= 0) channels.watchBuffered('reliable', level)
   }

@@ -8,6 +8,8 @@ import type { LoopbackNetworkOptions } from './network'
 const MAX_MESSAGE_SIZE = 65_535
 /** Messages that may be under way, bytes. */
 const MAX_UNDER_WAY = 4 * 1024 * 1024
+/** Bytes that the reliable channel may hold. */
+const RELIABLE_LIMIT = 128 * 1024
 /** Bytes that are delivered before others have their turn. */
 const TURN_BYTES = 256 * 1024
 
@@ -64,6 +66,10 @@ export class MessagePipe implements MessageChannels {
 
   bufferedAmount(channel: MessageChannel): number {
     return this.#bytes[channel]
+  }
+
+  reliableLimit(): number {
+    return RELIABLE_LIMIT
   }
 
   watchBuffered(channel: MessageChannel, bytes: number): void {

@@ -134,6 +134,10 @@ export class PeerTransport implements EventSink, MessageChannels {
     return this.#native.bufferedAmount(channel)
   }
 
+  reliableLimit(): number {
+    return this.#native.reliableLimit()
+  }
+
   watchBuffered(channel: NativeChannel, bytes: number): void {
     this.#native.watchBuffered(channel, bytes)
   }

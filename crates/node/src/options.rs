@@ -1,9 +1,10 @@
 //! Options and infos as JavaScript passes them, turned into the core's.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use datatrack::depacketizer::DepacketizerOptions;
-use datatrack::e2ee::{IvRandom, KeyDerivation, KeyOptions, SystemIvRandom};
+use datatrack::e2ee::{KeyDerivation, KeyOptions, SystemIvRandom};
 use datatrack::packet::Handle;
 use datatrack::packetizer::PacketizerOptions;
 use datatrack::publisher::{PublishOptions, PublisherConfig, QueueOptions, SessionEncryption, WhenFull};
@@ -215,16 +216,15 @@ pub(crate) fn session_options(argument: Argument<'_>, clock: Clock) -> Result<Li
         "custom" => SessionEncryption::Custom,
         _ => return Err(Failure::out_of_range("options.encryption must be none, native or custom")),
     };
-    let mut random = SystemIvRandom::new();
-    let mut bytes = [0; 8];
-    random.fill(&mut bytes).map_err(|_| Failure::closed("the operating system gives no random numbers"))?;
-    let [a, b, c, d, ..] = bytes;
+    // It has to differ and nothing more: the first draw of the crypto library's generator takes some 40 ms, and this is
+    // JavaScript's thread.
+    let [a, b, c, d, ..] = RandomState::new().hash_one(()).to_ne_bytes();
     Ok(LinkOptions {
         publisher: PublisherConfig {
             encryption: encryption.clone(),
             publish_timeout: milliseconds(options.field(c"publishTimeoutMs")?)?,
             timestamp_base: u32::from_ne_bytes([a, b, c, d]),
-            iv_random: Box::new(random),
+            iv_random: Box::new(SystemIvRandom::new()),
         },
         subscriber: SubscriberConfig {
             encryption,

@@ -31,6 +31,7 @@ pub(crate) static METHODS: Methods = exports! {
     c"send" => send,
     c"bufferedAmount" => buffered_amount,
     c"watchBuffered" => watch_buffered,
+    c"reliableLimit" => reliable_limit,
     c"stats" => stats,
     c"close" => close,
 };
@@ -204,6 +205,10 @@ fn watch_buffered(call: &Call) -> Result<(), Failure> {
     let bytes = call.argument(1, "bytes").u32()? as usize;
     connection.connection.watch_buffered(channel, bytes);
     Ok(())
+}
+
+fn reliable_limit(call: &Call) -> Result<usize, Failure> {
+    Ok(ServerConnection::of(call)?.connection.reliable_limit())
 }
 
 /// A channel for messages.

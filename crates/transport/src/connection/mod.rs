@@ -290,7 +290,12 @@ impl Connection {
         });
         let Epoch(current) = link.subscriber(|subscriber, _| subscriber.epoch());
         let epoch = Epoch(current.wrapping_add(u32::from(options.next_session)));
-        let task = Task::new(shared.clone(), link, epoch, options).run();
+        let unstarted = Unstarted(Some(shared.clone()));
+        // The first peer of a process seeds the random generator and makes the certificate: not on the caller's thread.
+        let task = async move {
+            let Some(shared) = unstarted.start() else { return };
+            Box::pin(Task::new(shared, link, epoch, options).run()).await;
+        };
         (Self { shared }, task)
     }
 
@@ -342,6 +347,13 @@ impl Connection {
         lock(&self.shared.outgoing).buffered(channel)
     }
 
+    /// Bytes that `_reliable` may hold, those under way included: it follows what the path carries. What is queued beyond
+    /// that waits outside the channel.
+    #[must_use]
+    pub fn reliable_limit(&self) -> usize {
+        lock(&self.shared.outgoing).reliable_limit()
+    }
+
     /// Asks for one [`ConnectionEvent::BufferedAmountLow`] when at most `bytes` are buffered; at once if so already.
     pub fn watch_buffered(&self, channel: ChannelKind, bytes: usize) {
         lock(&self.shared.outgoing).watch(channel, bytes);
@@ -368,6 +380,24 @@ impl Connection {
     /// Says goodbye and ends the task. Idempotent.
     pub fn close(&self) {
         self.shared.command(Command::Close);
+    }
+}
+
+/// A task that has not run yet. One that never will, since its runtime ends, has failed, and somebody has to know.
+struct Unstarted(Option<Arc<Shared>>);
+
+impl Unstarted {
+    fn start(mut self) -> Option<Arc<Shared>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            let (target, state) = (Target::Publisher, PeerState::Failed);
+            shared.tell(ConnectionEvent::State { target, state });
+        }
     }
 }
 

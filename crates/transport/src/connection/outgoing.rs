@@ -14,6 +14,8 @@ pub(super) struct Outgoing {
     reliable: Queue,
     lossy: Queue,
     data_track: Queue,
+    /// Bytes that `_reliable` may hold, as of the task's last turn.
+    reliable_limit: usize,
     closed: bool,
 }
 
@@ -64,6 +66,14 @@ impl Outgoing {
     pub(super) fn buffered(&mut self, channel: ChannelKind) -> usize {
         let queue = self.queue(channel);
         queue.waiting + queue.in_channel
+    }
+
+    pub(super) const fn reliable_limit(&self) -> usize {
+        self.reliable_limit
+    }
+
+    pub(super) const fn set_reliable_limit(&mut self, bytes: usize) {
+        self.reliable_limit = bytes;
     }
 
     pub(super) fn watch(&mut self, channel: ChannelKind, bytes: usize) {

@@ -49,6 +49,11 @@ impl Pump {
         self.data_track.get()
     }
 
+    /// Bytes that `_reliable` may hold.
+    pub(super) const fn reliable_limit(&self) -> usize {
+        self.reliable.get()
+    }
+
     /// One turn. Returns whether its portion is used up.
     pub(super) fn run(
         &mut self,

@@ -243,6 +243,7 @@ impl Task {
         let mut low = [None; 3];
         {
             let mut outgoing = lock(&self.shared.outgoing);
+            outgoing.set_reliable_limit(self.pump.reliable_limit());
             for (channel, low) in ChannelKind::ALL.into_iter().zip(&mut low) {
                 if outgoing.set_in_channel(channel, self.publisher.peer.buffered(channel)) {
                     *low = Some(channel);
