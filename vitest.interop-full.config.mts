@@ -9,7 +9,7 @@ export default defineConfig({
     fileParallelism: false,
     // Its lines come as the runs end.
     disableConsoleIntercept: true,
-    testTimeout: 600_000,
+    testTimeout: 900_000,
     hookTimeout: 30_000,
     allowOnly: false,
   },

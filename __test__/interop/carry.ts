@@ -34,7 +34,7 @@ export interface Outcome {
   readonly faults: readonly string[]
 }
 
-/** `warm` frames that must have come before a run begins: the server drops the first large ones of a subscription. */
+/** `warm` frames that must have come before a run begins: nothing else tells that the server forwards. */
 const WARM_UP = 3
 
 /** Opens the way for a run, lets `use` send it, and closes the way. */

@@ -21,6 +21,7 @@ END = 2**61
 FIRST = 1_700_000_000_000
 PERIOD = 65_521
 STEP = 7919
+MAX_WARM = 15_900
 
 
 def make_tape() -> bytes:
@@ -182,7 +183,7 @@ class Peer:
 
     async def mark(self, track: str, size: int, count: int, rate: float, mark: str) -> None:
         warm = mark == "warm"
-        frame = rtc.DataTrackFrame(payload_of(0, max(1, size) if warm else 1), WARM if warm else END)
+        frame = rtc.DataTrackFrame(payload_of(0, min(max(1, size), MAX_WARM) if warm else 1), WARM if warm else END)
         local = self.local[track]
 
         async def repeat() -> None:

@@ -41,7 +41,7 @@ export interface Peer {
   /** Waits for the track and subscribes; from then on, what comes is checked as frames of the run. */
   subscribe(run: Run): Promise<void>
   unsubscribe(track: string): Promise<void>
-  /** Sends frames that are no part of the run, until {@link unmark}: `warm` ones of the run's size, `end` ones of a byte. */
+  /** Sends frames that are no part of the run, until {@link unmark}: `warm` ones of the run's size or of one packet, `end` ones of a byte. */
   mark(run: Run, mark: 'warm' | 'end'): Promise<void>
   unmark(track: string): Promise<void>
   /** Waits for so many `warm` frames. */
