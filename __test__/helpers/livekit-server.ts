@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdirSync, openSync, closeSync, readFileSync } from 'node:fs'
+import { mkdirSync, openSync, closeSync, existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -116,6 +116,20 @@ export class LivekitServer {
   /** The file of its log, for all servers that had these ports. */
   get log(): string {
     return join(logs, `${this.#options.namespace?.name ?? this.port}.log`)
+  }
+
+  /**
+   * Datagrams that its UDP socket had no room for so far, because it did not get to read them: Linux tells that of each
+   * socket. Elsewhere 0.
+   */
+  get overflows(): number {
+    if (!existsSync('/proc/net/udp')) return 0
+    const port = `:${this.#ports.udp.toString(16).toUpperCase().padStart(4, '0')}`
+    return readFileSync('/proc/net/udp', 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, local]) => local?.endsWith(port))
+      .reduce((sum, columns) => sum + Number(columns.at(-1)), 0)
   }
 
   /** What makes tokens. */

@@ -26,7 +26,10 @@ export interface Outcome {
   readonly delivered: number
   /** Frames that the sender's SDK refused, or took and did not bring to the server: the witness has not seen them either. */
   readonly lostBySender: number
-  /** Frames that the server says it dropped for the receiver. It counts packets: as many as that explains. */
+  /**
+   * Frames that the server says it dropped for the receiver, or did not read in time from its socket. It is packets that
+   * are counted: as many frames as that explains.
+   */
   readonly lostByServer: number
   /** Frames that the server forwarded, and the receiver's SDK did not hand out. */
   readonly lostByReceiver: number
@@ -56,11 +59,12 @@ export function carry(pair: Pair, run: Run): Promise<Outcome> {
   const { from, to, witness, server } = pair
   return open(pair, run, async () => {
     const before = droppedByServer(server, run.track)
+    const overflows = server.overflows
     const { refused } = await from.send(run)
     await from.mark(run, 'end')
     const [arrived, seen] = await Promise.all([to.received(run.track), witness.received(run.track)])
     await from.unmark(run.track)
-    return judge(pair, run, { refused, arrived, seen, before })
+    return judge(pair, run, { refused, arrived, seen, before, overflows })
   })
 }
 
@@ -93,7 +97,9 @@ interface Found {
   readonly refused: number
   readonly arrived: Received
   readonly seen: Received
+  /** What the server had dropped before the run. */
   readonly before: ReadonlyMap<string, number>
+  readonly overflows: number
 }
 
 function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: Found): Outcome {
@@ -105,9 +111,10 @@ function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: F
 
   const witnessMissing = new Set(seen.missing)
   const byBoth = arrived.missing.filter((number) => witnessMissing.has(number)).length
-  // Dropped for both by the server, as far as its log has it; the rest never came to it.
+  // Dropped for both by the server, as far as its log has it, or lost before it was read; the rest never came to it.
   const byServerForBoth = Math.min(byBoth, forReceiver, forWitness)
-  const bySender = byBoth - byServerForBoth
+  const unread = Math.min(byBoth - byServerForBoth, server.overflows - found.overflows)
+  const bySender = byBoth - byServerForBoth - unread
   const forReceiverOnly = arrived.missing.length - byBoth
   const byServer = Math.min(forReceiverOnly, forReceiver - byServerForBoth)
   const byReceiver = forReceiverOnly - byServer
@@ -139,7 +146,7 @@ function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: F
     sent: run.count,
     delivered: arrived.good,
     lostBySender: bySender,
-    lostByServer: byServerForBoth + byServer,
+    lostByServer: byServerForBoth + unread + byServer,
     lostByReceiver: byReceiver,
     faults,
   }
