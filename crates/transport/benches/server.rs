@@ -262,7 +262,10 @@ async fn call(port: u16, room: &str, size: usize) {
     let link = participant.link.clone();
     let flood = tokio::spawn(async move {
         let frame = vec![7; size];
-        while size > 0 {
+        if size == 0 {
+            return;
+        }
+        loop {
             while link.push(track, &frame, None).is_ok() {}
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
