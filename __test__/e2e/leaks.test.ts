@@ -1,0 +1,118 @@
+/** What is left of connections that are over: nothing. In a process of its own, whose memory is its own. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { Child } from '../helpers/child'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene } from '../helpers/scene'
+
+const ROUNDS = 200
+/** Rounds before the measurement: code is compiled, pools and arenas reach their size. */
+const WARM_UP = 60
+/** Growth of resident memory that is no leak, bytes: 26 kB for each round would be more. */
+const FLAT = 5 * 1024 * 1024
+
+/** A young generation that has its size at once: by default it grows twice, by 16 MB, whatever is in it. */
+const flags = ['--expose-gc', '--max-semi-space-size=1']
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+interface Report {
+  /** Resident bytes after the warm-up and after all rounds. */
+  readonly resident: readonly [number, number]
+  readonly handles: unknown[]
+  readonly threads: readonly [number, number]
+}
+
+/** Runs `round`, an async function's body, again and again; says a {@link Report} when nothing is open any more. */
+const program = (round: string) => `
+  const { readFileSync } = require('node:fs')
+  const status = (name) => Number(new RegExp('^' + name + ':\\\\s+(\\\\d+)', 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1])
+  const url = ${JSON.stringify(server.url)}
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+  const refusing = async (address, token, options) => {
+    try { await datatrack.connect(address, token, options) } catch (error) { return error.reason }
+    throw new Error('connected')
+  }
+  const round = async (number) => { ${round} }
+  // Pipes are to the test: its channel, and stderr, which Node.js opens when somebody looks at it.
+  const open = () => process.getActiveResourcesInfo().filter((name) => name !== 'PipeWrap')
+  const settle = async () => {
+    // Closing handshakes and sockets take a moment; the test's own time is the limit.
+    for (;;) {
+      await wait(20)
+      gc()
+      if (open().length === 0 && datatrack.debug.handles().length === 0) break
+    }
+    return { resident: status('VmRSS') * 1024, threads: status('Threads') }
+  }
+  for (let number = 0; number < ${WARM_UP}; number++) await round(number)
+  const first = await settle()
+  for (let number = 0; number < ${ROUNDS}; number++) await round(number)
+  const last = await settle()
+  say({
+    resident: [first.resident, last.resident],
+    threads: [first.threads, last.threads],
+    handles: datatrack.debug.handles(),
+  })`
+
+async function check(round: string): Promise<void> {
+  await Child.with(program(round), { flags }, async (child) => {
+    const { resident, handles, threads } = await child.next<Report>()
+    expect(handles).toEqual([])
+    expect(threads[1]).toBeLessThanOrEqual(threads[0])
+    expect(resident[1] - resident[0]).toBeLessThan(FLAT)
+    expect(await child.end()).toEqual({ code: 0, stderr: '' })
+  })
+}
+
+it(
+  `${ROUNDS} times connecting, publishing, subscribing and disconnecting`,
+  () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const local = await alice.localParticipant.publishDataTrack({ name: 'alices' })
+      const timer = setInterval(() => local.tryPush(new Uint8Array(1000)), 5)
+      try {
+        await check(`
+        const room = await datatrack.connect(url, ${JSON.stringify(await scene.token('bob'))})
+        const track = await room.localParticipant.publishDataTrack({ name: 'bobs' })
+        const stream = (await seen(room, 'alices')).subscribe()
+        await stream.read()
+        track.tryPush(new Uint8Array(1000))
+        await room.disconnect()`)
+      } finally {
+        clearInterval(timer)
+      }
+    }),
+  300_000,
+)
+
+it(
+  `${ROUNDS} connections that fail: nothing listens, a bad token, a server that says nothing`,
+  () =>
+    Scene.with(server, async (scene) => {
+      const [good, bad] = [await scene.token('bob'), await scene.token('bob', { forged: true })]
+      await check(`
+      const [good, bad] = ${JSON.stringify([good, bad])}
+      const reason =
+        number % 3 === 0 ? await refusing('ws://127.0.0.1:9', good)
+        : number % 3 === 1 ? await refusing(url, bad)
+        : await silently((silent) => refusing(silent, good, { connectTimeout: 20 }))
+      if (reason !== ['serverUnreachable', 'notAllowed', 'timeout'][number % 3]) throw new Error(reason)
+      async function silently(use) {
+        const sockets = new Set()
+        const other = require('node:net').createServer((socket) => sockets.add(socket.on('error', () => {})))
+        await new Promise((resolve) => other.listen(0, '127.0.0.1', resolve))
+        try {
+          return await use('ws://127.0.0.1:' + other.address().port)
+        } finally {
+          for (const socket of sockets) socket.destroy()
+          await new Promise((resolve) => other.close(resolve))
+        }
+      }`)
+    }),
+  300_000,
+)

@@ -1,0 +1,112 @@
+/** A link that stands still for ten seconds while ten times as much is offered as it carries. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Child } from '../helpers/child'
+import { BadNetwork } from '../helpers/link'
+import { LivekitServer } from '../helpers/livekit-server'
+
+const STALL_MS = 10_000
+/** What the link carries, and what is offered: bytes a second. */
+const CARRIED = 1_000_000
+const OFFERED = 10 * CARRIED
+/** ms of one way, and of the queue in front of it. */
+const DELAY_MS = 20
+const QUEUE_BYTES = 32 << 10
+/** ms that a frame may wait at the publisher, by default. */
+const QUEUE_AGE_MS = 100
+/** Bytes that the channel may hold on such a path: `START` in crates/transport/src/connection/limit.rs. */
+const CHANNEL_LIMIT = 128 << 10
+/** The round trip while the path is full: the way, the link's queue, and what the channel holds in front of it. */
+const ROUND_TRIP_MS = 2 * DELAY_MS + (1000 * (QUEUE_BYTES + CHANNEL_LIMIT)) / CARRIED
+const FRAME_BYTES = 5000
+/** What the publisher may grow by meanwhile: its queue has 1 MiB, and the collector is not in a hurry. */
+const GROWTH = 16 << 20
+
+let network: BadNetwork
+let server: LivekitServer
+beforeAll(async () => {
+  network = await BadNetwork.start()
+  server = await LivekitServer.startIn(network.far)
+})
+afterAll(async () => {
+  await server.stop()
+  await network.close()
+})
+
+/** Pushes frames at the rate of {@link OFFERED}, each with the time in microseconds. */
+const publisher = (token: string) => `
+  const room = await datatrack.connect(${JSON.stringify(server.url)}, ${JSON.stringify(token)})
+  const track = await room.localParticipant.publishDataTrack({ name: 'track' })
+  const payload = new Uint8Array(${FRAME_BYTES})
+  const now = () => Math.round((performance.timeOrigin + performance.now()) * 1000)
+  const start = now()
+  let pushed = 0
+  const timer = setInterval(() => {
+    while (pushed * ${FRAME_BYTES} < ((now() - start) * ${OFFERED}) / 1e6) {
+      pushed++
+      try {
+        track.tryPush({ payload, userTimestamp: BigInt(now()) })
+      } catch (error) {
+        if (error.reason !== 'reconnecting') throw error
+      }
+    }
+  }, 5)
+  say('publishes')
+  await hear()
+  clearInterval(timer)
+  say({ state: room.state, stats: track.stats() })
+  await room.disconnect()`
+
+/** Notes when each frame came and how old it was, ms, and says that once a second of frames came after it was told. */
+const subscriber = (token: string) => `
+  const room = await datatrack.connect(${JSON.stringify(server.url)}, ${JSON.stringify(token)})
+  const stream = (await seen(room, 'track')).subscribe()
+  const now = () => performance.timeOrigin + performance.now()
+  const arrivals = []
+  let say_at = Infinity
+  void hear().then(() => { say_at = arrivals.length + ${(5 * CARRIED) / FRAME_BYTES / 2} })
+  for await (const { userTimestamp } of stream) {
+    if (arrivals.length === 0) say('flows')
+    const at = now()
+    arrivals.push([at, at - Number(userTimestamp) / 1000])
+    if (arrivals.length > say_at) break
+  }
+  say(arrivals)
+  await room.disconnect()`
+
+it('keeps memory bounded, and afterwards brings at most what the channel held, then fresh frames only', async () => {
+  await network.set({ delayMs: DELAY_MS, bytesPerSecond: CARRIED, queueBytes: QUEUE_BYTES })
+  const room = `room-${process.pid}`
+  await Child.with(
+    publisher(await server.token(room, 'alice')),
+    { namespace: network.near },
+    async (alice) => {
+      expect(await alice.next()).toBe('publishes')
+      await Child.with(
+        subscriber(await server.token(room, 'bob')),
+        { namespace: network.far },
+        async (bob) => {
+          expect(await bob.next()).toBe('flows')
+          // What is tested is time itself: the limit of the channel follows the path, and then the path stands still.
+          await delay(3000)
+          const before = alice.residentBytes
+          await network.set({ stall: true })
+          await delay(STALL_MS)
+          const after = alice.residentBytes
+          const released = Date.now()
+          await network.set({ stall: false })
+          bob.tell('enough')
+          const arrivals = (await bob.next<[number, number][]>()).filter(([at]) => at >= released)
+          const stale = arrivals.filter(([, age]) => age > QUEUE_AGE_MS + ROUND_TRIP_MS)
+          expect(stale.length * FRAME_BYTES).toBeLessThanOrEqual(CHANNEL_LIMIT)
+          // Those, and later none.
+          expect(arrivals.slice(arrivals.length / 2).filter((arrival) => stale.includes(arrival))).toEqual([])
+          expect(after - before).toBeLessThan(GROWTH)
+          alice.tell('enough')
+          const { state } = await alice.next<{ state: string }>()
+          expect(state).toBe('connected')
+        },
+      )
+    },
+  )
+}, 120_000)
