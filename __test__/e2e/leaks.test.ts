@@ -6,7 +6,10 @@ import { Scene } from '../helpers/scene'
 
 const ROUNDS = 200
 /** Rounds before the measurement: code is compiled, pools and arenas reach their size. */
-const WARM_UP = 60
+const WARM_UP = 200
+/** Rounds between two samples, and how many samples make a floor: resident memory swings by some MB, and a leak lifts the floor. */
+const STEP = 20
+const SAMPLES = 5
 /** Growth of resident memory that is no leak, bytes: 26 kB for each round would be more. */
 const FLAT = 5 * 1024 * 1024
 
@@ -20,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 interface Report {
-  /** Resident bytes after the warm-up and after all rounds. */
+  /** The floor of resident bytes towards the end of the warm-up and of the rounds after it. */
   readonly resident: readonly [number, number]
   readonly handles: unknown[]
   readonly threads: readonly [number, number]
@@ -48,10 +51,17 @@ const program = (round: string) => `
     }
     return { resident: status('VmRSS') * 1024, threads: status('Threads') }
   }
-  for (let number = 0; number < ${WARM_UP}; number++) await round(number)
-  const first = await settle()
-  for (let number = 0; number < ${ROUNDS}; number++) await round(number)
-  const last = await settle()
+  const floor = async (rounds) => {
+    const samples = []
+    for (let number = 0; number < rounds; number++) {
+      await round(number)
+      if ((number + 1) % ${STEP} === 0) samples.push(await settle())
+    }
+    const last = samples.slice(-${SAMPLES})
+    return { resident: Math.min(...last.map(({ resident }) => resident)), threads: last.at(-1).threads }
+  }
+  const first = await floor(${WARM_UP})
+  const last = await floor(${ROUNDS})
   say({
     resident: [first.resident, last.resident],
     threads: [first.threads, last.threads],
