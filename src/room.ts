@@ -524,6 +524,9 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#connection = undefined
     this.#history = new ConnectionHistory()
     this.#returning?.close()
+    // A room that lives on must not keep its last connection: a closure made beside another has all that both see.
+    this.#returning = undefined
+    this.#dispatcher = new SignalDispatcher({})
     this.#packets.detach()
     this.#streams.detach()
     this.#requests?.pending.close()
