@@ -1,0 +1,440 @@
+import { deflateRawSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
+import { ExternalE2EEKeyProvider, Loopback, Room } from '../../index'
+import type { ByteStreamReader, DataStreamLimits, TextStreamReader } from '../../index'
+import { IncomingStreams } from '../../src/data-stream/incoming'
+import { checkLimits } from '../../src/data-stream/limits'
+import { nextBytes, nextText, receiveBytes } from '../helpers/data-streams'
+import { rejection, turn, until, withPair } from '../helpers/rooms'
+import { pattern, same } from '../helpers/scene'
+
+/** Streams that come from whoever a test says, with the readers that they got. */
+class Arrivals {
+  readonly streams: IncomingStreams
+  readonly bytes: ByteStreamReader[] = []
+  readonly texts: TextStreamReader[] = []
+  /** Of the packets to come. */
+  from = { senderIdentity: 'alice', senderSid: 'PA_1', channel: 'reliable' as const, encrypted: false }
+
+  constructor(limits?: DataStreamLimits) {
+    this.streams = new IncomingStreams(checkLimits(limits))
+    this.streams.bytes.register('', (reader) => this.bytes.push(reader))
+    this.streams.text.register('', (reader) => this.texts.push(reader))
+  }
+
+  header(streamId: string, fields: Record<string, unknown> = {}): this {
+    const contentHeader = { case: 'byteHeader', value: {} } as const
+    const value = new DataStream_Header({ streamId, contentHeader, ...fields })
+    this.streams.header({ ...this.from, value })
+    return this
+  }
+
+  text(streamId: string, fields: Record<string, unknown> = {}): this {
+    return this.header(streamId, { contentHeader: { case: 'textHeader', value: {} }, ...fields })
+  }
+
+  chunk(streamId: string, index: number, content: Uint8Array = Uint8Array.of(index), version = 0): this {
+    const value = new DataStream_Chunk({ streamId, chunkIndex: BigInt(index), content, version })
+    this.streams.chunk({ ...this.from, value })
+    return this
+  }
+
+  trailer(streamId: string, reason = '', attributes: Record<string, string> = {}): this {
+    this.streams.trailer({ ...this.from, value: new DataStream_Trailer({ streamId, reason, attributes }) })
+    return this
+  }
+}
+
+const reasonOf = async (reading: Promise<unknown>): Promise<string> => {
+  const error = await rejection(reading)
+  expect(error.name).toBe('DataStreamError')
+  return error.reason
+}
+
+describe('a stream', () => {
+  it('has all chunks in order, those that are empty too, and the attributes of its end', async () => {
+    const arrivals = new Arrivals().header('s', { attributes: { a: '1', b: '1' } })
+    arrivals.chunk('s', 0).chunk('s', 1, new Uint8Array(0)).chunk('s', 2)
+    const reader = arrivals.bytes[0]!
+    expect(reader.info.attributes).toEqual({ a: '1', b: '1' })
+    arrivals.trailer('s', '', { b: '2' })
+    expect(await reader.readAll()).toEqual([Uint8Array.of(0), Uint8Array.of(2)])
+    expect(reader.info.attributes).toEqual({ a: '1', b: '2' })
+  })
+
+  it('fails where a chunk is missing or comes twice, after what came before', async () => {
+    const arrivals = new Arrivals().header('gap').header('twice')
+    arrivals.chunk('gap', 0).chunk('gap', 2).chunk('twice', 0).chunk('twice', 0)
+    const [gap, twice] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
+    const pieces = gap[Symbol.asyncIterator]()
+    expect((await pieces.next()).value).toEqual(Uint8Array.of(0))
+    expect(await reasonOf(pieces.next())).toBe('incomplete')
+    expect(await pieces.next()).toEqual({ done: true, value: undefined })
+    expect(await reasonOf(twice.readAll())).toBe('duplicateChunk')
+    expect(arrivals.streams.stats()).toMatchObject({ received: 2, failed: 2, open: 0, bufferedBytes: 0 })
+  })
+
+  it('does not mind new versions of what was read', async () => {
+    const arrivals = new Arrivals().header('s').chunk('s', 0).chunk('s', 0, Uint8Array.of(9), 1)
+    arrivals.chunk('s', 1).trailer('s')
+    expect(await arrivals.bytes[0]!.bytes()).toEqual(Uint8Array.of(0, 1))
+  })
+
+  it('fails where it is shorter or longer than its sender said; a size of 0 says nothing', async () => {
+    const arrivals = new Arrivals()
+    for (const [id, totalLength] of [
+      ['short', 3n],
+      ['long', 1n],
+      ['none', 0n],
+    ] as const) {
+      arrivals.header(id, { totalLength }).chunk(id, 0).chunk(id, 1).trailer(id)
+    }
+    const [short, long, none] = arrivals.bytes as [ByteStreamReader, ByteStreamReader, ByteStreamReader]
+    expect(await reasonOf(short.readAll())).toBe('incomplete')
+    expect(await reasonOf(long.readAll())).toBe('lengthExceeded')
+    expect(await none.bytes()).toEqual(Uint8Array.of(0, 1))
+  })
+
+  it('is its sender’s: chunks of others are ignored, a new session or other encryption ends it', async () => {
+    const arrivals = new Arrivals().header('s').header('restarted').header('mixed')
+    const { from } = arrivals
+    arrivals.from = { ...from, senderIdentity: 'mallory' }
+    arrivals.chunk('s', 0, Uint8Array.of(9)).trailer('s')
+    arrivals.from = from
+    arrivals.chunk('s', 0).trailer('s')
+    arrivals.from = { ...from, senderSid: 'PA_2' }
+    arrivals.chunk('restarted', 0)
+    arrivals.from = { ...from, encrypted: true }
+    arrivals.chunk('mixed', 0)
+    const [s, restarted, mixed] = arrivals.bytes as [ByteStreamReader, ByteStreamReader, ByteStreamReader]
+    expect(await s.bytes()).toEqual(Uint8Array.of(0))
+    expect(await reasonOf(restarted.readAll())).toBe('connectionLost')
+    expect(await reasonOf(mixed.readAll())).toBe('encryptionTypeMismatch')
+  })
+
+  it('ends when another one takes its id', async () => {
+    const arrivals = new Arrivals().header('s').chunk('s', 0).header('s').chunk('s', 1).trailer('s')
+    expect(arrivals.bytes.length).toBe(1)
+    expect(await reasonOf(arrivals.bytes[0]!.readAll())).toBe('alreadyOpened')
+    expect(arrivals.streams.stats()).toMatchObject({ received: 2, failed: 1, dropped: { alreadyOpened: 1 } })
+  })
+
+  it('is dropped and counted if it is of a kind that nobody knows', () => {
+    const arrivals = new Arrivals().header('').header('s', { contentHeader: { case: undefined } })
+    arrivals.header('t', { compression: 7 }).header('u', { topic: 'other' })
+    expect(arrivals.bytes).toEqual([])
+    expect(arrivals.streams.stats()).toMatchObject({ received: 4, dropped: { unsupported: 3, noHandler: 1 } })
+  })
+
+  it('is text, or fails', async () => {
+    const arrivals = new Arrivals().text('s').chunk('s', 0, Uint8Array.of(0x61, 0xff)).trailer('s')
+    expect(await reasonOf(arrivals.texts[0]!.readAll())).toBe('decodeFailed')
+    const cut = new Arrivals().text('s').chunk('s', 0, Uint8Array.of(0xe4, 0xb8)).trailer('s')
+    expect(await reasonOf(cut.texts[0]!.readAll())).toBe('decodeFailed')
+    const bom = new Arrivals().text('s').chunk('s', 0, Buffer.from('\ufeffa')).trailer('s')
+    expect(await bom.texts[0]!.readAll()).toBe('\ufeffa')
+  })
+})
+
+describe('compressed content', () => {
+  const zeros = deflateRawSync(new Uint8Array(100_000_000))
+
+  it('that becomes larger than was said, or than is allowed, fails without being kept', async () => {
+    const said = new Arrivals().header('s', { compression: 1, totalLength: 1000n })
+    said.chunk('s', 0, zeros).trailer('s')
+    expect(await reasonOf(said.bytes[0]!.readAll())).toBe('lengthExceeded')
+    const inline = new Arrivals().header('s', { compression: 1, totalLength: 1000n, inlineContent: zeros })
+    expect(await reasonOf(inline.bytes[0]!.readAll())).toBe('lengthExceeded')
+    const unsaid = new Arrivals().header('s', { compression: 1 }).chunk('s', 0, zeros).trailer('s')
+    expect(await reasonOf(unsaid.bytes[0]!.readAll({ maxLength: 1_000_000 }))).toBe('payloadTooLarge')
+    const large = new Arrivals().header('s', { totalLength: 2n ** 40n })
+    expect(await reasonOf(large.bytes[0]!.readAll())).toBe('payloadTooLarge')
+  })
+
+  it('is decompressed as it is read, no further', async () => {
+    const arrivals = new Arrivals().header('s', { compression: 1 }).chunk('s', 0, zeros).trailer('s')
+    const before = process.memoryUsage().arrayBuffers
+    let length = 0
+    for await (const piece of arrivals.bytes[0]!) {
+      length += piece.length
+      if (length > 10_000_000) break
+      await turn()
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000)
+    expect(arrivals.streams.stats().bufferedBytes).toBe(0)
+  })
+
+  it.each([undefined, 1000n])('that is damaged or cut off fails, length: %s', async (totalLength) => {
+    const whole = deflateRawSync(pattern(1000))
+    for (const content of [whole.subarray(0, whole.length / 2), Buffer.alloc(100, 0xff)]) {
+      const length = totalLength === undefined ? {} : { totalLength }
+      const arrivals = new Arrivals().header('s', { compression: 1, ...length })
+      arrivals.chunk('s', 0, content).trailer('s')
+      arrivals.header('i', { compression: 1, ...length, inlineContent: content })
+      for (const reader of arrivals.bytes) expect(await reasonOf(reader.readAll())).toBe('decodeFailed')
+    }
+  })
+})
+
+describe('limits', () => {
+  it('a stream that nobody reads fails when too much of it waits; others go on', async () => {
+    const arrivals = new Arrivals({ maxBufferedBytes: 100_000 }).header('s').header('other')
+    for (let index = 0; index < 20; index++) arrivals.chunk('s', index, new Uint8Array(15_000))
+    arrivals.chunk('other', 0).trailer('other')
+    const [full, other] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
+    expect(await reasonOf(full.readAll())).toBe('bufferFull')
+    expect(await other.bytes()).toEqual(Uint8Array.of(0))
+    expect(arrivals.streams.stats()).toMatchObject({ cancelled: 1, completed: 1, bufferedBytes: 0 })
+  })
+
+  it('over the limit of all, the stream fails that holds most, not the one that is read', async () => {
+    const arrivals = new Arrivals({ maxTotalBufferedBytes: 100_000 }).header('unread').header('read')
+    const [unread, read] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
+    for (let index = 0; index < 6; index++) arrivals.chunk('unread', index, new Uint8Array(15_000))
+    const pieces = read[Symbol.asyncIterator]()
+    for (let index = 0; index < 5; index++) {
+      arrivals.chunk('read', 2 * index, new Uint8Array(15_000)).chunk('read', 2 * index + 1)
+      await pieces.next()
+      await pieces.next()
+    }
+    expect(await reasonOf(unread.readAll())).toBe('bufferFull')
+    arrivals.trailer('read')
+    expect((await pieces.next()).done).toBe(true)
+  })
+
+  it('tiny chunks and long headers count, too', () => {
+    const arrivals = new Arrivals({ maxBufferedBytes: 100_000 }).header('s')
+    for (let index = 0; index < 2000; index++) arrivals.chunk('s', index)
+    expect(arrivals.streams.stats()).toMatchObject({ cancelled: 1, bufferedBytes: 0 })
+    const long = new Arrivals({ maxTotalBufferedBytes: 100_000 })
+    for (let id = 0; id < 50; id++) long.header(String(id), { attributes: { a: 'x'.repeat(10_000) } })
+    expect(long.streams.stats().bufferedBytes).toBeLessThanOrEqual(100_000)
+  })
+
+  it('a sender has so many streams open at a time, no more', () => {
+    const arrivals = new Arrivals({ maxStreamsPerSender: 2 }).header('a').header('b').header('c')
+    arrivals.trailer('a').header('d')
+    arrivals.from = { ...arrivals.from, senderIdentity: 'carol' }
+    arrivals.header('e')
+    expect(arrivals.streams.stats()).toMatchObject({ open: 3, completed: 1, dropped: { tooManyStreams: 1 } })
+  })
+
+  it('a stream on which nothing happens ends, and so does one that nobody reads', async () => {
+    const arrivals = new Arrivals({ idleTimeout: 20 }).header('silent').header('unread')
+    arrivals.chunk('unread', 0).trailer('unread')
+    const [silent, unread] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
+    expect(await reasonOf(silent.readAll())).toBe('timeout')
+    await until(() => arrivals.streams.stats().bufferedBytes === 0)
+    expect(await reasonOf(unread.readAll())).toBe('timeout')
+  })
+
+  it('names the wrong limit', () => {
+    expect(() => new Room({ dataStreams: { maxBufferedBytes: 0 } })).toThrow(
+      /options\.dataStreams\.maxBufferedBytes/,
+    )
+    expect(() => new Room({ dataStreams: { idleTimeout: 'long' as any } })).toThrow(/idleTimeout/)
+  })
+})
+
+describe('giving up', () => {
+  it('a reader that leaves the loop, cancels or aborts gets nothing more, and the sender goes on', () =>
+    withPair(async ({ alice, bob }) => {
+      const content = pattern(300_000)
+      const left = nextBytes(bob)
+      const sending = alice.localParticipant.sendBytes(content)
+      for await (const piece of (await left).reader) if (piece.length > 0) break
+      await sending
+      expect(bob.dataStreamStats()).toMatchObject({ cancelled: 1, open: 0, bufferedBytes: 0 })
+
+      const opened = nextBytes(bob)
+      const writer = await alice.localParticipant.streamBytes()
+      const { reader } = await opened
+      const stop = new AbortController()
+      const reading = rejection(reader.readAll({ signal: stop.signal }))
+      stop.abort(new Error('enough'))
+      expect((await reading).message).toBe('enough')
+      await writer.write(content)
+      await writer.close()
+
+      const cancelled = nextBytes(bob)
+      const other = await alice.localParticipant.streamBytes()
+      const { reader: third } = await cancelled
+      const all = third.readAll()
+      third.cancel()
+      expect(await all).toEqual([])
+      expect(await reasonOf(third.readAll())).toBe('locked')
+      await other.close()
+    }))
+
+  it('an aborted loop throws the reason of its signal', () =>
+    withPair(async ({ alice, bob }) => {
+      const opened = nextText(bob)
+      const writer = await alice.localParticipant.streamText()
+      const stop = new AbortController()
+      const { reader } = await opened
+      const looping = (async () => {
+        for await (const piece of reader.withAbortSignal(stop.signal))
+          if (piece === 'stop') stop.abort(new Error('x'))
+      })()
+      await writer.write('go')
+      await writer.write('stop')
+      expect((await rejection(looping)).message).toBe('x')
+      await writer.close()
+    }))
+
+  it('a writer that aborts ends the stream at the other end, with its reason', () =>
+    withPair(async ({ alice, bob }) => {
+      const opened = nextText(bob)
+      const writer = await alice.localParticipant.streamText()
+      await writer.write('half')
+      await writer.abort('changed my mind')
+      const { reader } = await opened
+      const pieces = reader[Symbol.asyncIterator]()
+      expect((await pieces.next()).value).toBe('half')
+      const error = await rejection(pieces.next())
+      expect([error.reason, error.message]).toEqual([
+        'abnormalEnd',
+        expect.stringContaining('changed my mind'),
+      ])
+      expect(await reasonOf(writer.write('more'))).toBe('closed')
+      expect(await reasonOf(writer.close())).toBe('closed')
+    }))
+
+  it('a signal ends sending at both ends', () =>
+    withPair(
+      async ({ sfu, alice, bob }) => {
+        const stop = new AbortController()
+        const opened = nextBytes(bob)
+        const sending = rejection(
+          alice.localParticipant.sendBytes(pattern(5_000_000), { compress: false, signal: stop.signal }),
+        )
+        const { reader } = await opened
+        stop.abort(new Error('enough'))
+        expect((await sending).message).toBe('enough')
+        sfu.setNetwork({ bandwidth: 0 })
+        expect(await reasonOf(reader.readAll())).toBe('abnormalEnd')
+        const late = alice.localParticipant.sendText('text', { signal: stop.signal })
+        expect((await rejection(late)).message).toBe('enough')
+      },
+      { bandwidth: 1_000_000 },
+    ))
+
+  it('a declared size is kept, or the stream fails at both ends', () =>
+    withPair(async ({ alice, bob }) => {
+      for (const [size, reason] of [
+        [3, 'incomplete'],
+        [1, 'lengthExceeded'],
+      ] as const) {
+        const opened = nextBytes(bob)
+        const writer = await alice.localParticipant.streamBytes({ totalSize: size })
+        const writing = (async () => {
+          await writer.write(Uint8Array.of(1, 2))
+          await writer.close()
+        })()
+        expect(await reasonOf(writing)).toBe(reason)
+        expect(await reasonOf((await opened).reader.readAll())).toBe('abnormalEnd')
+      }
+    }))
+
+  it('a header that is too large is not sent', () =>
+    withPair(async ({ alice, bob }) => {
+      const attributes = { a: 'x'.repeat(15_000) }
+      expect(await reasonOf(alice.localParticipant.sendText('', { attributes }))).toBe('headerTooLarge')
+      expect(await reasonOf(alice.localParticipant.streamBytes({ attributes }))).toBe('headerTooLarge')
+      expect(bob.dataStreamStats().received).toBe(0)
+    }))
+
+  it('a handler that fails disturbs nobody', () =>
+    withPair(async ({ alice, bob }) => {
+      bob.registerTextStreamHandler('t', (reader) => reader.readAll())
+      const writer = await alice.localParticipant.streamText({ topic: 't' })
+      await writer.abort()
+      await until(() => bob.dataStreamStats().failed === 1)
+      await turn()
+    }))
+})
+
+describe('the connection', () => {
+  it.each(['alice', 'bob'])('of %s may be resumed: all arrives, once', (who) =>
+    withPair(
+      async ({ sfu, alice, bob }) => {
+        const content = pattern(3_000_000)
+        const arriving = receiveBytes(bob)
+        const sending = alice.localParticipant.sendBytes(content, { compress: false })
+        for (let resume = 0; resume < 10; resume++) await sfu.reconnect(who, 'resume')
+        await sending
+        expect(same((await arriving).bytes, content)).toBe(true)
+      },
+      { delay: 1, bandwidth: 20_000_000 },
+    ),
+  )
+
+  it.each(['alice', 'bob'])('of %s is rebuilt: what is not complete fails with a typed error', (who) =>
+    withPair(
+      async ({ sfu, alice, bob }) => {
+        const opened = nextBytes(bob)
+        const sending = alice.localParticipant.sendBytes(pattern(3_000_000), { compress: false })
+        const sent = sending.then(
+          () => 'sent',
+          (error: unknown) => (error as { reason: string }).reason,
+        )
+        const { reader } = await opened
+        const reading = reasonOf(reader.readAll())
+        await sfu.reconnect(who, 'full')
+        expect(await sent).toBe(who === 'alice' ? 'connectionLost' : 'sent')
+        expect(await reading).toBe('connectionLost')
+        expect(bob.dataStreamStats()).toMatchObject({ open: 0, bufferedBytes: 0 })
+      },
+      { delay: 1, bandwidth: 20_000_000 },
+    ),
+  )
+
+  it('of a sender who leaves: what is complete is there, what is not fails', () =>
+    withPair(async ({ alice, bob }) => {
+      const opened = nextText(bob)
+      await alice.localParticipant.streamText()
+      const { reader } = await opened
+      const complete = nextText(bob)
+      await alice.localParticipant.sendText('complete')
+      await alice.disconnect()
+      expect(await (await complete).reader.readAll()).toBe('complete')
+      expect(await reasonOf(reader.readAll())).toBe('abnormalEnd')
+    }))
+
+  it('that ends: what is open fails at both ends, what is complete can be read', () =>
+    withPair(async ({ sfu, alice, bob }) => {
+      const complete = nextText(bob)
+      await alice.localParticipant.sendText('complete')
+      const opened = nextText(bob)
+      const writer = await alice.localParticipant.streamText()
+      const { reader } = await opened
+      await bob.disconnect()
+      expect(await reasonOf(reader.readAll())).toBe('disconnected')
+      expect(await (await complete).reader.readAll()).toBe('complete')
+      sfu.close()
+      expect((await rejection(writer.write('text'))).reason).toBe('disconnected')
+      expect((await rejection(alice.localParticipant.sendText(''))).reason).toBe('disconnected')
+    }))
+})
+
+describe('with end-to-end encryption', () => {
+  it('streams arrive as they were, and say so', async () => {
+    const room = async () => {
+      const keyProvider = new ExternalE2EEKeyProvider()
+      await keyProvider.setKey('passphrase')
+      return { encryption: { keyProvider } }
+    }
+    const sfu = new Loopback()
+    const [alice, bob] = [sfu.join('alice', await room()), sfu.join('bob', await room())]
+    for (const size of [10, 100_000]) {
+      const arriving = receiveBytes(bob)
+      const content = pattern(size)
+      const sent = await alice.localParticipant.sendBytes(content)
+      const { bytes, info } = await arriving
+      expect(same(bytes, content)).toBe(true)
+      expect([sent.encrypted, info.encrypted]).toEqual([true, true])
+    }
+    sfu.close()
+  })
+})
