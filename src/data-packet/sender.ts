@@ -53,7 +53,7 @@ export interface SendPacketOptions {
 export interface SentPacket {
   /** Resolves when the channel has taken the packet; rejects with `PublishDataError` or the signal's `reason`. */
   readonly sent: Promise<void>
-  /** Resolves when the other end has acknowledged the packet; rejects as `sent` does. */
+  /** Resolves when the other end has acknowledged the packet (a chunk's: some time after); rejects as `sent` does. */
   readonly acknowledged: Promise<void>
 }
 
@@ -64,6 +64,8 @@ interface Outgoing {
   readonly body: Uint8Array
   /** Of a bulk writer, who waits for one packet before the next: no limit is needed. */
   readonly bulk: boolean
+  /** Whether its acknowledgement matters by itself: that of a chunk does not, its stream's end has one, too. */
+  readonly awaited: boolean
   readonly sent: Deferred<void>
   readonly acknowledged: Deferred<void>
   /** Given up while it waited. */
@@ -94,6 +96,8 @@ export class PacketSender {
   #waitsForKey = false
   #waitingBytes = 0
   #waitingBulkBytes = 0
+  /** The level that is being watched; −1: none. */
+  #watched = -1
   #session = 0
   #sequence = 0
   #written = 0
@@ -134,6 +138,7 @@ export class PacketSender {
   /** The same session goes on. `lastSequence`: the last packet that the server got; 0 where it does not say. */
   resumed(lastSequence: number): void {
     this.#connected = true
+    this.#watched = -1
     this.#waitsForKey = false
     if (lastSequence > 0) this.#replay(lastSequence)
     this.#pump()
@@ -159,6 +164,7 @@ export class PacketSender {
 
   /** The channel has room again, or something was acknowledged. */
   handleBufferedAmountLow(): void {
+    this.#watched = -1
     this.#acknowledge()
     this.#pump()
   }
@@ -227,6 +233,7 @@ export class PacketSender {
       destinationIdentities,
       body,
       bulk: turn !== undefined,
+      awaited: value.case !== 'streamChunk',
       sent: new Deferred<void>(),
       acknowledged: new Deferred<void>(),
       withdrawn: false,
@@ -342,13 +349,25 @@ export class PacketSender {
     }
   }
 
-  /** Asks to be told when there is room, or when the oldest packet is acknowledged, whichever comes first. */
+  /** Asks to be told when there is room, or when a packet is acknowledged that somebody waits for. */
   #watch(channels: MessageChannels): void {
-    const oldest = this.#unacknowledged.peek()
     const refill = channels.reliableLimit() + RELIABLE_AHEAD / 2
     const room = this.#queue.length > 0 && !this.#waitsForKey ? refill : -1
-    const level = Math.max(room, oldest === undefined ? -1 : this.#written - oldest.end)
-    if (level >= 0) channels.watchBuffered('reliable', level)
+    const level = Math.max(room, this.#awaitedLevel())
+    // A call into the native side for each chunk would be dear; a level that is reached later is asked for later.
+    if (level <= this.#watched) return
+    this.#watched = level
+    channels.watchBuffered('reliable', level)
+  }
+
+  /** What may be buffered when the oldest packet that somebody waits for is acknowledged; 0 for chunks; −1: nothing. */
+  #awaitedLevel(): number {
+    let level = -1
+    for (const { packet, end } of this.#unacknowledged) {
+      if (packet.awaited) return this.#written - end
+      level = 0
+    }
+    return level
   }
 
   /** Sends again what the server did not get before the connection was lost. */
@@ -369,6 +388,7 @@ export class PacketSender {
     this.#unacknowledged = new Fifo()
     for (const { packet } of lost) packet.acknowledged.reject(error)
     this.#session++
+    this.#watched = -1
     this.#sequence = 0
     this.#written = 0
     this.#waitsForKey = false
