@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { checkConnectOptions } from '../../src/connect-options'
+import { checkLimits } from '../../src/data-stream/limits'
 import { checkPublishOptions } from '../../src/data-track/publish-options'
 import { checkPipelineOptions, checkSubscribeOptions } from '../../src/data-track/subscribe-options'
 import { ExternalE2EEKeyProvider } from '../../src/e2ee/key-provider'
@@ -169,16 +170,17 @@ describe('defaults in api.md', () => {
   })
 
   test('the reasons for drops are those of the types', () => {
-    const sources = read('src/data-track/stats.ts') + read('src/data-packet/receiver.ts')
-    const types = [...sources.matchAll(/^export type \w+DropReason =\n([\s\S]*?)\n\n/gm)]
+    const files = ['src/data-track/stats.ts', 'src/data-packet/receiver.ts', 'src/data-stream/incoming.ts']
+    const sources = files.map(read).join('')
+    const types = [...sources.matchAll(/^export type \w+DropReason =\s([\s\S]*?)\n\n/gm)]
     const expected = types.map(([, union = '']) =>
       [...union.matchAll(/'(\w+)'/g)].map(([, reason]) => reason),
     )
     const written = rows(section('docs/api.md', 'Counters'))
       .filter(([where]) => where!.includes('.dropped`'))
       .map(([, reasons]) => [...reasons!.matchAll(/`(\w+)`/g)].map(([, reason]) => reason))
-    // The types come in the order: out, packets, frames, streams, data packets.
-    expect(written).toEqual([expected[0], expected[2], expected[3], expected[1], expected[4]])
+    // The types come in the order: out, packets, frames, streams, data packets, data streams.
+    expect(written).toEqual([0, 2, 3, 1, 4, 5].map((index) => expected[index]))
   })
 
   test('all events of a room, by both names', () => {
@@ -204,6 +206,16 @@ function constant(file: string, name: string): number {
   if (operator === '<<') return Number(left) * 2 ** Number(right)
   return operator === '*' ? Number(left) * Number(right) * Number(third) : Number(left)
 }
+
+describe('data-streams.md', () => {
+  test('the limits are those of the code', () => {
+    const written = rows(section('docs/data-streams.md', 'Limits'))
+    const limits = Object.fromEntries(
+      written.map((row) => [code(row[0]), Number(row[3]?.replaceAll(',', ''))]),
+    )
+    expect(limits).toEqual(checkLimits(undefined))
+  })
+})
 
 describe('ARCHITECTURE.md', () => {
   const bounds = rows(section('ARCHITECTURE.md', 'Bounds'))
