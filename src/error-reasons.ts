@@ -132,6 +132,10 @@ export const errorReasons = {
       message: 'the codec could not decode a frame',
       doc: "The codec's own error is the `cause`. `onDecodeError: 'skip'` counts such frames and goes on.",
     },
+    undecodableResponse: {
+      message: 'the codec could not decode the answer of a call',
+      doc: "From `room.rpc.call`: caller and handler use different codecs. The codec's own error is the `cause`, `frame` the answer's text.",
+    },
   },
   DataTrackUnpublishedError: {
     local: { message: 'the track was unpublished', doc: 'By `unpublish()`, or at the end of its scope.' },

@@ -157,11 +157,11 @@ export class DataTrackConnectionError extends DataTrackError {
   }
 }
 
-/** A codec could not decode a frame; the stream has ended. The codec's own error is the `cause`. */
+/** A codec could not decode a frame (its stream has ended) or the answer of a call. The codec's own error is the `cause`. */
 export class DataTrackDecodeError extends DataTrackError {
   readonly code = errorCodes.DataTrackDecodeError
   readonly reason: DataTrackDecodeErrorReason
-  /** The frame with its payload as it arrived. */
+  /** The frame with its payload, or the answer's text, as it arrived. */
   readonly frame: unknown
   constructor(reason: DataTrackDecodeErrorReason, frame: unknown, options: DataTrackErrorOptions = {}) {
     super('DataTrackDecodeError', reason, options)

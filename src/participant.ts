@@ -25,6 +25,9 @@ import { updateProfile } from './profile'
 import type { RequestOptions } from './profile'
 import { noSchemas } from './schemas'
 import type { GetSchemaOptions, Schemas } from './schemas'
+import type { PerformRpcParams } from './rpc/client-manager'
+import type { RoomRpc } from './rpc/room-rpc'
+import type { RpcMethodHandler } from './rpc/server-manager'
 import type { Session } from './session'
 import type { ParticipantInfoMessage } from './signal/messages'
 import type { PendingRequests } from './signal/pending-requests'
@@ -124,6 +127,7 @@ export class LocalParticipant extends Participant {
   readonly #packets: DataPackets
   readonly #streams: OutgoingStreams
   readonly #requests: () => ParticipantRequests | undefined
+  readonly #rpc: RoomRpc
 
   /** @internal */
   constructor(
@@ -132,12 +136,14 @@ export class LocalParticipant extends Participant {
     packets: DataPackets,
     streams: OutgoingStreams,
     requests: () => ParticipantRequests | undefined,
+    rpc: RoomRpc,
   ) {
     super(info)
     this.#session = session
     this.#packets = packets
     this.#streams = streams
     this.#requests = requests
+    this.#rpc = rpc
   }
 
   /**
@@ -276,6 +282,28 @@ export class LocalParticipant extends Participant {
     options?: GetSchemaOptions,
   ): Promise<string | Uint8Array> {
     return await (this.#requests()?.schemas ?? noSchemas).get(schema, participantIdentity, options)
+  }
+
+  /**
+   * Calls a method of another participant and resolves to its answer. `room.rpc.call` does the same with typed values.
+   *
+   * The promise settles within `responseTimeout`, whatever happens; a connection that is rebuilt meanwhile does not matter
+   * if the answer comes in time. A call that fails may have run all the same, unless its error says that nothing was sent.
+   *
+   * @throws `RpcError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  performRpc(params: PerformRpcParams): Promise<string> {
+    return this.#rpc.client.performRpc(params)
+  }
+
+  /** The same as {@link Room.registerRpcMethod}. */
+  registerRpcMethod(method: string, handler: RpcMethodHandler): void {
+    this.#rpc.server.registerRpcMethod(method, handler)
+  }
+
+  /** The same as {@link Room.unregisterRpcMethod}. */
+  unregisterRpcMethod(method: string): void {
+    this.#rpc.server.unregisterRpcMethod(method)
   }
 
   /**

@@ -27,6 +27,9 @@ import type { ConnectionStats, RoomStats } from './room-stats'
 import { scenarioSteps } from './scenarios'
 import type { ScenarioSteps, SimulationScenario } from './scenarios'
 import { Schemas } from './schemas'
+import { RoomRpc } from './rpc/room-rpc'
+import type { RpcMethodHandler } from './rpc/server-manager'
+import { TypedRpc } from './rpc/typed-rpc'
 import { connectRoom } from './server-connection'
 import type { ConnectOptions } from './connect-options'
 import { Session } from './session'
@@ -89,10 +92,14 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly localParticipant: LocalParticipant
   /** The others by identity. Do not change it. */
   readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
+  /** Remote procedure calls with typed values. */
+  readonly rpc: TypedRpc
   readonly #options: RoomOptions
   readonly #queues = new Set<TrackQueue>()
   readonly #packets: DataPackets
   readonly #streams: DataStreams
+  readonly #rpc: RoomRpc
+  #serverVersion: string | undefined
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
@@ -115,15 +122,23 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
       this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
     )
-    this.#streams = new DataStreams(this.#packets.sender, this.remoteParticipants, this.#options.dataStreams)
-    Object.assign(packetHandlers, this.#streams.packetHandlers())
+    const { sender } = this.#packets
+    this.#streams = new DataStreams(sender, this.remoteParticipants, this.#options.dataStreams)
+    this.#rpc = new RoomRpc(sender, this.#streams, {
+      connected: () => this.#session !== undefined,
+      serverVersion: () => this.#serverVersion,
+      clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
+    })
+    Object.assign(packetHandlers, this.#streams.packetHandlers(), this.#rpc.packetHandlers())
     this.localParticipant = new LocalParticipant(
       nobody,
       () => this.#session,
       this.#packets,
       this.#streams.outgoing,
       () => this.#requests,
+      this.#rpc,
     )
+    this.rpc = new TypedRpc(this.localParticipant)
   }
 
   /** The room's name, which the token gives; empty before the room is connected. */
@@ -198,6 +213,24 @@ export class Room extends TypedEmitter<RoomEvents> {
     for (const track of this.#session?.remoteTracks() ?? []) queue.add(track)
     this.#queues.add(queue)
     return queue
+  }
+
+  /**
+   * Answers calls of a method, by whomever in the room. Register before you connect, and no call is missed; handlers stay
+   * until they are taken away, also when the room is disconnected and connected again.
+   *
+   * A handler gets {@link RpcInvocationData} and returns a text, or a promise of one. An {@link RpcError} that it throws
+   * reaches the caller; all else becomes `APPLICATION_ERROR` there, and is logged here.
+   *
+   * @throws `RangeError` for a method that has a handler; `TypeError` that names the argument
+   */
+  registerRpcMethod(method: string, handler: RpcMethodHandler): void {
+    this.#rpc.server.registerRpcMethod(method, handler)
+  }
+
+  /** Takes the handler of a method away. Calls that it works on go on. Does nothing if there is none. */
+  unregisterRpcMethod(method: string): void {
+    this.#rpc.server.unregisterRpcMethod(method)
   }
 
   /** Counters of the packets that arrived; all zero without a connection. */
@@ -426,6 +459,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
     const { participant, room } = join
+    this.#serverVersion = serverVersionIn(join)
     const first = this.#state === 'connecting'
     if (first) {
       if (isParticipant(participant)) this.localParticipant.update(participant)
@@ -512,6 +546,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   #left(participant: RemoteParticipant): void {
     this.#absent.delete(participant.identity)
     if (!this.remoteParticipants.delete(participant.identity)) return
+    this.#rpc.handleParticipantDisconnected(participant.identity)
     this.#streams.handleLeft(participant.identity)
     this.#tell(RoomEvent.ParticipantDisconnected, participant)
   }
@@ -527,6 +562,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     // A room that lives on must not keep its last connection: a closure made beside another has all that both see.
     this.#returning = undefined
     this.#dispatcher = new SignalDispatcher({})
+    this.#rpc.close()
     this.#packets.detach()
     this.#streams.detach()
     this.#requests?.pending.close()
@@ -605,6 +641,13 @@ function participantsIn(messages: unknown): ParticipantInfoMessage[] {
 
 function isParticipant(message: unknown): message is ParticipantInfoMessage {
   return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
+}
+
+/** Older servers have a field of their own for it. */
+function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
+  const info = join['serverInfo']
+  const version = (isObject(info) && info['version']) || join['serverVersion']
+  return typeof version === 'string' ? version : undefined
 }
 
 /**

@@ -51,6 +51,8 @@ export interface DataTrackCodec<T> {
   readonly frameEncoding?: DataTrackFrameEncoding | undefined
   /** Published with the track, unless the options of the publication say something else. */
   readonly schema?: DataTrackSchema | undefined
+  /** Whether all payloads are text in UTF-8. RPC carries texts, so others go as base64 there. Default: `false`. */
+  readonly isText?: boolean | undefined
 }
 
 // `fatal`: text that is none is an error of the sender, not a row of question marks.
@@ -60,6 +62,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export function json<T = unknown>(): DataTrackCodec<T> {
   return {
     frameEncoding: 'json',
+    isText: true,
     encode(value) {
       // The declared type hides that it returns `undefined` for values that JSON does not have.
       const encoded = JSON.stringify(value) as string | undefined
@@ -73,6 +76,7 @@ export function json<T = unknown>(): DataTrackCodec<T> {
 /** Text in UTF-8; bytes that are none fail to decode. */
 export function text(): DataTrackCodec<string> {
   return {
+    isText: true,
     encode: (value) => Buffer.from(check.string('value', value), 'utf8'),
     decode: (payload) => decoder.decode(payload),
   }

@@ -1,0 +1,158 @@
+/** Managers of RPC without a room: who sends what to whom goes by a script. */
+import { RpcClientManager } from '../../src/rpc/client-manager'
+import { RpcServerManager } from '../../src/rpc/server-manager'
+import { REQUEST_TOPIC } from '../../src/rpc/transport'
+import type { IncomingText, OutgoingText, RpcPacket } from '../../src/rpc/transport'
+
+/** What happens to one message. */
+export interface Fate {
+  /** Copies that arrive: 0 is a loss. Streams come once at most. */
+  readonly copies: number
+  /** ms until it arrives. */
+  readonly delay: number
+  /** ms from a stream's beginning to its end; `Infinity`: it does not end. Default: 0. */
+  readonly duration?: number
+  /** A stream breaks off at its end. Default: `false`. */
+  readonly breaks?: boolean
+}
+
+/** What was sent. */
+export type Sent = { readonly from: string; readonly to: string } & (
+  | { readonly kind: RpcPacket['case']; readonly packet: RpcPacket }
+  | { readonly kind: 'text'; readonly text: OutgoingText }
+)
+
+export interface Peer {
+  readonly identity: string
+  /** What others know of it; `undefined`: they do not see it. */
+  clientProtocol: number | undefined
+  connected: boolean
+  serverVersion: string | undefined
+  /** What of that which it sends fails. */
+  failing: 'nothing' | 'texts' | 'all'
+  readonly client: RpcClientManager
+  readonly server: RpcServerManager
+}
+
+const soon: Fate = { copies: 1, delay: 0 }
+
+/** Connects peers. `fate`: of each message; it arrives at once unless it says something else. */
+export class Wire {
+  readonly sent: Sent[] = []
+  readonly #peers = new Map<string, Peer>()
+  readonly #fate: (sent: Sent) => Fate | undefined
+
+  constructor(fate: (sent: Sent) => Fate | undefined = () => undefined) {
+    this.#fate = fate
+  }
+
+  /** Adds a participant. */
+  peer(identity: string, clientProtocol = 0): Peer {
+    const peer: Peer = {
+      identity,
+      clientProtocol,
+      connected: true,
+      serverVersion: undefined,
+      failing: 'nothing',
+      ...this.#managers(identity),
+    }
+    this.#peers.set(identity, peer)
+    return peer
+  }
+
+  /** Somebody goes; the others hear of it. */
+  leave(identity: string): void {
+    this.#peers.delete(identity)
+    for (const { client, server } of this.#peers.values()) {
+      client.handleParticipantDisconnected(identity)
+      server.handleParticipantDisconnected(identity)
+    }
+  }
+
+  /** Hands a packet to a participant as if `from` had sent it. */
+  deliver(from: string, to: string, packet: RpcPacket): void {
+    const peer = this.#peers.get(to)
+    const envelope = { senderIdentity: from, senderSid: '', channel: 'reliable', encrypted: false } as const
+    switch (packet.case) {
+      case 'rpcRequest':
+        peer?.server.handleRequest({ value: packet.value, ...envelope })
+        return
+      case 'rpcAck':
+        peer?.client.handleAck({ value: packet.value, ...envelope })
+        return
+      case 'rpcResponse':
+        peer?.client.handleResponse({ value: packet.value, ...envelope })
+    }
+  }
+
+  /** Hands a text stream to a participant as if `from` had sent it. */
+  deliverText(
+    from: string,
+    to: string,
+    { topic, attributes, text }: OutgoingText,
+    fate: Fate = soon,
+  ): ScriptedText {
+    const reader = new ScriptedText(attributes, text, fate)
+    const peer = this.#peers.get(to)
+    if (topic === REQUEST_TOPIC) void peer?.server.handleRequestStream(reader, from)
+    else void peer?.client.handleResponseStream(reader, from)
+    return reader
+  }
+
+  #managers(identity: string): { client: RpcClientManager; server: RpcServerManager } {
+    const self = (): Peer => this.#peers.get(identity) as Peer
+    const send = (sent: Sent, deliver: (fate: Fate) => void): Promise<void> => {
+      const { failing = 'nothing' } = this.#peers.get(identity) ?? {}
+      if (failing === 'all' || (failing === 'texts' && sent.kind === 'text')) {
+        return Promise.reject(new Error('cannot send'))
+      }
+      this.sent.push(sent)
+      const fate = this.#fate(sent) ?? soon
+      for (let copy = 0; copy < fate.copies; copy++) setTimeout(() => deliver(fate), fate.delay)
+      return Promise.resolve()
+    }
+    const transport = {
+      connected: () => self().connected,
+      serverVersion: () => self().serverVersion,
+      clientProtocol: (other: string) => this.#peers.get(other)?.clientProtocol,
+      sendPacket: (packet: RpcPacket, to: string) =>
+        send({ from: identity, to, kind: packet.case, packet }, () => this.deliver(identity, to, packet)),
+      sendText: (text: OutgoingText, to: string) =>
+        send({ from: identity, to, kind: 'text', text }, (fate) =>
+          this.deliverText(identity, to, text, fate),
+        ),
+    }
+    return { client: new RpcClientManager(transport), server: new RpcServerManager(transport) }
+  }
+}
+
+/** A text stream that comes as its fate says. */
+export class ScriptedText implements IncomingText {
+  readonly info: { readonly attributes: Readonly<Record<string, string>> }
+  cancelled = false
+  readonly #text: string
+  readonly #fate: Fate
+
+  constructor(attributes: Readonly<Record<string, string>>, text: string, fate: Fate) {
+    this.info = { attributes }
+    this.#text = text
+    this.#fate = fate
+  }
+
+  readAll({ signal }: { readonly signal: AbortSignal }): Promise<string> {
+    const { duration = 0, breaks = false } = this.#fate
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) reject(signal.reason as Error)
+      const end = (): void => (breaks ? reject(new Error('broken off')) : resolve(this.#text))
+      const timer = duration === Infinity ? undefined : setTimeout(end, duration)
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer)
+        reject(signal.reason as Error)
+      })
+    })
+  }
+
+  cancel(): void {
+    this.cancelled = true
+  }
+}

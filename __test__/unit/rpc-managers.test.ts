@@ -1,0 +1,517 @@
+/** What the managers of RPC make of what comes, in both versions, without a room. */
+import { RpcAck, RpcRequest, RpcResponse } from '@livekit/protocol'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { RpcError, setLogger } from '../../index'
+import { MAX_PENDING_CALLS } from '../../src/rpc/client-manager'
+import { MAX_RUNNING_CALLS } from '../../src/rpc/server-manager'
+import type { RpcInvocationData } from '../../src/rpc/server-manager'
+import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
+import type { OutgoingText, RpcPacket } from '../../src/rpc/transport'
+import { Wire } from '../helpers/rpc'
+import type { Peer, Sent } from '../helpers/rpc'
+import { rejection, thrown, turn, until } from '../helpers/rooms'
+
+const logs: string[] = []
+beforeEach(() => {
+  logs.length = 0
+  const note = (_: unknown, message: string): void => void logs.push(message)
+  setLogger({ trace: note, debug: note, info: note, warn: note, error: note })
+})
+afterEach(() => setLogger(undefined))
+
+const ack = (requestId: string): RpcPacket => ({ case: 'rpcAck', value: new RpcAck({ requestId }) })
+const answer = (requestId: string, payload: string): RpcPacket => ({
+  case: 'rpcResponse',
+  value: new RpcResponse({ requestId, value: { case: 'payload', value: payload } }),
+})
+const answerText = (id: string, text: string): OutgoingText => ({
+  topic: RESPONSE_TOPIC,
+  attributes: { 'lk.rpc_request_id': id },
+  text,
+})
+const requestText = (attributes: Record<string, string>, text = ''): OutgoingText => ({
+  topic: REQUEST_TOPIC,
+  attributes: {
+    'lk.rpc_request_id': 'id',
+    'lk.rpc_request_method': 'echo',
+    'lk.rpc_request_response_timeout_ms': '15000',
+    'lk.rpc_request_version': '2',
+    ...attributes,
+  },
+  text,
+})
+const kinds = (wire: Wire, from?: string): string[] =>
+  wire.sent.filter((sent) => from === undefined || sent.from === from).map(({ kind }) => kind)
+const idOf = (sent: Sent | undefined): string => {
+  if (sent?.kind === 'text') return sent.text.attributes['lk.rpc_request_id'] ?? ''
+  if (sent?.packet.case === 'rpcRequest') return sent.packet.value.id
+  throw new Error('nothing was sent')
+}
+
+interface Two {
+  readonly wire: Wire
+  readonly alice: Peer
+  readonly bob: Peer
+}
+
+/** Alice and bob, where nothing that is sent arrives unless `arrives`. */
+function two(protocol: number, arrives = true): Two {
+  const wire = new Wire(() => ({ copies: arrives ? 1 : 0, delay: 0 }))
+  return { wire, alice: wire.peer('alice', protocol), bob: wire.peer('bob', protocol) }
+}
+
+const call = ({ alice }: Two, options: object = {}): Promise<string> =>
+  alice.client.performRpc({ destinationIdentity: 'bob', method: 'echo', payload: 'hello', ...options })
+
+describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
+  const streams = protocol > 0
+
+  it('request, acknowledgement and answer travel as the protocol has it', async () => {
+    const peers = two(protocol)
+    const got: RpcInvocationData[] = []
+    peers.bob.server.registerRpcMethod('echo', (data) => {
+      got.push(data)
+      return data.payload.toUpperCase()
+    })
+    expect(await call(peers, { responseTimeout: 3000.5 })).toBe('HELLO')
+    expect(kinds(peers.wire)).toEqual(
+      streams ? ['text', 'rpcAck', 'text'] : ['rpcRequest', 'rpcAck', 'rpcResponse'],
+    )
+    const [request, , response] = peers.wire.sent
+    const id = idOf(request)
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    if (request?.kind === 'text') {
+      expect(request.text).toEqual({
+        topic: 'lk.rpc_request',
+        text: 'hello',
+        attributes: {
+          'lk.rpc_request_id': id,
+          'lk.rpc_request_method': 'echo',
+          'lk.rpc_request_response_timeout_ms': '3001',
+          'lk.rpc_request_version': '2',
+        },
+      })
+      expect(response).toMatchObject({ text: answerText(id, 'HELLO') })
+    } else {
+      expect(request?.packet.value).toMatchObject({
+        id,
+        method: 'echo',
+        payload: 'hello',
+        responseTimeoutMs: 3001,
+        version: 1,
+      })
+    }
+    expect(got).toMatchObject([
+      { requestId: id, callerIdentity: 'alice', payload: 'hello', responseTimeout: 3001 },
+    ])
+  })
+
+  it('a response that overtakes the acknowledgement settles the call', async () => {
+    const peers = two(protocol, false)
+    const answered = call(peers)
+    await turn()
+    const id = idOf(peers.wire.sent[0])
+    if (streams) peers.wire.deliverText('bob', 'alice', answerText(id, 'early'))
+    else peers.wire.deliver('bob', 'alice', answer(id, 'early'))
+    expect(await answered).toBe('early')
+    peers.wire.deliver('bob', 'alice', ack(id))
+    expect(peers.alice.client.pending).toBe(0)
+  })
+
+  it('only who was called can acknowledge and answer', async () => {
+    vi.useFakeTimers()
+    try {
+      const peers = two(protocol, false)
+      const failed = rejection(call(peers))
+      await vi.advanceTimersByTimeAsync(1)
+      const id = idOf(peers.wire.sent[0])
+      peers.wire.deliver('eve', 'alice', ack(id))
+      peers.wire.deliver('eve', 'alice', answer(id, 'wrong'))
+      expect(peers.wire.deliverText('eve', 'alice', answerText(id, 'wrong')).cancelled).toBe(true)
+      expect(logs.filter((line) => line.includes('not called'))).toHaveLength(3)
+      await vi.advanceTimersByTimeAsync(7000)
+      // Eve's acknowledgement counts for nothing.
+      expect(await failed).toMatchObject({ code: 1501, message: 'Connection timeout', timeout: 7000 })
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('an acknowledgement without an answer ends at the response timeout', async () => {
+    vi.useFakeTimers()
+    try {
+      const peers = two(protocol, false)
+      const failed = rejection(call(peers))
+      await vi.advanceTimersByTimeAsync(1)
+      peers.wire.deliver('bob', 'alice', ack(idOf(peers.wire.sent[0])))
+      await vi.advanceTimersByTimeAsync(14_998)
+      expect(peers.alice.client.pending).toBe(1)
+      await vi.advanceTimersByTimeAsync(1)
+      expect(await failed).toMatchObject({ code: 1502, message: 'Response timeout', timeout: 15_000 })
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('what comes twice, or too late, does nothing', async () => {
+    const peers = two(protocol)
+    let runs = 0
+    peers.bob.server.registerRpcMethod('echo', async () => {
+      await turn()
+      return String(++runs)
+    })
+    expect(await call(peers)).toBe('1')
+    const id = idOf(peers.wire.sent[0])
+    peers.wire.deliver('bob', 'alice', answer(id, 'again'))
+    peers.wire.deliver('bob', 'alice', ack(id))
+    expect(peers.wire.deliverText('bob', 'alice', answerText(id, 'again')).cancelled).toBe(true)
+    expect(peers.alice.client.pending).toBe(0)
+    // A request that comes again while the first is worked on is not worked on twice.
+    const request = new RpcRequest({ id: 'same', method: 'echo', responseTimeoutMs: 1000, version: 1 })
+    peers.wire.deliver('alice', 'bob', { case: 'rpcRequest', value: request })
+    peers.wire.deliver('alice', 'bob', { case: 'rpcRequest', value: request })
+    await until(() => peers.bob.server.running === 0)
+    expect(runs).toBe(2)
+  })
+
+  it('errors of handlers come as packets: an RpcError as it is, all else without its text', async () => {
+    const peers = two(protocol)
+    const secret = 'the password is swordfish'
+    peers.bob.server.registerRpcMethod('busy', () => Promise.reject(new RpcError(42, 'busy', 'until noon')))
+    peers.bob.server.registerRpcMethod('broken', () => {
+      throw new Error(secret)
+    })
+    peers.bob.server.registerRpcMethod('odd', async () => {
+      await turn()
+      throw secret as unknown as Error
+    })
+    peers.bob.server.registerRpcMethod('number', () => 7 as never)
+    peers.bob.server.registerRpcMethod('nothing', () => undefined as never)
+    const busy = await rejection(call(peers, { method: 'busy' }))
+    expect(busy).toBeInstanceOf(RpcError)
+    expect(busy).toMatchObject({ code: 42, message: 'busy', data: 'until noon' })
+    for (const method of ['broken', 'odd', 'number']) {
+      const error = await rejection(call(peers, { method, payload: 'payload' }))
+      expect(error).toMatchObject({
+        code: 1500,
+        message: 'Application error in method handler',
+        data: undefined,
+      })
+    }
+    // As livekit-client does it.
+    expect(await call(peers, { method: 'nothing' })).toBe('')
+    expect(await rejection(call(peers, { method: 'unknown' }))).toMatchObject({ code: 1400 })
+    expect(JSON.stringify(peers.wire.sent)).not.toContain('swordfish')
+    expect(logs.filter((line) => line.includes('APPLICATION_ERROR'))).toHaveLength(3)
+    // The program's own error is in its own log, the request is not.
+    expect(logs.join()).toContain(secret)
+    expect(logs.join()).not.toContain('payload')
+    expect(kinds(peers.wire, 'bob')).toEqual([
+      ...Array.from({ length: 4 }, () => ['rpcAck', 'rpcResponse']).flat(),
+      ...['rpcAck', streams ? 'text' : 'rpcResponse', 'rpcAck', 'rpcResponse'],
+    ])
+  })
+
+  it('payloads may be of any size, or 15,360 bytes', async () => {
+    const peers = two(protocol)
+    peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+    peers.bob.server.registerRpcMethod('long', ({ payload }) => 'ä'.repeat(Number(payload)))
+    const most = 'ä'.repeat(7680)
+    expect(await call(peers, { payload: '' })).toBe('')
+    expect(await call(peers, { payload: most })).toBe(most)
+    expect(await call(peers, { method: 'long', payload: '7680' })).toBe(most)
+    const sent = peers.wire.sent.length
+    if (streams) {
+      expect(await call(peers, { payload: `${most}x` })).toBe(`${most}x`)
+      expect(await call(peers, { method: 'long', payload: '500000' })).toHaveLength(500_000)
+    } else {
+      const tooLarge = await rejection(call(peers, { payload: `${most}x` }))
+      expect(tooLarge).toMatchObject({ code: 1402, message: 'Request payload too large' })
+      expect(peers.wire.sent).toHaveLength(sent)
+      expect(await rejection(call(peers, { method: 'long', payload: '7681' }))).toMatchObject({
+        code: 1504,
+        message: 'Response payload too large',
+      })
+    }
+  })
+
+  it('a recipient who leaves fails its calls at once; others go on', async () => {
+    const peers = two(protocol)
+    peers.wire.peer('carol', protocol).server.registerRpcMethod('echo', async ({ payload }) => {
+      await until(() => peers.alice.client.pending === 1)
+      return payload
+    })
+    const failed = rejection(call(peers))
+    peers.bob.server.registerRpcMethod('echo', () => new Promise(() => undefined))
+    const carols = call(peers, { destinationIdentity: 'carol' })
+    peers.wire.leave('bob')
+    expect(await failed).toMatchObject({ code: 1503, message: 'Recipient disconnected' })
+    expect(await carols).toBe('hello')
+  })
+
+  it('the end of the room settles all calls', async () => {
+    const peers = two(protocol)
+    const failed = rejection(call(peers))
+    peers.alice.client.close()
+    expect(await failed).toMatchObject({
+      code: 1503,
+      cause: { name: 'DataTrackClosedError', reason: 'closed' },
+    })
+  })
+
+  it('a signal takes a call away with all that belongs to it', async () => {
+    const peers = two(protocol)
+    let release: ((answer: string) => void) | undefined
+    peers.bob.server.registerRpcMethod('echo', () => new Promise((resolve) => (release = resolve)))
+    const stop = new AbortController()
+    const failed = rejection(call(peers, { signal: stop.signal }))
+    await until(() => release !== undefined)
+    stop.abort(new Error('enough'))
+    expect((await failed).message).toBe('enough')
+    expect(peers.alice.client.pending).toBe(0)
+    release?.('late')
+    await until(() => peers.bob.server.running === 0)
+    expect((await rejection(call(peers, { signal: stop.signal }))).message).toBe('enough')
+  })
+
+  it('what cannot be sent fails with the reason, and an answer that cannot be sent does not disable its handler', async () => {
+    const peers = two(protocol)
+    peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+    peers.alice.failing = 'all'
+    expect(await rejection(call(peers))).toMatchObject({ code: 1505, cause: { message: 'cannot send' } })
+    peers.alice.failing = 'nothing'
+    peers.bob.failing = 'all'
+    const lost = rejection(call(peers, { responseTimeout: 50 }))
+    expect(await lost).toMatchObject({ code: 1502 })
+    peers.bob.failing = 'texts'
+    // The error is a packet, and says what is the matter.
+    if (streams) expect(await rejection(call(peers))).toMatchObject({ code: 1505 })
+    peers.bob.failing = 'nothing'
+    expect(await call(peers)).toBe('hello')
+  })
+
+  it("a handler's signal aborts when the caller leaves, the time is over, or the room ends", async () => {
+    const peers = two(protocol)
+    const reasons: unknown[] = []
+    let calls = 0
+    peers.bob.server.registerRpcMethod('echo', ({ signal }) => {
+      calls++
+      return new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          reasons.push(signal.reason)
+          reject(signal.reason as Error)
+        })
+      })
+    })
+    expect(await rejection(call(peers, { responseTimeout: 30 }))).toMatchObject({ code: 1502 })
+    await until(() => reasons.length === 1)
+    void call(peers).catch(() => undefined)
+    await until(() => calls === 2)
+    peers.bob.server.close()
+    void call(peers).catch(() => undefined)
+    await until(() => calls === 3)
+    const before = peers.wire.sent.length
+    peers.wire.leave('alice')
+    await turn()
+    expect(reasons).toMatchObject([{ code: 1502, timeout: 30 }, { reason: 'closed' }, { code: 1503 }])
+    // That is no failure of the handler.
+    expect(logs.filter((line) => line.includes('failed'))).toEqual([])
+    // Nobody is there to be answered.
+    expect([peers.wire.sent.length, peers.bob.server.running]).toEqual([before, 0])
+  })
+})
+
+describe('a call', () => {
+  it('is refused before anything is sent', async () => {
+    const peers = two(2)
+    const refused = async (options: object = {}): Promise<unknown> => {
+      const error: unknown = await rejection(call(peers, options))
+      expect(peers.wire.sent).toEqual([])
+      expect(peers.alice.client.pending).toBe(0)
+      return error
+    }
+    expect(await refused({ destinationIdentity: 'nobody' })).toMatchObject({ code: 1401 })
+    peers.alice.connected = false
+    expect(await refused()).toMatchObject({ code: 1505, cause: { reason: 'disconnected' } })
+    peers.alice.connected = true
+    for (const version of ['1.7.9', '0.15.3', 'v1.7.0-rc1', '1.7.99']) {
+      peers.alice.serverVersion = version
+      expect(await refused()).toMatchObject({ code: 1403, message: 'RPC not supported by server' })
+    }
+    for (const version of ['1.8.0', '1.8.0-rc1', '1.13.5', '2.0.0', '10.0.1', 'unknown', '', undefined]) {
+      peers.alice.serverVersion = version
+      peers.bob.server.unregisterRpcMethod('echo')
+      peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+      expect(await call(peers)).toBe('hello')
+    }
+  })
+
+  it('names the wrong argument', async () => {
+    const peers = two(2)
+    const wrong = async (options: object): Promise<string> => (await rejection(call(peers, options))).message
+    expect(await wrong({ destinationIdentity: 1 })).toContain('"params.destinationIdentity"')
+    expect(await wrong({ method: undefined })).toContain('"params.method"')
+    expect(await wrong({ payload: new Uint8Array(1) })).toContain('"params.payload"')
+    for (const time of [-1, NaN, '5']) {
+      expect(await wrong({ responseTimeout: time })).toContain('"params.responseTimeout"')
+      expect(await wrong({ maxRoundTripLatency: time })).toContain('"params.maxRoundTripLatency"')
+    }
+    expect(await wrong({ signal: {} })).toContain('"params.signal"')
+    expect((await rejection((peers.alice.client as any).performRpc())).message).toContain('"params"')
+  })
+
+  it('is refused when too many are waiting', async () => {
+    const peers = two(0, false)
+    const waiting = Array.from({ length: MAX_PENDING_CALLS }, () => rejection(call(peers)))
+    expect(await rejection(call(peers))).toMatchObject({ code: 1505, cause: { reason: 'bufferFull' } })
+    peers.alice.client.close()
+    expect((await Promise.all(waiting)).every(({ code }) => code === 1503)).toBe(true)
+  })
+
+  it('fails when its answer is nothing that is understood, or breaks off', async () => {
+    const peers = two(2, false)
+    const strange = rejection(call(peers))
+    await turn()
+    const value = new RpcResponse({ requestId: idOf(peers.wire.sent[0]) })
+    peers.wire.deliver('bob', 'alice', { case: 'rpcResponse', value })
+    expect(await strange).toMatchObject({ code: 1500 })
+    const broken = rejection(call(peers))
+    await turn()
+    const text = answerText(idOf(peers.wire.sent[1]), 'x')
+    peers.wire.deliverText('bob', 'alice', text, { copies: 1, delay: 0, breaks: true })
+    expect(await broken).toMatchObject({ code: 1500, cause: { message: 'broken off' } })
+  })
+
+  it('a long answer may take longer than an acknowledgement, but not longer than the call', async () => {
+    vi.useFakeTimers()
+    try {
+      const peers = two(2, false)
+      const slow = call(peers)
+      await vi.advanceTimersByTimeAsync(6000)
+      const reply = answerText(idOf(peers.wire.sent[0]), 'long')
+      peers.wire.deliverText('bob', 'alice', reply, { copies: 1, delay: 0, duration: 8000 })
+      await vi.advanceTimersByTimeAsync(8000)
+      expect(await slow).toBe('long')
+      const endless = rejection(call(peers))
+      await vi.advanceTimersByTimeAsync(1)
+      const id = idOf(peers.wire.sent[1])
+      peers.wire.deliverText('bob', 'alice', answerText(id, 'x'), { copies: 1, delay: 0, duration: Infinity })
+      await vi.advanceTimersByTimeAsync(15_000)
+      expect(await endless).toMatchObject({ code: 1502 })
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('a recipient', () => {
+  const errors = (wire: Wire): unknown[] =>
+    wire.sent.flatMap((sent) =>
+      sent.kind === 'rpcResponse' && sent.packet.case === 'rpcResponse'
+        ? [sent.packet.value.value.value]
+        : [],
+    )
+
+  it('has one handler for a method', () => {
+    const { bob } = two(2)
+    bob.server.registerRpcMethod('echo', () => '')
+    const error = thrown(() => bob.server.registerRpcMethod('echo', () => ''))
+    expect(error).toBeInstanceOf(RangeError)
+    expect(error).toMatchObject({ code: 'ERR_OUT_OF_RANGE' })
+    bob.server.unregisterRpcMethod('echo')
+    bob.server.unregisterRpcMethod('echo')
+    bob.server.registerRpcMethod('echo', () => '')
+    expect(thrown(() => bob.server.registerRpcMethod(1 as never, () => ''))).toBeInstanceOf(TypeError)
+    expect(thrown(() => bob.server.registerRpcMethod('x', 'y' as never))).toBeInstanceOf(TypeError)
+    expect(thrown(() => bob.server.unregisterRpcMethod(1 as never))).toBeInstanceOf(TypeError)
+  })
+
+  it('answers requests of versions that it does not know with an error', async () => {
+    const { wire, bob } = two(2)
+    bob.server.registerRpcMethod('echo', () => 'x')
+    for (const version of [0, 2, 3]) {
+      const request = new RpcRequest({ id: String(version), method: 'echo', version })
+      wire.deliver('alice', 'bob', { case: 'rpcRequest', value: request })
+    }
+    for (const version of ['0', '1', '3']) {
+      wire.deliverText('alice', 'bob', requestText({ 'lk.rpc_request_version': version }))
+    }
+    await turn()
+    expect(errors(wire)).toHaveLength(6)
+    for (const error of errors(wire)) expect(error).toMatchObject({ code: 1404 })
+    expect(kinds(wire).filter((kind) => kind === 'rpcAck')).toHaveLength(6)
+  })
+
+  it('answers streams that lack attributes, and ignores those that nobody could tell the answer of', async () => {
+    const { wire, bob } = two(2)
+    bob.server.registerRpcMethod('echo', () => 'x')
+    const broken = ['', '-1', '1e3', 'NaN', '9'.repeat(40)]
+    for (const value of broken) {
+      wire.deliverText('alice', 'bob', requestText({ 'lk.rpc_request_response_timeout_ms': value }))
+      wire.deliverText('alice', 'bob', requestText({ 'lk.rpc_request_version': value }))
+    }
+    wire.deliverText('alice', 'bob', requestText({ 'lk.rpc_request_method': '' }))
+    await turn()
+    expect(errors(wire).map((error) => (error as { code: number }).code)).toEqual([
+      ...broken.flatMap(() => [1500, 1500]),
+      1400,
+    ])
+    const before = wire.sent.length
+    expect(wire.deliverText('alice', 'bob', requestText({ 'lk.rpc_request_id': '' })).cancelled).toBe(true)
+    await turn()
+    expect([wire.sent.length, bob.server.running]).toEqual([before, 0])
+  })
+
+  it('says so when a request breaks off', async () => {
+    const { wire, bob } = two(2)
+    bob.server.registerRpcMethod('echo', () => 'x')
+    wire.deliverText('alice', 'bob', requestText({}, 'x'), { copies: 1, delay: 0, breaks: true })
+    await until(() => errors(wire).length === 1)
+    expect(errors(wire)).toMatchObject([{ code: 1500, data: 'the request broke off' }])
+  })
+
+  it('answers in the version in which it was asked, or in the newer one that the caller knows', async () => {
+    const { wire, bob } = two(2)
+    bob.server.registerRpcMethod('echo', () => 'x')
+    // Nobody knows this caller: the server's API, or a hidden participant.
+    wire.deliverText('unknown', 'bob', requestText({}))
+    const request = new RpcRequest({ id: 'a', method: 'echo', responseTimeoutMs: 1000, version: 1 })
+    wire.deliver('unknown', 'bob', { case: 'rpcRequest', value: request })
+    wire.deliver('alice', 'bob', { case: 'rpcRequest', value: request })
+    await until(() => wire.sent.length === 6)
+    expect(wire.sent.filter(({ kind }) => kind !== 'rpcAck').map(({ to, kind }) => `${to} ${kind}`)).toEqual([
+      'unknown rpcResponse',
+      'alice text',
+      'unknown text',
+    ])
+  })
+
+  it('works on so many calls at a time and refuses more', async () => {
+    const { wire, bob } = two(0)
+    bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
+    for (let id = 0; id <= MAX_RUNNING_CALLS; id++) {
+      const value = new RpcRequest({ id: String(id), method: 'hang', responseTimeoutMs: 60_000, version: 1 })
+      wire.deliver('alice', 'bob', { case: 'rpcRequest', value })
+    }
+    await turn()
+    expect(bob.server.running).toBe(MAX_RUNNING_CALLS)
+    expect(errors(wire)).toMatchObject([{ code: 1500, data: 'too many calls at once' }])
+    bob.server.close()
+    expect(bob.server.running).toBe(0)
+  })
+
+  it('sends codes that fit the wire, whatever a handler chose', async () => {
+    const peers = two(0)
+    for (const [code, sent] of [
+      [-1, 2 ** 32 - 1],
+      [1.5, 1],
+      [NaN, 0],
+      [2 ** 32 + 3, 3],
+    ] as const) {
+      peers.bob.server.registerRpcMethod('echo', () => Promise.reject(new RpcError(code, 'x')))
+      expect(await rejection(call(peers))).toMatchObject({ code: sent })
+      peers.bob.server.unregisterRpcMethod('echo')
+    }
+  })
+})

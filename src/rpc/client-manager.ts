@@ -1,0 +1,284 @@
+/** The caller's side of RPC: calls that wait for their answers. Every call settles by its deadline, whatever happens. */
+import { randomUUID } from 'node:crypto'
+import type { RpcAck, RpcResponse } from '@livekit/protocol'
+import { Deferred } from '../abort'
+import * as check from '../arguments'
+import type { ReceivedPacket } from '../data-packet/receiver'
+import { DataTrackClosedError, PublishDataError } from '../errors'
+import { loadProtocol } from '../lazy'
+import { log } from '../logging'
+import { RpcError } from './rpc-error'
+import type { RpcErrorName } from './rpc-error'
+import { Alarm, MAX_ROUND_TRIP_LATENCY, RESPONSE_TIMEOUT, timeoutOnWire } from './timeouts'
+import {
+  CLIENT_PROTOCOL_STREAM_RPC,
+  MAX_V1_PAYLOAD_BYTES,
+  REQUEST_TOPIC,
+  RPC_VERSION_PACKETS,
+  RPC_VERSION_STREAMS,
+  rpcAttributes,
+} from './transport'
+import type { IncomingText, RpcTransport } from './transport'
+
+/** How long a call may take, and what gives it up. */
+export interface RpcCallOptions {
+  /**
+   * ms from the call until its answer must be there, 0 and more, `Infinity` included; then `RESPONSE_TIMEOUT`. It is the
+   * effective timeout as it stands, and the recipient's handler is told it. Default: 15,000.
+   */
+  readonly responseTimeout?: number | undefined
+  /**
+   * ms from the call until the recipient must have acknowledged it, 0 and more; then `CONNECTION_TIMEOUT`. Not less
+   * than a `responseTimeout` it does nothing. Default: 7,000.
+   */
+  readonly maxRoundTripLatency?: number | undefined
+  /** Gives up the call: the promise rejects with the signal's `reason`. The recipient is not told. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What {@link LocalParticipant.performRpc} takes. */
+export interface PerformRpcParams extends RpcCallOptions {
+  /** Who is called. */
+  readonly destinationIdentity: string
+  /** The method's name. */
+  readonly method: string
+  /** The request. Of any size, or 15,360 bytes of UTF-8 where the recipient's SDK speaks RPC version 1 only. */
+  readonly payload: string
+}
+
+/** Calls that may wait for their answers at a time; more are refused. */
+export const MAX_PENDING_CALLS = 16_384
+/** The oldest server that carries RPC. */
+const OLDEST_SERVER = [1, 8, 0] as const
+
+/** Why sending a request and reading an answer are given up. */
+const settled = new DOMException('the call is settled', 'AbortError')
+
+interface Call {
+  readonly id: string
+  readonly destinationIdentity: string
+  readonly answer: Deferred<string>
+  /** Aborts when the call is settled before what it waits for is done: sending the request, reading the answer. */
+  readonly done: AbortController
+  /** How much of that is under way. */
+  busy: number
+  readonly alarms: Alarm[]
+  /** Whether the recipient has acknowledged the request. */
+  acknowledge: () => void
+}
+
+interface CheckedCall {
+  readonly destinationIdentity: string
+  readonly method: string
+  readonly payload: string
+  readonly responseTimeout: number
+  readonly maxRoundTripLatency: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** See the top of this file. */
+export class RpcClientManager {
+  readonly #transport: RpcTransport
+  readonly #calls = new Map<string, Call>()
+
+  constructor(transport: RpcTransport) {
+    this.#transport = transport
+  }
+
+  /** Calls that wait for their answers. */
+  get pending(): number {
+    return this.#calls.size
+  }
+
+  /** See {@link LocalParticipant.performRpc}. */
+  async performRpc(params: PerformRpcParams): Promise<string> {
+    const call = checkCall(params)
+    call.signal?.throwIfAborted()
+    const refusal = this.#refusal(call)
+    if (refusal !== undefined) throw refusal
+    return await this.#start(call)
+  }
+
+  handleAck({ value: { requestId }, senderIdentity }: ReceivedPacket<RpcAck>): void {
+    this.#expected(requestId, senderIdentity)?.acknowledge()
+  }
+
+  handleResponse({ value: response, senderIdentity }: ReceivedPacket<RpcResponse>): void {
+    const call = this.#expected(response.requestId, senderIdentity)
+    if (call === undefined) return
+    switch (response.value.case) {
+      case 'payload':
+        this.#resolve(call, response.value.value)
+        return
+      case 'error': {
+        const { code, message, data } = response.value.value
+        this.#reject(call, new RpcError(code, message, data))
+        return
+      }
+      default:
+        this.#reject(
+          call,
+          RpcError.builtIn('APPLICATION_ERROR', 'the answer has no payload that is understood'),
+        )
+    }
+  }
+
+  async handleResponseStream(text: IncomingText, senderIdentity: string): Promise<void> {
+    const call = this.#expected(text.info.attributes[rpcAttributes.id] ?? '', senderIdentity)
+    if (call === undefined) {
+      text.cancel()
+      return
+    }
+    // The answer may overtake the acknowledgement, and take longer than that may.
+    call.acknowledge()
+    try {
+      this.#resolve(call, await during(call, (signal) => text.readAll({ signal })))
+    } catch (cause) {
+      this.#reject(call, RpcError.builtIn('APPLICATION_ERROR', 'the answer broke off', { cause }))
+    }
+  }
+
+  handleParticipantDisconnected(identity: string): void {
+    for (const call of [...this.#calls.values()]) {
+      if (call.destinationIdentity === identity)
+        this.#reject(call, RpcError.builtIn('RECIPIENT_DISCONNECTED'))
+    }
+  }
+
+  /** The room is over. */
+  close(): void {
+    if (this.#calls.size === 0) return
+    const cause = new DataTrackClosedError('closed')
+    for (const call of [...this.#calls.values()]) {
+      this.#reject(call, RpcError.builtIn('RECIPIENT_DISCONNECTED', undefined, { cause }))
+    }
+  }
+
+  /** Why a call cannot be made. */
+  #refusal({ destinationIdentity, payload }: CheckedCall): RpcError | undefined {
+    const sendFailed = (reason: 'disconnected' | 'bufferFull'): RpcError =>
+      RpcError.builtIn('SEND_FAILED', undefined, { cause: new PublishDataError(reason) })
+    if (!this.#transport.connected()) return sendFailed('disconnected')
+    if (tooOld(this.#transport.serverVersion())) return RpcError.builtIn('UNSUPPORTED_SERVER')
+    const protocol = this.#transport.clientProtocol(destinationIdentity)
+    if (protocol === undefined) return RpcError.builtIn('RECIPIENT_NOT_FOUND')
+    if (protocol < CLIENT_PROTOCOL_STREAM_RPC && Buffer.byteLength(payload) > MAX_V1_PAYLOAD_BYTES) {
+      return RpcError.builtIn('REQUEST_PAYLOAD_TOO_LARGE')
+    }
+    return this.#calls.size >= MAX_PENDING_CALLS ? sendFailed('bufferFull') : undefined
+  }
+
+  #start(params: CheckedCall): Promise<string> {
+    const { destinationIdentity, responseTimeout, maxRoundTripLatency, signal } = params
+    const call: Call = {
+      id: randomUUID(),
+      destinationIdentity,
+      answer: new Deferred(),
+      done: new AbortController(),
+      busy: 0,
+      alarms: [],
+      acknowledge: () => undefined,
+    }
+    this.#calls.set(call.id, call)
+    call.answer.abortWith(signal, () => this.#take(call))
+    const expire = (name: RpcErrorName, timeout: number): Alarm =>
+      new Alarm(timeout, () => this.#reject(call, RpcError.builtIn(name, undefined, { timeout })))
+    call.alarms.push(expire('RESPONSE_TIMEOUT', responseTimeout))
+    if (maxRoundTripLatency < responseTimeout) {
+      const alarm = expire('CONNECTION_TIMEOUT', maxRoundTripLatency)
+      call.alarms.push(alarm)
+      call.acknowledge = () => alarm.cancel()
+    }
+    during(call, (signal) => this.#send(call.id, params, signal)).catch((cause: unknown) => {
+      // The request may have arrived: its answer comes, or its time runs out.
+      if (cause instanceof PublishDataError && cause.reason === 'connectionLost') return
+      this.#reject(call, RpcError.builtIn('SEND_FAILED', undefined, { cause }))
+    })
+    return call.answer.promise
+  }
+
+  async #send(id: string, params: CheckedCall, signal: AbortSignal): Promise<void> {
+    const { destinationIdentity, method, payload, responseTimeout } = params
+    const responseTimeoutMs = timeoutOnWire(responseTimeout)
+    if ((this.#transport.clientProtocol(destinationIdentity) ?? 0) >= CLIENT_PROTOCOL_STREAM_RPC) {
+      const attributes = {
+        [rpcAttributes.id]: id,
+        [rpcAttributes.method]: method,
+        [rpcAttributes.responseTimeout]: String(responseTimeoutMs),
+        [rpcAttributes.version]: String(RPC_VERSION_STREAMS),
+      }
+      const text = { topic: REQUEST_TOPIC, attributes, text: payload }
+      await this.#transport.sendText(text, destinationIdentity, signal)
+      return
+    }
+    const { RpcRequest } = loadProtocol()
+    const request = new RpcRequest({ id, method, payload, responseTimeoutMs, version: RPC_VERSION_PACKETS })
+    await this.#transport.sendPacket({ case: 'rpcRequest', value: request }, destinationIdentity, signal)
+  }
+
+  /** The call of that id, if it is the sender's to answer. */
+  #expected(id: string, senderIdentity: string): Call | undefined {
+    const call = this.#calls.get(id)
+    if (call === undefined) {
+      // It timed out or was given up, or the answer came twice.
+      log('debug', 'rpc', 'something came for a call that is settled')
+      return undefined
+    }
+    if (call.destinationIdentity === senderIdentity) return call
+    log('warn', 'rpc', 'an answer came from somebody who was not called; it is ignored')
+    return undefined
+  }
+
+  #resolve(call: Call, payload: string): void {
+    if (this.#take(call)) call.answer.resolve(payload)
+  }
+
+  #reject(call: Call, error: RpcError): void {
+    if (this.#take(call)) call.answer.reject(error)
+  }
+
+  /** Takes the call out, with all that belongs to it. Returns whether it was there. */
+  #take(call: Call): boolean {
+    if (!this.#calls.delete(call.id)) return false
+    for (const alarm of call.alarms) alarm.cancel()
+    // Aborting costs more than all the rest; mostly there is nothing to give up.
+    if (call.busy > 0) call.done.abort(settled)
+    return true
+  }
+}
+
+async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  call.busy++
+  try {
+    return await work(call.done.signal)
+  } finally {
+    call.busy--
+  }
+}
+
+function checkCall(params: PerformRpcParams): CheckedCall {
+  if (typeof params !== 'object' || (params as unknown) === null) {
+    throw check.invalidType('params', 'an object', params)
+  }
+  const time = (name: string, value: unknown, fallback: number): number =>
+    check.number(`params.${name}`, value, fallback, 0, Infinity, ' ms')
+  return {
+    destinationIdentity: check.string('params.destinationIdentity', params.destinationIdentity),
+    method: check.string('params.method', params.method),
+    payload: check.string('params.payload', params.payload),
+    responseTimeout: time('responseTimeout', params.responseTimeout, RESPONSE_TIMEOUT),
+    maxRoundTripLatency: time('maxRoundTripLatency', params.maxRoundTripLatency, MAX_ROUND_TRIP_LATENCY),
+    signal: check.signal('params.signal', params.signal),
+  }
+}
+
+/** A version that is not understood is none that is too old. */
+function tooOld(version: string | undefined): boolean {
+  const numbers = /^v?(\d+)\.(\d+)\.(\d+)/
+    .exec(version ?? '')
+    ?.slice(1)
+    .map(Number)
+  if (numbers === undefined) return false
+  const differs = OLDEST_SERVER.findIndex((oldest, at) => numbers[at] !== oldest)
+  return differs >= 0 && (numbers[differs] ?? 0) < (OLDEST_SERVER[differs] ?? 0)
+}

@@ -1,0 +1,58 @@
+/** The RPC of a room: both managers over its data packets and streams. Made with the room; connections come and go. */
+import type { PacketHandlers } from '../data-packet/receiver'
+import type { PacketSender } from '../data-packet/sender'
+import type { DataStreams } from '../data-stream/data-streams'
+import { RpcClientManager } from './client-manager'
+import { RpcServerManager } from './server-manager'
+import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
+import type { OutgoingText, RpcPacket, RpcTransport } from './transport'
+
+/** What RPC asks its room. */
+export type RpcRoom = Pick<RpcTransport, 'connected' | 'serverVersion' | 'clientProtocol'>
+
+/** See the top of this file. */
+export class RoomRpc {
+  readonly client: RpcClientManager
+  readonly server: RpcServerManager
+
+  constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom) {
+    // Never without a destination: that would be everybody. Nobody has the empty identity.
+    const sendPacket = async (packet: RpcPacket, identity: string, signal?: AbortSignal): Promise<void> => {
+      await sender.sendReliable(packet, { destinationIdentities: [identity], signal }).acknowledged
+    }
+    const sendText = async (text: OutgoingText, identity: string, signal?: AbortSignal): Promise<void> => {
+      const { topic, attributes } = text
+      const options = { topic, attributes, destinationIdentities: [identity], signal }
+      await streams.outgoing.sendText(text.text, options)
+    }
+    const transport: RpcTransport = { ...room, sendPacket, sendText }
+    this.client = new RpcClientManager(transport)
+    this.server = new RpcServerManager(transport)
+    streams.handleText(REQUEST_TOPIC, (reader, { identity }) =>
+      this.server.handleRequestStream(reader, identity),
+    )
+    streams.handleText(RESPONSE_TOPIC, (reader, { identity }) =>
+      this.client.handleResponseStream(reader, identity),
+    )
+  }
+
+  /** What handles the packets of RPC. */
+  packetHandlers(): Pick<PacketHandlers, 'rpcRequest' | 'rpcAck' | 'rpcResponse'> {
+    return {
+      rpcRequest: (packet) => this.server.handleRequest(packet),
+      rpcAck: (packet) => this.client.handleAck(packet),
+      rpcResponse: (packet) => this.client.handleResponse(packet),
+    }
+  }
+
+  handleParticipantDisconnected(identity: string): void {
+    this.client.handleParticipantDisconnected(identity)
+    this.server.handleParticipantDisconnected(identity)
+  }
+
+  /** The connection is over: calls settle, handlers stay. */
+  close(): void {
+    this.client.close()
+    this.server.close()
+  }
+}

@@ -1,0 +1,145 @@
+/** What an RPC call can fail with. Codes, names and limits are livekit-client's. */
+
+/** Bytes of an error's message in UTF-8; the rest is cut off. */
+const MAX_MESSAGE_BYTES = 256
+/** Bytes of an error's data in UTF-8; the rest is cut off. */
+const MAX_DATA_BYTES = 15_360
+
+/** Codes of the errors that RPC itself makes. Your own have other numbers; 1001 to 1999 are LiveKit's. */
+const errorCode = {
+  APPLICATION_ERROR: 1500,
+  CONNECTION_TIMEOUT: 1501,
+  RESPONSE_TIMEOUT: 1502,
+  RECIPIENT_DISCONNECTED: 1503,
+  RESPONSE_PAYLOAD_TOO_LARGE: 1504,
+  SEND_FAILED: 1505,
+  UNSUPPORTED_METHOD: 1400,
+  RECIPIENT_NOT_FOUND: 1401,
+  REQUEST_PAYLOAD_TOO_LARGE: 1402,
+  UNSUPPORTED_SERVER: 1403,
+  UNSUPPORTED_VERSION: 1404,
+} as const
+
+/** Name of a built-in error. */
+export type RpcErrorName = keyof typeof errorCode
+
+/** @internal The one table: message and advice of each built-in error. The messages are livekit-client's. */
+export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string; readonly doc: string }>> = {
+  UNSUPPORTED_METHOD: {
+    message: 'Method not supported at destination',
+    doc: 'The recipient has no handler of that name.',
+  },
+  RECIPIENT_NOT_FOUND: {
+    message: 'Recipient not found',
+    doc: 'Nobody of that identity is in the room. Nothing was sent.',
+  },
+  REQUEST_PAYLOAD_TOO_LARGE: {
+    message: 'Request payload too large',
+    doc: 'The recipient speaks RPC version 1, which carries 15,360 bytes. Nothing was sent.',
+  },
+  UNSUPPORTED_SERVER: {
+    message: 'RPC not supported by server',
+    doc: 'The server is older than 1.8.0. Nothing was sent.',
+  },
+  UNSUPPORTED_VERSION: {
+    message: 'Unsupported RPC version',
+    doc: 'The recipient does not know the version of the request.',
+  },
+  APPLICATION_ERROR: {
+    message: 'Application error in method handler',
+    doc: 'The handler threw something that is no `RpcError` (what, only its own log says), or the answer was broken.',
+  },
+  CONNECTION_TIMEOUT: {
+    message: 'Connection timeout',
+    doc: 'The recipient did not acknowledge the request within `maxRoundTripLatency`. Its handler may have run.',
+  },
+  RESPONSE_TIMEOUT: {
+    message: 'Response timeout',
+    doc: 'No answer within `responseTimeout`. The handler may have run, or may run still.',
+  },
+  RECIPIENT_DISCONNECTED: {
+    message: 'Recipient disconnected',
+    doc: 'It left before it answered; or the own room was disconnected (then `cause` is a `DataTrackClosedError`).',
+  },
+  RESPONSE_PAYLOAD_TOO_LARGE: {
+    message: 'Response payload too large',
+    doc: 'The caller speaks RPC version 1, which carries 15,360 bytes. The handler has run.',
+  },
+  SEND_FAILED: {
+    message: 'Failed to send',
+    doc: 'The request could not be sent, the `cause` says why; or the recipient could not send its answer.',
+  },
+}
+
+/** What the constructor of {@link RpcError} takes beside code, message and data. */
+export interface RpcErrorOptions {
+  /** What caused it. Never sent. */
+  readonly cause?: unknown
+  /** See {@link RpcError.timeout}. Never sent. */
+  readonly timeout?: number | undefined
+}
+
+/** Marks an error of this class, whichever copy of the package made it. */
+const BRAND = Symbol.for('node-datatrack.rpc-error')
+
+/**
+ * Why a call failed. Thrown in a handler, it reaches the caller with `code`, `message` and `data`; all else that a handler
+ * throws becomes `APPLICATION_ERROR`, without its text.
+ */
+export class RpcError extends Error {
+  /** Bytes of `message` in UTF-8; the rest is cut off. */
+  static readonly MAX_MESSAGE_BYTES: number = MAX_MESSAGE_BYTES
+  /** Bytes of `data` in UTF-8; the rest is cut off. */
+  static readonly MAX_DATA_BYTES: number = MAX_DATA_BYTES
+  /** Codes of the built-in errors. */
+  static readonly ErrorCode: typeof errorCode = errorCode
+
+  /** One of {@link RpcError.ErrorCode}, or a number of the application's. */
+  readonly code: number
+  /** What the handler added; `undefined`: nothing. */
+  readonly data: string | undefined
+  /** With a timeout of this side: after how many ms it came; else `undefined`. */
+  readonly timeout: number | undefined
+  /** @internal */
+  readonly [BRAND]: true
+
+  /**
+   * @param code a whole number of 32 bits; 1001 to 1999 are LiveKit's
+   * @param message at most 256 bytes; more is cut off
+   * @param data at most 15,360 bytes; more is cut off
+   */
+  constructor(code: number, message: string, data?: string, options: RpcErrorOptions = {}) {
+    super(
+      truncateBytes(message, MAX_MESSAGE_BYTES),
+      'cause' in options ? { cause: options.cause } : undefined,
+    )
+    this.code = code
+    this.data = data === undefined || data === '' ? undefined : truncateBytes(data, MAX_DATA_BYTES)
+    this.timeout = options.timeout
+    this[BRAND] = true
+    // Not enumerable, as in the errors of the language itself.
+    Object.defineProperty(this, BRAND, { enumerable: false })
+    Object.defineProperty(this, 'name', { value: 'RpcError', configurable: true, writable: true })
+  }
+
+  /** Works across copies of the package: it asks for a registered symbol, not for the prototype. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== RpcError) return Function.prototype[Symbol.hasInstance].call(this, value)
+    return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true
+  }
+
+  /** @internal A built-in error with its own message. */
+  static builtIn(name: RpcErrorName, data?: string, options?: RpcErrorOptions): RpcError {
+    return new RpcError(errorCode[name], rpcErrors[name].message, data, options)
+  }
+}
+
+/** The longest beginning of a text that has at most so many bytes in UTF-8 and ends between two characters. */
+export function truncateBytes(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text
+  // Each unit is a byte at least, so what is behind them cannot fit.
+  const bytes = Buffer.from(text.slice(0, maxBytes + 1), 'utf8')
+  let end = maxBytes
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--
+  return bytes.toString('utf8', 0, end)
+}
