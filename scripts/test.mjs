@@ -37,10 +37,14 @@ async function runAll(suite) {
   const networks = lacksServer ?? lacksNetworks()
   if (networks === undefined) await suite.vitest(network, 'vitest.network.config.mts')
   else suite.skip(network, networks)
-  const interop = (name) => ['vitest.interop.config.mts', `__test__/interop/${name}.test.ts`]
+  const interop = (...names) => [
+    'vitest.interop.config.mts',
+    ...names.map((name) => `__test__/interop/${name}.test.ts`),
+  ]
+  const python = interop('python', 'data-streams', 'rpc')
   for (const [title, has, what, ...tests] of [
     ['Through two servers that share a Redis', hasRedis, 'redis-server', 'vitest.e2e.config.mts', cluster],
-    ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...interop('python')],
+    ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...python],
     [
       'With livekit-client in Chromium, through that server',
       hasChromium,

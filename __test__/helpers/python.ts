@@ -4,18 +4,28 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 const VERSION = '1.2.0'
-const environment = resolve('.cache', `python-livekit-${VERSION}`)
+/** The last one before RPC over data streams: it does not understand what newer clients send each other. */
+export const OLD_VERSION = '1.0.25'
+
+const environmentOf = (version: string): string => resolve('.cache', `python-livekit-${version}`)
+
+/** The interpreter with that version of the SDK. */
+export function pythonOf(version: string = VERSION): string {
+  return resolve(environmentOf(version), process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python')
+}
 
 /** The interpreter that has the SDK. */
-export const python = resolve(environment, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python')
+export const python = pythonOf()
 
 /** Makes the environment, once. */
-export function installPython(): void {
+export function installPython(version: string = VERSION): void {
+  const environment = environmentOf(version)
   if (existsSync(resolve(environment, 'complete'))) return
-  console.log(`Installing the Python package livekit ${VERSION} into ${environment} …`)
+  console.log(`Installing the Python package livekit ${version} into ${environment} …`)
+  const interpreter = pythonOf(version)
   run('python3', '-m', 'venv', '--clear', environment)
-  run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `livekit==${VERSION}`)
-  run(python, '-c', `open(${JSON.stringify(resolve(environment, 'complete'))}, 'w').close()`)
+  run(interpreter, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `livekit==${version}`)
+  run(interpreter, '-c', `open(${JSON.stringify(resolve(environment, 'complete'))}, 'w').close()`)
 }
 
 function run(command: string, ...args: string[]): void {

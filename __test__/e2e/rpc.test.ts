@@ -1,0 +1,223 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { ExternalE2EEKeyProvider, RoomEvent, setLogLevel } from '../../index'
+import type { Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { call, outcome, speakVersion } from '../helpers/rpc-rooms'
+import { event, Scene } from '../helpers/scene'
+import type { JoinOptions } from '../helpers/scene'
+import { TcpProxy } from '../helpers/tcp-proxy'
+
+let server: LivekitServer
+let proxy: TcpProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  setLogLevel('silent')
+  proxy = await TcpProxy.start(server.port)
+})
+afterEach(async () => {
+  setLogLevel('warn')
+  await proxy.close()
+})
+
+/** Alice and bob, who know of each other, and an echo at bob's. */
+function withPair(
+  version: 1 | 2,
+  use: (alice: Room, bob: Room, scene: Scene) => Promise<void>,
+  options: JoinOptions = {},
+): Promise<void> {
+  return Scene.with(server, async (scene) => {
+    const echo = (room: Room): void => room.registerRpcMethod('echo', ({ payload }) => payload)
+    const alice = await scene.join('alice', options)
+    const seen = event(alice, RoomEvent.ParticipantConnected)
+    const bob = await scene.join('bob', { ...options, before: echo })
+    await seen
+    speakVersion(version, alice, bob)
+    await use(alice, bob, scene)
+  })
+}
+
+/** Resolves when somebody answers again: who is in a new session may be gone for a moment, to the others. */
+async function answers(room: Room, other: string): Promise<void> {
+  for (;;) {
+    if (!room.remoteParticipants.has(other)) await event(room, RoomEvent.ParticipantConnected)
+    if ((await outcome(call(room, other, 'echo', 'anew'))).answer === 'anew') return
+  }
+}
+
+/** A text of so many bytes that does not compress to nothing. */
+function textOf(bytes: number): string {
+  let state = bytes
+  let text = ''
+  while (text.length < bytes) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    text += state.toString(36)
+  }
+  return text.slice(0, bytes)
+}
+
+describe.each([1, 2] as const)('RPC of version %s', (version) => {
+  it.each([0, 100, 15_360])('carries %s bytes there and back', (size) =>
+    withPair(version, async (alice) => {
+      const payload = textOf(size)
+      expect(await call(alice, 'bob', 'echo', payload)).toBe(payload)
+    }),
+  )
+
+  it.each([15_361, 1_000_000])(
+    version === 1 ? 'refuses %s bytes' : 'carries %s bytes there and back',
+    (size) =>
+      withPair(version, async (alice, bob) => {
+        bob.registerRpcMethod('make', ({ payload }) => textOf(Number(payload)))
+        const payload = textOf(size)
+        const there = await outcome(call(alice, 'bob', 'echo', payload))
+        const back = await outcome(call(alice, 'bob', 'make', String(size)))
+        if (version === 1) expect([there.code, back.code]).toEqual([1402, 1504])
+        else expect([there.answer === payload, back.answer === payload]).toEqual([true, true])
+      }),
+  )
+
+  it('carries 1,000 calls at once, both ways', () =>
+    withPair(version, async (alice, bob) => {
+      alice.registerRpcMethod('echo', ({ payload }) => payload)
+      const payloads = Array.from({ length: 1000 }, (_, index) => textOf(index))
+      const [there, back] = await Promise.all([
+        Promise.all(payloads.map((payload) => call(alice, 'bob', 'echo', payload))),
+        Promise.all(payloads.map((payload) => call(bob, 'alice', 'echo', payload))),
+      ])
+      expect(there).toEqual(payloads)
+      expect(back).toEqual(payloads)
+    }))
+
+  it('fails with the code that fits', () =>
+    withPair(version, async (alice, bob) => {
+      const codeOf = async (...rest: Parameters<typeof call>): Promise<number | undefined> =>
+        (await outcome(call(...rest))).code
+      bob.registerRpcMethod('broken', () => {
+        throw new Error('secret')
+      })
+      let called: () => void = () => undefined
+      const hanging = new Promise<void>((resolve) => (called = resolve))
+      bob.registerRpcMethod('hang', () => {
+        called()
+        return new Promise(() => undefined)
+      })
+      expect(await codeOf(alice, 'bob', 'unknown')).toBe(1400)
+      expect(await codeOf(alice, 'nobody', 'echo')).toBe(1401)
+      expect(await codeOf(alice, 'bob', 'broken')).toBe(1500)
+      expect(await codeOf(alice, 'bob', 'hang', '', { responseTimeout: 300 })).toBe(1502)
+      await hanging
+      const left = codeOf(alice, 'bob', 'hang')
+      await bob.disconnect()
+      expect(await left).toBe(1503)
+      await alice.disconnect()
+      expect(await codeOf(alice, 'bob', 'echo')).toBe(1505)
+    }))
+
+  it(
+    'every call is answered while both connections are resumed again and again',
+    () =>
+      withPair(
+        version,
+        async (alice, bob) => {
+          alice.registerRpcMethod('echo', ({ payload }) => payload)
+          const made: ReturnType<typeof outcome>[] = []
+          for (let round = 0; round < 5; round++) {
+            for (let index = 0; index < 40; index++) {
+              made.push(outcome(call(alice, 'bob', 'echo', textOf(index))))
+              made.push(outcome(call(bob, 'alice', 'echo', textOf(index))))
+            }
+            const back = Promise.all([alice, bob].map((room) => event(room, RoomEvent.Reconnected)))
+            proxy.cut()
+            await back
+            speakVersion(version, alice, bob)
+          }
+          const outcomes = await Promise.all(made)
+          // A resume loses nothing: what was under way arrives, or is sent again.
+          expect(outcomes.filter(({ answer }) => answer === undefined)).toEqual([])
+          expect(await call(alice, 'bob', 'echo', 'still')).toBe('still')
+        },
+        { url: proxy.url },
+      ),
+    60_000,
+  )
+
+  it(
+    'calls in a session that the server does not resume settle by their deadline, and the next ones work',
+    () =>
+      withPair(
+        version,
+        async (alice, bob) => {
+          alice.registerRpcMethod('echo', ({ payload }) => payload)
+          proxy.forgetSessions(true)
+          const options = { responseTimeout: 6000, maxRoundTripLatency: 3000 }
+          for (let round = 0; round < 2; round++) {
+            const back = event(alice, RoomEvent.Reconnected)
+            const made = Array.from({ length: 40 }, (_, index) => [
+              outcome(call(alice, 'bob', 'echo', textOf(index), options)),
+              outcome(call(bob, 'alice', 'echo', textOf(index), options)),
+            ]).flat()
+            proxy.cut()
+            const during = outcome(call(alice, 'bob', 'echo', 'during', options))
+            await back
+            for (const { took } of await Promise.all([...made, during]))
+              expect(took).toBeLessThan(6000 + 2000)
+            speakVersion(version, alice, bob)
+          }
+          await answers(alice, 'bob')
+          await answers(bob, 'alice')
+        },
+        { url: proxy.url, connect: { peerConnections: 'dual' } },
+      ),
+    60_000,
+  )
+
+  it('works end-to-end encrypted, and a wrong key ends in a timeout', async () => {
+    const [right, wrong] = [new ExternalE2EEKeyProvider(), new ExternalE2EEKeyProvider()]
+    await Promise.all([right.setKey('correct horse'), wrong.setKey('battery staple')])
+    await withPair(
+      version,
+      async (alice, _, scene) => {
+        const payload = textOf(10_000)
+        expect(await call(alice, 'bob', 'echo', payload)).toBe(payload)
+        expect((await outcome(call(alice, 'bob', 'unknown'))).code).toBe(1400)
+        const seen = event(alice, RoomEvent.ParticipantConnected)
+        await scene.join('eve', { room: { encryption: { keyProvider: wrong } } })
+        await seen
+        const options = { responseTimeout: 3000, maxRoundTripLatency: 500 }
+        expect(await rejection(call(alice, 'eve', 'echo', 'x', options))).toMatchObject({
+          code: 1501,
+          timeout: 500,
+        })
+      },
+      { room: { encryption: { keyProvider: right } } },
+    )
+  })
+})
+
+describe("the server's API", () => {
+  it('calls methods, too', () =>
+    withPair(2, async (_, bob, scene) => {
+      const callers: string[] = []
+      bob.registerRpcMethod('who', ({ callerIdentity, payload }) => {
+        callers.push(callerIdentity)
+        return `you said ${payload}`
+      })
+      const token = await scene.token('admin', { grant: { roomAdmin: true } })
+      const perform = async (method: string): Promise<unknown> => {
+        const response = await fetch(`http://127.0.0.1:${server.port}/twirp/livekit.RoomService/PerformRpc`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ room: scene.name, destination_identity: 'bob', method, payload: 'hello' }),
+        })
+        return await response.json()
+      }
+      expect(await perform('who')).toEqual({ payload: 'you said hello' })
+      expect(callers).toHaveLength(1)
+      expect(bob.remoteParticipants.has(callers[0]!)).toBe(false)
+      expect(JSON.stringify(await perform('unknown'))).toContain('Method not supported')
+    }))
+})
