@@ -10,6 +10,9 @@ import { checkPipelineOptions, checkSubscribeOptions } from '../../src/data-trac
 import { ExternalE2EEKeyProvider } from '../../src/e2ee/key-provider'
 import { errorTable } from '../../src/errors'
 import { RoomEvent } from '../../src/events'
+import { RpcError, rpcErrors } from '../../src/rpc/rpc-error'
+import type { RpcErrorName } from '../../src/rpc/rpc-error'
+import { MAX_ROUND_TRIP_LATENCY, RESPONSE_TIMEOUT } from '../../src/rpc/timeouts'
 
 const pages = [
   ...readdirSync('.').filter((file) => file.endsWith('.md')),
@@ -111,9 +114,17 @@ describe('errors.md', () => {
 
   test('it has no other class or code', () => {
     const classes = [...page.matchAll(/^## (\w+)$/gm)].map(([, name]) => name)
-    expect(classes).toEqual(names)
+    expect(classes).toEqual([...names, 'RpcError'])
     const codes = new Set([...page.matchAll(/ERR_DATATRACK_\w+/g)].map(([found]) => found))
     expect(codes).toEqual(new Set(errorTable().map((row) => row.code)))
+  })
+
+  test('RpcError: names, codes, messages and advice are those of the code', () => {
+    const expected = Object.entries(RpcError.ErrorCode).map(([name, number]) => {
+      const { message, doc } = rpcErrors[name as RpcErrorName]
+      return [`\`${name}\``, String(number), message, doc]
+    })
+    expect(rows(section('docs/errors.md', 'RpcError')).sort()).toEqual(expected.sort())
   })
 })
 
@@ -167,6 +178,16 @@ describe('defaults in api.md', () => {
       ([option]) => code(option) === 'ratchetWindowSize',
     )
     expect(row?.[1]).toContain(`${ratchetWindowSize} with \`sharedKey: false\``)
+  })
+
+  test('of calls, in rpc.md', () => {
+    const written = Object.fromEntries(
+      rows(section('docs/rpc.md', 'performRpc'))
+        .filter((row) => row.length === 4)
+        .map((row) => [code(row[0]), row[3]]),
+    )
+    expect(written['responseTimeout']?.replaceAll(',', '')).toBe(String(RESPONSE_TIMEOUT))
+    expect(written['maxRoundTripLatency']?.replaceAll(',', '')).toBe(String(MAX_ROUND_TRIP_LATENCY))
   })
 
   test('the reasons for drops are those of the types', () => {

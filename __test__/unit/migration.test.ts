@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { ReadableStream } from 'node:stream/web'
+import { DataPacket, RpcResponse } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import {
   DataTrackE2eeError,
@@ -20,6 +21,7 @@ import {
   setLogLevel,
 } from '../../index'
 import * as index from '../../index'
+import type { PerformRpcParams, RpcInvocationData } from '../../index'
 import { livekitClient } from '../helpers/livekit-client'
 import { publisher, subscriber } from '../helpers/managers'
 import { prelude, runProgram } from '../helpers/programs'
@@ -389,12 +391,6 @@ const rooms = {
       const refused = (await Promise.allSettled(flood)).filter(({ status }) => status === 'rejected')
       expect((refused[0] as PromiseRejectedResult).reason.reason).toBe('bufferFull')
     }),
-  'no-reliable-side-yet': () => {
-    const { localParticipant } = new Room()
-    for (const name of ['sendText', 'streamText', 'streamBytes', 'performRpc']) {
-      expect(name in localParticipant, name).toBe(false)
-    }
-  },
   'metadata-empty': () =>
     withPair(async ({ alice: { localParticipant } }) => {
       expect(await rejection(localParticipant.setMetadata(''))).toBeInstanceOf(RangeError)
@@ -494,6 +490,131 @@ const rooms = {
       setTimeout(() => { console.log('alive'); alice.unref() }, 100).unref()`
     expect(await runProgram(source, prelude())).toMatchObject({ code: 0, stdout: 'alive\n' })
   },
+}
+
+/** Two rooms that know of each other, and what the handler `m` of bob's was given. */
+function withCalls(
+  handler: (data: RpcInvocationData) => Promise<string> | string,
+  use: (
+    perform: (options?: Partial<PerformRpcParams>) => Promise<string>,
+    pair: Pair,
+    given: RpcInvocationData[],
+  ) => Promise<void>,
+): Promise<void> {
+  return withPair(async (pair) => {
+    const given: RpcInvocationData[] = []
+    pair.bob.registerRpcMethod('m', (data) => {
+      given.push(data)
+      return handler(data)
+    })
+    await until(() => pair.alice.remoteParticipants.has('bob'))
+    const { localParticipant } = pair.alice
+    await use(
+      (options) =>
+        localParticipant.performRpc({ destinationIdentity: 'bob', method: 'm', payload: '', ...options }),
+      pair,
+      given,
+    )
+  })
+}
+
+/** A handler that ends with its signal. */
+const hang = ({ signal }: RpcInvocationData): Promise<string> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+
+const rpc = {
+  'rpc-timeout': () =>
+    withCalls(hang, async (perform, _, given) => {
+      const error = await rejection(perform({ responseTimeout: 20 }))
+      expect([error.code, error.timeout, given[0]!.responseTimeout]).toEqual([1502, 20, 20])
+    }),
+  'rpc-long-timeout': () =>
+    withCalls(
+      () => 'x',
+      async (perform) => {
+        for (const responseTimeout of [2 ** 31, 2 ** 40, Infinity]) {
+          expect(await perform({ responseTimeout })).toBe('x')
+        }
+      },
+    ),
+  'rpc-latency': () =>
+    withCalls(hang, async (perform, { sfu }) => {
+      sfu.setNetwork({ delay: 1000 })
+      const error = await rejection(perform({ maxRoundTripLatency: 20 }))
+      expect([error.code, error.timeout]).toEqual([1501, 20])
+    }),
+  'rpc-recipient-not-found': () =>
+    withCalls(hang, async (perform) => {
+      expect((await rejection(perform({ destinationIdentity: 'nobody' }))).code).toBe(1401)
+    }),
+  'rpc-abort': () =>
+    withCalls(hang, async (perform, { alice }, given) => {
+      const stop = new AbortController()
+      const call = rejection(perform({ signal: stop.signal }))
+      await until(() => given.length === 1)
+      stop.abort(new Error('enough'))
+      expect((await call).message).toBe('enough')
+      await alice.disconnect()
+      await until(() => given[0]!.signal.aborted)
+    }),
+  'rpc-sender': () =>
+    withCalls(hang, async (perform, { sfu, alice }, given) => {
+      let settled = false
+      const call = rejection(perform()).finally(() => (settled = true))
+      await until(() => given.length === 1)
+      const packet = new DataPacket({
+        participantIdentity: 'eve',
+        value: {
+          case: 'rpcResponse',
+          value: new RpcResponse({
+            requestId: given[0]!.requestId,
+            value: { case: 'payload', value: 'wrong' },
+          }),
+        },
+      })
+      setLogLevel('silent')
+      alice.receiveMessage('reliable', packet.toBinary())
+      setLogLevel('warn')
+      await turn()
+      expect(settled).toBe(false)
+      sfu.kick('bob')
+      expect((await call).code).toBe(1503)
+    }),
+  'rpc-error-text': () =>
+    withCalls(
+      () => {
+        throw new Error('secret')
+      },
+      async (perform) => {
+        setLogLevel('silent')
+        const error = await rejection(perform())
+        setLogLevel('warn')
+        expect([error.code, error.message, error.data]).toEqual([
+          1500,
+          'Application error in method handler',
+          undefined,
+        ])
+      },
+    ),
+  'rpc-handler': () =>
+    withCalls(
+      ({ payload }) => payload,
+      async (perform) => {
+        expect(await perform({ payload: 'x' })).toBe('x')
+      },
+    ),
+  'rpc-duplicate': () =>
+    withCalls(hang, async (_, { bob }) => {
+      await turn()
+      const error = thrown(() => bob.registerRpcMethod('m', hang))
+      expect(error).toBeInstanceOf(RangeError)
+      expect(error.code).toBe('ERR_OUT_OF_RANGE')
+    }),
+  'rpc-typed': () =>
+    withCalls(hang, async (_, { alice, bob }) => {
+      bob.rpc.handle<number[], number>('sum', (values) => values.reduce((sum, value) => sum + value, 0))
+      expect(await alice.rpc.call('bob', 'sum', [1, 2, 3])).toBe(6)
+    }),
 }
 
 const errors = {
@@ -663,6 +784,7 @@ const sections: Record<string, Record<string, () => void | Promise<void>>> = {
   Publishing: publishing,
   Subscribing: subscribing,
   'Rooms and events': rooms,
+  'Remote procedure calls': rpc,
   'Errors and logs': errors,
   'End-to-end encryption': encryption,
 }
@@ -698,5 +820,9 @@ it('says of livekit-client what its sources say', async () => {
   )
   expect(source('room/data-track/outgoing/errors.ts')).toMatch(/TrackUnpublished = 0/)
   expect(source('room/Room.ts')).toContain("SignalReconnecting = 'signalReconnecting'")
+  const caller = source('room/rpc/client/RpcClientManager.ts')
+  expect(caller).toContain('Math.max(responseTimeoutMs, minEffectiveTimeoutMs)')
+  expect(caller).toMatch(/handleIncomingRpcResponseSuccess\(requestId: string, payload: string\)/)
+  expect(source('room/rpc/server/RpcServerManager.ts')).toContain('`Uncaught error: ${')
   expect(source('utils/deferrable-map.ts')).toContain('class DeferrableMapAbortError')
 })
