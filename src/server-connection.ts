@@ -23,6 +23,7 @@ import { SignalClient } from './signal/client'
 import { isObject } from './signal/convert'
 import type { RoomSignalRequest, SignalResponseLike } from './signal/messages'
 import { PeerTransport } from './signal/peer-transport'
+import { SubscriptionPacer } from './signal/subscription-pacer'
 import { isCloudHost, Regions } from './signal/regions'
 import type { LocalDescription, PeerTarget } from './signal/peer-transport'
 import { loadProtocol, loadWebSocket } from './lazy'
@@ -106,6 +107,7 @@ class ServerConnection implements RoomConnection {
   #held: (() => void)[] | null = null
   /** Why the server ended a connection that was being made. */
   #sentAway: DataTrackConnectionError | undefined
+  readonly #subscriptions = new SubscriptionPacer((request) => this.#client?.send(request))
   /** Requests that must not get lost with a connection: nothing asks for them again. */
   #unsent: RoomSignalRequest[] = []
 
@@ -151,6 +153,7 @@ class ServerConnection implements RoomConnection {
 
   sendRequest(request: RoomSignalRequest): void {
     if (this.#reconnecting && request.case === 'unpublishDataTrackRequest') this.#unsent.push(request)
+    else if (request.case === 'updateDataSubscription') this.#subscriptions.push(request.value.updates)
     else this.#client?.send(request)
   }
 
@@ -178,6 +181,7 @@ class ServerConnection implements RoomConnection {
   close(): void {
     if (this.#closing.signal.aborted) return
     this.#closing.abort()
+    this.#subscriptions.clear()
     this.native.close()
     this.#transport?.close()
     this.#client?.close()
@@ -374,6 +378,7 @@ class ServerConnection implements RoomConnection {
     // While the first connection is made, its own waiting tells.
     if (this.#held !== null) return
     this.#reconnecting = true
+    this.#subscriptions.clear()
     this.#room.connectionLost()
     void this.#reconnect(grace)
   }

@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { GROUP, INTERVAL, SubscriptionPacer } from '../../src/signal/subscription-pacer'
+
+beforeEach(() => vi.useFakeTimers())
+afterEach(() => vi.useRealTimers())
+
+const update = (index: number) => ({ trackSid: `DTR_${index}`, subscribe: true })
+
+/** What is sent: the SIDs of each message. */
+function paced() {
+  const sent: string[][] = []
+  const pacer = new SubscriptionPacer((request) => {
+    if (request.case !== 'updateDataSubscription') throw new Error(request.case)
+    sent.push(request.value.updates.map(({ trackSid }) => trackSid))
+  })
+  return { pacer, sent }
+}
+
+describe('requests for subscriptions', () => {
+  it('are sent at once while there are few', () => {
+    const { pacer, sent } = paced()
+    for (let index = 0; index < GROUP; index++) pacer.push([update(index)])
+    expect(sent).toEqual([['DTR_0'], ['DTR_1'], ['DTR_2'], ['DTR_3']])
+    vi.advanceTimersByTime(INTERVAL)
+    pacer.push([update(4)])
+    expect(sent).toHaveLength(GROUP + 1)
+  })
+
+  it('are sent a few at a time when there are many, in their order', () => {
+    const { pacer, sent } = paced()
+    for (let index = 0; index < 10; index++) pacer.push([update(index)])
+    expect(sent.flat()).toHaveLength(GROUP)
+    vi.advanceTimersByTime(INTERVAL)
+    expect(sent.at(-1)).toEqual(['DTR_4', 'DTR_5', 'DTR_6', 'DTR_7'])
+    vi.advanceTimersByTime(INTERVAL)
+    expect(sent.flat()).toEqual(Array.from({ length: 10 }, (_, index) => `DTR_${index}`))
+    vi.advanceTimersByTime(10 * INTERVAL)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('are forgotten with their connection', () => {
+    const { pacer, sent } = paced()
+    pacer.push(Array.from({ length: 10 }, (_, index) => update(index)))
+    pacer.clear()
+    vi.advanceTimersByTime(10 * INTERVAL)
+    expect(sent.flat()).toHaveLength(GROUP)
+  })
+})
