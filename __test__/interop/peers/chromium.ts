@@ -11,7 +11,7 @@ import ts from 'typescript'
 import { RemotePeer } from './peer'
 
 /** No traffic but that of the page: the browser talks to 127.0.0.1 only. */
-const ARGUMENTS = [
+export const ARGUMENTS = [
   '--headless',
   '--no-sandbox',
   '--disable-gpu',
