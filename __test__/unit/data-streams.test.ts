@@ -146,6 +146,24 @@ describe('long streams', { timeout: 120_000 }, () => {
     }))
 })
 
+it('so many at a time that more waits than single packets may: none is refused', { timeout: 120_000 }, () =>
+  withPair(async ({ alice, bob }) => {
+    const content = pattern(16_000)
+    let good = 0
+    bob.registerByteStreamHandler('', async (reader) => {
+      if (same(await reader.bytes(), content)) good++
+    })
+    const streams = Array.from({ length: 1500 }, () =>
+      alice.localParticipant.sendBytes(content, { compress: false }),
+    )
+    // One packet more, besides.
+    await alice.localParticipant.publishData(Uint8Array.of(1), { reliable: true })
+    await Promise.all(streams)
+    await until(() => good === 1500)
+    expect(bob.dataStreamStats()).toMatchObject({ completed: 1500, open: 0, bufferedBytes: 0 })
+  }),
+)
+
 describe('files and attachments', () => {
   it('files go by path, URL, Blob and File, whatever their size', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'datatrack-'))
