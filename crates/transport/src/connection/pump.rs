@@ -6,7 +6,7 @@ use super::limit::BacklogLimit;
 use super::outgoing::Outgoing;
 use super::{ConnectionStats, lock};
 use crate::Link;
-use crate::peer::{ChannelKind, Peer, Sent};
+use crate::peer::{ChannelKind, PROBE, Peer, Sent};
 
 /// Bytes written to the data track's channel before datagrams are read and others have their turn.
 const WRITE_BUDGET: usize = 128 << 10;
@@ -69,6 +69,7 @@ impl Pump {
             self.reliable.handle_stall();
             self.data_track.handle_stall();
         }
+        let before = [stats.reliable.messages_sent, stats.data_track.messages_sent];
         let takes = |held, message| self.reliable.takes(held, message);
         let full = send_messages(ChannelKind::Reliable, takes, peer, outgoing, stats);
         if !stalled {
@@ -78,6 +79,10 @@ impl Pump {
         send_messages(ChannelKind::Lossy, takes, peer, outgoing, stats);
         let more = self.send_packets(stalled, peer, link, stats, now);
         peer.flush();
+        let [messages, packets] = before;
+        if stats.reliable.messages_sent != messages && stats.data_track.messages_sent == packets && !full {
+            ask_for_acknowledgement(peer);
+        }
         more
     }
 
@@ -150,6 +155,14 @@ impl Pump {
             self.data_track.handle_pump(full, peer.acknowledged(ChannelKind::DataTrack), now);
         }
         false
+    }
+}
+
+/// Has the other side acknowledge the last messages now. SCTP puts the acknowledgement of a lone packet off by 200 ms, in
+/// the hope for a second one, and whoever waits for a promise to resolve would wait for that; so it gets a second one.
+fn ask_for_acknowledgement(peer: &mut Peer) {
+    if peer.buffered(ChannelKind::Lossy) == 0 && peer.write(ChannelKind::Lossy, &PROBE) == Sent::Yes {
+        peer.flush();
     }
 }
 

@@ -35,7 +35,7 @@ pub const TOTAL_BUFFER: usize = 8 << 20;
 
 /// A message that is acknowledged and means nothing: LiveKit's `DataPacket`, the end of a stream that is none, for a
 /// participant that cannot be. Sent by `_lossy` when a path was made anew, it shows whether the other side's SCTP is still
-/// there, where else nothing might be written for long.
+/// there, where else nothing might be written for long; and it has messages acknowledged at once (`connection/pump.rs`).
 pub const PROBE: [u8; 5] = [0x2a, 1, 0, 0x7a, 0];
 
 /// The least first byte of a DTLS record (RFC 7983).

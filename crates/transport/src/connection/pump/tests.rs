@@ -197,7 +197,7 @@ impl World {
                     let pushed = Duration::from_micros(pushed);
                     self.arrivals.push(Arrival { pushed, came: elapsed, bytes: data.len() });
                 }
-                PeerEvent::Message { .. } => self.messages.push(elapsed),
+                PeerEvent::Message { channel: ChannelKind::Reliable, .. } => self.messages.push(elapsed),
                 _ => {}
             }
         }
@@ -262,6 +262,18 @@ async fn after_a_stall_nothing_old_comes_late() {
         for seconds in [2, 5, 10, 15] {
             Box::pin(stall(kind, Duration::from_secs(seconds))).await;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_message_is_acknowledged_at_once() {
+    let rtt = 20 * MS;
+    let mut world = Box::pin(World::new(10e6, rtt)).await;
+    for count in 1..=3 {
+        world.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
+        world.run(rtt + 5 * MS, 0, 0).await;
+        assert_eq!(world.messages.len(), count);
+        assert_eq!(world.sender.buffered(ChannelKind::Reliable), 0, "SCTP's delay is 200 ms");
     }
 }
 
