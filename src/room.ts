@@ -515,6 +515,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     }
     const participant = new RemoteParticipant(info)
     this.remoteParticipants.set(info.identity, participant)
+    this.#rpc.handleParticipantConnected(info.identity)
     this.#tell(RoomEvent.ParticipantConnected, participant)
   }
 

@@ -106,7 +106,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
         return new Promise(() => undefined)
       })
       expect(await codeOf(alice, 'bob', 'unknown')).toBe(1400)
-      expect(await codeOf(alice, 'nobody', 'echo')).toBe(1401)
+      expect(await codeOf(alice, 'nobody', 'echo', '', { maxRoundTripLatency: 300 })).toBe(1401)
       expect(await codeOf(alice, 'bob', 'broken')).toBe(1500)
       expect(await codeOf(alice, 'bob', 'hang', '', { responseTimeout: 300 })).toBe(1502)
       await hanging
@@ -196,6 +196,23 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       { room: { encryption: { keyProvider: right } } },
     )
   })
+})
+
+describe('a newcomer', () => {
+  it('can be called back before the server has told of it, with texts of any length', () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const back = (payload: string): Promise<string> => call(alice, 'bob', 'echo', payload)
+      alice.registerRpcMethod('small', () => back('small'))
+      alice.registerRpcMethod('large', async () => String((await back(textOf(100_000))).length))
+      const known = alice.remoteParticipants.has('bob')
+      const bob = await scene.join('bob', {
+        before: (room) => room.registerRpcMethod('echo', ({ payload }) => payload),
+      })
+      const large = call(bob, 'alice', 'large')
+      expect(await call(bob, 'alice', 'small')).toBe('small')
+      expect([known, await large]).toEqual([false, '100000'])
+    }))
 })
 
 describe("the server's API", () => {

@@ -545,7 +545,8 @@ const rpc = {
     }),
   'rpc-recipient-not-found': () =>
     withCalls(hang, async (perform) => {
-      expect((await rejection(perform({ destinationIdentity: 'nobody' }))).code).toBe(1401)
+      const options = { destinationIdentity: 'nobody', maxRoundTripLatency: 20 }
+      expect((await rejection(perform(options))).code).toBe(1401)
     }),
   'rpc-abort': () =>
     withCalls(hang, async (perform, { alice }, given) => {

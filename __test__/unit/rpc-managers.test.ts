@@ -10,6 +10,7 @@ import type { OutgoingText, RpcPacket } from '../../src/rpc/transport'
 import { Wire } from '../helpers/rpc'
 import type { Peer, Sent } from '../helpers/rpc'
 import { rejection, thrown, turn, until } from '../helpers/rooms'
+import { outcome } from '../helpers/rpc-rooms'
 
 const logs: string[] = []
 beforeEach(() => {
@@ -330,7 +331,6 @@ describe('a call', () => {
       expect(peers.alice.client.pending).toBe(0)
       return error
     }
-    expect(await refused({ destinationIdentity: 'nobody' })).toMatchObject({ code: 1401 })
     peers.alice.connected = false
     expect(await refused()).toMatchObject({ code: 1505, cause: { reason: 'disconnected' } })
     peers.alice.connected = true
@@ -343,6 +343,43 @@ describe('a call', () => {
       peers.bob.server.unregisterRpcMethod('echo')
       peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
       expect(await call(peers)).toBe('hello')
+    }
+  })
+
+  it('of somebody who is not known goes out all the same, and nobody is not found', async () => {
+    const peers = two(2)
+    // Newcomers, of whom the server has not told yet, and hidden ones.
+    peers.bob.clientProtocol = undefined
+    peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+    expect(await call(peers)).toBe('hello')
+    expect(kinds(peers.wire)).toEqual(['rpcRequest', 'rpcAck', 'text'])
+    for (const options of [{ maxRoundTripLatency: 20 }, { responseTimeout: 20 }]) {
+      const error = await rejection(call(peers, { destinationIdentity: 'nobody', ...options }))
+      expect(error).toMatchObject({ code: 1401, message: 'Recipient not found', timeout: 20 })
+    }
+    // Who acknowledges is there.
+    peers.bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
+    expect(await rejection(call(peers, { method: 'hang', responseTimeout: 50 }))).toMatchObject({
+      code: 1502,
+    })
+  })
+
+  it('waits until its recipient is known if it is large', async () => {
+    const large = 'x'.repeat(15_361)
+    for (const protocol of [0, 2]) {
+      const peers = two(2)
+      peers.bob.clientProtocol = undefined
+      peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+      const answer = outcome(call(peers, { payload: large }))
+      const never = rejection(
+        call(peers, { payload: large, destinationIdentity: 'nobody', responseTimeout: 20 }),
+      )
+      expect(await never).toMatchObject({ code: 1401 })
+      expect(peers.wire.sent).toEqual([])
+      peers.bob.clientProtocol = protocol
+      peers.alice.client.handleParticipantConnected('bob')
+      expect(await answer).toMatchObject(protocol === 0 ? { code: 1402 } : { answer: large })
+      expect(peers.alice.client.pending).toBe(0)
     }
   })
 

@@ -63,8 +63,10 @@ interface Call {
   /** How much of that is under way. */
   busy: number
   readonly alarms: Alarm[]
-  /** Whether the recipient has acknowledged the request. */
-  acknowledge: () => void
+  /** Whether the recipient has got the request. */
+  acknowledged: boolean
+  /** The recipient, who was not known, is there. */
+  arrived: () => void
 }
 
 interface CheckedCall {
@@ -100,7 +102,8 @@ export class RpcClientManager {
   }
 
   handleAck({ value: { requestId }, senderIdentity }: ReceivedPacket<RpcAck>): void {
-    this.#expected(requestId, senderIdentity)?.acknowledge()
+    const call = this.#expected(requestId, senderIdentity)
+    if (call !== undefined) acknowledge(call)
   }
 
   handleResponse({ value: response, senderIdentity }: ReceivedPacket<RpcResponse>): void {
@@ -130,12 +133,16 @@ export class RpcClientManager {
       return
     }
     // The answer may overtake the acknowledgement, and take longer than that may.
-    call.acknowledge()
+    acknowledge(call)
     try {
       this.#resolve(call, await during(call, (signal) => text.readAll({ signal })))
     } catch (cause) {
       this.#reject(call, RpcError.builtIn('APPLICATION_ERROR', 'the answer broke off', { cause }))
     }
+  }
+
+  handleParticipantConnected(identity: string): void {
+    for (const call of this.#calls.values()) if (call.destinationIdentity === identity) call.arrived()
   }
 
   handleParticipantDisconnected(identity: string): void {
@@ -161,10 +168,8 @@ export class RpcClientManager {
     if (!this.#transport.connected()) return sendFailed('disconnected')
     if (tooOld(this.#transport.serverVersion())) return RpcError.builtIn('UNSUPPORTED_SERVER')
     const protocol = this.#transport.clientProtocol(destinationIdentity)
-    if (protocol === undefined) return RpcError.builtIn('RECIPIENT_NOT_FOUND')
-    if (protocol < CLIENT_PROTOCOL_STREAM_RPC && Buffer.byteLength(payload) > MAX_V1_PAYLOAD_BYTES) {
+    if (protocol !== undefined && !fits(payload, protocol))
       return RpcError.builtIn('REQUEST_PAYLOAD_TOO_LARGE')
-    }
     return this.#calls.size >= MAX_PENDING_CALLS ? sendFailed('bufferFull') : undefined
   }
 
@@ -177,30 +182,47 @@ export class RpcClientManager {
       done: new AbortController(),
       busy: 0,
       alarms: [],
-      acknowledge: () => undefined,
+      acknowledged: false,
+      arrived: () => undefined,
     }
     this.#calls.set(call.id, call)
     call.answer.abortWith(signal, () => this.#take(call))
     const expire = (name: RpcErrorName, timeout: number): Alarm =>
-      new Alarm(timeout, () => this.#reject(call, RpcError.builtIn(name, undefined, { timeout })))
+      new Alarm(timeout, () => {
+        const there = call.acknowledged || this.#transport.clientProtocol(destinationIdentity) !== undefined
+        this.#reject(call, RpcError.builtIn(there ? name : 'RECIPIENT_NOT_FOUND', undefined, { timeout }))
+      })
     call.alarms.push(expire('RESPONSE_TIMEOUT', responseTimeout))
     if (maxRoundTripLatency < responseTimeout) {
-      const alarm = expire('CONNECTION_TIMEOUT', maxRoundTripLatency)
-      call.alarms.push(alarm)
-      call.acknowledge = () => alarm.cancel()
+      call.alarms.push(expire('CONNECTION_TIMEOUT', maxRoundTripLatency))
     }
-    during(call, (signal) => this.#send(call.id, params, signal)).catch((cause: unknown) => {
+    during(call, (signal) => this.#send(call, params, signal)).catch((cause: unknown) => {
       // The request may have arrived: its answer comes, or its time runs out.
       if (cause instanceof PublishDataError && cause.reason === 'connectionLost') return
-      this.#reject(call, RpcError.builtIn('SEND_FAILED', undefined, { cause }))
+      this.#reject(
+        call,
+        cause instanceof RpcError ? cause : RpcError.builtIn('SEND_FAILED', undefined, { cause }),
+      )
     })
     return call.answer.promise
   }
 
-  async #send(id: string, params: CheckedCall, signal: AbortSignal): Promise<void> {
+  /**
+   * The server tells of newcomers some seconds late, and of hidden participants never: who is not known gets a request
+   * that every client understands. One that is too large for that waits until its recipient is known.
+   */
+  async #send(call: Call, params: CheckedCall, signal: AbortSignal): Promise<void> {
+    const { id } = call
     const { destinationIdentity, method, payload, responseTimeout } = params
+    let protocol = this.#transport.clientProtocol(destinationIdentity)
+    if (protocol === undefined && !fits(payload, 0)) {
+      await new Promise<void>((resolve) => (call.arrived = resolve))
+      protocol = this.#transport.clientProtocol(destinationIdentity)
+    }
+    protocol ??= 0
+    if (!fits(payload, protocol)) throw RpcError.builtIn('REQUEST_PAYLOAD_TOO_LARGE')
     const responseTimeoutMs = timeoutOnWire(responseTimeout)
-    if ((this.#transport.clientProtocol(destinationIdentity) ?? 0) >= CLIENT_PROTOCOL_STREAM_RPC) {
+    if (protocol >= CLIENT_PROTOCOL_STREAM_RPC) {
       const attributes = {
         [rpcAttributes.id]: id,
         [rpcAttributes.method]: method,
@@ -247,6 +269,12 @@ export class RpcClientManager {
   }
 }
 
+function acknowledge(call: Call): void {
+  call.acknowledged = true
+  // The first is that of the answer.
+  call.alarms[1]?.cancel()
+}
+
 async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   call.busy++
   try {
@@ -270,6 +298,11 @@ function checkCall(params: PerformRpcParams): CheckedCall {
     maxRoundTripLatency: time('maxRoundTripLatency', params.maxRoundTripLatency, MAX_ROUND_TRIP_LATENCY),
     signal: check.signal('params.signal', params.signal),
   }
+}
+
+/** Whether a client of that protocol can be sent the payload. */
+function fits(payload: string, protocol: number): boolean {
+  return protocol >= CLIENT_PROTOCOL_STREAM_RPC || Buffer.byteLength(payload) <= MAX_V1_PAYLOAD_BYTES
 }
 
 /** A version that is not understood is none that is too old. */

@@ -7,6 +7,9 @@ import { RpcServerManager } from './server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
 import type { OutgoingText, RpcPacket, RpcTransport } from './transport'
 
+/** Units of a text that is not worth compressing. */
+const UNCOMPRESSED_LENGTH = 4096
+
 /** What RPC asks its room. */
 export type RpcRoom = Pick<RpcTransport, 'connected' | 'serverVersion' | 'clientProtocol'>
 
@@ -22,7 +25,9 @@ export class RoomRpc {
     }
     const sendText = async (text: OutgoingText, identity: string, signal?: AbortSignal): Promise<void> => {
       const { topic, attributes } = text
-      const options = { topic, attributes, destinationIdentities: [identity], signal }
+      // What fits a packet is sent sooner than it is compressed.
+      const compress = text.text.length > UNCOMPRESSED_LENGTH
+      const options = { topic, attributes, destinationIdentities: [identity], signal, compress }
       await streams.outgoing.sendText(text.text, options)
     }
     const transport: RpcTransport = { ...room, sendPacket, sendText }
@@ -43,6 +48,10 @@ export class RoomRpc {
       rpcAck: (packet) => this.client.handleAck(packet),
       rpcResponse: (packet) => this.client.handleResponse(packet),
     }
+  }
+
+  handleParticipantConnected(identity: string): void {
+    this.client.handleParticipantConnected(identity)
   }
 
   handleParticipantDisconnected(identity: string): void {

@@ -31,7 +31,7 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   RECIPIENT_NOT_FOUND: {
     message: 'Recipient not found',
-    doc: 'Nobody of that identity is in the room. Nothing was sent.',
+    doc: 'Nobody of that identity is known to be in the room, and nobody acknowledged the request within `maxRoundTripLatency`.',
   },
   REQUEST_PAYLOAD_TOO_LARGE: {
     message: 'Request payload too large',
