@@ -4,36 +4,36 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { pythonOf } from './python'
 
-/** What `__test__/interop/rpc.py` takes first. */
-export interface PythonRpcOptions {
+/** Where another SDK goes. */
+export interface RpcPeerOptions {
   readonly url: string
   readonly token: string
   readonly passphrase: string | null
-  /** Of the SDK. Default: the newest that is tested. */
+  /** Which one of the SDK. Default: the newest that is tested. */
   readonly version?: string | undefined
 }
 
-/** What came of a call of Python's. */
-export interface PythonOutcome {
+/** What came of a call of the other SDK's. */
+export interface PeerOutcome {
   readonly answer?: string
   readonly code?: number
   readonly message?: string
   readonly data?: string | null
 }
 
-/** Lets Python call a method. */
-export type PythonCall = (call: {
+/** Lets the other SDK call a method. */
+export type PeerCall = (call: {
   readonly to: string
   readonly method: string
   readonly payload: string
   /** Seconds. */
   readonly timeout: number
-}) => Promise<PythonOutcome>
+}) => Promise<PeerOutcome>
 
 /** Runs `use` while Python is in the room. */
 export async function withPythonRpc(
-  { version, ...options }: PythonRpcOptions,
-  use: (call: PythonCall) => Promise<void>,
+  { version, ...options }: RpcPeerOptions,
+  use: (call: PeerCall) => Promise<void>,
 ): Promise<void> {
   const child = spawn(pythonOf(version), ['__test__/interop/rpc.py'], { stdio: ['pipe', 'pipe', 'inherit'] })
   const closed = once(child, 'close')
@@ -48,7 +48,7 @@ export async function withPythonRpc(
       return JSON.parse(value)
     }
     if ((await ask(options)) !== 'connected') throw new Error('the Python program did not connect')
-    await use((call) => ask(call) as Promise<PythonOutcome>)
+    await use((call) => ask(call) as Promise<PeerOutcome>)
     child.stdin.end()
     await closed
   } finally {
