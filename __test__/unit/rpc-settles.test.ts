@@ -122,6 +122,7 @@ describe('performRpc', () => {
     const script = fc.record({
       fates: fc.array(fate, { minLength: 1, maxLength: 8 }),
       protocol: fc.constantFrom(0, 1, 2),
+      hidden: fc.constantFrom(false, false, false, true),
       responseTimeout: timeouts,
       // What the handler does, and after how long.
       work: fc.record({ ms: fc.nat(20_000), how: fc.constantFrom('return', 'throw', 'hang') }),
@@ -133,10 +134,11 @@ describe('performRpc', () => {
     })
     const codes = new Set<unknown>()
     await fc.assert(
-      fc.asyncProperty(script, async ({ fates, protocol, responseTimeout, work, event }) => {
+      fc.asyncProperty(script, async ({ fates, protocol, hidden, responseTimeout, work, event }) => {
         let next = 0
         const wire = new Wire(() => fates[next++ % fates.length])
         const [alice, bob] = [wire.peer('alice', protocol), wire.peer('bob', protocol)]
+        if (hidden) bob.clientProtocol = undefined
         bob.server.registerRpcMethod('work', async () => {
           await new Promise<void>((resolve) => {
             if (work.how !== 'hang') setTimeout(resolve, work.ms)
@@ -189,6 +191,15 @@ describe('performRpc', () => {
       { numRuns: 1000, seed: 5 },
     )
     // The scripts reach what they are meant to reach.
-    expect([...codes].map(String).sort()).toEqual(['1500', '1501', '1502', '1503', '1505', '7', 'aborted'])
+    expect([...codes].map(String).sort()).toEqual([
+      '1401',
+      '1500',
+      '1501',
+      '1502',
+      '1503',
+      '1505',
+      '7',
+      'aborted',
+    ])
   })
 })
