@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdirSync, openSync, closeSync, existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -180,7 +180,11 @@ export class LivekitServer {
 
   /** Stops the server's threads: connections stay open, and nothing answers. */
   pause(): void {
-    this.#process?.kill('SIGSTOP')
+    const pid = this.#process?.pid
+    if (pid === undefined) return
+    process.kill(pid, 'SIGSTOP')
+    // A thread that runs on another processor goes on for a moment, and may answer what is sent in it.
+    while (existsSync(`/proc/${pid}/task`) && !isStopped(pid));
   }
 
   /** Undoes {@link pause}. */
@@ -238,6 +242,15 @@ export class LivekitServer {
     const { cluster } = this.#options
     return cluster === undefined ? config : `${config}redis:\n  address: ${cluster.redis}\n`
   }
+}
+
+/** Whether all threads of a process stand still; by Linux's own files. */
+function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')
+    // The name before the state is in parentheses, and may have some in it.
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'T'
+  })
 }
 
 async function answers(url: string, signal: AbortSignal): Promise<void> {
