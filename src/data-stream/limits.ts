@@ -27,7 +27,7 @@ export const IDLE_TIMEOUT = 600_000
 /** Bytes that `readAll` puts together. */
 export const MAX_READ_LENGTH = 256 * 1024 * 1024
 
-/** @internal */
+/** The limits with their defaults. */
 export type CheckedLimits = { readonly [Name in keyof DataStreamLimits]-?: number }
 
 /** @internal */
