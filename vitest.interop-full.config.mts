@@ -1,9 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
-/** `npm run interop:full`: the whole matrix of SDKs, directions and sizes; about a quarter of an hour. */
+/** `npm run interop:full`: the whole matrix of SDKs, directions and sizes; about half an hour. */
 export default defineConfig({
   test: {
-    include: ['__test__/interop/campaign.full.ts'],
+    include: ['__test__/interop/*.full.ts'],
     globalSetup: ['__test__/interop/setup.ts'],
     pool: 'forks',
     fileParallelism: false,

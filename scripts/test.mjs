@@ -3,7 +3,7 @@
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { lacksNetworks } from './lib/link.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
-import { hasChromium, hasPython, hasRedis, hasServer } from './lib/machine.mjs'
+import { hasChromium, hasPython, hasRedis, hasRtcNode, hasServer } from './lib/machine.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
 import { Suite } from './lib/suite.mjs'
@@ -41,7 +41,7 @@ async function runAll(suite) {
     'vitest.interop.config.mts',
     ...names.map((name) => `__test__/interop/${name}.test.ts`),
   ]
-  const python = interop('python', 'data-streams', 'rpc')
+  const python = interop('python', 'reliable-python')
   for (const [title, has, what, ...tests] of [
     ['Through two servers that share a Redis', hasRedis, 'redis-server', 'vitest.e2e.config.mts', cluster],
     ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...python],
@@ -49,7 +49,13 @@ async function runAll(suite) {
       'With livekit-client in Chromium, through that server',
       hasChromium,
       'Chromium (CHROMIUM_BIN)',
-      ...interop('chromium'),
+      ...interop('chromium', 'reliable-chromium'),
+    ],
+    [
+      'With @livekit/rtc-node, through that server',
+      hasRtcNode,
+      'a system for which @livekit/rtc-node is built',
+      ...interop('reliable-rtc-node'),
     ],
   ]) {
     const lacking = lacksServer ?? (has() ? undefined : what)

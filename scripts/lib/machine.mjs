@@ -1,5 +1,6 @@
 // What this machine has of the programs that some tests need.
 import { spawnSync } from 'node:child_process'
+import { hostName } from './platform.mjs'
 
 /** What builds the LiveKit server, or the server itself. */
 export const hasServer = () => process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
@@ -15,6 +16,10 @@ export function hasChromium() {
 }
 
 export const hasRedis = () => starts('redis-server', '--version')
+
+/** What npm has it for. */
+export const hasRtcNode = () =>
+  ['darwin-arm64', 'darwin-x64', 'linux-arm64-gnu', 'linux-x64-gnu', 'win32-x64-msvc'].includes(hostName())
 
 function starts(command, ...args) {
   return spawnSync(command, args).status === 0

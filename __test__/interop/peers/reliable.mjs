@@ -1,0 +1,125 @@
+// What a participant of LiveKit's JavaScript SDKs does for the reliable side of a room: calls, data streams and data packets.
+// `reliable-peer.ts` says what is asked of it, and what it does by itself. The two SDKs differ in little, which `sdk` has.
+
+/* global crypto */
+
+const PIECE = 100_000
+
+/** Joins and returns the commands. `sdk`: `join(handlers)`, `RpcError`, `isReliable(kind)`, `publish(local, content, options)`, `sendBytes`. */
+export async function participant(sdk, given) {
+  const room = await sdk.room(given)
+  const local = () => room.localParticipant
+  const methods = {
+    echo: async ({ payload }) => payload,
+    make: async ({ payload }) => 'x'.repeat(Number(payload)),
+    fail: async ({ callerIdentity }) => {
+      throw new sdk.RpcError(42, 'b\u00fcsy', callerIdentity)
+    },
+    break: async () => {
+      throw new Error('secret')
+    },
+    hang: () => new Promise(() => {}),
+  }
+
+  async function write(content, topic, name, attributes) {
+    const totalSize = content.length
+    const writer = await local().streamBytes({ topic, name, attributes, totalSize })
+    for (let start = 0; start < totalSize; start += PIECE)
+      await writer.write(content.slice(start, start + PIECE))
+    await writer.close()
+  }
+
+  room.registerByteStreamHandler('echo', async (reader) => {
+    const content = joined(await reader.readAll())
+    const attributes = await attributesOf(content, reader.info)
+    const { name } = reader.info
+    if (attributes.how === 'bytes') await local().sendBytes(content, { topic: 'echoed', name, attributes })
+    else if (attributes.how === 'file')
+      await sdk.sendFile(local(), content, { topic: 'echoed', name, attributes })
+    else await write(content, 'echoed', name, attributes)
+  })
+  room.registerTextStreamHandler('echo', async (reader) => {
+    const text = await reader.readAll()
+    const attributes = await attributesOf(new TextEncoder().encode(text), reader.info)
+    await local().sendText(text, { topic: 'echoed', attributes })
+  })
+  room.registerByteStreamHandler('digest', async (reader) => {
+    const digest = await sha256(joined(await reader.readAll()))
+    await local().sendText('', { topic: 'digested', attributes: { sha256: digest } })
+  })
+  room.registerTextStreamHandler('digest', async (reader) => {
+    const digest = await sha256(new TextEncoder().encode(await reader.readAll()))
+    await local().sendText('', { topic: 'digested', attributes: { sha256: digest } })
+  })
+  room.on('dataReceived', async (content, _participant, kind, topic) => {
+    if (topic !== 'echo') return
+    const reliable = sdk.isReliable(kind)
+    const echoed = `echoed ${reliable ? 'reliable' : 'lossy'} ${await sha256(content)}`
+    await local().publishData(content, { reliable, topic: echoed })
+  })
+  await sdk.connect(room, given, (register) => {
+    for (const [method, handler] of Object.entries(methods)) register(method, handler)
+  })
+
+  async function call({ to, method, payload, timeout }) {
+    try {
+      const params = { destinationIdentity: to, method, payload, responseTimeout: timeout * 1000 }
+      return { answer: await local().performRpc(params) }
+    } catch (error) {
+      const { code, message, data = '' } = error
+      return { code, message, data }
+    }
+  }
+
+  return {
+    call,
+    calls: ({ to, payloads, timeout }) =>
+      Promise.all(payloads.map((payload) => call({ to, method: 'echo', payload, timeout }))),
+    async binary({ size }) {
+      const content = random(size)
+      const attributes = { sha256: await sha256(content) }
+      await write(content, 'made', 'made.bin', attributes)
+      return attributes
+    },
+    async text({ size }) {
+      const whole = 'ä三😀'.repeat(Math.floor(size / 9))
+      const text = whole + '.'.repeat(size % 9)
+      const attributes = { sha256: await sha256(new TextEncoder().encode(text)) }
+      await local().sendText(text, { topic: 'made', attributes })
+      return attributes
+    },
+    async packet({ size, reliable }) {
+      const content = random(size)
+      const digest = await sha256(content)
+      await local().publishData(content, { reliable, topic: `made ${digest}` })
+      return { sha256: digest }
+    },
+    leave: () => sdk.leave(room),
+  }
+}
+
+async function attributesOf(content, info) {
+  return { ...info.attributes, sha256: await sha256(content), size: String(info.size ?? info.totalSize) }
+}
+
+async function sha256(content) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', content))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+function joined(pieces) {
+  const content = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    content.set(piece, at)
+    at += piece.length
+  }
+  return content
+}
+
+function random(size) {
+  const content = new Uint8Array(size)
+  // No more at a time.
+  for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536))
+  return content
+}

@@ -1,0 +1,4 @@
+import { sdks } from './peers/reliable-peer'
+import { describeReliable } from './reliable-scenarios'
+
+describeReliable(sdks.python, sdks.pythonOld)
