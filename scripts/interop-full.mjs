@@ -1,7 +1,8 @@
-// `npm run interop:full`: every SDK that this machine has, with ours, in both directions; a table of what was lost where.
+// `npm run interop:full`: every SDK that this machine has, with ours, in both directions; tables of what was lost where, and of what
+// of calls, data streams and data packets is carried.
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
-import { hasChromium, hasPython, hasServer } from './lib/machine.mjs'
+import { hasChromium, hasPython, hasRtcNode, hasServer } from './lib/machine.mjs'
 import { fromRoot, main, say, spawnStep, StepError } from './lib/steps.mjs'
 
 await main(async () => {
@@ -14,6 +15,7 @@ await main(async () => {
   for (const [name, has, lacking] of [
     ['chromium', hasChromium(), 'Chromium (CHROMIUM_BIN)'],
     ['python', hasPython(), 'Python with venv'],
+    ['rtc-node', hasRtcNode(), 'what @livekit/rtc-node is built for'],
   ]) {
     if (has) peers.push(name)
     else if (process.env.CI === 'true')

@@ -54,7 +54,7 @@ async function runAll(suite) {
     [
       'With @livekit/rtc-node, through that server',
       hasRtcNode,
-      'a system for which @livekit/rtc-node is built',
+      'what @livekit/rtc-node is built for',
       ...interop('reliable-rtc-node'),
     ],
   ]) {

@@ -74,6 +74,9 @@ export abstract class ReliablePeer {
 /** The file descriptor on which a program answers: that of standard output, or another one where the SDK logs there. */
 type Answers = 1 | 3
 
+/** Characters of what a program logs that are kept, to be told when it ends early. */
+const LOG = 10_000
+
 /** ms after which a program that was told to end is killed. */
 const ENDS = 10_000
 
@@ -82,12 +85,16 @@ class ProgramPeer extends ReliablePeer {
   readonly #child: ChildProcess
   readonly #closed: Promise<unknown>
   readonly #lines: AsyncIterator<string>
+  #log = ''
   readonly #kill = (): void => void this.#child.kill('SIGKILL')
 
   private constructor(answers: Answers, command: string, args: readonly string[]) {
     super()
     const stdout = answers === 1 ? 'pipe' : 'ignore'
-    this.#child = spawn(command, args, { stdio: ['pipe', stdout, 'inherit', 'pipe'] })
+    this.#child = spawn(command, args, { stdio: ['pipe', stdout, 'pipe', 'pipe'] })
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#log = (this.#log + text).slice(-LOG)
+    })
     this.#closed = once(this.#child, 'close')
     this.#lines = createInterface(this.#child.stdio[answers] as Readable)[Symbol.asyncIterator]()
     process.once('exit', this.#kill)
@@ -112,7 +119,7 @@ class ProgramPeer extends ReliablePeer {
   async #exchange(question: unknown): Promise<any> {
     this.#child.stdin!.write(`${JSON.stringify(question)}\n`)
     const { value, done } = await this.#lines.next()
-    if (done === true) throw new Error('the program ended early')
+    if (done === true) throw new Error(`the program ended early\n${this.#log}`)
     return JSON.parse(value)
   }
 
