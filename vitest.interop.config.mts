@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-/** `npm run test:interop`: other SDKs and ours through a real LiveKit server. Needs Go, Python, PyPI once, and Chromium. */
+/** `npm run test:interop`: other SDKs and ours through a real LiveKit server. Needs Go, Python, PyPI and npm once, and Chromium. */
 export default defineConfig({
   test: {
     include: ['__test__/interop/**/*.test.ts'],
