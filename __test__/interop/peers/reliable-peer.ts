@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -132,6 +132,8 @@ class ProgramPeer extends ReliablePeer {
   async paused(use: () => Promise<void>): Promise<void> {
     this.#child.kill('SIGSTOP')
     try {
+      // On a busy machine its threads run on for a while.
+      while (!stopped(this.#child.pid!)) await new Promise((resolve) => setImmediate(resolve))
       await use()
     } finally {
       this.#child.kill('SIGCONT')
@@ -146,6 +148,15 @@ class ProgramPeer extends ReliablePeer {
     clearTimeout(timer)
     process.removeListener('exit', this.#kill)
   }
+}
+
+/** Whether no thread of the process runs; systems without `/proc` do not say, and are believed. */
+function stopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  if (!existsSync(tasks)) return true
+  return readdirSync(tasks).every((task) =>
+    /^State:\tT/m.test(readFileSync(`${tasks}/${task}/status`, 'utf8')),
+  )
 }
 
 const PAGE = `<!doctype html><title>peer</title><link rel="icon" href="data:,">
@@ -196,11 +207,14 @@ class PagePeer extends ReliablePeer {
   }
 
   async paused(use: () => Promise<void>): Promise<void> {
+    const blocked = this.#page.waitForEvent('console', (message) => message.text() === 'blocked')
     await this.#page.evaluate((ms) => {
       setTimeout(() => {
+        console.log('blocked')
         for (const end = Date.now() + ms; Date.now() < end;);
       })
     }, BLOCKED)
+    await blocked
     await use()
     await this.#page.evaluate(() => undefined)
   }
