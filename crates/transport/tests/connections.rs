@@ -181,7 +181,9 @@ async fn messages_that_wait_are_told_when_they_are_gone() {
     let low = ConnectionEvent::BufferedAmountLow { channel: ChannelKind::Reliable };
     left.until(&right, |end| end.events.contains(&low)).await;
     assert_eq!(left.connection.buffered(ChannelKind::Reliable), 0);
-    let is_message = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::Message { .. });
+    let is_message = |event: &&ConnectionEvent| {
+        matches!(event, ConnectionEvent::Message { channel: ChannelKind::Reliable, .. })
+    };
     right.until(&left, |end| end.events.iter().filter(is_message).count() == 50).await;
     assert_eq!(left.connection.send(ChannelKind::DataTrack, Bytes::new()), Err(SendError::WrongChannel));
 }
