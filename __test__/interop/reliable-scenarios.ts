@@ -13,8 +13,6 @@ import { LIMIT, PEER, withPeer } from './reliable'
 const CALL_SIZES = [0, 100, LIMIT, LIMIT + 1, 1_000_000]
 const STREAM_SIZES = [0, 1, 15_000, 15_001, 1_000_000]
 const CONCURRENT = 200
-/** Of an old SDK: Python's gives up a call that is not acknowledged within two seconds, and sends some forty a second. */
-const CONCURRENT_OF_OLD = 20
 
 /** The tests with the SDK of today, and with one from before RPC over data streams. */
 export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
@@ -66,9 +64,8 @@ export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
         await reliable.ourErrors(room, true)
         await reliable.theirErrors(peer, true)
         await reliable.ourTimeouts(room, peer)
-        await reliable.theirTimeout(peer)
+        await reliable.theirTimeout(peer, true)
         await reliable.ourConcurrentCalls(room, CONCURRENT)
-        await reliable.theirConcurrentCalls(peer, CONCURRENT_OF_OLD)
         for (const size of [0, 15_001, 100_000]) {
           await reliable.ourBytes(room, size)
           await reliable.theirBytes(room, peer, size)
@@ -88,7 +85,7 @@ export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
 async function calls(room: Room, peer: ReliablePeer): Promise<void> {
   for (const size of CALL_SIZES) await reliable.theirCall(peer, size, false)
   await reliable.theirErrors(peer, false)
-  await reliable.theirTimeout(peer)
+  await reliable.theirTimeout(peer, false)
   await reliable.theirConcurrentCalls(peer, CONCURRENT)
   for (const version of [2, 1] as const) {
     speakVersion(version, room)
