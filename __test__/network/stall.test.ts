@@ -14,7 +14,7 @@ const DELAY_MS = 20
 const QUEUE_BYTES = 32 << 10
 /** ms that a frame may wait at the publisher, by default. */
 const QUEUE_AGE_MS = 100
-/** Bytes that the channel may hold on such a path: `START` in crates/transport/src/connection/limit.rs. */
+/** More than the channel holds on such a path: what crates/transport/src/connection/limit.rs lets wait in it at most, `QUEUE_MOST`. */
 const CHANNEL_LIMIT = 128 << 10
 /** The round trip while the path is full: the way, the link's queue, and what the channel holds in front of it. */
 const ROUND_TRIP_MS = 2 * DELAY_MS + (1000 * (QUEUE_BYTES + CHANNEL_LIMIT)) / CARRIED

@@ -102,11 +102,6 @@ export class PacketSender {
   #sequence = 0
   #written = 0
 
-  /** Bytes that wait, or that the other end has not acknowledged. */
-  get bufferedAmount(): number {
-    return this.#waitingBytes + (this.#channels?.bufferedAmount('reliable') ?? 0)
-  }
-
   /** Changes when what was handed over and not acknowledged is lost. */
   get session(): number {
     return this.#session
