@@ -28,7 +28,7 @@ export class Suite {
   cargo(title, args) {
     return this.#stage(title, async () => {
       const counts = { passed: 0, failed: 0, reported: false }
-      const { code } = await spawnStep('cargo', ['test', ...args], {
+      const { code } = await spawnStep('cargo', ['test', '--no-fail-fast', ...args], {
         onLine: (line) => {
           const match = /^test result: \S+ (\d+) passed; (\d+) failed/.exec(line)
           if (match === null) return
