@@ -1,7 +1,7 @@
 /** `npm run interop:full`: calls, data streams and data packets with each other SDK, in both directions, in the sizes that matter. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { setLogLevel } from '../../index'
+import { DataStreamError, setLogLevel } from '../../index'
 import type { Room } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
 import { speakVersion } from '../helpers/rpc-rooms'
@@ -70,21 +70,33 @@ describe.each(cases)('ours and $name, passphrase: $passphrase', ({ sdk, passphra
   })
 })
 
-/** Does one thing, and notes what came of it. */
-async function cell(table: Table, row: string, column: string, use: () => Promise<void>): Promise<void> {
+/** Does one thing, and notes what came of it. `peer`: whose own losses, if there are any, explain that something is missing. */
+async function cell(
+  table: Table,
+  row: string,
+  column: string,
+  use: () => Promise<void>,
+  peer?: ReliablePeer,
+): Promise<void> {
   const cells = table.get(row) ?? new Map<string, string>()
   table.set(row, cells)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done in ${BOUND / 1000} s`)), BOUND)
   })
+  const lostBefore = (await peer?.lost()) ?? 0
   const begun = performance.now()
   let result = 'ok'
   try {
     await Promise.race([use(), late])
   } catch (error) {
-    const known = cannot.find(([inRow, inColumn]) => inRow.test(row) && inColumn.test(column))
-    result = known?.[2] ?? `(!) ${(error as Error).message.split('\n')[0]}`
+    const missing = error instanceof DataStreamError && error.reason === 'incomplete'
+    const lost = missing ? ((await peer?.lost()) ?? 0) - lostBefore : 0
+    const known =
+      lost > 0
+        ? `${lost.toLocaleString('en')} packets dropped by the sender itself`
+        : cannot.find(([inRow, inColumn]) => inRow.test(row) && inColumn.test(column))?.[2]
+    result = known ?? `(!) ${(error as Error).message.split('\n')[0]}`
     if (known === undefined) faults.push(`${row}, ${column}: ${String(error)}`)
   }
   clearTimeout(timer)
@@ -92,15 +104,30 @@ async function cell(table: Table, row: string, column: string, use: () => Promis
   console.log(`${row}, ${column}: ${result}, ${((performance.now() - begun) / 1000).toFixed(1)} s`)
 }
 
-async function streams(room: Room, peer: ReliablePeer, { name }: PeerSdk, encryption: string): Promise<void> {
+async function streams(
+  room: Room,
+  peer: ReliablePeer,
+  { name, writesTexts }: PeerSdk,
+  encryption: string,
+): Promise<void> {
   const table = tables['Data streams']
-  for (const [row, use] of [
+  const theirTexts = writesTexts ? [false, true] : [false]
+  for (const [row, use, sender] of [
     [`ours → ${name}, bytes`, (size: number) => reliable.ourBytes(room, size)],
     [`ours → ${name}, texts`, (size: number) => reliable.ourText(room, size)],
-    [`${name} → ours, bytes`, (size: number) => reliable.theirBytes(room, peer, size)],
-    [`${name} → ours, texts`, (size: number) => reliable.theirText(room, peer, size)],
+    [`${name} → ours, bytes`, (size: number) => reliable.theirBytes(room, peer, size), peer],
+    ...theirTexts.map(
+      (piecewise) =>
+        [
+          `${name} → ours, texts${piecewise ? ' in pieces' : ''}`,
+          (size: number) => reliable.theirText(room, peer, size, piecewise),
+          peer,
+        ] as const,
+    ),
   ] as const) {
-    for (const size of STREAM_SIZES) await cell(table, `${row}, ${encryption}`, bytes(size), () => use(size))
+    for (const size of STREAM_SIZES) {
+      await cell(table, `${row}, ${encryption}`, bytes(size), () => use(size), sender)
+    }
   }
 }
 

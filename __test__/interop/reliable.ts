@@ -171,13 +171,18 @@ export async function theirBytes(room: Room, peer: ReliablePeer, size: number): 
   expect(arrived).toEqual({ ...made, length: size, said: made })
 }
 
-/** A text of the other SDK. */
-export async function theirText(room: Room, peer: ReliablePeer, size: number): Promise<void> {
+/** A text of the other SDK; `piecewise`: written in pieces. */
+export async function theirText(
+  room: Room,
+  peer: ReliablePeer,
+  size: number,
+  piecewise = false,
+): Promise<void> {
   const arriving = nextText(room, 'made').then(async ({ reader }) => {
     const text = await reader.readAll()
     return { sha256: sha256(text), length: Buffer.byteLength(text), said: reader.info.attributes }
   })
-  const [made, arrived] = await Promise.all([peer.text(size), arriving])
+  const [made, arrived] = await Promise.all([peer.text(size, piecewise), arriving])
   expect(arrived).toEqual({ ...made, length: size, said: made })
 }
 

@@ -64,11 +64,20 @@ export abstract class ReliablePeer {
   /** Sends a byte stream on the topic `made`. */
   binary = (size: number): Promise<Sum> => this.ask('binary', { size })
 
-  /** Sends a text of so many bytes of UTF-8 on the topic `made`. */
-  text = (size: number): Promise<Sum> => this.ask('text', { size })
+  /** Sends a text of so many bytes of UTF-8 on the topic `made`; `piecewise`: where {@link PeerSdk.writesTexts}, written in pieces. */
+  text = (size: number, piecewise = false): Promise<Sum> =>
+    this.ask('text', { size, ...(piecewise && { piecewise }) })
 
   /** Sends a packet on the topic `made <sha256>`. */
   packet = (size: number, reliable: boolean): Promise<Sum> => this.ask('packet', { size, reliable })
+
+  /** Loses its signalling and resumes; only livekit-client can be told to. */
+  resume = (): Promise<void> => this.ask('resume', {})
+
+  /** Reliable packets that it numbered and dropped before it sent them, which nobody can get; 0 where the SDK does not show it. */
+  lost(): Promise<number> {
+    return Promise.resolve(0)
+  }
 }
 
 /** The file descriptor on which a program answers: that of standard output, or another one where the SDK logs there. */
@@ -206,6 +215,10 @@ class PagePeer extends ReliablePeer {
     ] as const)
   }
 
+  override lost(): Promise<number> {
+    return this.ask('lost', {})
+  }
+
   async paused(use: () => Promise<void>): Promise<void> {
     const blocked = this.#page.waitForEvent('console', (message) => message.text() === 'blocked')
     await this.#page.evaluate((ms) => {
@@ -238,6 +251,8 @@ export interface PeerSdk {
   readonly old: boolean
   /** How it can send bytes back. */
   readonly hows: readonly string[]
+  /** Whether it is asked for texts in pieces, too. */
+  readonly writesTexts: boolean
   /** What it takes an encrypted lossy packet for: livekit-client loses the kind as it decrypts. */
   readonly takesSealedLossyFor: 'lossy' | 'reliable'
   /** Makes it available, once. */
@@ -250,6 +265,7 @@ const python = (version: string | undefined, name: string, old: boolean): PeerSd
   name,
   old,
   hows: ['stream', 'file'],
+  writesTexts: false,
   takesSealedLossyFor: 'lossy',
   install: () => installPython(version),
   start: (access) => ProgramPeer.start(access, 1, pythonOf(version), '__test__/interop/peers/reliable.py'),
@@ -259,6 +275,7 @@ const page = (sdk: string, name: string, old: boolean): PeerSdk => ({
   name,
   old,
   hows: old ? ['stream'] : ['stream', 'bytes'],
+  writesTexts: true,
   takesSealedLossyFor: 'reliable',
   install: () => {},
   start: (access) => PagePeer.start(access, sdk),
@@ -297,6 +314,7 @@ export const sdks = {
     name: 'rtc-node',
     old: false,
     hows: ['stream', 'file'],
+    writesTexts: false,
     takesSealedLossyFor: 'lossy',
     install: installRtcNode,
     start: (access) =>

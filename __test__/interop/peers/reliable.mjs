@@ -29,6 +29,14 @@ export async function participant(sdk, given) {
     await writer.close()
   }
 
+  async function writeText(text, topic, attributes, totalSize) {
+    const writer = await local().streamText({ topic, attributes, totalSize })
+    // No piece ends within a character: of the text `made`, each fourth unit of UTF-16 begins one.
+    for (let start = 0; start < text.length; start += PIECE)
+      await writer.write(text.slice(start, start + PIECE))
+    await writer.close()
+  }
+
   room.registerByteStreamHandler('echo', async (reader) => {
     const content = joined(await reader.readAll())
     const attributes = await attributesOf(content, reader.info)
@@ -81,11 +89,12 @@ export async function participant(sdk, given) {
       await write(content, 'made', 'made.bin', attributes)
       return attributes
     },
-    async text({ size }) {
+    async text({ size, piecewise }) {
       const whole = 'ä三😀'.repeat(Math.floor(size / 9))
       const text = whole + '.'.repeat(size % 9)
       const attributes = { sha256: await sha256(new TextEncoder().encode(text)) }
-      await local().sendText(text, { topic: 'made', attributes })
+      if (piecewise) await writeText(text, 'made', attributes, size)
+      else await local().sendText(text, { topic: 'made', attributes })
       return attributes
     },
     async packet({ size, reliable }) {
