@@ -7,7 +7,7 @@
  */
 import { loadBinding } from './loader'
 import { deliverLogs, logLevelChosen } from './logging'
-import { LARGE_FRAME, Row, RowFlag, SLAB_SIZE } from './native'
+import { LARGE_FRAME, MAX_EVENTS, News, Row, RowFlag, SLAB_SIZE } from './native'
 import type { NativeBinding, NativeEvent } from './native'
 
 /** Who gets the events of a session. */
@@ -67,6 +67,8 @@ export class Environment {
   readonly #sessions = new Map<number, Slot<EventSink>>()
   readonly #streams = new Map<number, Slot<FrameSink>>()
   #pumping = false
+  /** Whether somebody wants events to be handed out. */
+  #asked = false
   #slab: Uint8Array = new Uint8Array(0)
   #offset = 0
   readonly #rows = new Uint32Array(DRAIN_ROWS * Row.Columns)
@@ -77,7 +79,7 @@ export class Environment {
 
   constructor(binding: NativeBinding) {
     this.binding = binding
-    binding.setDoorbell(() => this.#ring())
+    binding.setDoorbell((news) => this.#ring(news))
     binding.setLogLevel(logLevelChosen())
   }
 
@@ -112,12 +114,13 @@ export class Environment {
 
   /** Hands out all events there are. Called from an event's listener, it leaves the rest to the pump that is running. */
   pump(): void {
+    this.#asked = true
     if (this.#pumping) return
     this.#pumping = true
     try {
-      for (;;) {
+      while (this.#asked) {
+        this.#asked = false
         const events = this.binding.pollEvents()
-        if (events.length === 0) return
         for (const event of events) {
           try {
             this.#sessions.get(event.session)?.get()?.handleEvent(event)
@@ -125,6 +128,8 @@ export class Environment {
             reportUncaught(error)
           }
         }
+        // What comes after these rings the doorbell.
+        if (events.length >= MAX_EVENTS) this.#asked = true
       }
     } finally {
       this.#pumping = false
@@ -142,9 +147,10 @@ export class Environment {
     for (let row = 0; row < count; row++) this.#accept(row, sink)
   }
 
-  #ring(): void {
-    this.pump()
-    this.#drain()
+  #ring(news: number): void {
+    if ((news & News.Events) !== 0) this.pump()
+    if ((news & News.Frames) !== 0) this.#drain()
+    if ((news & News.Logs) === 0) return
     const { records, lost } = this.binding.pollLogs()
     if (records.length > 0 || lost > 0) deliverLogs(records, lost)
   }

@@ -6,7 +6,7 @@
  * reason of the matching class in `errors.ts`. Absent values are `null`, never a missing property.
  *
  * Control calls are synchronous and cheap. What they cause is not returned but polled: after each control call, and
- * whenever the doorbell rings, call {@link NativeBinding.pollEvents} until it returns an empty array.
+ * whenever the doorbell rings for events, call {@link NativeBinding.pollEvents} until it returns fewer than there may be.
  */
 
 /** Rust: `crates/node/src/error.rs`. */
@@ -414,8 +414,13 @@ export interface NativeConnection {
   handleOffer(sdp: string, id: number): void
   /** `candidate`: `candidate:…`, the member of that name in a Trickle's JSON. */
   addRemoteCandidate(target: string, candidate: string): void
-  /** Queues a message of at most 65,535 bytes; {@link SendStatus}. What waits leaves when the connection is there. */
-  send(channel: NativeChannel, message: Uint8Array): number
+  /**
+   * Queues a message of at most 65,535 bytes; {@link SendStatus}. What waits leaves when the connection is there. `more`:
+   * another one follows at once, or {@link flush}, and this one can wait for that.
+   */
+  send(channel: NativeChannel, message: Uint8Array, more: boolean): number
+  /** Nothing follows after all. */
+  flush(): void
   /** Bytes that wait for the channel or are under way in it. */
   bufferedAmount(channel: NativeChannel): number
   /** Asks for one `channelBufferedAmountLow` when at most `bytes` are buffered; at once if so already. */
@@ -452,6 +457,12 @@ export const RowFlag = {
   Sealed: 4,
 } as const
 
+/** What a doorbell has rung for, as flags. Rust: `Shared::news` in `crates/node/src/environment.rs`. */
+export const News = { Events: 1, Frames: 2, Logs: 4 } as const
+
+/** So many events at least, if there were so many: there may be more. Rust: `MAX_EVENTS` in `crates/node/src/exports.rs`. */
+export const MAX_EVENTS = 1024
+
 /** Frames above this, in bytes, get a buffer of their own. Rust: `LARGE_FRAME` in `crates/node/src/drain.rs`. */
 export const LARGE_FRAME = 16_384
 /** Bytes of a slab. */
@@ -461,9 +472,9 @@ export interface NativeBinding {
   version(): string
   /**
    * What is called (on a later turn of the event loop, once however much there is) when frames wait that somebody
-   * asked for, or events, or log records. It does not keep the process alive.
+   * asked for, or events, or log records: it is told which ({@link News}). It does not keep the process alive.
    */
-  setDoorbell(callback: () => void): void
+  setDoorbell(callback: (news: number) => void): void
   pollEvents(): NativeEvent[]
   /**
    * Copies a frame of each stream with demand into `slab` from `offset` on, each at a multiple of 8, and one row of

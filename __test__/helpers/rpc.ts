@@ -1,8 +1,9 @@
 /** Managers of RPC without a room: who sends what to whom goes by a script. */
 import { RpcClientManager } from '../../src/rpc/client-manager'
 import { RpcServerManager } from '../../src/rpc/server-manager'
-import { REQUEST_TOPIC } from '../../src/rpc/transport'
-import type { IncomingText, OutgoingText, RpcPacket } from '../../src/rpc/transport'
+import type { SentPacket } from '../../src/data-packet/sender'
+import { MAX_V1_PAYLOAD_BYTES, REQUEST_TOPIC } from '../../src/rpc/transport'
+import type { IncomingText, OutgoingText, RpcPacket, RpcTransport } from '../../src/rpc/transport'
 
 /** What happens to one message. */
 export interface Fate {
@@ -111,16 +112,25 @@ export class Wire {
       for (let copy = 0; copy < fate.copies; copy++) setTimeout(() => deliver(fate), fate.delay)
       return Promise.resolve()
     }
-    const transport = {
+    const packet = (sending: Promise<void>): SentPacket => {
+      sending.catch(() => undefined)
+      return { sent: sending, acknowledged: sending, withdraw: () => undefined }
+    }
+    const sendText = (text: OutgoingText, to: string): Promise<void> =>
+      send({ from: identity, to, kind: 'text', text }, (fate) => this.deliverText(identity, to, text, fate))
+    const transport: RpcTransport = {
       connected: () => self().connected,
       serverVersion: () => self().serverVersion,
       clientProtocol: (other: string) => this.#peers.get(other)?.clientProtocol,
-      sendPacket: (packet: RpcPacket, to: string) =>
-        send({ from: identity, to, kind: packet.case, packet }, () => this.deliver(identity, to, packet)),
-      sendText: (text: OutgoingText, to: string) =>
-        send({ from: identity, to, kind: 'text', text }, (fate) =>
-          this.deliverText(identity, to, text, fate),
+      sendPacket: (value, to) =>
+        packet(
+          send({ from: identity, to, kind: value.case, packet: value }, () =>
+            this.deliver(identity, to, value),
+          ),
         ),
+      sendShortText: (text, to) =>
+        text.text.length > MAX_V1_PAYLOAD_BYTES ? undefined : packet(sendText(text, to)),
+      sendText,
     }
     return { client: new RpcClientManager(transport), server: new RpcServerManager(transport) }
   }
@@ -137,6 +147,10 @@ export class ScriptedText implements IncomingText {
     this.info = { attributes }
     this.#text = text
     this.#fate = fate
+  }
+
+  readAtOnce(): undefined {
+    return undefined
   }
 
   readAll({ signal }: { readonly signal: AbortSignal }): Promise<string> {

@@ -116,10 +116,11 @@ describe('messages', () => {
   const iv = new Uint8Array(12)
 
   it.each<[string, () => unknown, object]>([
-    ['a channel that there is not', () => connection.send(wrong('other'), bytes), outOfRange],
-    ['the channel of data tracks', () => connection.send(wrong('_data_track'), bytes), outOfRange],
-    ['a message that is text', () => connection.send('reliable', wrong('text')), wrongType],
-    ['a message that was transferred', () => connection.send('reliable', detached()), wrongType],
+    ['a channel that there is not', () => connection.send(wrong('other'), bytes, false), outOfRange],
+    ['the channel of data tracks', () => connection.send(wrong('_data_track'), bytes, false), outOfRange],
+    ['a message that is text', () => connection.send('reliable', wrong('text'), false), wrongType],
+    ['a message that was transferred', () => connection.send('reliable', detached(), false), wrongType],
+    ['more that is a number', () => connection.send('reliable', bytes, wrong(1)), wrongType],
     ['a level of −1', () => connection.watchBuffered('reliable', -1), outOfRange],
     ['what no channel has buffered', () => connection.bufferedAmount(wrong(1)), wrongType],
     ['a message to seal that is text', () => session.sealMessage(wrong('text')), wrongType],
@@ -131,16 +132,16 @@ describe('messages', () => {
   })
 
   it('too large ones, too many, and those after the end are answered with a status', () => {
-    expect(connection.send('reliable', new Uint8Array(65_536))).toBe(SendStatus.TooLarge)
+    expect(connection.send('reliable', new Uint8Array(65_536), false)).toBe(SendStatus.TooLarge)
     const large = new Uint8Array(65_535)
     let status: number = SendStatus.Queued
     for (let sent = 0; sent < 1000 && status === SendStatus.Queued; sent++) {
-      status = connection.send('reliable', large)
+      status = connection.send('reliable', large, false)
     }
     expect(status).toBe(SendStatus.BufferFull)
     expect(connection.bufferedAmount('reliable')).toBeGreaterThan(1 << 20)
     connection.close()
-    expect(connection.send('lossy', bytes)).toBe(SendStatus.Closed)
+    expect(connection.send('lossy', bytes, false)).toBe(SendStatus.Closed)
     session.close()
   })
 

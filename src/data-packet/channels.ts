@@ -8,8 +8,13 @@ export type MessageChannel = NativeChannel
 export interface MessageChannels {
   /** Largest message, in bytes. */
   readonly maxMessageSize: number
-  /** Takes a message; what is returned is a {@link SendStatus}. */
-  send(channel: MessageChannel, message: Uint8Array): number
+  /**
+   * Takes a message; what is returned is a {@link SendStatus}. `more` (default: `false`): another one follows at once, or
+   * {@link flush}; they may travel together.
+   */
+  send(channel: MessageChannel, message: Uint8Array, more?: boolean): number
+  /** Nothing follows after all. */
+  flush(): void
   /** Bytes that were taken and that the other end has not acknowledged. */
   bufferedAmount(channel: MessageChannel): number
   /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */

@@ -35,6 +35,8 @@ const RELIABLE_AHEAD = 64 * 1024
 const LOSSY_BUFFER = 64 * 1024
 /** Bytes of packets that may wait for the reliable channel, beside those of bulk writers; more is refused. */
 export const MAX_WAITING_BYTES = 16 * 1024 * 1024
+/** Bytes that are kept although they may be acknowledged, as long as nobody waits for that: being told of it costs. */
+const KEPT_UNASKED = 64 * 1024
 /** What the number, and sealing (tag, initialization vector, fields), add to a packet at most, bytes. */
 const NUMBER_OVERHEAD = 8
 const SEALED_OVERHEAD = 64
@@ -47,6 +49,13 @@ export interface SendPacketOptions {
   readonly turn?: PacketTurn | undefined
   /** Takes the packet back while it waits. */
   readonly signal?: AbortSignal | undefined
+  /**
+   * `false`: its acknowledgement is noticed when something else is sent or acknowledged, and a loss at once. Default: `true`,
+   * but for chunks of streams, whose ends have acknowledgements, too.
+   */
+  readonly awaited?: boolean | undefined
+  /** Whether it may leave with what is sent in the same turn of the event loop. Default: `false`. */
+  readonly later?: boolean | undefined
 }
 
 /** A packet that is on its way. Nobody is told of a rejection that nobody waits for. */
@@ -55,6 +64,8 @@ export interface SentPacket {
   readonly sent: Promise<void>
   /** Resolves when the other end has acknowledged the packet (a chunk's: some time after); rejects as `sent` does. */
   readonly acknowledged: Promise<void>
+  /** Takes it back while it waits, as the signal does: both promises reject with the reason. */
+  withdraw(reason: unknown): void
 }
 
 interface Outgoing {
@@ -64,12 +75,11 @@ interface Outgoing {
   readonly body: Uint8Array
   /** Of a bulk writer, who waits for one packet before the next: no limit is needed. */
   readonly bulk: boolean
-  /** Whether its acknowledgement matters by itself: that of a chunk does not, its stream's end has one, too. */
+  /** Whether somebody waits for its acknowledgement. */
   readonly awaited: boolean
   readonly sent: Deferred<void>
   readonly acknowledged: Deferred<void>
-  /** Given up while it waited. */
-  withdrawn: boolean
+  state: 'waiting' | 'withdrawn' | 'left'
   stop: () => void
 }
 
@@ -101,6 +111,11 @@ export class PacketSender {
   #session = 0
   #sequence = 0
   #written = 0
+  #acknowledged = 0
+  /** Whether the last packet was handed over as one that others follow. */
+  #unflushed = false
+  /** Whether what may leave later is going to. */
+  #scheduled = false
 
   /** Changes when what was handed over and not acknowledged is lost. */
   get session(): number {
@@ -160,7 +175,6 @@ export class PacketSender {
   /** The channel has room again, or something was acknowledged. */
   handleBufferedAmountLow(): void {
     this.#watched = -1
-    this.#acknowledge()
     this.#pump()
   }
 
@@ -181,9 +195,15 @@ export class PacketSender {
       packet.stop = onAbort(signal, () => this.#withdraw(packet, signal?.reason))
       this.#waits(packet, packet.body.length)
       this.#queue.push(packet, options.turn)
-      this.#pump()
+      if (options.later === true) this.#schedule()
+      else this.#pump()
     }
-    return { sent: packet.sent.promise, acknowledged: packet.acknowledged.promise }
+    const { sent, acknowledged } = packet
+    return {
+      sent: sent.promise,
+      acknowledged: acknowledged.promise,
+      withdraw: (reason) => this.#withdraw(packet, reason),
+    }
   }
 
   /**
@@ -212,31 +232,33 @@ export class PacketSender {
   #outgoing(
     channel: MessageChannel,
     value: PacketValue,
-    { destinationIdentities = [], turn }: SendPacketOptions,
+    { destinationIdentities = [], turn, awaited = value.case !== 'streamChunk' }: SendPacketOptions,
   ): Outgoing {
-    const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
-    const body =
-      this.#encryption === 'none'
-        ? new DataPacket({
-            kind: channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY,
-            destinationIdentities: [...destinationIdentities],
-            value,
-          }).toBinary()
-        : new EncryptedPacketPayload({ value }).toBinary()
     const packet: Outgoing = {
       channel,
       destinationIdentities,
-      body,
+      body: this.#bodyOf(channel, value, destinationIdentities),
       bulk: turn !== undefined,
-      awaited: value.case !== 'streamChunk',
+      awaited,
       sent: new Deferred<void>(),
       acknowledged: new Deferred<void>(),
-      withdrawn: false,
+      state: 'waiting',
       stop: () => undefined,
     }
     packet.sent.promise.catch(() => undefined)
     packet.acknowledged.promise.catch(() => undefined)
     return packet
+  }
+
+  #bodyOf(channel: MessageChannel, value: PacketValue, destinationIdentities: readonly string[]): Uint8Array {
+    const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
+    if (this.#encryption !== 'none') return new EncryptedPacketPayload({ value }).toBinary()
+    // Field by field, here and where the values are made: what a constructor is given it looks through.
+    const kind = channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY
+    const packet = new DataPacket({ kind })
+    packet.destinationIdentities = [...destinationIdentities]
+    packet.value = value
+    return packet.toBinary()
   }
 
   /** Why a packet cannot be taken. */
@@ -261,18 +283,31 @@ export class PacketSender {
     if (bulk) this.#waitingBulkBytes += bytes
   }
 
-  /** Hands packets to the channel as far as it may be filled. */
+  /** Has what waits leave soon, if nothing else is sent before. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  /** Hands packets to the channel as far as it may be filled, and lets go of those that the other end has. */
   #pump(): void {
     const channels = this.#channels
     if (channels === undefined || !this.#connected) return
-    const most = channels.reliableLimit() + RELIABLE_AHEAD
-    while (!this.#waitsForKey && channels.bufferedAmount('reliable') < most) {
+    this.#acknowledge(channels.bufferedAmount('reliable'))
+    const limit = channels.reliableLimit()
+    while (!this.#waitsForKey && this.#written - this.#acknowledged < limit + RELIABLE_AHEAD) {
       const packet = this.#queue.shift()
       if (packet === undefined) break
-      if (packet.withdrawn) continue
+      if (packet.state === 'withdrawn') continue
       if (!this.#handOver(channels, packet)) break
     }
-    this.#watch(channels)
+    if (this.#unflushed) channels.flush()
+    this.#unflushed = false
+    this.#watch(channels, limit)
   }
 
   /** Returns whether the next one may follow. */
@@ -289,15 +324,18 @@ export class PacketSender {
       this.#fail(packet, bytes)
       return true
     }
-    if (channels.send('reliable', bytes) !== SendStatus.Queued) {
+    const more = this.#queue.length > 0
+    if (channels.send('reliable', bytes, more) !== SendStatus.Queued) {
       // The connection is about to be lost, and that will be told; what has no number yet waits for the next one.
       this.#queue.unshift(packet)
       return false
     }
+    this.#unflushed = more
     this.#sequence = sequence
     this.#written += bytes.length
     this.#waits(packet, -packet.body.length)
     this.#unacknowledged.push({ packet, sequence, bytes, end: this.#written })
+    packet.state = 'left'
     packet.stop()
     packet.sent.resolve()
     return true
@@ -305,12 +343,8 @@ export class PacketSender {
 
   /** The packet as it travels, with its number (0: none). `wait`: its key is being derived. */
   #encode(packet: Outgoing, sequence: number): Uint8Array | PublishDataError | 'wait' {
+    if (this.#encryption === 'none') return sequence === 0 ? packet.body : numbered(packet.body, sequence)
     const { DataPacket, DataPacket_Kind, Encryption_Type } = loadProtocol()
-    if (this.#encryption === 'none') {
-      if (sequence === 0) return packet.body
-      // Messages of protobuf that stand behind one another are one message with the fields of both.
-      return Buffer.concat([packet.body, new DataPacket({ sequence }).toBinary()])
-    }
     const sealed = this.#native?.sealMessage(packet.body) ?? 'failed'
     if (sealed === 'wait') return 'wait'
     if (sealed === 'missingKey') return new PublishDataError('missingKey')
@@ -331,23 +365,20 @@ export class PacketSender {
     }).toBinary()
   }
 
-  /** Lets go of what the other end has. */
-  #acknowledge(): void {
-    const channels = this.#channels
-    if (channels === undefined) return
-    const acknowledged = this.#written - channels.bufferedAmount('reliable')
+  /** Lets go of what the other end has: all but what is buffered. */
+  #acknowledge(buffered: number): void {
+    this.#acknowledged = this.#written - buffered
     for (;;) {
       const oldest = this.#unacknowledged.peek()
-      if (oldest === undefined || oldest.end > acknowledged) return
+      if (oldest === undefined || oldest.end > this.#acknowledged) return
       this.#unacknowledged.shift()
       oldest.packet.acknowledged.resolve()
     }
   }
 
   /** Asks to be told when there is room, or when a packet is acknowledged that somebody waits for. */
-  #watch(channels: MessageChannels): void {
-    const refill = channels.reliableLimit() + RELIABLE_AHEAD / 2
-    const room = this.#queue.length > 0 && !this.#waitsForKey ? refill : -1
+  #watch(channels: MessageChannels, limit: number): void {
+    const room = this.#queue.length > 0 && !this.#waitsForKey ? limit + RELIABLE_AHEAD / 2 : -1
     const level = Math.max(room, this.#awaitedLevel())
     // A call into the native side for each chunk would be dear; a level that is reached later is asked for later.
     if (level <= this.#watched) return
@@ -355,21 +386,17 @@ export class PacketSender {
     channels.watchBuffered('reliable', level)
   }
 
-  /** What may be buffered when the oldest packet that somebody waits for is acknowledged; 0 for chunks; −1: nothing. */
+  /** What may be buffered when the oldest packet that somebody waits for is acknowledged, or too many others; −1: nothing. */
   #awaitedLevel(): number {
-    let level = -1
-    for (const { packet, end } of this.#unacknowledged) {
-      if (packet.awaited) return this.#written - end
-      level = 0
-    }
-    return level
+    for (const { packet, end } of this.#unacknowledged) if (packet.awaited) return this.#written - end
+    return this.#written - this.#acknowledged > KEPT_UNASKED ? 0 : -1
   }
 
   /** Sends again what the server did not get before the connection was lost. */
   #replay(lastSequence: number): void {
     const channels = this.#channels
     if (channels === undefined) return
-    this.#acknowledge()
+    this.#acknowledge(channels.bufferedAmount('reliable'))
     for (const sent of this.#unacknowledged) {
       if (sent.sequence > lastSequence) channels.send('reliable', sent.bytes)
       this.#written += sent.sequence > lastSequence ? sent.bytes.length : 0
@@ -386,18 +413,42 @@ export class PacketSender {
     this.#watched = -1
     this.#sequence = 0
     this.#written = 0
+    this.#acknowledged = 0
     this.#waitsForKey = false
   }
 
   #withdraw(packet: Outgoing, reason: unknown): void {
-    packet.withdrawn = true
+    if (packet.state !== 'waiting') return
+    packet.state = 'withdrawn'
     this.#waits(packet, -packet.body.length)
     this.#fail(packet, reason)
   }
 
   #fail(packet: Outgoing, error: unknown): void {
+    packet.state = packet.state === 'waiting' ? 'left' : packet.state
     packet.stop()
     packet.sent.reject(error)
     packet.acknowledged.reject(error)
+  }
+}
+
+/** Key of `DataPacket.sequence`: field 16, a varint. */
+const SEQUENCE_KEY = (16 << 3) | 0
+
+/** A packet with its number: messages of protobuf that stand behind one another are one message with the fields of both. */
+function numbered(body: Uint8Array, sequence: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(body.length + NUMBER_OVERHEAD)
+  bytes.set(body)
+  let end = varint(bytes, body.length, SEQUENCE_KEY)
+  end = varint(bytes, end, sequence)
+  return bytes.subarray(0, end)
+}
+
+/** Returns where it ends. */
+function varint(bytes: Uint8Array, start: number, value: number): number {
+  let at = start
+  for (let left = value; ; left >>>= 7) {
+    bytes[at++] = left > 0x7f ? (left & 0x7f) | 0x80 : left
+    if (left <= 0x7f) return at
   }
 }

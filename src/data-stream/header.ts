@@ -1,4 +1,5 @@
 /** The first packet of a stream. */
+import type { DataStream_ByteHeader, DataStream_Header, DataStream_TextHeader } from '@livekit/protocol'
 import { loadProtocol } from '../lazy'
 import type { PacketValue } from '../data-packet/sender'
 import { DataStreamError } from '../errors'
@@ -27,41 +28,68 @@ export function headerOf(
   stream: StreamDescription,
   { compressed, inlineContent }: ContentOptions,
 ): HeaderValue {
-  const { DataStream_Header, DataStream_CompressionType, DataStream_OperationType } = loadProtocol()
+  const { DataStream_Header, DataStream_CompressionType } = loadProtocol()
   const { info } = stream
-  const value = new DataStream_Header({
-    streamId: info.id,
-    topic: info.topic,
-    mimeType: info.mimeType,
-    timestamp: BigInt(info.timestamp),
-    attributes: { ...info.attributes },
-    compression: compressed ? DataStream_CompressionType.DEFLATE_RAW : DataStream_CompressionType.NONE,
-    ...(info.size !== undefined && { totalLength: BigInt(info.size) }),
-    ...(inlineContent !== undefined && { inlineContent }),
-    contentHeader:
-      stream.kind === 'bytes'
-        ? { case: 'byteHeader', value: { name: stream.info.name } }
-        : {
-            case: 'textHeader',
-            value: {
-              attachedStreamIds: [...stream.info.attachedStreamIds],
-              replyToStreamId: stream.info.replyToStreamId ?? '',
-              operationType:
-                stream.info.type === 'update'
-                  ? DataStream_OperationType.UPDATE
-                  : DataStream_OperationType.CREATE,
-              version: stream.info.version,
-            },
-          },
-  })
+  const value = new DataStream_Header()
+  value.streamId = info.id
+  value.topic = info.topic
+  value.mimeType = info.mimeType
+  value.timestamp = BigInt(info.timestamp)
+  value.attributes = { ...info.attributes }
+  value.compression = compressed ? DataStream_CompressionType.DEFLATE_RAW : DataStream_CompressionType.NONE
+  if (info.size !== undefined) value.totalLength = BigInt(info.size)
+  if (inlineContent !== undefined) value.inlineContent = inlineContent
+  value.contentHeader =
+    stream.kind === 'bytes'
+      ? { case: 'byteHeader', value: byteHeader(stream.info) }
+      : { case: 'textHeader', value: textHeader(stream.info) }
   return { case: 'streamHeader', value }
 }
 
+function byteHeader({ name }: ByteStreamInfo): DataStream_ByteHeader {
+  const { DataStream_ByteHeader } = loadProtocol()
+  const header = new DataStream_ByteHeader()
+  header.name = name
+  return header
+}
+
+function textHeader(info: TextStreamInfo): DataStream_TextHeader {
+  const { DataStream_TextHeader, DataStream_OperationType } = loadProtocol()
+  const { CREATE, UPDATE } = DataStream_OperationType
+  const header = new DataStream_TextHeader()
+  header.attachedStreamIds = [...info.attachedStreamIds]
+  header.replyToStreamId = info.replyToStreamId ?? ''
+  header.operationType = info.type === 'update' ? UPDATE : CREATE
+  header.version = info.version
+  return header
+}
+
+/** Bytes of UTF-8 that a UTF-16 unit becomes at most, and what a text or a number costs beside them. */
+const BYTES_PER_UNIT = 3
+const FIELD_OVERHEAD = 12
+/** Fields of a header that are not counted one by one. */
+const OTHER_FIELDS = 12
+
 /** Whether the packet of a header is small enough for all on its way. */
 export function headerFits(value: HeaderValue, destinationIdentities: readonly string[]): boolean {
+  if (atMost(value.value, destinationIdentities) <= CHUNK_SIZE) return true
   const { DataPacket } = loadProtocol()
   const packet = new DataPacket({ destinationIdentities: [...destinationIdentities], value })
   return packet.toBinary().length <= CHUNK_SIZE
+}
+
+/** Bytes that it takes at most: sooner known than its size. */
+function atMost(header: DataStream_Header, destinationIdentities: readonly string[]): number {
+  const { contentHeader, attributes } = header
+  const texts = [header.streamId, header.topic, header.mimeType, ...destinationIdentities]
+  for (const key in attributes) texts.push(key, attributes[key] ?? '')
+  if (contentHeader.case === 'byteHeader') texts.push(contentHeader.value.name)
+  if (contentHeader.case === 'textHeader') {
+    texts.push(contentHeader.value.replyToStreamId, ...contentHeader.value.attachedStreamIds)
+  }
+  let bytes = OTHER_FIELDS * FIELD_OVERHEAD + (header.inlineContent?.length ?? 0)
+  for (const text of texts) bytes += text.length * BYTES_PER_UNIT + FIELD_OVERHEAD
+  return bytes
 }
 
 /** @throws `DataStreamError` (`headerTooLarge`) */

@@ -101,7 +101,7 @@ export class IncomingStreams {
     const participant = () => ({ identity: senderIdentity })
     queues.forEach((queue, index) => {
       // Infos of their own: handlers may do with them what they like.
-      const own = infoOf(header, encrypted)
+      const own = index === 0 ? described : infoOf(header, encrypted)
       if (own?.kind === 'text') {
         const reader = new TextStreamReader(own.info, queue, content)
         call(() => (handlers[index] as TextStreamHandler)(reader, participant()))

@@ -1,5 +1,6 @@
 /** Sends data streams: in one packet where all receivers understand it, compressed where it helps, else chunk by chunk. */
-import type { PacketSender } from '../data-packet/sender'
+import { randomUUID } from 'node:crypto'
+import type { PacketSender, SendPacketOptions, SentPacket } from '../data-packet/sender'
 import * as check from '../arguments'
 import { ClientCapability } from '../signal/messages'
 import { compressed, compressing, worthCompressing } from './compression'
@@ -7,6 +8,7 @@ import { openFile } from './file-source'
 import type { FileSource, OpenFile } from './file-source'
 import { CHUNK_SIZE, headerFits, headerOf } from './header'
 import type { StreamDescription } from './header'
+import { TEXT_MIME_TYPE } from './info'
 import type { ByteStreamInfo, TextStreamInfo } from './info'
 import { checkBytesInfo, checkDestination, checkSending, checkTextInfo, checkTotalSize } from './options'
 import type {
@@ -25,6 +27,13 @@ import { ByteStreamWriter, TextStreamWriter } from './writers'
 export interface Recipient {
   readonly clientProtocol: number
   readonly capabilities: readonly number[]
+}
+
+/** A text as it is, without options to check. */
+export interface ShortText {
+  readonly topic: string
+  readonly attributes: Readonly<Record<string, string>>
+  readonly text: string
 }
 
 /** `clientProtocol` of those who understand a stream in one packet. */
@@ -59,6 +68,31 @@ export class OutgoingStreams {
       return info
     }
     return await this.#sendAttached(info, content, sending, attachments as readonly FileSource[])
+  }
+
+  /**
+   * Sends a text of this package's own in one packet. `undefined`: it does not fit, or not all understand that; nothing is
+   * sent then.
+   */
+  sendShortText(text: ShortText, options: SendPacketOptions): SentPacket | undefined {
+    const { destinationIdentities = [] } = options
+    const content = Buffer.from(text.text)
+    if (content.length > CHUNK_SIZE || !this.#abilities(destinationIdentities).inline) return undefined
+    const info: TextStreamInfo = {
+      id: randomUUID(),
+      topic: text.topic,
+      mimeType: TEXT_MIME_TYPE,
+      timestamp: Date.now(),
+      size: content.length,
+      attributes: text.attributes,
+      encrypted: this.#sender.encrypts,
+      attachedStreamIds: [],
+      replyToStreamId: undefined,
+      type: 'create',
+      version: 0,
+    }
+    const header = headerOf({ kind: 'text', info }, { compressed: false, inlineContent: content })
+    return headerFits(header, destinationIdentities) ? this.#sender.sendReliable(header, options) : undefined
   }
 
   /** See {@link LocalParticipant.sendBytes}. */

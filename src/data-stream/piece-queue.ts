@@ -29,7 +29,6 @@ export class PiecePool {
       (bytes) => this.#changed(queue, bytes),
       () => {
         this.#queues.delete(queue)
-        if (this.#queues.size === 0) this.#stop()
         finished()
       },
     )
@@ -69,7 +68,12 @@ export class PiecePool {
     this.#timer = undefined
   }
 
+  /** Stops by itself when there is nothing to look after: a stream in one packet, of which there may be thousands, is over at once. */
   #sweep(): void {
+    if (this.#queues.size === 0) {
+      this.#stop()
+      return
+    }
     const before = performance.now() - this.#limits.idleTimeout
     for (const queue of [...this.#queues]) {
       if (queue.lastChange <= before) queue.fail(new DataStreamError('timeout'), true)
@@ -140,6 +144,14 @@ export class PieceQueue implements Pieces<Uint8Array> {
     this.#error = error
     if (drop) this.#finish()
     this.#notify()
+  }
+
+  /** All of a complete stream that is one piece, or none at all; `undefined`: it is neither. */
+  takeOnly(): Uint8Array | undefined {
+    if (this.#state !== 'ended' || this.#pieces.length > 1) return undefined
+    const piece = this.#pieces.shift() ?? new Uint8Array(0)
+    this.#finish()
+    return piece
   }
 
   async next(): Promise<Uint8Array | undefined> {

@@ -157,6 +157,20 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     return pieces
   }
 
+  /** All of the stream if it is there already, in one piece as it was sent; `undefined`: it has to be read. */
+  protected takeOnly(): Uint8Array | undefined {
+    if (this.#begun || this.#content !== 'plain') return undefined
+    const piece = this.#queue.takeOnly()
+    if (piece === undefined) return undefined
+    this.#begun = true
+    this.#done = true
+    const { size = 0 } = this.#info
+    if (size !== 0 && size !== piece.length) {
+      throw new DataStreamError(piece.length > size ? 'lengthExceeded' : 'incomplete')
+    }
+    return piece
+  }
+
   /** What a piece is to the reader; `undefined`: nothing yet. The end is decoded with `undefined`. */
   protected abstract decode(piece: Uint8Array | undefined): T | undefined
   /** Options of the Node stream. */
@@ -318,6 +332,17 @@ export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
    */
   async readAll(options?: ReadAllOptions): Promise<string> {
     return (await this.collect(options)).join('')
+  }
+
+  /** @internal All of the text without waiting, if it is there. `undefined`: {@link readAll} waits for it. */
+  readAtOnce(): string | undefined {
+    const piece = this.takeOnly()
+    if (piece === undefined) return undefined
+    try {
+      return this.#decoder.decode(piece)
+    } catch (cause) {
+      throw new DataStreamError('decodeFailed', { cause })
+    }
   }
 
   protected decode(piece: Uint8Array | undefined): string | undefined {

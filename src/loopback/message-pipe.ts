@@ -64,6 +64,10 @@ export class MessagePipe implements MessageChannels {
     return SendStatus.Queued
   }
 
+  flush(): void {
+    // Nothing waits for more.
+  }
+
   bufferedAmount(channel: MessageChannel): number {
     return this.#bytes[channel]
   }

@@ -5,6 +5,7 @@ import { Deferred } from '../abort'
 import * as check from '../arguments'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataTrackClosedError, PublishDataError } from '../errors'
+import type { SentPacket } from '../data-packet/sender'
 import { loadProtocol } from '../lazy'
 import { log } from '../logging'
 import { RpcError } from './rpc-error'
@@ -58,10 +59,8 @@ interface Call {
   readonly id: string
   readonly destinationIdentity: string
   readonly answer: Deferred<string>
-  /** Aborts when the call is settled before what it waits for is done: sending the request, reading the answer. */
-  readonly done: AbortController
-  /** How much of that is under way. */
-  busy: number
+  /** Gives up what is under way for the call, as it is settled: sending the request, reading the answer. */
+  giveUp: () => void
   readonly alarms: Alarm[]
   /** Whether the recipient has got the request. */
   acknowledged: boolean
@@ -135,7 +134,7 @@ export class RpcClientManager {
     // The answer may overtake the acknowledgement, and take longer than that may.
     acknowledge(call)
     try {
-      this.#resolve(call, await during(call, (signal) => text.readAll({ signal })))
+      this.#resolve(call, text.readAtOnce() ?? (await during(call, (signal) => text.readAll({ signal }))))
     } catch (cause) {
       this.#reject(call, RpcError.builtIn('APPLICATION_ERROR', 'the answer broke off', { cause }))
     }
@@ -179,8 +178,7 @@ export class RpcClientManager {
       id: randomUUID(),
       destinationIdentity,
       answer: new Deferred(),
-      done: new AbortController(),
-      busy: 0,
+      giveUp: nothing,
       alarms: [],
       acknowledged: false,
       arrived: () => undefined,
@@ -196,7 +194,7 @@ export class RpcClientManager {
     if (maxRoundTripLatency < responseTimeout) {
       call.alarms.push(expire('CONNECTION_TIMEOUT', maxRoundTripLatency))
     }
-    during(call, (signal) => this.#send(call, params, signal)).catch((cause: unknown) => {
+    this.#send(call, params).catch((cause: unknown) => {
       // The request may have arrived: its answer comes, or its time runs out.
       if (cause instanceof PublishDataError && cause.reason === 'connectionLost') return
       this.#reject(
@@ -211,7 +209,7 @@ export class RpcClientManager {
    * The server tells of newcomers some seconds late, and of hidden participants never: who is not known gets a request
    * that every client understands. One that is too large for that waits until its recipient is known.
    */
-  async #send(call: Call, params: CheckedCall, signal: AbortSignal): Promise<void> {
+  async #send(call: Call, params: CheckedCall): Promise<void> {
     const { id } = call
     const { destinationIdentity, method, payload, responseTimeout } = params
     let protocol = this.#transport.clientProtocol(destinationIdentity)
@@ -230,12 +228,18 @@ export class RpcClientManager {
         [rpcAttributes.version]: String(RPC_VERSION_STREAMS),
       }
       const text = { topic: REQUEST_TOPIC, attributes, text: payload }
-      await this.#transport.sendText(text, destinationIdentity, signal)
+      const short = this.#transport.sendShortText(text, destinationIdentity)
+      await (short === undefined
+        ? during(call, (signal) => this.#transport.sendText(text, destinationIdentity, signal))
+        : handedOver(call, short))
       return
     }
     const { RpcRequest } = loadProtocol()
     const request = new RpcRequest({ id, method, payload, responseTimeoutMs, version: RPC_VERSION_PACKETS })
-    await this.#transport.sendPacket({ case: 'rpcRequest', value: request }, destinationIdentity, signal)
+    await handedOver(
+      call,
+      this.#transport.sendPacket({ case: 'rpcRequest', value: request }, destinationIdentity),
+    )
   }
 
   /** The call of that id, if it is the sender's to answer. */
@@ -263,8 +267,7 @@ export class RpcClientManager {
   #take(call: Call): boolean {
     if (!this.#calls.delete(call.id)) return false
     for (const alarm of call.alarms) alarm.cancel()
-    // Aborting costs more than all the rest; mostly there is nothing to give up.
-    if (call.busy > 0) call.done.abort(settled)
+    call.giveUp()
     return true
   }
 }
@@ -275,13 +278,30 @@ function acknowledge(call: Call): void {
   call.alarms[1]?.cancel()
 }
 
+/** Waits until the channel has the request: what becomes of it then, the answer tells. */
+async function handedOver(call: Call, packet: SentPacket): Promise<void> {
+  call.giveUp = () => packet.withdraw(settled)
+  await packet.sent
+}
+
+/** Work that the call's end gives up. A controller costs more than all the rest of a call, so few calls have one. */
 async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  call.busy++
-  try {
-    return await work(call.done.signal)
-  } finally {
-    call.busy--
+  const controller = new AbortController()
+  const before = call.giveUp
+  const giveUp = (): void => {
+    before()
+    controller.abort(settled)
   }
+  call.giveUp = giveUp
+  try {
+    return await work(controller.signal)
+  } finally {
+    if (call.giveUp === giveUp) call.giveUp = before
+  }
+}
+
+function nothing(): void {
+  // Nothing is under way.
 }
 
 function checkCall(params: PerformRpcParams): CheckedCall {

@@ -5,7 +5,7 @@ import type { DataStreams } from '../data-stream/data-streams'
 import { RpcClientManager } from './client-manager'
 import { RpcServerManager } from './server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
-import type { OutgoingText, RpcPacket, RpcTransport } from './transport'
+import type { RpcTransport } from './transport'
 
 /** Units of a text that is not worth compressing. */
 const UNCOMPRESSED_LENGTH = 4096
@@ -20,17 +20,21 @@ export class RoomRpc {
 
   constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom) {
     // Never without a destination: that would be everybody. Nobody has the empty identity.
-    const sendPacket = async (packet: RpcPacket, identity: string, signal?: AbortSignal): Promise<void> => {
-      await sender.sendReliable(packet, { destinationIdentities: [identity], signal }).acknowledged
+    const to = (identity: string): string[] => [identity]
+    const transport: RpcTransport = {
+      ...room,
+      sendPacket: (packet, identity, later) =>
+        sender.sendReliable(packet, { destinationIdentities: to(identity), awaited: false, later }),
+      sendShortText: (text, identity) =>
+        // What fits a packet is sent sooner than it is compressed.
+        text.text.length > UNCOMPRESSED_LENGTH
+          ? undefined
+          : streams.outgoing.sendShortText(text, { destinationIdentities: to(identity), awaited: false }),
+      sendText: async ({ text, topic, attributes }, identity, signal) => {
+        const options = { topic, attributes, destinationIdentities: to(identity), signal }
+        await streams.outgoing.sendText(text, options)
+      },
     }
-    const sendText = async (text: OutgoingText, identity: string, signal?: AbortSignal): Promise<void> => {
-      const { topic, attributes } = text
-      // What fits a packet is sent sooner than it is compressed.
-      const compress = text.text.length > UNCOMPRESSED_LENGTH
-      const options = { topic, attributes, destinationIdentities: [identity], signal, compress }
-      await streams.outgoing.sendText(text.text, options)
-    }
-    const transport: RpcTransport = { ...room, sendPacket, sendText }
     this.client = new RpcClientManager(transport)
     this.server = new RpcServerManager(transport)
     streams.handleText(REQUEST_TOPIC, (reader, { identity }) =>

@@ -40,6 +40,15 @@ export const MAX_RUNNING_CALLS = 16_384
 /** How often an answer is sent, each time in another session. */
 const ANSWER_ATTEMPTS = 3
 
+/** A handler that returns sooner than this, ms, has its call acknowledged along with the answer. */
+const QUICK = 1
+
+interface Handler {
+  readonly method: RpcMethodHandler
+  /** Whether it returned at once when it was called last. */
+  quick: boolean
+}
+
 interface Call {
   readonly key: string
   readonly id: string
@@ -47,7 +56,7 @@ interface Call {
   readonly responseTimeout: number
   /** Whether the request came as a stream. */
   readonly streams: boolean
-  readonly ended: AbortController
+  readonly end: EndSignal
   readonly alarm: Alarm
   /** Whether the caller left, or the room is over: nobody waits for an answer. */
   abandoned: boolean
@@ -56,7 +65,7 @@ interface Call {
 /** See the top of this file. */
 export class RpcServerManager {
   readonly #transport: RpcTransport
-  readonly #handlers = new Map<string, RpcMethodHandler>()
+  readonly #handlers = new Map<string, Handler>()
   /** By caller and id. */
   readonly #calls = new Map<string, Call>()
 
@@ -76,7 +85,7 @@ export class RpcServerManager {
     if (this.#handlers.has(method)) {
       throw check.outOfRange('method', 'one that has no handler (unregisterRpcMethod takes it away)', method)
     }
-    this.#handlers.set(method, handler)
+    this.#handlers.set(method, { method: handler, quick: false })
   }
 
   /** See {@link Room.unregisterRpcMethod}. */
@@ -87,7 +96,7 @@ export class RpcServerManager {
   /** A request of version 1. */
   handleRequest({ value: request, senderIdentity }: ReceivedPacket<RpcRequest>): void {
     const { id, method, payload, responseTimeoutMs, version } = request
-    const call = this.#begin(id, senderIdentity, responseTimeoutMs, false)
+    const call = this.#begin(id, senderIdentity, method, responseTimeoutMs, false)
     if (call === undefined) return
     if (version !== RPC_VERSION_PACKETS) this.#fail(call, RpcError.builtIn('UNSUPPORTED_VERSION'))
     else void this.#run(call, method, payload)
@@ -106,7 +115,7 @@ export class RpcServerManager {
       log('warn', 'rpc', 'a request without an id came; it is ignored')
       return
     }
-    const call = this.#begin(id, callerIdentity, responseTimeout ?? Infinity, true)
+    const call = this.#begin(id, callerIdentity, method, responseTimeout ?? Infinity, true)
     if (call === undefined) {
       text.cancel()
       return
@@ -129,7 +138,7 @@ export class RpcServerManager {
     }
     let payload: string
     try {
-      payload = await text.readAll({ signal: call.ended.signal })
+      payload = text.readAtOnce() ?? (await text.readAll({ signal: call.end.signal }))
     } catch {
       this.#fail(call, RpcError.builtIn('APPLICATION_ERROR', 'the request broke off'))
       return
@@ -151,21 +160,28 @@ export class RpcServerManager {
   }
 
   /** Acknowledges a request. `undefined`: it is being worked on already, or there are too many. */
-  #begin(id: string, callerIdentity: string, responseTimeout: number, streams: boolean): Call | undefined {
+  #begin(
+    id: string,
+    callerIdentity: string,
+    method: string,
+    responseTimeout: number,
+    streams: boolean,
+  ): Call | undefined {
     const { RpcAck } = loadProtocol()
-    this.#sendPacket({ case: 'rpcAck', value: new RpcAck({ requestId: id }) }, callerIdentity)
+    const value = new RpcAck({ requestId: id })
+    this.#sendPacket({ case: 'rpcAck', value }, callerIdentity, this.#handlers.get(method)?.quick)
     const key = `${id} ${callerIdentity}`
     if (this.#calls.has(key)) return undefined
     if (this.#calls.size >= MAX_RUNNING_CALLS) {
       this.#sendError(id, callerIdentity, RpcError.builtIn('APPLICATION_ERROR', 'too many calls at once'))
       return undefined
     }
-    const ended = new AbortController()
+    const end = new EndSignal()
     const expire = (): void => {
-      ended.abort(RpcError.builtIn('RESPONSE_TIMEOUT', undefined, { timeout: responseTimeout }))
+      end.abort(RpcError.builtIn('RESPONSE_TIMEOUT', undefined, { timeout: responseTimeout }))
     }
     const alarm = new Alarm(responseTimeout, expire, true)
-    const call = { key, id, callerIdentity, responseTimeout, streams, ended, alarm, abandoned: false }
+    const call = { key, id, callerIdentity, responseTimeout, streams, end, alarm, abandoned: false }
     this.#calls.set(key, call)
     return call
   }
@@ -176,20 +192,26 @@ export class RpcServerManager {
       this.#fail(call, RpcError.builtIn('UNSUPPORTED_METHOD'))
       return
     }
-    const { id: requestId, callerIdentity, responseTimeout, ended } = call
+    const { id: requestId, callerIdentity, responseTimeout, end } = call
+    const data: RpcInvocationData = {
+      requestId,
+      callerIdentity,
+      payload,
+      responseTimeout,
+      get signal() {
+        return end.signal
+      },
+    }
     let answer: string
     try {
-      const given: unknown = await handler({
-        requestId,
-        callerIdentity,
-        payload,
-        responseTimeout,
-        signal: ended.signal,
-      })
+      const called = performance.now()
+      const working = handler.method(data)
+      handler.quick = performance.now() - called < QUICK
+      const given: unknown = await working
       answer = check.string('the result of the handler', given ?? '')
     } catch (error) {
       // A handler that ends with its signal did what it should.
-      const obeyed = ended.signal.aborted && error === ended.signal.reason
+      const obeyed = end.aborted && error === end.signal.reason
       if (!(error instanceof RpcError) && !obeyed) {
         const text = error instanceof Error ? (error.stack ?? error.message) : typeof error
         log('warn', 'rpc', `the handler of "${method}" failed; its caller gets APPLICATION_ERROR: ${text}`)
@@ -207,8 +229,11 @@ export class RpcServerManager {
     const protocol = this.#transport.clientProtocol(callerIdentity) ?? 0
     if (streams || protocol >= CLIENT_PROTOCOL_STREAM_RPC) {
       const text = { topic: RESPONSE_TOPIC, attributes: { [rpcAttributes.id]: id }, text: payload }
+      const send = (): Promise<void> =>
+        this.#transport.sendShortText(text, callerIdentity)?.acknowledged ??
+        this.#transport.sendText(text, callerIdentity)
       try {
-        await untilItIsKnown(() => this.#transport.sendText(text, callerIdentity))
+        await untilItIsKnown(send)
       } catch (error) {
         unsent(error)
         this.#sendError(id, callerIdentity, RpcError.builtIn('SEND_FAILED'))
@@ -237,7 +262,7 @@ export class RpcServerManager {
   #abandon(call: Call, reason: Error): void {
     call.abandoned = true
     this.#end(call)
-    call.ended.abort(reason)
+    call.end.abort(reason)
   }
 
   #sendError(requestId: string, callerIdentity: string, { code, message, data }: RpcError): void {
@@ -247,8 +272,32 @@ export class RpcServerManager {
     this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity)
   }
 
-  #sendPacket(packet: RpcPacket, callerIdentity: string): void {
-    untilItIsKnown(() => this.#transport.sendPacket(packet, callerIdentity)).catch(unsent)
+  #sendPacket(packet: RpcPacket, callerIdentity: string, later?: boolean): void {
+    untilItIsKnown(() => this.#transport.sendPacket(packet, callerIdentity, later).acknowledged).catch(unsent)
+  }
+}
+
+/** An abort signal that is made when somebody asks for it: few handlers do, and it costs more than the rest of a call. */
+class EndSignal {
+  #controller: AbortController | undefined
+  #reason: Error | undefined
+
+  get aborted(): boolean {
+    return this.#reason !== undefined
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: Error): void {
+    if (this.#reason !== undefined) return
+    this.#reason = reason
+    this.#controller?.abort(reason)
   }
 }
 

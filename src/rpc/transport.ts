@@ -1,5 +1,5 @@
 /** What the two managers of RPC need of a room, and the facts of the wire that they share. */
-import type { PacketValue } from '../data-packet/sender'
+import type { PacketValue, SentPacket } from '../data-packet/sender'
 
 /** Participants from this client protocol on take requests and answers as text streams, of any size. */
 export const CLIENT_PROTOCOL_STREAM_RPC = 1
@@ -35,6 +35,8 @@ export interface OutgoingText {
 /** A text that comes as a stream: a reader of text streams is one. */
 export interface IncomingText {
   readonly info: { readonly attributes: Readonly<Record<string, string>> }
+  /** All of it, if it is there; `undefined`: it has to be waited for. Throws where {@link readAll} rejects. */
+  readAtOnce(): string | undefined
   /** Reads to the end. Rejects when the stream breaks off, and with the signal's `reason`. */
   readAll(options: { readonly signal: AbortSignal }): Promise<string>
   /** Lets go of what comes. */
@@ -50,10 +52,12 @@ export interface RpcTransport {
   /** What a participant's client understands; `undefined`: there is no such participant. */
   clientProtocol(identity: string): number | undefined
   /**
-   * Resolves when the server has the packet; rejects with `PublishDataError`: `connectionLost` when it may or may not have
-   * it. The signal takes the packet back while it waits.
+   * Its promises reject with `PublishDataError`: `connectionLost` when the server may or may not have the packet. That it has
+   * it is noticed some time. `later`: it may leave with what is sent next in the same turn.
    */
-  sendPacket(packet: RpcPacket, destinationIdentity: string, signal?: AbortSignal): Promise<void>
-  /** The same for a text. What is in several packets and not complete fails with `DataStreamError`. */
+  sendPacket(packet: RpcPacket, destinationIdentity: string, later?: boolean): SentPacket
+  /** The same for a text that fits a packet; `undefined`: it does not. */
+  sendShortText(text: OutgoingText, destinationIdentity: string): SentPacket | undefined
+  /** For any text. What is in several packets and not complete fails with `DataStreamError`. */
   sendText(text: OutgoingText, destinationIdentity: string, signal?: AbortSignal): Promise<void>
 }

@@ -126,8 +126,12 @@ export class PeerTransport implements EventSink, MessageChannels {
     return this.#maxMessageSize
   }
 
-  send(channel: NativeChannel, message: Uint8Array): number {
-    return this.#native.send(channel, message)
+  send(channel: NativeChannel, message: Uint8Array, more = false): number {
+    return this.#native.send(channel, message, more)
+  }
+
+  flush(): void {
+    this.#native.flush()
   }
 
   bufferedAmount(channel: NativeChannel): number {

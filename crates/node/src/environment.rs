@@ -25,7 +25,7 @@ use crate::drain::{LargeFrames, TakenBuffer};
 use crate::error::Failure;
 use crate::guard::guard;
 use crate::handles::Handles;
-use crate::js::{Call, Class, Js, Reference, Value};
+use crate::js::{Call, Class, IntoJs, Js, Reference, Value};
 use crate::log::{self, LogBuffer};
 use crate::loopback::Loopback;
 use crate::runtime::BACKEND;
@@ -100,6 +100,13 @@ impl Shared {
                 )
             };
         }
+    }
+
+    /// What JavaScript can fetch: `News` in `src/native.ts`.
+    fn news(&self) -> u32 {
+        u32::from(!self.events.is_empty())
+            | u32::from(!self.frames.is_empty()) << 1
+            | u32::from(!self.logs.is_empty()) << 2
     }
 
     /// Leaves the end of an asynchronous export for the environment's thread.
@@ -267,8 +274,10 @@ impl Environment {
             self.pending.settle(js, self, settlement);
         }
         let callback = self.callback.borrow().as_ref().and_then(|callback| callback.get(js).ok());
-        if let Some(callback) = callback {
-            js.call_and_report(callback);
+        if let Some(callback) = callback
+            && let Ok(news) = self.shared.news().into_js(js)
+        {
+            js.call_and_report(callback, news);
         }
     }
 

@@ -103,6 +103,11 @@ impl LogBuffer {
         queue.records.push_back(record);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.queue();
+        queue.records.is_empty() && queue.lost == 0
+    }
+
     pub(crate) fn take(&self) -> Records {
         let mut queue = self.queue();
         Records { records: std::mem::take(&mut queue.records).into(), lost: std::mem::take(&mut queue.lost) }

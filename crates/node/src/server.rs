@@ -29,6 +29,7 @@ pub(crate) static METHODS: Methods = exports! {
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
     c"send" => send,
+    c"flush" => flush,
     c"bufferedAmount" => buffered_amount,
     c"watchBuffered" => watch_buffered,
     c"reliableLimit" => reliable_limit,
@@ -183,16 +184,22 @@ fn send(call: &Call) -> Result<u32, Failure> {
     let connection = ServerConnection::of(call)?;
     let channel = channel(call.argument(0, "channel"))?;
     let message = Bytes::copy_from_slice(call.argument(1, "message").bytes()?);
+    let more = call.argument(2, "more").boolean()?;
     if connection.closed.get() {
         // The task, which closes the queue, learns of it a little later.
         return Ok(3);
     }
-    Ok(match connection.connection.send(channel, message) {
+    Ok(match connection.connection.send(channel, message, more) {
         Ok(()) => 0,
         Err(SendError::BufferFull) => 1,
         Err(SendError::TooLarge) => 2,
         Err(SendError::Closed | SendError::WrongChannel) => 3,
     })
+}
+
+fn flush(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.connection.flush();
+    Ok(())
 }
 
 fn buffered_amount(call: &Call) -> Result<usize, Failure> {

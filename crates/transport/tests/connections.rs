@@ -175,7 +175,7 @@ async fn messages_that_wait_are_told_when_they_are_gone() {
     let (mut left, mut right) = pair().await;
     let message = Bytes::from(vec![5; MAX_MESSAGE_SIZE]);
     for _ in 0..50 {
-        left.connection.send(ChannelKind::Reliable, message.clone()).unwrap();
+        left.connection.send(ChannelKind::Reliable, message.clone(), false).unwrap();
     }
     left.connection.watch_buffered(ChannelKind::Reliable, 0);
     let low = ConnectionEvent::BufferedAmountLow { channel: ChannelKind::Reliable };
@@ -185,7 +185,10 @@ async fn messages_that_wait_are_told_when_they_are_gone() {
         matches!(event, ConnectionEvent::Message { channel: ChannelKind::Reliable, .. })
     };
     right.until(&left, |end| end.events.iter().filter(is_message).count() == 50).await;
-    assert_eq!(left.connection.send(ChannelKind::DataTrack, Bytes::new()), Err(SendError::WrongChannel));
+    assert_eq!(
+        left.connection.send(ChannelKind::DataTrack, Bytes::new(), false),
+        Err(SendError::WrongChannel)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,7 +198,7 @@ async fn closing_ends_both_sides_once() {
     left.until(&right, |end| end.state(Target::Subscriber) == Some(PeerState::Closed)).await;
     right.until(&left, |end| end.state(Target::Publisher) == Some(PeerState::Failed)).await;
     right.until(&left, |end| end.state(Target::Subscriber) == Some(PeerState::Failed)).await;
-    assert_eq!(left.connection.send(ChannelKind::Lossy, Bytes::new()), Err(SendError::Closed));
+    assert_eq!(left.connection.send(ChannelKind::Lossy, Bytes::new(), false), Err(SendError::Closed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

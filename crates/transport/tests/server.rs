@@ -144,7 +144,7 @@ async fn messages_go_by_their_channels() {
                 })),
                 ..Default::default()
             };
-            left.connection.send(channel, packet.encode_to_vec().into()).unwrap();
+            left.connection.send(channel, packet.encode_to_vec().into(), false).unwrap();
             right.wait(|seen| seen.messages.iter().any(|message| carries(message, text))).await;
         }
     }
@@ -193,7 +193,7 @@ async fn a_flood_of_data_tracks_keeps_messages_going() {
             })),
             ..Default::default()
         };
-        left.connection.send(ChannelKind::Reliable, packet.encode_to_vec().into()).unwrap();
+        left.connection.send(ChannelKind::Reliable, packet.encode_to_vec().into(), false).unwrap();
         right.wait(|seen| seen.messages.iter().any(|message| carries(message, &text))).await;
     }
     flood.abort();

@@ -140,12 +140,12 @@ impl Js {
     }
 
     /// Calls a function without arguments. An exception that it throws goes to `uncaughtException`.
-    pub(crate) fn call_and_report(self, function: Value) {
+    pub(crate) fn call_and_report(self, function: Value, argument: Value) {
         let Ok(this) = self.undefined() else { return };
         let mut result = null_mut();
-        // SAFETY: function and receiver are of this scope.
+        // SAFETY: function, receiver and argument are of this scope.
         let status = unsafe {
-            sys::napi_call_function(self.0, this.0, function.0, 0, std::ptr::null(), &raw mut result)
+            sys::napi_call_function(self.0, this.0, function.0, 1, &raw const argument.0, &raw mut result)
         };
         if status == sys::Status::napi_pending_exception {
             let mut exception = null_mut();

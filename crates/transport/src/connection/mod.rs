@@ -335,10 +335,19 @@ impl Connection {
     }
 
     /// Queues a message. Messages leave when the connection is there, those of `_reliable` before data tracks.
-    pub fn send(&self, channel: ChannelKind, message: Bytes) -> Result<(), SendError> {
+    ///
+    /// `more`: another one follows at once, and the task need not be woken before; they may share a datagram.
+    pub fn send(&self, channel: ChannelKind, message: Bytes, more: bool) -> Result<(), SendError> {
         lock(&self.shared.outgoing).push(channel, message)?;
-        self.shared.signal.notify();
+        if !more {
+            self.shared.signal.notify();
+        }
         Ok(())
+    }
+
+    /// Wakes the task for what was sent with `more` when nothing follows after all.
+    pub fn flush(&self) {
+        self.shared.signal.notify();
     }
 
     /// Bytes that wait for a channel or are under way in it. Of data tracks only what the channel holds.

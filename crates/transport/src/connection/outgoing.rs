@@ -80,6 +80,11 @@ impl Outgoing {
         self.queue(channel).watched = Some(bytes);
     }
 
+    /// Whether somebody waits for what is buffered to be acknowledged.
+    pub(super) const fn is_watched(&mut self, channel: ChannelKind) -> bool {
+        self.queue(channel).watched.is_some()
+    }
+
     /// Notes what a channel holds. Returns whether a watched level was reached.
     pub(super) fn set_in_channel(&mut self, channel: ChannelKind, bytes: usize) -> bool {
         let queue = self.queue(channel);

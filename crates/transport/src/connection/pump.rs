@@ -28,6 +28,8 @@ pub(super) struct Pump {
     reliable: BacklogLimit,
     /// When there was a message of `_reliable` last.
     last_reliable: Option<Instant>,
+    /// Whether the last thing that was sent was a message of `_reliable`, whose acknowledgement the other side puts off.
+    lone: bool,
     /// The ends of the path that was measured, and its last round trip.
     path: (Option<SocketAddr>, Option<SocketAddr>),
     rtt: Option<Duration>,
@@ -39,6 +41,7 @@ impl Pump {
             data_track: BacklogLimit::new(),
             reliable: BacklogLimit::new(),
             last_reliable: None,
+            lone: false,
             path: (None, None),
             rtt: None,
         }
@@ -80,7 +83,14 @@ impl Pump {
         let more = self.send_packets(stalled, peer, link, stats, now);
         peer.flush();
         let [messages, packets] = before;
-        if stats.reliable.messages_sent != messages && stats.data_track.messages_sent == packets && !full {
+        if stats.data_track.messages_sent != packets || full {
+            self.lone = false;
+        } else if stats.reliable.messages_sent != messages {
+            self.lone = true;
+        }
+        // The next turn may be the one after somebody began to wait.
+        if self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
+            self.lone = false;
             ask_for_acknowledgement(peer);
         }
         more
@@ -161,7 +171,10 @@ impl Pump {
 /// Has the other side acknowledge the last messages now. SCTP puts the acknowledgement of a lone packet off by 200 ms, in
 /// the hope for a second one, and whoever waits for a promise to resolve would wait for that; so it gets a second one.
 fn ask_for_acknowledgement(peer: &mut Peer) {
-    if peer.buffered(ChannelKind::Lossy) == 0 && peer.write(ChannelKind::Lossy, &PROBE) == Sent::Yes {
+    if peer.buffered(ChannelKind::Reliable) > 0
+        && peer.buffered(ChannelKind::Lossy) == 0
+        && peer.write(ChannelKind::Lossy, &PROBE) == Sent::Yes
+    {
         peer.flush();
     }
 }

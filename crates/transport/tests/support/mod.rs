@@ -247,7 +247,7 @@ impl Participant {
             ..Default::default()
         };
         let packet = bytes::Bytes::from(packet.encode_to_vec());
-        while self.connection.send(ChannelKind::Reliable, packet.clone()).is_err() {
+        while self.connection.send(ChannelKind::Reliable, packet.clone(), false).is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
