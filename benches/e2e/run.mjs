@@ -48,7 +48,7 @@ async function prepare(kinds) {
 }
 
 /** Rows whose figures are medians of so many rounds, in which the contenders take turns. */
-const ROUNDS = { latency: 3, cpu: 3, tracks: 3, rpc: 3 }
+const ROUNDS = { latency: 3, cpu: 3, tracks: 3, rpc: 3, stream: 3 }
 
 /** Adds a round's figures to those of the rounds before, and takes the median. */
 function merge(into, rows) {

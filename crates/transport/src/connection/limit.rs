@@ -18,7 +18,7 @@ const HEADROOM_GROWING: f64 = 1.5;
 const GROWTH: f64 = 1.25;
 const GROWING_MOST: f64 = 128e3;
 /// What is assumed of a path that has not been measured.
-const UNKNOWN_RTT: Duration = Duration::from_millis(50);
+pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
 /// Least length of a measurement.
 const LEAST_WINDOW: Duration = Duration::from_millis(20);
 /// Measurements of the rate of which the best one counts.

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::limit::BacklogLimit;
+use super::limit::{BacklogLimit, UNKNOWN_RTT};
 use super::outgoing::Outgoing;
 use super::{ConnectionStats, lock};
 use crate::Link;
@@ -21,6 +21,9 @@ const QUEUE_BESIDE_RELIABLE: usize = 32 << 10;
 /// How long after a message the next one is expected: what the channel holds then cannot be taken back for it.
 const NEXT_RELIABLE: Duration = Duration::from_secs(1);
 
+/// How long round trips of a path's first messages are measured.
+const FIRST_ROUND_TRIPS: Duration = Duration::from_secs(5);
+
 /// Gives what waits to the channels of a peer connection, as far as their limits go.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -33,6 +36,54 @@ pub(super) struct Pump {
     /// The ends of the path that was measured, and its last round trip.
     path: (Option<SocketAddr>, Option<SocketAddr>),
     rtt: Option<Duration>,
+    first: FirstRoundTrips,
+}
+
+/// Round trips of what is written first on a path. ICE measures one while everything starts, when all is slow, and the next
+/// some seconds later: until then the limits would be those of a long path, and SCTP, which looks through all that is under
+/// way with each datagram, would do little else.
+#[derive(Debug)]
+struct FirstRoundTrips {
+    /// The shortest one.
+    best: Duration,
+    /// When the first one began.
+    begun: Option<Instant>,
+    /// What is waited for: bytes that the channel has to get rid of, and when the last of them was written.
+    waits: Option<(ChannelKind, u64, Instant)>,
+}
+
+impl FirstRoundTrips {
+    const fn new() -> Self {
+        Self { best: UNKNOWN_RTT, begun: None, waits: None }
+    }
+
+    /// What a channel holds was written, the last of it now.
+    fn handle_written(&mut self, channel: ChannelKind, peer: &mut Peer, now: Instant) {
+        if self.waits.is_some() {
+            return;
+        }
+        let held = peer.buffered(channel) as u64;
+        let begun = *self.begun.get_or_insert(now);
+        if held > 0 && now.saturating_duration_since(begun) < FIRST_ROUND_TRIPS {
+            self.waits = Some((channel, peer.acknowledged(channel) + held, now));
+        }
+    }
+
+    /// A round trip that is shorter than those before, and than what is assumed without one: an acknowledgement may have
+    /// been put off.
+    fn poll(&mut self, peer: &mut Peer, now: Instant) -> Option<Duration> {
+        let (channel, written, at) = self.waits?;
+        if peer.acknowledged(channel) < written {
+            return None;
+        }
+        self.waits = None;
+        let rtt = now.saturating_duration_since(at);
+        if rtt >= self.best {
+            return None;
+        }
+        self.best = rtt;
+        Some(rtt)
+    }
 }
 
 impl Pump {
@@ -44,6 +95,7 @@ impl Pump {
             lone: false,
             path: (None, None),
             rtt: None,
+            first: FirstRoundTrips::new(),
         }
     }
 
@@ -66,7 +118,7 @@ impl Pump {
         stats: &mut ConnectionStats,
         now: Instant,
     ) -> bool {
-        self.measure(peer);
+        self.measure(peer, now);
         let stalled = peer.is_stalled(now);
         if stalled {
             self.reliable.handle_stall();
@@ -83,6 +135,12 @@ impl Pump {
         let more = self.send_packets(stalled, peer, link, stats, now);
         peer.flush();
         let [messages, packets] = before;
+        if stats.reliable.messages_sent != messages {
+            self.first.handle_written(ChannelKind::Reliable, peer, now);
+        }
+        if stats.data_track.messages_sent != packets {
+            self.first.handle_written(ChannelKind::DataTrack, peer, now);
+        }
         if stats.data_track.messages_sent != packets || full {
             self.lone = false;
         } else if stats.reliable.messages_sent != messages {
@@ -96,13 +154,18 @@ impl Pump {
         more
     }
 
-    fn measure(&mut self, peer: &Peer) {
+    fn measure(&mut self, peer: &mut Peer, now: Instant) {
         let stats = peer.stats();
         let path = (stats.local, stats.remote);
         if path != self.path {
             self.path = path;
             self.data_track = BacklogLimit::new();
             self.reliable = BacklogLimit::new();
+            self.first = FirstRoundTrips::new();
+        }
+        if let Some(rtt) = self.first.poll(peer, now) {
+            self.data_track.handle_rtt(rtt);
+            self.reliable.handle_rtt(rtt);
         }
         if stats.rtt != self.rtt
             && let Some(rtt) = stats.rtt

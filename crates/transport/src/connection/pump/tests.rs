@@ -266,15 +266,41 @@ async fn after_a_stall_nothing_old_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_message_is_acknowledged_at_once() {
+async fn a_lone_message_that_somebody_waits_for_is_acknowledged_at_once() {
     let rtt = 20 * MS;
     let mut world = Box::pin(World::new(10e6, rtt)).await;
+    world.outgoing.get_mut().unwrap().watch(ChannelKind::Reliable, 0);
     for count in 1..=3 {
         world.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
         world.run(rtt + 5 * MS, 0, 0).await;
         assert_eq!(world.messages.len(), count);
         assert_eq!(world.sender.buffered(ChannelKind::Reliable), 0, "SCTP's delay is 200 ms");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_for_a_message_until_somebody_waits_for_it() {
+    let rtt = 20 * MS;
+    let mut world = Box::pin(World::new(10e6, rtt)).await;
+    world.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
+    world.run(rtt + 5 * MS, 0, 0).await;
+    assert_eq!(world.messages.len(), 1);
+    assert!(world.sender.buffered(ChannelKind::Reliable) > 0);
+    world.outgoing.get_mut().unwrap().watch(ChannelKind::Reliable, 0);
+    world.run(rtt + 5 * MS, 0, 0).await;
+    assert_eq!(world.sender.buffered(ChannelKind::Reliable), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_trip_that_ice_measured_while_all_was_slow_is_soon_corrected() {
+    let mut world = Box::pin(World::new(20e6, 100 * MS)).await;
+    world.there.delay = MS;
+    world.back.delay = MS;
+    world.pump = Pump::new();
+    world.run(Duration::from_millis(300), 2, 15_000).await;
+    assert!(world.pump.rtt.unwrap() >= 100 * MS, "ICE has not measured again");
+    // 20 MB/s for 100 ms would be two megabytes.
+    assert!((32 << 10..512 << 10).contains(&world.pump.limit()), "{} bytes", world.pump.limit());
 }
 
 #[tokio::test(start_paused = true)]
