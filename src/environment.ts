@@ -156,15 +156,15 @@ export class Environment {
   }
 
   #drain(): void {
+    let count: number
     do {
       const slab = this.#freshSlab()
-      const count = this.binding.drain(slab, this.#offset, this.#rows)
-      // Nothing although a reserve was left: what is waiting was taken by somebody else.
-      if (count === 0) return
+      count = this.binding.drain(slab, this.#offset, this.#rows)
       for (let row = 0; row < count; row++) {
         this.#accept(row, this.#streams.get(this.#rows[row * Row.Columns] as number)?.get())
       }
-    } while (this.binding.hasMore())
+      // Where rows and a reserve of the slab are left, there was no more.
+    } while (count === DRAIN_ROWS || this.#slab.length - this.#offset < SLAB_RESERVE)
   }
 
   /** Makes the payload of a row, which must happen for each row in turn, and hands it to its stream. */

@@ -484,8 +484,6 @@ export interface NativeBinding {
   drain(slab: Uint8Array, offset: number, rows: Uint32Array): number
   /** All frames of one stream; when there is none, its demand is registered and the doorbell will ring. */
   readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
-  /** Whether frames with demand remain after `drain` (the slab or the rows were too small). */
-  hasMore(): boolean
   /** Fills `target`, of the row's length, with the next large frame. */
   fillLarge(target: Uint8Array): void
   /** `true`: connected sessions keep the process alive, which is the default. */

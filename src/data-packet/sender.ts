@@ -112,6 +112,8 @@ export class PacketSender {
   #sequence = 0
   #written = 0
   #acknowledged = 0
+  /** Packets that the channel has and whose acknowledgement somebody waits for. */
+  #awaited = 0
   /** Whether the last packet was handed over as one that others follow. */
   #unflushed = false
   /** Whether what may leave later is going to. */
@@ -335,6 +337,7 @@ export class PacketSender {
     this.#written += bytes.length
     this.#waits(packet, -packet.body.length)
     this.#unacknowledged.push({ packet, sequence, bytes, end: this.#written })
+    if (packet.awaited) this.#awaited++
     packet.state = 'left'
     packet.stop()
     packet.sent.resolve()
@@ -372,6 +375,7 @@ export class PacketSender {
       const oldest = this.#unacknowledged.peek()
       if (oldest === undefined || oldest.end > this.#acknowledged) return
       this.#unacknowledged.shift()
+      if (oldest.packet.awaited) this.#awaited--
       oldest.packet.acknowledged.resolve()
     }
   }
@@ -388,7 +392,9 @@ export class PacketSender {
 
   /** What may be buffered when the oldest packet that somebody waits for is acknowledged, or too many others; −1: nothing. */
   #awaitedLevel(): number {
-    for (const { packet, end } of this.#unacknowledged) if (packet.awaited) return this.#written - end
+    if (this.#awaited > 0) {
+      for (const { packet, end } of this.#unacknowledged) if (packet.awaited) return this.#written - end
+    }
     return this.#written - this.#acknowledged > KEPT_UNASKED ? 0 : -1
   }
 
@@ -408,6 +414,7 @@ export class PacketSender {
   #restart(error: PublishDataError): void {
     const lost = this.#unacknowledged
     this.#unacknowledged = new Fifo()
+    this.#awaited = 0
     for (const { packet } of lost) packet.acknowledged.reject(error)
     this.#session++
     this.#watched = -1

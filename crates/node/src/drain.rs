@@ -239,10 +239,6 @@ pub(crate) fn read_stream(call: &Call) -> Result<u32, Failure> {
     Ok(write(taken, columns, environment))
 }
 
-pub(crate) fn has_more(call: &Call) -> Result<bool, Failure> {
-    Ok(!Environment::of(call)?.shared.frames.is_empty())
-}
-
 pub(crate) fn fill_large(call: &Call) -> Result<(), Failure> {
     let environment = Environment::of(call)?;
     let argument = call.argument(0, "target");

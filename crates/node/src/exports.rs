@@ -25,7 +25,6 @@ pub(crate) static EXPORTS: &[Entry] = exports! {
     c"pollEvents" => poll_events,
     c"drain" => drain::drain,
     c"readStream" => drain::read_stream,
-    c"hasMore" => drain::has_more,
     c"fillLarge" => drain::fill_large,
     c"setSessionRef" => set_session_ref,
     c"cancel" => cancel,

@@ -1,0 +1,180 @@
+import { DataPacket, RpcAck } from '@livekit/protocol'
+import { describe, expect, it } from 'vitest'
+import type { MessageChannel, MessageChannels } from '../../src/data-packet/channels'
+import { PacketSender } from '../../src/data-packet/sender'
+import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
+import { SendStatus } from '../../src/native'
+import type { NativeSession } from '../../src/native'
+
+/** A channel that acknowledges when the test says so, and writes down what it is asked. */
+class ScriptedChannel implements MessageChannels {
+  readonly maxMessageSize = 65_535
+  readonly log: string[] = []
+  readonly messages: Uint8Array[] = []
+  buffered = 0
+  limit = 64 * 1024
+
+  send(_channel: MessageChannel, message: Uint8Array, more = false): number {
+    this.log.push(more ? 'send more' : 'send')
+    this.messages.push(message)
+    this.buffered += message.length
+    return SendStatus.Queued
+  }
+
+  flush(): void {
+    this.log.push('flush')
+  }
+
+  bufferedAmount(): number {
+    return this.buffered
+  }
+
+  reliableLimit(): number {
+    return this.limit
+  }
+
+  watchBuffered(_channel: MessageChannel, bytes: number): void {
+    this.log.push(`watch ${bytes}`)
+  }
+}
+
+function setUp(): { sender: PacketSender; channel: ScriptedChannel } {
+  const channel = new ScriptedChannel()
+  const sender = new PacketSender()
+  sender.attach(channel, {} as NativeSession, 'none')
+  return { sender, channel }
+}
+
+const ack = (requestId: string) => ({ case: 'rpcAck', value: new RpcAck({ requestId }) }) as const
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** Whether a promise has settled by now. */
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let is = false
+  promise.then(
+    () => (is = true),
+    () => (is = true),
+  )
+  await turn()
+  return is
+}
+
+describe('the acknowledgement of a packet', () => {
+  it('is asked for by somebody who waits for it, and by nobody else', async () => {
+    const { sender, channel } = setUp()
+    const patient = sender.sendReliable(ack('a'), { awaited: false })
+    expect(channel.log).toEqual(['send'])
+    expect(await settled(patient.sent)).toBe(true)
+    expect(await settled(patient.acknowledged)).toBe(false)
+    sender.sendReliable(ack('b'))
+    expect(channel.log).toEqual(['send', 'send', 'watch 0'])
+  })
+
+  it('of one that nobody waits for is noticed with the next packet', async () => {
+    const { sender, channel } = setUp()
+    const first = sender.sendReliable(ack('a'), { awaited: false })
+    channel.buffered = 0
+    sender.sendReliable(ack('b'), { awaited: false })
+    expect(await settled(first.acknowledged)).toBe(true)
+  })
+
+  it('is asked for when too much is kept, whoever waits', () => {
+    const { sender, channel } = setUp()
+    const many = 'x'.repeat(10_000)
+    for (let sent = 0; sent < 7; sent++) sender.sendReliable(ack(many), { awaited: false })
+    expect(channel.log.filter((line) => line.startsWith('watch'))).toEqual(['watch 0'])
+  })
+
+  it('that is lost rejects, whoever waits', async () => {
+    const { sender } = setUp()
+    const { acknowledged } = sender.sendReliable(ack('a'), { awaited: false })
+    sender.rebuilt()
+    await expect(acknowledged).rejects.toMatchObject({ reason: 'connectionLost' })
+  })
+})
+
+describe('packets of one turn', () => {
+  it('one that may leave later leaves with the next one, before it', async () => {
+    const { sender, channel } = setUp()
+    sender.sendReliable(ack('first'), { awaited: false, later: true })
+    expect(channel.log).toEqual([])
+    sender.sendReliable(ack('second'), { awaited: false })
+    expect(channel.log).toEqual(['send more', 'send'])
+    await turn()
+    expect(channel.log).toHaveLength(2)
+    const packets = channel.messages.map((message) => DataPacket.fromBinary(message))
+    expect(packets.map(({ value }) => value)).toMatchObject([ack('first'), ack('second')])
+    expect(packets.map(({ sequence }) => sequence)).toEqual([1, 2])
+  })
+
+  it('and alone, at the end of the turn', async () => {
+    const { sender, channel } = setUp()
+    sender.sendReliable(ack('only'), { awaited: false, later: true })
+    await turn()
+    await turn()
+    expect(channel.log).toEqual(['send'])
+  })
+
+  it('wake the other side once, also when the last one was taken back', async () => {
+    const { sender, channel } = setUp()
+    sender.sendReliable(ack('a'), { awaited: false, later: true })
+    const gone = sender.sendReliable(ack('b'), { awaited: false, later: true })
+    gone.withdraw(new Error('taken back'))
+    await expect(gone.sent).rejects.toThrow('taken back')
+    await turn()
+    await turn()
+    expect(channel.log).toEqual(['send more', 'flush'])
+  })
+
+  it('a packet that has left cannot be taken back', async () => {
+    const { sender, channel } = setUp()
+    const packet = sender.sendReliable(ack('a'))
+    packet.withdraw(new Error('too late'))
+    await packet.sent
+    channel.buffered = 0
+    sender.handleBufferedAmountLow()
+    await packet.acknowledged
+  })
+})
+
+describe('the number of a packet', () => {
+  it.each([1, 127, 128, 16_383, 16_384])('%i comes as it was counted', (count) => {
+    const { sender, channel } = setUp()
+    channel.limit = Infinity
+    for (let sent = 0; sent < count; sent++) sender.sendReliable(ack(''), { awaited: false })
+    expect(DataPacket.fromBinary(channel.messages.at(-1)!).sequence).toBe(count)
+  })
+})
+
+describe('whether a header fits a packet', () => {
+  const header = (length: number, text: string) => {
+    const info = {
+      id: text.repeat(36),
+      topic: text.repeat(20),
+      mimeType: 'text/plain',
+      timestamp: Date.now(),
+      size: length,
+      attributes: { [text.repeat(50)]: text.repeat(300), [text]: '' },
+      encrypted: false,
+      attachedStreamIds: [text.repeat(36), text.repeat(36)],
+      replyToStreamId: text.repeat(36),
+      type: 'update' as const,
+      version: 0x7fff_ffff,
+    }
+    const inlineContent = new Uint8Array(length)
+    return headerOf({ kind: 'text', info }, { compressed: true, inlineContent })
+  }
+
+  it.each(['x', 'é', '漢', '😀'])('is said truly to the byte, of texts of %s', (text) => {
+    const to = [text.repeat(30), text.repeat(30)]
+    const sizeOf = (length: number): number =>
+      new DataPacket({ destinationIdentities: to, value: header(length, text) }).toBinary().length
+    const said = (length: number): boolean => headerFits(header(length, text), to)
+    let most = CHUNK_SIZE
+    while (sizeOf(most) > CHUNK_SIZE) most--
+    for (let length = most - 10; length <= most + 10; length++) expect(said(length)).toBe(length <= most)
+    for (let length = 0; length < CHUNK_SIZE; length += 250) {
+      expect(said(length)).toBe(sizeOf(length) <= CHUNK_SIZE)
+    }
+  })
+})
