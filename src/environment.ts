@@ -7,7 +7,7 @@
  */
 import { loadBinding } from './loader'
 import { deliverLogs, logLevelChosen } from './logging'
-import { LARGE_FRAME, MAX_EVENTS, News, Row, RowFlag, SLAB_SIZE } from './native'
+import { LARGE_FRAME, News, Row, RowFlag, SLAB_SIZE } from './native'
 import type { NativeBinding, NativeEvent } from './native'
 
 /** Who gets the events of a session. */
@@ -112,7 +112,7 @@ export class Environment {
     return this.#streams.get(id)?.get()
   }
 
-  /** Hands out all events there are. Called from an event's listener, it leaves the rest to the pump that is running. */
+  /** Hands out the events there are; for what comes after them, or was too much, the doorbell rings. Called from an event's listener, it leaves the rest to the pump that is running. */
   pump(): void {
     this.#asked = true
     if (this.#pumping) return
@@ -128,8 +128,6 @@ export class Environment {
             reportUncaught(error)
           }
         }
-        // What comes after these rings the doorbell.
-        if (events.length >= MAX_EVENTS) this.#asked = true
       }
     } finally {
       this.#pumping = false

@@ -6,7 +6,7 @@
  * reason of the matching class in `errors.ts`. Absent values are `null`, never a missing property.
  *
  * Control calls are synchronous and cheap. What they cause is not returned but polled: after each control call, and
- * whenever the doorbell rings for events, call {@link NativeBinding.pollEvents} until it returns fewer than there may be.
+ * whenever the doorbell rings for events, call {@link NativeBinding.pollEvents}.
  */
 
 /** Rust: `crates/node/src/error.rs`. */
@@ -460,9 +460,6 @@ export const RowFlag = {
 /** What a doorbell has rung for, as flags. Rust: `Shared::news` in `crates/node/src/environment.rs`. */
 export const News = { Events: 1, Frames: 2, Logs: 4 } as const
 
-/** So many events at least, if there were so many: there may be more. Rust: `MAX_EVENTS` in `crates/node/src/exports.rs`. */
-export const MAX_EVENTS = 1024
-
 /** Frames above this, in bytes, get a buffer of their own. Rust: `LARGE_FRAME` in `crates/node/src/drain.rs`. */
 export const LARGE_FRAME = 16_384
 /** Bytes of a slab. */
@@ -475,6 +472,7 @@ export interface NativeBinding {
    * asked for, or events, or log records: it is told which ({@link News}). It does not keep the process alive.
    */
   setDoorbell(callback: (news: number) => void): void
+  /** The events there are, some thousand at a time; the doorbell rings for the rest. */
   pollEvents(): NativeEvent[]
   /**
    * Copies a frame of each stream with demand into `slab` from `offset` on, each at a multiple of 8, and one row of

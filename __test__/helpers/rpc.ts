@@ -3,7 +3,8 @@ import { RpcClientManager } from '../../src/rpc/client-manager'
 import { RpcServerManager } from '../../src/rpc/server-manager'
 import type { SentPacket } from '../../src/data-packet/sender'
 import { MAX_V1_PAYLOAD_BYTES, REQUEST_TOPIC } from '../../src/rpc/transport'
-import type { IncomingText, OutgoingText, RpcPacket, RpcTransport } from '../../src/rpc/transport'
+import type { OutgoingText } from '../../src/data-stream/outgoing'
+import type { IncomingText, RpcPacket, RpcTransport } from '../../src/rpc/transport'
 
 /** What happens to one message. */
 export interface Fate {

@@ -6,7 +6,7 @@ import type { ByteStreamReader, DataStreamLimits, TextStreamReader } from '../..
 import { IncomingStreams } from '../../src/data-stream/incoming'
 import { checkLimits } from '../../src/data-stream/limits'
 import { nextBytes, nextText, receiveBytes } from '../helpers/data-streams'
-import { rejection, turn, until, withPair } from '../helpers/rooms'
+import { rejection, thrown, turn, until, withPair } from '../helpers/rooms'
 import { pattern, same } from '../helpers/scene'
 
 /** Streams that come from whoever a test says, with the readers that they got. */
@@ -73,6 +73,33 @@ describe('a stream', () => {
     expect(await pieces.next()).toEqual({ done: true, value: undefined })
     expect(await reasonOf(twice.readAll())).toBe('duplicateChunk')
     expect(arrivals.streams.stats()).toMatchObject({ received: 2, failed: 2, open: 0, bufferedBytes: 0 })
+  })
+
+  it('is read at once where all of it is there, in one piece as it was sent, and sound', async () => {
+    const arrivals = new Arrivals()
+    const inline = (content: Uint8Array, fields: Record<string, unknown> = {}): TextStreamReader =>
+      arrivals.text(`s${arrivals.texts.length}`, { inlineContent: content, ...fields }).texts.at(-1)!
+    const text = Buffer.from('größer')
+    const whole = inline(text, { totalLength: BigInt(text.length) })
+    expect(whole.readAtOnce()).toBe('größer')
+    expect(await reasonOf(whole.readAll())).toBe('locked')
+    expect(inline(new Uint8Array(0), { totalLength: 0n }).readAtOnce()).toBe('')
+    expect(thrown(() => inline(text, { totalLength: 99n }).readAtOnce())).toMatchObject({
+      reason: 'incomplete',
+    })
+    expect(thrown(() => inline(text, { totalLength: 1n }).readAtOnce())).toMatchObject({
+      reason: 'lengthExceeded',
+    })
+    expect(thrown(() => inline(Uint8Array.of(0xc3)).readAtOnce())).toMatchObject({ reason: 'decodeFailed' })
+    expect(arrivals.streams.stats()).toMatchObject({ completed: 5, open: 0, bufferedBytes: 0 })
+    const compressed = inline(deflateRawSync(text), { compression: 1 })
+    expect(compressed.readAtOnce()).toBeUndefined()
+    expect(await compressed.readAll()).toBe('größer')
+    const pieces = arrivals.text('p').chunk('p', 0, text).texts.at(-1)!
+    expect(pieces.readAtOnce()).toBeUndefined()
+    arrivals.chunk('p', 1, text).trailer('p')
+    expect(pieces.readAtOnce()).toBeUndefined()
+    expect(await pieces.readAll()).toBe('größergrößer')
   })
 
   it('does not mind new versions of what was read', async () => {

@@ -1,7 +1,8 @@
 /** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
 import { describe, expect, it } from 'vitest'
 import { loadBinding } from '../../src/loader'
-import { LARGE_FRAME, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native'
+import { until } from '../helpers/rooms'
+import { LARGE_FRAME, News, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native'
 import type { NativeEvent, NativeSession, NativeSessionOptions, NativeTrackInfo } from '../../src/native'
 
 const binding = loadBinding()
@@ -364,5 +365,27 @@ describe('cancel', () => {
     binding.cancel(1)
     binding.cancel(2)
     await expect(second).rejects.toMatchObject({ code: 'CANCELLED' })
+  })
+})
+
+describe('the doorbell', () => {
+  it('rings for events, and again for those that were too many for one call', async () => {
+    events()
+    const rings: number[] = []
+    binding.setDoorbell((news) => rings.push(news))
+    const sessions = Array.from({ length: 3 }, () => binding.createSession(sessionOptions))
+    for (const session of sessions) {
+      for (let track = 0; track < 600; track++) session.publish({ ...publishOptions, name: `${track}` })
+    }
+    await until(() => rings.length === 1)
+    // There may be records of the log as well.
+    expect(rings[0]! & News.Events).not.toBe(0)
+    const first = binding.pollEvents().length
+    expect(first).toBeLessThan(3 * 600)
+    await until(() => rings.length === 2)
+    expect(rings[1]! & News.Events).not.toBe(0)
+    expect(first + binding.pollEvents().length).toBe(3 * 600)
+    for (const session of sessions) session.close()
+    binding.setDoorbell(() => undefined)
   })
 })

@@ -3,10 +3,11 @@ import { RpcAck, RpcRequest, RpcResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RpcError, setLogger } from '../../index'
 import { MAX_PENDING_CALLS } from '../../src/rpc/client-manager'
-import { MAX_RUNNING_CALLS } from '../../src/rpc/server-manager'
-import type { RpcInvocationData } from '../../src/rpc/server-manager'
+import { MAX_RUNNING_CALLS, RpcServerManager } from '../../src/rpc/server-manager'
+import type { RpcInvocationData, RpcMethodHandler } from '../../src/rpc/server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
-import type { OutgoingText, RpcPacket } from '../../src/rpc/transport'
+import type { OutgoingText } from '../../src/data-stream/outgoing'
+import type { RpcPacket } from '../../src/rpc/transport'
 import { Wire } from '../helpers/rpc'
 import type { Peer, Sent } from '../helpers/rpc'
 import { rejection, thrown, turn, until } from '../helpers/rooms'
@@ -550,5 +551,85 @@ describe('a recipient', () => {
       expect(await rejection(call(peers))).toMatchObject({ code: sent })
       peers.bob.server.unregisterRpcMethod('echo')
     }
+  })
+})
+
+describe('a call, for its recipient: the acknowledgement', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+    vi.restoreAllMocks()
+  })
+
+  /** A recipient whose packets are noted with whether they may leave later, and the handler's own doings. */
+  function recipient(handler: RpcMethodHandler): { log: string[]; call: () => Promise<void> } {
+    const log: string[] = []
+    const sent = { sent: Promise.resolve(), acknowledged: Promise.resolve(), withdraw: () => undefined }
+    const server = new RpcServerManager({
+      connected: () => true,
+      serverVersion: () => undefined,
+      clientProtocol: () => 0,
+      sendPacket: ({ case: kind }, _to, later = false) => {
+        log.push(later ? `${kind}, later` : kind)
+        return sent
+      },
+      sendShortText: () => sent,
+      sendText: () => Promise.resolve(),
+    })
+    server.registerRpcMethod('method', (data) => {
+      log.push('handler')
+      return handler(data)
+    })
+    let calls = 0
+    const call = async (): Promise<void> => {
+      log.length = 0
+      const value = new RpcRequest({
+        id: String(++calls),
+        method: 'method',
+        version: 1,
+        responseTimeoutMs: 1,
+      })
+      server.handleRequest({
+        value,
+        senderIdentity: 'alice',
+        senderSid: '',
+        channel: 'reliable',
+        encrypted: false,
+      })
+      await turn()
+    }
+    return { log, call }
+  }
+
+  it('leaves before the handler runs, unless that was quick the last time', async () => {
+    let [now, takes] = [0, 0]
+    vi.spyOn(performance, 'now').mockImplementation(() => now)
+    const { log, call } = recipient(() => {
+      now += takes
+      return ''
+    })
+    await call()
+    expect(log).toEqual(['rpcAck', 'handler', 'rpcResponse'])
+    await call()
+    expect(log).toEqual(['rpcAck, later', 'handler', 'rpcResponse'])
+    takes = 5
+    await call()
+    takes = 0
+    await call()
+    expect(log).toEqual(['rpcAck', 'handler', 'rpcResponse'])
+  })
+
+  it('has a signal, made when it is asked for, that is aborted if the time is over by then', async () => {
+    let data: RpcInvocationData | undefined
+    const { call } = recipient((given) => {
+      data = given
+      return new Promise<string>(() => undefined)
+    })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    await call()
+    vi.advanceTimersByTime(2)
+    const { signal } = data!
+    expect(signal.aborted).toBe(true)
+    expect(signal.reason).toMatchObject({ code: RpcError.ErrorCode.RESPONSE_TIMEOUT })
+    expect(data!.signal).toBe(signal)
   })
 })

@@ -155,14 +155,21 @@ export class Pair {
     await this.subscriber.ask('collect', { phase })
   }
 
+  /** What `use` results in, and the CPU seconds of publisher, subscriber and server meanwhile. */
+  async spending(server, use) {
+    const all = [this.publisher, this.subscriber, server]
+    const before = all.map((each) => each.cpu())
+    const result = await use()
+    return [result, all.map((each, at) => cpuBetween(before[at], each.cpu()))]
+  }
+
   /** Offers frames and says what became of them, what it cost, and what the server spent on it. */
   async offer({ size, rate, seconds, warm = 0.5 }, server) {
     const phase = ++this.#phase
-    const before = [this.publisher.cpu(), this.subscriber.cpu(), server.cpu()]
-    const offered = await this.publisher.ask('offer', { phase, size, rate, seconds, warm }, warm + seconds)
-    const after = [this.publisher.cpu(), this.subscriber.cpu(), server.cpu()]
+    const [offered, [publisherCpu, subscriberCpu, serverCpu]] = await this.spending(server, () =>
+      this.publisher.ask('offer', { phase, size, rate, seconds, warm }, warm + seconds),
+    )
     const { received, ...arrived } = await this.subscriber.ask('collect', { phase })
-    const [publisherCpu, subscriberCpu, serverCpu] = after.map((times, at) => cpuBetween(before[at], times))
     return {
       size,
       rate,

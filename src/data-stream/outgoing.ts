@@ -29,8 +29,8 @@ export interface Recipient {
   readonly capabilities: readonly number[]
 }
 
-/** A text as it is, without options to check. */
-export interface ShortText {
+/** A text of this package's own, without options to check. */
+export interface OutgoingText {
   readonly topic: string
   readonly attributes: Readonly<Record<string, string>>
   readonly text: string
@@ -71,10 +71,10 @@ export class OutgoingStreams {
   }
 
   /**
-   * Sends a text of this package's own in one packet. `undefined`: it does not fit, or not all understand that; nothing is
+   * Sends a text in one packet. `undefined`: it does not fit, or not all understand that; nothing is
    * sent then.
    */
-  sendShortText(text: ShortText, options: SendPacketOptions): SentPacket | undefined {
+  sendShortText(text: OutgoingText, options: SendPacketOptions): SentPacket | undefined {
     const { destinationIdentities = [] } = options
     const content = Buffer.from(text.text)
     if (content.length > CHUNK_SIZE || !this.#abilities(destinationIdentities).inline) return undefined

@@ -63,15 +63,11 @@ export class PiecePool {
     this.#timer.unref()
   }
 
-  #stop(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
-  }
-
-  /** Stops by itself when there is nothing to look after: a stream in one packet, of which there may be thousands, is over at once. */
+  /** Stops by itself when there is nothing to look after: of streams in one packet, over at once, there may be thousands. */
   #sweep(): void {
     if (this.#queues.size === 0) {
-      this.#stop()
+      clearInterval(this.#timer)
+      this.#timer = undefined
       return
     }
     const before = performance.now() - this.#limits.idleTimeout

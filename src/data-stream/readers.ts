@@ -337,24 +337,24 @@ export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
   /** @internal All of the text without waiting, if it is there. `undefined`: {@link readAll} waits for it. */
   readAtOnce(): string | undefined {
     const piece = this.takeOnly()
-    if (piece === undefined) return undefined
-    try {
-      return this.#decoder.decode(piece)
-    } catch (cause) {
-      throw new DataStreamError('decodeFailed', { cause })
-    }
+    return piece === undefined ? undefined : this.#text(piece, false)
   }
 
   protected decode(piece: Uint8Array | undefined): string | undefined {
-    try {
-      const text = this.#decoder.decode(piece, { stream: piece !== undefined })
-      return text === '' ? undefined : text
-    } catch (cause) {
-      throw new DataStreamError('decodeFailed', { cause })
-    }
+    const text = this.#text(piece, piece !== undefined)
+    return text === '' ? undefined : text
   }
 
   protected nodeOptions(): { readonly encoding?: 'utf8' } {
     return { encoding: 'utf8' }
+  }
+
+  /** `stream`: more follows, of which the last character may need some. */
+  #text(piece: Uint8Array | undefined, stream: boolean): string {
+    try {
+      return this.#decoder.decode(piece, { stream })
+    } catch (cause) {
+      throw new DataStreamError('decodeFailed', { cause })
+    }
   }
 }

@@ -20,18 +20,17 @@ export class RoomRpc {
 
   constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom) {
     // Never without a destination: that would be everybody. Nobody has the empty identity.
-    const to = (identity: string): string[] => [identity]
     const transport: RpcTransport = {
       ...room,
       sendPacket: (packet, identity, later) =>
-        sender.sendReliable(packet, { destinationIdentities: to(identity), awaited: false, later }),
+        sender.sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
       sendShortText: (text, identity) =>
         // What fits a packet is sent sooner than it is compressed.
         text.text.length > UNCOMPRESSED_LENGTH
           ? undefined
-          : streams.outgoing.sendShortText(text, { destinationIdentities: to(identity), awaited: false }),
+          : streams.outgoing.sendShortText(text, { destinationIdentities: [identity], awaited: false }),
       sendText: async ({ text, topic, attributes }, identity, signal) => {
-        const options = { topic, attributes, destinationIdentities: to(identity), signal }
+        const options = { topic, attributes, destinationIdentities: [identity], signal }
         await streams.outgoing.sendText(text, options)
       },
     }

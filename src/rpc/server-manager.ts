@@ -44,7 +44,7 @@ const ANSWER_ATTEMPTS = 3
 const QUICK = 1
 
 interface Handler {
-  readonly method: RpcMethodHandler
+  readonly run: RpcMethodHandler
   /** Whether it returned at once when it was called last. */
   quick: boolean
 }
@@ -85,7 +85,7 @@ export class RpcServerManager {
     if (this.#handlers.has(method)) {
       throw check.outOfRange('method', 'one that has no handler (unregisterRpcMethod takes it away)', method)
     }
-    this.#handlers.set(method, { method: handler, quick: false })
+    this.#handlers.set(method, { run: handler, quick: false })
   }
 
   /** See {@link Room.unregisterRpcMethod}. */
@@ -205,7 +205,7 @@ export class RpcServerManager {
     let answer: string
     try {
       const called = performance.now()
-      const working = handler.method(data)
+      const working = handler.run(data)
       handler.quick = performance.now() - called < QUICK
       const given: unknown = await working
       answer = check.string('the result of the handler', given ?? '')

@@ -1,5 +1,6 @@
 /** What the two managers of RPC need of a room, and the facts of the wire that they share. */
 import type { PacketValue, SentPacket } from '../data-packet/sender'
+import type { OutgoingText } from '../data-stream/outgoing'
 
 /** Participants from this client protocol on take requests and answers as text streams, of any size. */
 export const CLIENT_PROTOCOL_STREAM_RPC = 1
@@ -24,13 +25,6 @@ export const rpcAttributes = {
 
 /** A packet of RPC. */
 export type RpcPacket = Extract<PacketValue, { case: 'rpcRequest' | 'rpcAck' | 'rpcResponse' }>
-
-/** A text that goes as a stream. */
-export interface OutgoingText {
-  readonly topic: string
-  readonly attributes: Readonly<Record<string, string>>
-  readonly text: string
-}
 
 /** A text that comes as a stream: a reader of text streams is one. */
 export interface IncomingText {

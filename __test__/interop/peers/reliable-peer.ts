@@ -3,16 +3,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { basename, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { chromium } from 'playwright-core'
-import type { Browser, Page } from 'playwright-core'
 import { installPython, OLD_VERSION, pythonOf } from '../../helpers/python'
-import { ARGUMENTS } from './chromium'
+import { ChromiumPage } from './chromium-page'
 
 /** Where a participant goes. */
 export interface Access {
@@ -168,9 +163,6 @@ function stopped(pid: number): boolean {
   )
 }
 
-const PAGE = `<!doctype html><title>peer</title><link rel="icon" href="data:,">
-<script src="/livekit-client.umd.js"></script><script type="module" src="/reliable-page.mjs"></script>`
-
 const OF_THE_PAGE = ['/reliable-page.mjs', '/reliable.mjs']
 
 /** ms for which a page does nothing. */
@@ -178,41 +170,25 @@ const BLOCKED = 2000
 
 /** livekit-client in headless Chromium. */
 class PagePeer extends ReliablePeer {
-  readonly #server: Server
-  readonly #browser: Browser
-  readonly #page: Page
+  readonly #page: ChromiumPage
 
-  private constructor(server: Server, browser: Browser, page: Page) {
+  private constructor(page: ChromiumPage) {
     super()
-    this.#server = server
-    this.#browser = browser
     this.#page = page
   }
 
   /** `sdk`: the package in node_modules. */
   static async start(access: Access, sdk: string): Promise<PagePeer> {
-    const server = createServer(({ url = '/' }, response) => {
-      const folder = OF_THE_PAGE.includes(url) ? '__test__/interop/peers' : `node_modules/${sdk}/dist`
-      response.writeHead(200, { 'content-type': url === '/' ? 'text/html' : 'text/javascript' })
-      response.end(url === '/' ? PAGE : readFileSync(join(folder, basename(url))))
+    const chromium = await ChromiumPage.open('/reliable-page.mjs', 'join', (path) => {
+      const folder = OF_THE_PAGE.includes(path) ? '__test__/interop/peers' : `node_modules/${sdk}/dist`
+      return readFileSync(join(folder, basename(path)), 'utf8')
     })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const executablePath = process.env['CHROMIUM_BIN'] ?? '/usr/bin/chromium'
-    const browser = await chromium.launch({ executablePath, args: ARGUMENTS })
-    const page = await browser.newPage()
-    page.on('pageerror', (error) => console.error(`In the page: ${error.stack ?? error.message}`))
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
-    await page.waitForFunction('globalThis.join !== undefined')
-    await page.evaluate((given) => (globalThis as unknown as Globals).join(given), access)
-    return new PagePeer(server, browser, page)
+    await chromium.page.evaluate((given) => (globalThis as unknown as Globals).join(given), access)
+    return new PagePeer(chromium)
   }
 
   protected ask(command: string, argument: unknown): Promise<any> {
-    return this.#page.evaluate(([name, value]) => (globalThis as unknown as Globals).peer[name]!(value), [
-      command,
-      argument,
-    ] as const)
+    return this.#page.call(command, argument)
   }
 
   override lost(): Promise<number> {
@@ -220,8 +196,9 @@ class PagePeer extends ReliablePeer {
   }
 
   async paused(use: () => Promise<void>): Promise<void> {
-    const blocked = this.#page.waitForEvent('console', (message) => message.text() === 'blocked')
-    await this.#page.evaluate((ms) => {
+    const { page } = this.#page
+    const blocked = page.waitForEvent('console', (message) => message.text() === 'blocked')
+    await page.evaluate((ms) => {
       setTimeout(() => {
         console.log('blocked')
         for (const end = Date.now() + ms; Date.now() < end;);
@@ -229,19 +206,17 @@ class PagePeer extends ReliablePeer {
     }, BLOCKED)
     await blocked
     await use()
-    await this.#page.evaluate(() => undefined)
+    await page.evaluate(() => undefined)
   }
 
   protected async end(): Promise<void> {
     await this.ask('leave', {})
-    await this.#browser.close()
-    this.#server.close()
+    await this.#page.close()
   }
 }
 
 interface Globals {
   join(access: unknown): Promise<void>
-  readonly peer: Readonly<Record<string, (argument: unknown) => Promise<unknown>>>
 }
 
 /** An SDK of a version. */

@@ -35,8 +35,15 @@ export async function stream(bench, kind) {
     bench.server,
     kind,
     async (pair) => {
-      const { bytes, ended, seconds } = await streams(pair, size, 1, bench.quick ? 20 : 60)
-      return { 'stream MB/s': { best: bytes / 1e6 / seconds, ended, size } }
+      const sent = () => streams(pair, size, 1, bench.quick ? 20 : 60)
+      const [{ bytes, ended, seconds }, cpu] = await pair.spending(bench.server, sent)
+      const each = (spent) => ({ best: (spent * 50e6) / bytes })
+      return {
+        'stream MB/s': { best: bytes / 1e6 / seconds, ended, size },
+        'stream cpu publisher': each(cpu[0]),
+        'stream cpu subscriber': each(cpu[1]),
+        'stream cpu server': each(cpu[2]),
+      }
     },
     [],
   )

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::task::on_runtime;
 use crate::{drain, loopback, server, session};
 
-/// Events that one call returns, about: it looks after each session whether there are so many.
+/// Events that one call returns, about: it looks after each session whether there are so many. For the rest the doorbell rings.
 const MAX_EVENTS: usize = 1_024;
 
 /// All of them.
@@ -64,6 +64,9 @@ fn poll_events(call: &Call) -> Result<Vec<SessionEvent>, Failure> {
             note_end(environment, &session, &event);
             events.push(SessionEvent { session: id, event: Event::Link(event) });
         }
+    }
+    if !environment.shared.events.is_empty() {
+        environment.shared.ring();
     }
     Ok(events)
 }

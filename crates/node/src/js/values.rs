@@ -139,7 +139,7 @@ impl Js {
         })
     }
 
-    /// Calls a function without arguments. An exception that it throws goes to `uncaughtException`.
+    /// Calls a function with one argument. An exception that it throws goes to `uncaughtException`.
     pub(crate) fn call_and_report(self, function: Value, argument: Value) {
         let Ok(this) = self.undefined() else { return };
         let mut result = null_mut();

@@ -59,12 +59,12 @@ impl FirstRoundTrips {
 
     /// What a channel holds was written, the last of it now.
     fn handle_written(&mut self, channel: ChannelKind, peer: &mut Peer, now: Instant) {
-        if self.waits.is_some() {
+        let begun = *self.begun.get_or_insert(now);
+        if self.waits.is_some() || now.saturating_duration_since(begun) >= FIRST_ROUND_TRIPS {
             return;
         }
         let held = peer.buffered(channel) as u64;
-        let begun = *self.begun.get_or_insert(now);
-        if held > 0 && now.saturating_duration_since(begun) < FIRST_ROUND_TRIPS {
+        if held > 0 {
             self.waits = Some((channel, peer.acknowledged(channel) + held, now));
         }
     }
