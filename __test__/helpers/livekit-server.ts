@@ -13,6 +13,7 @@ import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import type { VideoGrant } from 'livekit-server-sdk'
 import type { Namespace } from './link'
 import { learnSecret } from './secrets'
+import { overflowsAtPort } from './udp-overflows'
 
 const folder = resolve('__test__/livekit-server')
 const built = join(folder, 'bin', 'livekit-server')
@@ -123,13 +124,7 @@ export class LivekitServer {
    * socket. Elsewhere 0.
    */
   get overflows(): number {
-    if (!existsSync('/proc/net/udp')) return 0
-    const port = `:${this.#ports.udp.toString(16).toUpperCase().padStart(4, '0')}`
-    return readFileSync('/proc/net/udp', 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter(([, local]) => local?.endsWith(port))
-      .reduce((sum, columns) => sum + Number(columns.at(-1)), 0)
+    return overflowsAtPort(this.#ports.udp)
   }
 
   /** What makes tokens. */

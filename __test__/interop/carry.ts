@@ -2,6 +2,7 @@
 import { readFileSync, watch } from 'node:fs'
 import type { LivekitServer } from '../helpers/livekit-server'
 import { sum } from '../helpers/scene'
+import { ownOverflows } from '../helpers/udp-overflows'
 import { OurPeer } from './peers/ours'
 import type { Received, Run } from './peers/pattern'
 import type { JoinSpec, Keys, Peer, PeerKind } from './peers/peer'
@@ -59,7 +60,7 @@ export function carry(pair: Pair, run: Run): Promise<Outcome> {
   const { from, to, witness, server } = pair
   return open(pair, run, async () => {
     const before = droppedByServer(server, run.track)
-    const overflows = server.overflows
+    const overflows = { ours: ownOverflows(), server: server.overflows }
     const { refused } = await from.send(run)
     await from.mark(run, 'end')
     const [arrived, seen] = await Promise.all([to.received(run.track), witness.received(run.track)])
@@ -99,7 +100,8 @@ interface Found {
   readonly seen: Received
   /** What the server had dropped before the run. */
   readonly before: ReadonlyMap<string, number>
-  readonly overflows: number
+  /** Datagrams that sockets had no room for before the run. */
+  readonly overflows: { readonly ours: number; readonly server: number }
 }
 
 function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: Found): Outcome {
@@ -113,13 +115,15 @@ function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: F
   const byBoth = arrived.missing.filter((number) => witnessMissing.has(number)).length
   // Dropped for both by the server, as far as its log has it, or lost before it was read; the rest never came to it.
   const byServerForBoth = Math.min(byBoth, forReceiver, forWitness)
-  const unread = Math.min(byBoth - byServerForBoth, server.overflows - found.overflows)
+  const unread = Math.min(byBoth - byServerForBoth, server.overflows - found.overflows.server)
   const bySender = byBoth - byServerForBoth - unread
   const forReceiverOnly = arrived.missing.length - byBoth
   const byServer = Math.min(forReceiverOnly, forReceiver - byServerForBoth)
   const byReceiver = forReceiverOnly - byServer
   const byWitness = Math.max(0, seen.missing.length - byBoth - (forWitness - byServerForBoth))
 
+  // Where a loss of ours happened: the witness and a receiver of ours live in this process.
+  const unreadByUs = ownOverflows() - found.overflows.ours
   const faults = [...wrong(to.kind, arrived), ...wrong('the witness', seen)]
   if (from instanceof OurPeer) {
     const { closed, dropped } = from.account(run.track)
@@ -136,7 +140,12 @@ function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: F
     if (!(peer instanceof OurPeer)) continue
     const { closed, dropped } = peer.account(run.track)
     if (!closed) faults.push(`our ${who}'s sums do not close`)
-    if (lost > 0) faults.push(`our ${who} lost ${lost} frames: ${JSON.stringify(dropped)}`)
+    if (lost > 0) {
+      const reasons = JSON.stringify(dropped)
+      faults.push(
+        `our ${who} lost ${lost} frames: dropped ${reasons}, ${unreadByUs} datagrams not read in time`,
+      )
+    }
   }
   return {
     from: from.kind,

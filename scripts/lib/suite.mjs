@@ -1,6 +1,6 @@
 // Runs test programs one after another and adds up what they report.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fromRoot, heading, say, seconds, spawnStep } from './steps.mjs'
 
 const results = fromRoot('.cache/results')
@@ -27,9 +27,11 @@ export class Suite {
   /** `cargo test …` */
   cargo(title, args) {
     return this.#stage(title, async () => {
-      const counts = { passed: 0, failed: 0, reported: false }
+      const counts = { passed: 0, failed: 0, failures: [], reported: false }
       const { code } = await spawnStep('cargo', ['test', '--no-fail-fast', ...args], {
         onLine: (line) => {
+          const failure = /^test (.+) \.\.\. FAILED$/.exec(line)
+          if (failure !== null) counts.failures.push(failure[1])
           const match = /^test result: \S+ (\d+) passed; (\d+) failed/.exec(line)
           if (match === null) return
           counts.passed += Number(match[1])
@@ -62,6 +64,7 @@ export class Suite {
       return {
         passed: report?.numPassedTests ?? 0,
         failed: report?.numFailedTests ?? 0,
+        failures: failuresOf(report),
         reported: report !== undefined,
         code,
       }
@@ -91,10 +94,11 @@ export class Suite {
     heading(title)
     const start = performance.now()
     try {
-      const { passed, failed, reported, code } = await body()
+      const { passed, failed, failures, reported, code } = await body()
       this.passed += passed
       this.failed += failed
-      if (failed > 0) this.notes.push(`failed: ${title} (${failed} tests)`)
+      if (failed > 0)
+        this.notes.push(`failed: ${title} (${failed} tests)`, ...failures.map((failure) => `  ${failure}`))
       // Tests that did not compile, a worker that crashed: a failure that no test stands for.
       else if (code !== 0 || !reported || passed === 0) {
         this.#fail(`${title}: exit code ${code}, ${passed} tests passed${reported ? '' : ', no report'}`)
@@ -110,6 +114,27 @@ export class Suite {
     this.notes.push(`failed: ${note}`)
     say(this.notes.at(-1))
   }
+}
+
+/** Which tests of vitest's report failed, and how: who reads only the end of a long log needs no more. */
+function failuresOf(report) {
+  const files = report?.testResults ?? []
+  return files.flatMap((file) =>
+    file.assertionResults
+      .filter((test) => test.status === 'failed')
+      .map(
+        (test) =>
+          `${relative(fromRoot('.'), file.name)}: ${test.fullName}\n${indented(test.failureMessages.join('\n'))}`,
+      ),
+  )
+}
+
+/** The first lines of a text, set off from the margin. */
+function indented(text, lines = 12) {
+  return text
+    .split('\n', lines)
+    .map((line) => `      ${line}`)
+    .join('\n')
 }
 
 function readReport(file) {
