@@ -38,6 +38,23 @@ describe('requests for subscriptions', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it('to a track wait after the end of the last one, and what follows waits with it', () => {
+    const { pacer, sent } = paced()
+    pacer.push([update(1)])
+    vi.advanceTimersByTime(0.9 * INTERVAL)
+    pacer.push([{ trackSid: 'DTR_1', subscribe: false }])
+    pacer.push([update(2)])
+    pacer.push([update(1), update(3)])
+    expect(sent).toEqual([['DTR_1'], ['DTR_1'], ['DTR_2']])
+    // At least a whole interval, and at most two.
+    vi.advanceTimersByTime(INTERVAL)
+    expect(sent).toHaveLength(3)
+    vi.advanceTimersByTime(INTERVAL)
+    expect(sent.slice(3)).toEqual([['DTR_1', 'DTR_3']])
+    vi.advanceTimersByTime(10 * INTERVAL)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it('are forgotten with their connection', () => {
     const { pacer, sent } = paced()
     pacer.push(Array.from({ length: 10 }, (_, index) => update(index)))

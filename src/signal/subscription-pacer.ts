@@ -1,8 +1,9 @@
 /**
- * Sends requests for subscriptions a few at a time.
+ * Sends requests for subscriptions a few at a time, and one for a track not right after its end.
  *
  * livekit-server 1.13 keeps five that it has not begun with and forgets the rest until it looks at all of them again, which
- * it does every three seconds: forty tracks would take twelve, and some of them time out.
+ * it does every three seconds: forty tracks would take twelve, and some of them time out. And what comes while it ends a
+ * subscription to the same track it forgets with that one, for good.
  */
 import type { DataTrackSignalRequest, UpdateDataSubscriptionMessage } from './messages'
 
@@ -19,6 +20,9 @@ export class SubscriptionPacer {
   #waiting: Update[] = []
   #credit = GROUP
   #timer: NodeJS.Timeout | undefined
+  /** Tracks whose subscriptions were ended in this interval, and in the one before. */
+  #ended = new Set<string>()
+  #endedBefore = new Set<string>()
 
   constructor(send: (request: DataTrackSignalRequest) => void) {
     this.#send = send
@@ -36,16 +40,31 @@ export class SubscriptionPacer {
   }
 
   #flush(): void {
-    const updates = this.#waiting.splice(0, this.#credit)
-    if (updates.length > 0) {
-      this.#credit -= updates.length
-      this.#send({ case: 'updateDataSubscription', value: { updates } })
-    }
-    if (this.#credit === GROUP || this.#timer !== undefined) return
+    const updates = this.#take()
+    if (updates.length > 0) this.#send({ case: 'updateDataSubscription', value: { updates } })
+    const idle = this.#credit === GROUP && this.#ended.size + this.#endedBefore.size === 0
+    if (idle || this.#timer !== undefined) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#credit = GROUP
+      this.#endedBefore = this.#ended
+      this.#ended = new Set()
       this.#flush()
     }, INTERVAL)
+  }
+
+  /** Those that may be sent now: what follows one that has to wait waits with it. */
+  #take(): Update[] {
+    const updates: Update[] = []
+    for (const update of this.#waiting) {
+      const { trackSid, subscribe } = update
+      if (this.#credit === 0) break
+      if (subscribe && (this.#ended.has(trackSid) || this.#endedBefore.has(trackSid))) break
+      if (!subscribe) this.#ended.add(trackSid)
+      this.#credit--
+      updates.push(update)
+    }
+    this.#waiting.splice(0, updates.length)
+    return updates
   }
 }

@@ -231,6 +231,7 @@ pub(crate) fn session_options(argument: Argument<'_>, clock: Clock) -> Result<Li
             subscribe_timeout: milliseconds(options.field(c"subscribeTimeoutMs")?)?,
             early_packet_bytes: size(options.field(c"earlyPacketBytes")?)?,
             early_packet_age: milliseconds(options.field(c"earlyPacketMs")?)?,
+            ..SubscriberConfig::default()
         },
         clock,
     })

@@ -9,6 +9,11 @@ pub struct SubscriberConfig {
     pub encryption: SessionEncryption,
     /// How long the SFU may take to assign a handle; 10 s by default, as in LiveKit's SDKs.
     pub subscribe_timeout: Duration,
+    /// After how long without an answer it is asked again, and then each time after twice as long; 1 s by default.
+    ///
+    /// livekit-server 1.13.5 forgets some requests: of more than five that come at once, and one that comes while it
+    /// ends an earlier subscription to the same track.
+    pub subscribe_retry: Duration,
     /// Bytes of packets kept while the SFU has not named their handle; 256 KiB by default.
     pub early_packet_bytes: usize,
     /// How long such packets are kept; 1 s by default.
@@ -20,6 +25,7 @@ impl Default for SubscriberConfig {
         Self {
             encryption: SessionEncryption::None,
             subscribe_timeout: Duration::from_secs(10),
+            subscribe_retry: Duration::from_secs(1),
             early_packet_bytes: 256 << 10,
             early_packet_age: Duration::from_secs(1),
         }

@@ -4,6 +4,7 @@ use super::stream::Stream;
 use super::track::Subscription;
 use super::{
     Connection, Encryption, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberEvent, TrackId,
+    earlier,
 };
 use crate::info::EncryptionType;
 use crate::stats::StreamStats;
@@ -42,8 +43,7 @@ impl Subscriber {
         self.streams.insert(stream, Stream::new(track, options));
         match subscription {
             Subscription::None => {
-                let deadline = now + self.config.subscribe_timeout;
-                self.set_subscription(track, Subscription::Pending { deadline, renewed: false });
+                self.set_pending(track, false, now);
                 self.tell_subscription(track, true);
             }
             Subscription::Pending { .. } | Subscription::Active => {
@@ -94,8 +94,15 @@ impl Subscriber {
     pub(super) fn await_answer(&mut self, id: TrackId, now: Instant) {
         let Some(track) = self.tracks.get(&id) else { return };
         let renewed = !matches!(track.subscription, Subscription::Pending { renewed: false, .. });
-        let deadline = now + self.config.subscribe_timeout;
-        self.set_subscription(id, Subscription::Pending { deadline, renewed });
+        self.set_pending(id, renewed, now);
+    }
+
+    fn set_pending(&mut self, id: TrackId, renewed: bool, now: Instant) {
+        let ask_at = now + self.config.subscribe_retry;
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.subscription = Subscription::Pending { since: now, ask_at, renewed };
+        }
+        self.expect_by(ask_at.min(now + self.config.subscribe_timeout));
     }
 
     /// The SFU has answered.
@@ -119,7 +126,38 @@ impl Subscriber {
         }
     }
 
-    pub(super) fn give_up(&mut self, id: TrackId, now: Instant) {
+    /// Asks again or gives up what has waited long enough for an answer. Returns when that is due next.
+    pub(super) fn handle_answer_timeouts(&mut self, now: Instant) -> Option<Instant> {
+        // Without a connection nobody could answer; when it is back, the time starts anew.
+        if self.connection != Connection::Up {
+            return None;
+        }
+        let (mut next, mut unanswered, mut late) = (None, Vec::new(), Vec::new());
+        for track in self.tracks.values_mut() {
+            let Subscription::Pending { since, ask_at, .. } = &mut track.subscription else { continue };
+            let deadline = *since + self.config.subscribe_timeout;
+            if deadline <= now {
+                late.push(track.id);
+                continue;
+            }
+            if *ask_at <= now {
+                *ask_at = now + now.saturating_duration_since(*since);
+                unanswered.push(track.id);
+            }
+            next = earlier(next, Some(deadline.min(*ask_at)));
+        }
+        unanswered.sort_unstable();
+        for id in unanswered {
+            self.tell_subscription(id, true);
+        }
+        late.sort_unstable();
+        for id in late {
+            self.give_up(id, now);
+        }
+        next
+    }
+
+    fn give_up(&mut self, id: TrackId, now: Instant) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         if matches!(track.subscription, Subscription::Pending { renewed: true, .. }) {
             return self.ask(id, now);
@@ -138,15 +176,6 @@ impl Subscriber {
             && !std::mem::replace(&mut state.ended, true)
         {
             self.events.push_back(SubscriberEvent::StreamEnded { stream, error });
-        }
-    }
-
-    fn set_subscription(&mut self, track: TrackId, subscription: Subscription) {
-        if let Subscription::Pending { deadline, .. } = subscription {
-            self.expect_by(deadline);
-        }
-        if let Some(track) = self.tracks.get_mut(&track) {
-            track.subscription = subscription;
         }
     }
 

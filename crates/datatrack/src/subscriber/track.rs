@@ -41,10 +41,11 @@ pub(super) struct Assignment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subscription {
     None,
-    /// The SFU was asked. `renewed`: after frames had come before, so that a late answer is asked for again rather
-    /// than given up.
+    /// The SFU was asked `since` then, and is again at `ask_at`. `renewed`: after frames had come before, so that a late
+    /// answer is asked for once more rather than given up.
     Pending {
-        deadline: Instant,
+        since: Instant,
+        ask_at: Instant,
         renewed: bool,
     },
     Active,

@@ -292,6 +292,8 @@ fn a_frame_that_waits_in_vain_is_told_with_the_key_it_named() {
     let extension = E2eeExtension { key_index: 5, iv: [1; 12] };
     let extensions = Extensions { e2ee: Some(extension), user_timestamp: None };
     receive(&mut subscriber, Sender::new(9).frame_with(&[0; 20], extensions), at(0));
+    subscriber.handle_timeout(at(1_999));
+    assert_eq!(errors(&mut subscriber), []);
     assert_eq!(subscriber.poll_timeout(), Some(at(2_000)));
     subscriber.handle_timeout(at(2_000));
     assert_eq!(errors(&mut subscriber), [(EncryptionErrorReason::MissingKey, 5, 1)]);

@@ -239,7 +239,7 @@ fn a_retry_after_a_timeout_asks_the_sfu_again() {
     subscribe(&mut subscriber, track, 2, 5_000);
     events(&mut subscriber);
     subscriber.handle_timeout(at(9_999));
-    assert_eq!(events(&mut subscriber), []);
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
     subscriber.handle_timeout(at(10_000));
     let timeout = Some(SubscribeError::Timeout);
     assert_eq!(events(&mut subscriber), [update("a", false), ended(1, timeout), ended(2, timeout)]);
@@ -249,6 +249,26 @@ fn a_retry_after_a_timeout_asks_the_sfu_again() {
     assert_eq!(events(&mut subscriber), [is_subscribed(3)]);
     assert_eq!(subscriber.unsubscribe(StreamId(1)).unwrap(), Default::default());
     assert_eq!(events(&mut subscriber), []);
+}
+
+#[test]
+fn what_the_sfu_does_not_answer_it_is_asked_again_each_time_after_twice_as_long() {
+    let mut subscriber = subscriber();
+    let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
+    subscribe(&mut subscriber, track, 1, 500);
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
+    for due in [1_500, 2_500, 4_500] {
+        assert_eq!(subscriber.poll_timeout(), Some(at(due)));
+        subscriber.handle_timeout(at(due - 1));
+        assert_eq!(events(&mut subscriber), []);
+        subscriber.handle_timeout(at(due));
+        assert_eq!(events(&mut subscriber), [update("a", true)]);
+    }
+    subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], at(8_000));
+    assert_eq!(events(&mut subscriber), [is_subscribed(1)]);
+    subscriber.handle_timeout(at(8_500));
+    subscriber.handle_timeout(at(60_000));
+    assert_eq!((events(&mut subscriber), subscriber.poll_timeout()), (vec![], None));
 }
 
 #[test]
@@ -347,7 +367,7 @@ fn a_pending_subscription_follows_its_track_to_the_new_sid_with_the_whole_time()
     subscriber.handle_publication_update(ALICE, vec![info(1, "new", "a")], at(9_000));
     events(&mut subscriber);
     subscriber.handle_timeout(at(18_999));
-    assert_eq!(events(&mut subscriber), []);
+    assert_eq!(events(&mut subscriber), [update("new", true)]);
     subscriber.handle_timeout(at(19_000));
     let told = events(&mut subscriber);
     assert_eq!(told, [update("new", false), ended(1, Some(SubscribeError::Timeout))]);
@@ -437,7 +457,7 @@ fn subscriptions_are_told_again_after_a_resumption_and_nothing_times_out_meanwhi
     receive(&mut subscriber, Sender::new(9).frame(b"x"), at(60_000));
     assert_eq!(read(&mut subscriber, 1), [b"x"], "handles go on meaning what they did");
     subscriber.handle_timeout(at(69_999));
-    assert_eq!(events(&mut subscriber), []);
+    assert_eq!(events(&mut subscriber), [update("b", true)]);
     subscriber.handle_timeout(at(70_000));
     assert_eq!(events(&mut subscriber)[1], ended(2, Some(SubscribeError::Timeout)));
 }
