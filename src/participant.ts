@@ -21,7 +21,7 @@ import type { DataTrackSchema } from './data-track/codec'
 import { DataTrackPublishError } from './errors'
 import { changesOf, isOlder, joinedAtOf, kindOf, permissionsOf } from './participant-info'
 import type { ParticipantChanges, ParticipantKind, ParticipantPermissions } from './participant-info'
-import { updateProfile } from './profile'
+import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
 import { noSchemas } from './schemas'
 import type { GetSchemaOptions, Schemas } from './schemas'
@@ -30,7 +30,7 @@ import type { RoomRpc } from './rpc/room-rpc'
 import type { RpcMethodHandler } from './rpc/server-manager'
 import type { Session } from './session'
 import type { ParticipantInfoMessage } from './signal/messages'
-import type { PendingRequests } from './signal/pending-requests'
+import { PendingRequests } from './signal/pending-requests'
 
 /** What both kinds of participants have. */
 abstract class Participant {
@@ -119,6 +119,7 @@ export class RemoteParticipant extends Participant {
 export interface ParticipantRequests {
   readonly pending: PendingRequests
   readonly schemas: Schemas
+  readonly profile: OwnProfile
 }
 
 /** Oneself. */
@@ -215,13 +216,13 @@ export class LocalParticipant extends Participant {
 
   /**
    * Sets one's metadata, which everybody in the room sees. It needs the grant `canUpdateOwnMetadata`. Resolves when the
-   * server has taken it; a connection that is rebuilt meanwhile does not matter.
+   * server has taken it; a connection that is rebuilt meanwhile or later does not matter.
    *
    * @param metadata 1 character or more (LiveKit takes an empty text as "leave it"), by default at most 512 KiB
    * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async setMetadata(metadata: string, options?: RequestOptions): Promise<void> {
-    await updateProfile(this, this.#requests()?.pending, { metadata }, options)
+    await this.#profile().update({ metadata }, options)
   }
 
   /**
@@ -231,7 +232,7 @@ export class LocalParticipant extends Participant {
    * @throws as {@link setMetadata}
    */
   async setName(name: string, options?: RequestOptions): Promise<void> {
-    await updateProfile(this, this.#requests()?.pending, { name }, options)
+    await this.#profile().update({ name }, options)
   }
 
   /**
@@ -242,7 +243,11 @@ export class LocalParticipant extends Participant {
    * @throws as {@link setMetadata}
    */
   async setAttributes(attributes: Readonly<Record<string, string>>, options?: RequestOptions): Promise<void> {
-    await updateProfile(this, this.#requests()?.pending, { attributes }, options)
+    await this.#profile().update({ attributes }, options)
+  }
+
+  #profile(): OwnProfile {
+    return this.#requests()?.profile ?? new OwnProfile(this, PendingRequests.closed())
   }
 
   /**

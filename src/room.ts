@@ -26,6 +26,8 @@ import { ConnectionHistory, nothingSent } from './room-stats'
 import type { ConnectionStats, RoomStats } from './room-stats'
 import { scenarioSteps } from './scenarios'
 import type { ScenarioSteps, SimulationScenario } from './scenarios'
+import { OwnProfile } from './profile'
+import type { Profile } from './profile'
 import { Schemas } from './schemas'
 import { RoomRpc } from './rpc/room-rpc'
 import type { RpcMethodHandler } from './rpc/server-manager'
@@ -366,7 +368,8 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#session = session
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     const pending = new PendingRequests((request) => connection.sendRequest(request))
-    this.#requests = { pending, schemas: new Schemas(pending) }
+    const profile = new OwnProfile(this.localParticipant, pending)
+    this.#requests = { pending, schemas: new Schemas(pending), profile }
     this.#history = new ConnectionHistory()
     this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
     this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
@@ -426,9 +429,12 @@ export class Room extends TypedEmitter<RoomEvents> {
     const session = this.#session
     const connection = this.#connection
     if (session === undefined || connection === undefined) return
-    // Schemas come before the tracks that are published with them.
+    // Schemas come before the tracks that are published with them, and what is set anew after what was set before.
     const requests = this.#requests
-    requests?.pending.resend(() => requests.schemas.restore())
+    requests?.pending.resend(() => {
+      requests.schemas.restore()
+      requests.profile.restore(profileIn(join))
+    })
     session.handleReconnected()
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     this.#packets.rebuilt()
@@ -642,6 +648,14 @@ function participantsIn(messages: unknown): ParticipantInfoMessage[] {
 
 function isParticipant(message: unknown): message is ParticipantInfoMessage {
   return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
+}
+
+/** What a session begins with. */
+function profileIn(join: SignalResponseLike): Profile {
+  const { value } = join.message
+  const participant = isObject(value) ? value['participant'] : undefined
+  const info: Partial<ParticipantInfoMessage> = isParticipant(participant) ? participant : {}
+  return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
 }
 
 /** Older servers have a field of their own for it. */

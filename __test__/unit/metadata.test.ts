@@ -2,6 +2,8 @@ import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { Loopback, Room, RoomEvent, SignalRequestError } from '../../index'
 import { PendingRequests } from '../../src/signal/pending-requests'
+import { OwnProfile } from '../../src/profile'
+import type { Profile } from '../../src/profile'
 import { changesOf, isOlder, joinedAtOf, kindOf } from '../../src/participant-info'
 import { publish, rejection, until, withPair } from '../helpers/rooms'
 import type { Pair } from '../helpers/rooms'
@@ -372,5 +374,40 @@ describe('a request', () => {
     requests.close()
     expect((await pending).reason).toBe('disconnected')
     expect((await rejection(requests.request(make, none))).reason).toBe('disconnected')
+  })
+})
+
+describe("one's own profile in a new session", () => {
+  /** A profile of which that was set here, and what it asks for; every request succeeds at once. */
+  async function profile(mine: Profile, ...set: Partial<Profile>[]) {
+    const sent: unknown[] = []
+    const requests: PendingRequests = new PendingRequests(({ case: kind, value }) => {
+      if (kind !== 'updateMetadata') throw new Error(kind)
+      const { requestId, ...update } = value
+      sent.push(update)
+      queueMicrotask(() => requests.handle('requestResponse', { requestId, reason: 0 }))
+    })
+    const own = new OwnProfile(mine, requests)
+    for (const update of set) await own.update(update, undefined)
+    return { own, sent: () => sent.splice(0) }
+  }
+  const now = { name: 'Alice', metadata: 'm', attributes: { a: '1', b: '2' } }
+  const token = { name: '', metadata: 'of the token', attributes: { c: '3', d: '4' } }
+
+  it('is set again as it was, as far as it was set here', async () => {
+    const { own, sent } = await profile(now, { metadata: 'earlier' }, { attributes: { a: '0', d: '' } })
+    expect(sent()).toHaveLength(2)
+    own.restore(token)
+    expect(sent()).toEqual([{ name: '', metadata: 'm', attributes: { a: '1', d: '' } }])
+  })
+
+  it('is left as it is when it is what was set, or nothing was', async () => {
+    const { own, sent } = await profile(now, { name: 'Alice', attributes: { a: '1' } })
+    sent()
+    own.restore({ ...token, name: 'Alice', attributes: { a: '1' } })
+    expect(sent()).toEqual([])
+    const other = await profile(now)
+    other.own.restore(token)
+    expect(other.sent()).toEqual([])
   })
 })
