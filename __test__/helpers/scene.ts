@@ -151,6 +151,39 @@ export async function carried(
   return same(arrived.payload, frame.payload) && arrived.userTimestamp === frame.userTimestamp
 }
 
+/** How often a frame may be lost on its way before something else is wrong. */
+const LOSSES = 3
+
+/**
+ * Pushes a large frame until it arrives as it was sent, and returns how often it was lost. livekit-server drops packets
+ * when it or a receiver gets too little of a busy machine, as it says in its log; what arrived of the frame is then counted
+ * as dropped at the subscriber.
+ */
+export async function lossesOf(
+  { local, remote }: { readonly local: LocalDataTrack; readonly remote: RemoteDataTrack },
+  stream: DataTrackStream,
+  frame: Exclude<PushableFrame, Uint8Array>,
+): Promise<number> {
+  const arriving = next(stream)
+  for (let losses = 0; losses <= LOSSES; losses++) {
+    const before = sum(remote.stats().dropped)
+    await local.push(frame)
+    const waiting = new AbortController()
+    const arrived = await Promise.race([arriving, dropped(remote, before, waiting.signal)])
+    waiting.abort()
+    if (arrived === undefined) continue
+    if (!same(arrived.payload, frame.payload)) throw new Error('the frame has other bytes')
+    if (arrived.userTimestamp !== frame.userTimestamp) throw new Error('the frame has another timestamp')
+    return losses
+  }
+  throw new Error(`the frame was lost ${LOSSES + 1} times`)
+}
+
+/** Resolves when a track's subscriber has dropped more frames than that, or with the signal. */
+async function dropped(remote: RemoteDataTrack, before: number, signal: AbortSignal): Promise<undefined> {
+  while (!signal.aborted && sum(remote.stats().dropped) === before) await delay(PROBES)
+}
+
 /** All of a kind of drops. */
 export function sum(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)

@@ -47,7 +47,7 @@ export interface DecodingSubscribeOptions<T> extends DataTrackSubscribeOptions {
 export interface RemoteDataTrackPipelineOptions {
   /** Frames in the making at once, 1 to 64. More: more tolerance for reordered packets. Default: 2. */
   readonly maxPartialFrames?: number | undefined
-  /** How long a frame may be in the making, in ms, 1 to 60,000. Default: 500. */
+  /** How long a frame may be in the making without another packet of it, in ms, 1 to 60,000. Default: 500. */
   readonly partialFrameTimeout?: number | undefined
   /** Packets a frame may have, 1 to 32,767. Default: 128. */
   readonly maxPacketsPerFrame?: number | undefined

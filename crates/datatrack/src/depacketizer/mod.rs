@@ -106,13 +106,16 @@ impl Depacketizer {
     /// When [`Self::handle_timeout`] must be called at the latest; `None` if no frame is open.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.partials.front().map(|oldest| oldest.opened_at + self.options.partial_frame_timeout)
+        self.partials.iter().map(|partial| partial.last_packet_at + self.options.partial_frame_timeout).min()
     }
 
     /// Gives up the frames whose time is over.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            self.give_up_oldest(FrameDrop::TimedOut);
+        let timeout = self.options.partial_frame_timeout;
+        while let Some(index) =
+            self.partials.iter().position(|partial| partial.last_packet_at + timeout <= now)
+        {
+            self.give_up(index, FrameDrop::TimedOut);
         }
     }
 
@@ -181,7 +184,7 @@ impl Depacketizer {
         let number = header.frame_number;
         // Most packets belong to the newest frame.
         if let Some(index) = self.partials.iter().rposition(|partial| partial.number == number) {
-            return self.handle_open(index, header, payload);
+            return self.handle_open(index, header, payload, now);
         }
         if header.marker == Marker::Single {
             return self.handle_single(header, payload).map(Some);
@@ -201,10 +204,12 @@ impl Depacketizer {
         index: usize,
         header: &Header,
         payload: Bytes,
+        now: Instant,
     ) -> Result<Option<AssembledFrame>, PacketDrop> {
         let Some(partial) = self.partials.get_mut(index) else { return Err(PacketDrop::Superseded) };
         match partial.insert(header, payload, self.options.max_frame_len) {
             Insertion::Missing => {
+                partial.last_packet_at = now;
                 self.stats.packets_accepted += 1;
                 Ok(None)
             }

@@ -17,7 +17,8 @@ pub struct DepacketizerOptions {
     /// frame loses none. With 1, frames are also delivered in order: one that is older than the newest delivered one
     /// is dropped.
     pub max_partial_frames: usize,
-    /// How long a frame may be incomplete, from its first packet on: 500 ms by default.
+    /// How long a frame may be incomplete without another packet of it: 500 ms by default. A frame that grows is kept, for a
+    /// large one on a slow path may take longer than any sensible timeout.
     pub partial_frame_timeout: Duration,
     /// How many packets a frame may have: 1 to 32,767, 128 by default, as LiveKit's clients send.
     pub max_packets_per_frame: u16,

@@ -16,7 +16,7 @@ const KEPT_CAPACITY: usize = 256;
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) number: u16,
-    pub(super) opened_at: Instant,
+    pub(super) last_packet_at: Instant,
     /// How many frames had been opened before this one.
     pub(super) ordinal: u64,
     /// Set once the start packet is there.
@@ -104,7 +104,7 @@ impl Partial {
         store.clear(max_packets);
         Self {
             number: header.frame_number,
-            opened_at: now,
+            last_packet_at: now,
             ordinal,
             timestamp: header.timestamp,
             extensions: header.extensions,

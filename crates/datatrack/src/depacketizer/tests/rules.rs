@@ -348,13 +348,36 @@ fn a_partial_frame_dies_after_its_time() {
 }
 
 #[test]
-fn more_packets_do_not_lengthen_a_frames_time() {
+fn a_frame_that_grows_is_kept_however_slow_its_way_is() {
+    let mut harness = Harness::with_slots(2);
+    for index in 0..63 {
+        harness.pending(nth(0, 0, index, 64));
+        harness.advance(499);
+    }
+    harness.frame(nth(0, 0, 63, 64));
+}
+
+#[test]
+fn only_packets_that_are_accepted_keep_a_frame() {
     let mut harness = Harness::with_slots(2);
     harness.pending(nth(0, 0, 0, 3));
     harness.advance(300);
+    harness.dropped(nth(0, 0, 0, 3), PacketDrop::Duplicate);
+    harness.advance(200);
+    harness.dropped(nth(0, 0, 1, 3), PacketDrop::Superseded);
+}
+
+#[test]
+fn a_younger_frame_may_die_before_an_older_one() {
+    let mut harness = Harness::with_slots(2);
+    harness.pending(nth(0, 0, 0, 3));
+    harness.pending(nth(1, 3, 0, 3));
+    harness.advance(300);
     harness.pending(nth(0, 0, 1, 3));
     harness.advance(200);
-    harness.dropped(nth(0, 0, 2, 3), PacketDrop::Superseded);
+    assert_eq!(harness.frames_dropped(FrameDrop::TimedOut), 1);
+    harness.dropped(nth(1, 3, 1, 3), PacketDrop::Superseded);
+    harness.frame(nth(0, 0, 2, 3));
 }
 
 #[test]
