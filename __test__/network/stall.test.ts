@@ -16,8 +16,8 @@ const QUEUE_BYTES = 32 << 10
 const QUEUE_AGE_MS = 100
 /** More than the channel holds on such a path: what crates/transport/src/connection/limit.rs lets wait in it at most, `QUEUE_MOST`. */
 const CHANNEL_LIMIT = 128 << 10
-/** The round trip while the path is full: the way, the link's queue, and what the channel holds in front of it. */
-const ROUND_TRIP_MS = 2 * DELAY_MS + (1000 * (QUEUE_BYTES + CHANNEL_LIMIT)) / CARRIED
+/** The round trip while the path is full: the way, and the link's queue. What the channel holds counts as the publisher's. */
+const ROUND_TRIP_MS = 2 * DELAY_MS + (1000 * QUEUE_BYTES) / CARRIED
 const FRAME_BYTES = 5000
 /** What the publisher may grow by meanwhile: its queue has 1 MiB, and the collector is not in a hurry. */
 const GROWTH = 16 << 20

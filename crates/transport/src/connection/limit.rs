@@ -6,16 +6,19 @@ const START: usize = 32 << 10;
 const LEAST: usize = 4 << 10;
 /// Bytes it may hold at most, on the longest and fattest path.
 const MOST: usize = 4 << 20;
-/// How much may wait in the channel on top of what is under way: as long as this lasts, and at most `QUEUE_MOST`.
-const QUEUE: Duration = Duration::from_millis(40);
+/// How much may wait in the channel on top of what is under way: as long as this lasts, and at most `QUEUE_MOST`. Enough
+/// for a task that gets no time for a while, and little enough for the queue of a router that has 30 ms.
+const QUEUE: Duration = Duration::from_millis(20);
 const QUEUE_MOST: usize = 128 << 10;
+/// The same while each measurement is better than those before by `GROWTH`: SCTP's window opens, which it does only as long
+/// as something waits.
+const QUEUE_GROWING: Duration = Duration::from_millis(40);
+const GROWTH: f64 = 1.25;
 /// How much more than what was seen may be under way: enough to see whether there is more, and little enough for the
 /// router before a narrow line. SCTP takes minutes to recover from a loss on a long fat path.
 const HEADROOM: f64 = 1.1;
-/// The same where that is little anyway, and each measurement is better than those before by `GROWTH`: SCTP's window opens,
-/// which it does only as long as something waits.
+/// The same where that is little anyway, while it grows.
 const HEADROOM_GROWING: f64 = 1.5;
-const GROWTH: f64 = 1.25;
 const GROWING_MOST: f64 = 128e3;
 /// What is assumed of a path that has not been measured.
 pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
@@ -45,12 +48,21 @@ pub(super) struct BacklogLimit {
     rates: [f64; WINDOWS],
     next: usize,
     window: Option<Window>,
+    last: Option<Measured>,
 }
 
-#[derive(Debug)]
+/// The start of a measurement.
+#[derive(Debug, Clone, Copy)]
 struct Window {
     start: Instant,
     acknowledged: u64,
+}
+
+/// The measurement before.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    window: Window,
+    rate: f64,
 }
 
 impl BacklogLimit {
@@ -63,6 +75,7 @@ impl BacklogLimit {
             rates: [0.0; WINDOWS],
             next: 0,
             window: None,
+            last: None,
         }
     }
 
@@ -128,25 +141,31 @@ impl BacklogLimit {
         self.under_way = 0;
         self.rates = [0.0; WINDOWS];
         self.window = None;
+        self.last = None;
     }
 
     /// The channel was filled up to the limit, or (`full` false) all that there was fitted in.
     pub(super) fn handle_pump(&mut self, full: bool, acknowledged: u64, now: Instant) {
         if !full {
             self.window = None;
+            self.last = None;
             return;
         }
         let rtt = self.rtt();
-        let Some(window) = &self.window else {
+        let Some(window) = self.window else {
             self.window = Some(Window { start: now, acknowledged });
             return;
         };
-        let length = now.saturating_duration_since(window.start);
-        if length < rtt.max(LEAST_WINDOW) {
+        if now.saturating_duration_since(window.start) < rtt.max(LEAST_WINDOW) {
             return;
         }
+        // After one that carried less than those before, over both: what comes late, because somebody got no time, comes with
+        // what belongs to the next one, and that alone would look like a path that carries more than it does.
+        let start = self.last.filter(|last| last.rate < self.best_rate()).map_or(window, |last| last.window);
+        let length = now.saturating_duration_since(start.start);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a few milliseconds")]
-        let rate = acknowledged.saturating_sub(window.acknowledged) as f64 / length.as_secs_f64();
+        let rate = acknowledged.saturating_sub(start.acknowledged) as f64 / length.as_secs_f64();
+        self.last = Some(Measured { window, rate });
         self.window = Some(Window { start: now, acknowledged });
         let growing = rate > GROWTH * self.best_rate();
         // What comes through under a limit without headroom says little.
@@ -159,18 +178,18 @@ impl BacklogLimit {
         let best = self.best_rate();
         let seen = best * rtt.as_secs_f64();
         let (headroom, queue) = if self.longer >= DOUBT {
-            (1.0, DOUBT_QUEUE.as_secs_f64())
-        } else if growing && seen < GROWING_MOST {
-            (HEADROOM_GROWING, QUEUE.as_secs_f64())
+            (1.0, DOUBT_QUEUE)
+        } else if growing {
+            (if seen < GROWING_MOST { HEADROOM_GROWING } else { HEADROOM }, QUEUE_GROWING)
         } else {
-            (HEADROOM, QUEUE.as_secs_f64())
+            (HEADROOM, QUEUE)
         };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "cut to a range that fits"
         )]
-        let (under_way, queue) = ((headroom * seen) as usize, (best * queue) as usize);
+        let (under_way, queue) = ((headroom * seen) as usize, (best * queue.as_secs_f64()) as usize);
         self.under_way = under_way;
         self.limit = under_way.saturating_add(queue.min(QUEUE_MOST)).clamp(LEAST, MOST);
     }
@@ -218,6 +237,22 @@ mod tests {
         let mut limit = BacklogLimit::new();
         saturate(&mut limit, 27e6, Duration::from_micros(200), Instant::now());
         assert!((QUEUE_MOST..QUEUE_MOST + 10_000).contains(&limit.get()), "{}", limit.get());
+    }
+
+    #[test]
+    fn acknowledgements_that_come_late_and_then_together_are_no_faster_path() {
+        let rtt = Duration::from_millis(40);
+        let mut limit = BacklogLimit::new();
+        let mut now = saturate(&mut limit, 1e6, rtt, Instant::now());
+        let (before, mut acknowledged) = (limit.get(), 100_000_000);
+        limit.handle_pump(false, acknowledged, now);
+        // 40 kB in each 40 ms, but half of one's come in the next.
+        for bytes in [0, 40, 40, 40, 20, 60, 40, 40, 40, 40] {
+            now += rtt;
+            acknowledged += bytes * 1_000;
+            limit.handle_pump(true, acknowledged, now);
+            assert!(limit.get() <= before + before / 20, "{} after {before}", limit.get());
+        }
     }
 
     #[test]

@@ -247,7 +247,7 @@ async fn stall(kind: Stall, length: Duration) {
     // ICE is heard every two or three seconds, and then SCTP need not wait; alone it would for up to as long as the stall was.
     assert!(first < Duration::from_millis(4_500), "the first fresh frame came after {first:?}");
     let last = after.last().unwrap().came;
-    assert!(world.elapsed() - last < 10 * MS);
+    assert!(world.elapsed() - last < 10 * MS, "{:?} {kind:?} {length:?}", world.elapsed() - last);
     let bytes: usize = after
         .iter()
         .filter(|arrival| arrival.came > last - Duration::from_secs(2))
