@@ -366,6 +366,8 @@ export interface NativePeerStats {
   datagramsReceived: number
   /** Those that were no WebRTC or did not decrypt. */
   datagramsRejected: number
+  /** Those of the server's that did not come. */
+  datagramsLost: number
   /** Of datagrams. */
   bytesSent: number
   bytesReceived: number
@@ -391,6 +393,8 @@ export interface NativeConnectionStats {
   overTcp: boolean
   bytesSent: number
   bytesReceived: number
+  /** Datagrams of the server's that did not come. */
+  datagramsLost: number
   /** Data-track packets. */
   packetsSent: number
   packetsReceived: number

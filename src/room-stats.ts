@@ -31,6 +31,12 @@ export interface ConnectionStats {
   /** Bytes of all datagrams, connectivity checks and encryption included. */
   readonly bytesSent: number
   readonly bytesReceived: number
+  /**
+   * Datagrams that the server encrypted and that did not come: the network lost them, or this machine had no room for them,
+   * or the server did not send them after all. By the numbers of their DTLS records (RFC 6347, section 4.1); what comes out
+   * of order counts until it comes. Without DTLS 1.3, which hides the numbers.
+   */
+  readonly datagramsLost: number
   /** Packets of data tracks. */
   readonly packetsSent: number
   readonly packetsReceived: number
@@ -61,6 +67,7 @@ export interface MessageChannelStats {
 export class ConnectionTotals {
   #bytesSent = 0
   #bytesReceived = 0
+  #datagramsLost = 0
   #packetsSent = 0
   #packetsReceived = 0
   #reliable = noMessages
@@ -70,6 +77,7 @@ export class ConnectionTotals {
   add({
     bytesSent,
     bytesReceived,
+    datagramsLost,
     packetsSent,
     packetsReceived,
     reliable,
@@ -77,6 +85,7 @@ export class ConnectionTotals {
   }: NativeConnectionStats): void {
     this.#bytesSent += bytesSent
     this.#bytesReceived += bytesReceived
+    this.#datagramsLost += datagramsLost
     this.#packetsSent += packetsSent
     this.#packetsReceived += packetsReceived
     this.#reliable = sumOfMessages(this.#reliable, reliable)
@@ -91,6 +100,7 @@ export class ConnectionTotals {
       overTcp: stats.overTcp,
       bytesSent: this.#bytesSent + stats.bytesSent,
       bytesReceived: this.#bytesReceived + stats.bytesReceived,
+      datagramsLost: this.#datagramsLost + stats.datagramsLost,
       packetsSent: this.#packetsSent + stats.packetsSent,
       packetsReceived: this.#packetsReceived + stats.packetsReceived,
       buffered: stats.buffered,

@@ -28,8 +28,8 @@ export interface Outcome {
   /** Frames that the sender's SDK refused, or took and did not bring to the server: the witness has not seen them either. */
   readonly lostBySender: number
   /**
-   * Frames that the server says it dropped for the receiver, or did not read in time from its socket. It is packets that
-   * are counted: as many frames as that explains.
+   * Frames that the server says it dropped for the receiver, did not read in time from its socket, or encrypted and did not
+   * send. It is packets that are counted: as many frames as that explains.
    */
   readonly lostByServer: number
   /** Frames that the server forwarded, and the receiver's SDK did not hand out. */
@@ -61,11 +61,12 @@ export function carry(pair: Pair, run: Run): Promise<Outcome> {
   return open(pair, run, async () => {
     const before = droppedByServer(server, run.track)
     const overflows = { ours: ownOverflows(), server: server.overflows }
+    const unsent = [to, witness].map(datagramsLostTo)
     const { refused } = await from.send(run)
     await from.mark(run, 'end')
     const [arrived, seen] = await Promise.all([to.received(run.track), witness.received(run.track)])
     await from.unmark(run.track)
-    return judge(pair, run, { refused, arrived, seen, before, overflows })
+    return judge(pair, run, { refused, arrived, seen, before, overflows, unsent })
   })
 }
 
@@ -102,6 +103,13 @@ interface Found {
   readonly before: ReadonlyMap<string, number>
   /** Datagrams that sockets had no room for before the run. */
   readonly overflows: { readonly ours: number; readonly server: number }
+  /** Datagrams that had not come to the receiver and to the witness before the run. */
+  readonly unsent: readonly number[]
+}
+
+/** Those of the server's that did not come to one of ours; what other SDKs miss they do not tell. */
+function datagramsLostTo(peer: Peer): number {
+  return peer instanceof OurPeer ? peer.datagramsLost : 0
 }
 
 function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: Found): Outcome {
@@ -118,12 +126,16 @@ function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: F
   const unread = Math.min(byBoth - byServerForBoth, server.overflows - found.overflows.server)
   const bySender = byBoth - byServerForBoth - unread
   const forReceiverOnly = arrived.missing.length - byBoth
-  const byServer = Math.min(forReceiverOnly, forReceiver - byServerForBoth)
-  const byReceiver = forReceiverOnly - byServer
-  const byWitness = Math.max(0, seen.missing.length - byBoth - (forWitness - byServerForBoth))
-
   // Where a loss of ours happened: the witness and a receiver of ours live in this process.
   const unreadByUs = ownOverflows() - found.overflows.ours
+  // Nothing is lost on 127.0.0.1 but in a socket: what the server encrypted and no socket of ours had it did not send.
+  const [toReceiver, toWitness] = [to, witness].map((peer, index) =>
+    Math.max(0, datagramsLostTo(peer) - found.unsent[index]! - unreadByUs),
+  )
+  const byServer = Math.min(forReceiverOnly, forReceiver - byServerForBoth + toReceiver!)
+  const byReceiver = forReceiverOnly - byServer
+  const byWitness = Math.max(0, seen.missing.length - byBoth - (forWitness - byServerForBoth) - toWitness!)
+
   const faults = [...wrong(to.kind, arrived), ...wrong('the witness', seen)]
   if (from instanceof OurPeer) {
     const { closed, dropped } = from.account(run.track)

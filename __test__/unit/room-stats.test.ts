@@ -82,6 +82,7 @@ describe('room.stats()', () => {
       datagramsSent: 1,
       datagramsReceived: 1,
       datagramsRejected: 0,
+      datagramsLost: 0,
       bytesSent: 1,
       bytesReceived: 2,
     }
@@ -95,6 +96,7 @@ describe('room.stats()', () => {
       overTcp: false,
       bytesSent: 1,
       bytesReceived: 2,
+      datagramsLost: 7,
       packetsSent: 3,
       packetsReceived: 4,
       buffered: 5,
@@ -108,6 +110,7 @@ describe('room.stats()', () => {
       overTcp: false,
       bytesSent: 3,
       bytesReceived: 6,
+      datagramsLost: 21,
       packetsSent: 9,
       packetsReceived: 12,
       buffered: 5,

@@ -185,6 +185,11 @@ export class OurPeer implements Peer {
     return this.#in(track).tally.result()
   }
 
+  /** Datagrams that the server had encrypted for this one and that did not come, so far. */
+  get datagramsLost(): number {
+    return this.room.stats().connection?.datagramsLost ?? 0
+  }
+
   /** Our counters for a track that we publish or subscribe to. */
   account(track: string): Account {
     const out = this.#outgoing.get(track)?.local.stats()

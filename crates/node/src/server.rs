@@ -316,6 +316,7 @@ impl IntoJs for ConnectionStats {
         js.put(object, c"overTcp", over_tcp)?;
         js.put(object, c"bytesSent", self.publisher.bytes_sent + subscriber.bytes_sent)?;
         js.put(object, c"bytesReceived", self.publisher.bytes_received + subscriber.bytes_received)?;
+        js.put(object, c"datagramsLost", self.publisher.datagrams_lost + subscriber.datagrams_lost)?;
         js.put(object, c"packetsSent", self.data_track.messages_sent)?;
         js.put(object, c"packetsReceived", self.data_track.messages_received)?;
         js.put(object, c"buffered", self.data_track.buffered)?;
@@ -348,6 +349,7 @@ impl IntoJs for PeerStats {
         js.put(object, c"datagramsSent", self.datagrams_sent)?;
         js.put(object, c"datagramsReceived", self.datagrams_received)?;
         js.put(object, c"datagramsRejected", self.datagrams_rejected)?;
+        js.put(object, c"datagramsLost", self.datagrams_lost)?;
         js.put(object, c"bytesSent", self.bytes_sent)?;
         js.put(object, c"bytesReceived", self.bytes_received)?;
         Ok(object)

@@ -22,6 +22,8 @@ struct World {
     weather: Weather,
     random: fastrand::Rng,
     events: [Vec<PeerEvent>; 2],
+    /// Records with data that were on their way to the answering peer and got lost.
+    lost: u64,
 }
 
 /// What the network lets through.
@@ -59,6 +61,7 @@ impl World {
             weather: Weather::Everything,
             random: fastrand::Rng::with_seed(7),
             events: [Vec::new(), Vec::new()],
+            lost: 0,
         }
     }
 
@@ -91,6 +94,8 @@ impl World {
             while let Some(datagram) = peer.poll_transmit() {
                 if self.random.f64() >= self.loss && self.weather.passes(&datagram) {
                     self.network.push_back((self.now + DELAY, index == 0, datagram));
+                } else if index == 0 && datagram.contents[0] == 23 {
+                    self.lost += 1;
                 }
             }
             self.events[index].extend(std::iter::from_fn(|| peer.poll_event()));
@@ -161,6 +166,25 @@ fn a_bad_network_loses_nothing_of_reliable_and_repeats_nothing_of_data_tracks() 
     assert_eq!(packets.len(), came);
     world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
     assert_eq!(world.offering.acknowledged(ChannelKind::DataTrack), 2_000);
+}
+
+#[test]
+fn datagrams_that_the_network_loses_are_counted() {
+    let mut world = World::connected(0.0);
+    assert_eq!(world.answering.stats().datagrams_lost, 0);
+    world.loss = 0.05;
+    for _ in 0..500 {
+        assert_eq!(world.offering.write(ChannelKind::DataTrack, b"packet"), Sent::Yes);
+        world.offering.flush();
+        world.step();
+    }
+    // Those after the last one that came are not known of.
+    world.loss = 0.0;
+    assert_eq!(world.offering.write(ChannelKind::DataTrack, b"last"), Sent::Yes);
+    world.offering.flush();
+    world.run_until(|world| world.messages(1, ChannelKind::DataTrack).last() == Some(&&b"last"[..]));
+    assert!(world.lost > 10, "{}", world.lost);
+    assert_eq!(world.answering.stats().datagrams_lost, world.lost);
 }
 
 #[test]

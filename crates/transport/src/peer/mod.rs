@@ -5,6 +5,7 @@
 //! The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the deadline.**
 
 mod liveness;
+mod records;
 mod types;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use str0m::net::{Receive, TcpType};
 use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
 
 use liveness::Liveness;
+use records::Records;
 pub use types::{
     ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
 };
@@ -118,6 +120,7 @@ pub struct Peer {
     ahead: Duration,
     liveness: Liveness,
     stats: PeerStats,
+    records: Records,
 }
 
 impl std::fmt::Debug for Peer {
@@ -172,6 +175,7 @@ impl Peer {
             ahead: Duration::ZERO,
             liveness: Liveness::new(now),
             stats: PeerStats::default(),
+            records: Records::default(),
         }
     }
 
@@ -369,6 +373,9 @@ impl Peer {
         self.drain();
         if handled {
             let answer = is_dtls(contents);
+            if answer {
+                self.records.handle_datagram(contents);
+            }
             let buffered = answer
                 && self.liveness.is_unanswered()
                 && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
@@ -480,7 +487,7 @@ impl Peer {
     /// What was measured.
     #[must_use]
     pub const fn stats(&self) -> PeerStats {
-        self.stats
+        PeerStats { datagrams_lost: self.records.missing(), ..self.stats }
     }
 
     /// Says goodbye: the last datagrams are polled as ever. Idempotent.

@@ -164,4 +164,6 @@ pub struct PeerStats {
     pub bytes_received: u64,
     /// Datagrams that were no WebRTC or did not decrypt.
     pub datagrams_rejected: u64,
+    /// Datagrams that the other end encrypted and that did not come, by the gaps in the numbers of their DTLS records.
+    pub datagrams_lost: u64,
 }
