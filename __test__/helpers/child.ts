@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { built, prelude } from './programs'
-import type { Namespace } from './link'
+import type { Namespace } from '../../scripts/lib/bad-network.cjs'
 
 export interface ChildOptions {
   /** Where it runs. Default: in the machine's own network. */

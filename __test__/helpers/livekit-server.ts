@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import type { VideoGrant } from 'livekit-server-sdk'
-import type { Namespace } from './link'
+import type { Namespace } from '../../scripts/lib/bad-network.cjs'
 import { learnSecret } from './secrets'
 import { overflowsAtPort } from './udp-overflows'
 

@@ -1,8 +1,8 @@
 /** The link itself: what the other tests of this folder stand on. */
 import { expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../helpers/link'
-import type { LinkChange } from '../helpers/link'
+import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
+import type { LinkChange } from '../../scripts/lib/bad-network.cjs'
 
 /** Datagrams that fit into a socket's buffer, should its reader be late: a larger burst would lose some there. */
 const COUNT = 150

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../helpers/link'
+import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
 import { LivekitServer } from '../helpers/livekit-server'
 
 const STALL_MS = 10_000

@@ -1,7 +1,7 @@
 /** A network that loses UDP while data flows: TCP must serve, and the tracks go on. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../helpers/link'
+import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
 import { LivekitServer } from '../helpers/livekit-server'
 
 let network: BadNetwork

@@ -17,9 +17,10 @@ export class Agent {
   #next = 0
   #pending = new Map()
 
-  constructor(kind) {
+  /** `namespace`: the network in which it runs, if not the machine's own. */
+  constructor(kind, namespace) {
     const { command, inChildren = false } = peers[kind]
-    const [program, ...args] = command
+    const [program, args] = namespace?.command(...split(command)) ?? split(command)
     mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
     const log = openSync(fromRoot('.cache/bench-e2e', `${kind}.log`), 'a')
     this.#inChildren = inChildren
@@ -103,6 +104,8 @@ export class Agent {
   }
 }
 
+const split = ([program, ...args]) => [program, args]
+
 /** Nobody here needs more certificates, and Node.js takes some 30 ms to read a bundle of them when it starts. */
 export const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined }
 
@@ -115,11 +118,11 @@ export function joiner(server) {
     agent.ask(op, { url: server.url, token: await server.token(room, identity) })
 }
 
-/** Runs `use` with a connected publisher and subscriber of the same kind, in a room of their own. */
-export async function withPair(server, kind, use, names = ['track']) {
+/** Runs `use` with a connected publisher and subscriber of the same kind, in a room of their own; `places`: their networks. */
+export async function withPair(server, kind, use, names = ['track'], places = {}) {
   const join = joiner(server)
-  const publisher = new Agent(kind)
-  const subscriber = new Agent(kind)
+  const publisher = new Agent(kind, places.publisher)
+  const subscriber = new Agent(kind, places.subscriber)
   try {
     await Promise.all([join(publisher, 'publisher'), join(subscriber, 'subscriber')])
     const pair = new Pair(publisher, subscriber, names)

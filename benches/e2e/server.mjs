@@ -1,4 +1,4 @@
-// A LiveKit server on free ports of 127.0.0.1, and tokens for it.
+// A LiveKit server on free ports of 127.0.0.1, or in a network of its own, and tokens for it.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
@@ -36,14 +36,21 @@ export class LivekitServer {
   #process
   #port
 
-  static async start() {
+  #namespace
+
+  static async start(namespace) {
     const server = new LivekitServer()
+    server.#namespace = namespace
     await server.#launch(await buildLivekitServer())
     return server
   }
 
+  get #host() {
+    return this.#namespace?.address ?? '127.0.0.1'
+  }
+
   get url() {
-    return `ws://127.0.0.1:${this.#port}`
+    return `ws://${this.#host}:${this.#port}`
   }
 
   /** CPU seconds it has used, as an agent's. */
@@ -61,21 +68,22 @@ export class LivekitServer {
     this.#port = await freePort()
     const config = {
       port: this.#port,
-      bind_addresses: ['127.0.0.1'],
+      bind_addresses: [this.#host],
       rtc: {
         tcp_port: await freePort(),
         udp_port: await freeUdpPort(),
         use_external_ip: false,
-        node_ip: '127.0.0.1',
-        enable_loopback_candidate: true,
-        interfaces: { includes: ['lo'] },
+        node_ip: this.#host,
+        enable_loopback_candidate: this.#namespace === undefined,
+        interfaces: { includes: [this.#namespace === undefined ? 'lo' : 'link0'] },
       },
       keys: { devkey: this.#secret },
       logging: { level: 'info' },
     }
     mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
     const log = openSync(fromRoot('.cache/bench-e2e/livekit-server.log'), 'w')
-    this.#process = spawn(binary, [], {
+    const [program, args] = this.#namespace?.command(binary) ?? [binary, []]
+    this.#process = spawn(program, args, {
       env: { ...process.env, LIVEKIT_CONFIG: JSON.stringify(config) },
       stdio: ['ignore', log, log],
     })
@@ -91,8 +99,15 @@ export class LivekitServer {
   }
 
   async #answers() {
+    const url = `http://${this.#host}:${this.#port}`
+    if (this.#namespace !== undefined) {
+      // Only a process in there sees its network.
+      const source = `fetch('${url}').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))`
+      const [code] = await once(spawn(...this.#namespace.command(process.execPath, ['-e', source])), 'close')
+      return code === 0
+    }
     try {
-      return (await globalThis.fetch(`http://127.0.0.1:${this.#port}`)).ok
+      return (await globalThis.fetch(url)).ok
     } catch {
       return false
     }

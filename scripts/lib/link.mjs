@@ -2,11 +2,9 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { linkPath } from './bad-network.cjs'
 import { DEV_PROFILE } from './build.mjs'
-import { fromRoot, run, StepError } from './steps.mjs'
-
-/** Where the program is put. */
-export const linkPath = fromRoot('.cache/link/datatrack-test-link')
+import { run, StepError } from './steps.mjs'
 
 /** What the machine lacks for network namespaces with devices of our own; `undefined`: nothing. */
 export function lacksNetworks() {

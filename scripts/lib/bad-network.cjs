@@ -1,0 +1,154 @@
+// Two network namespaces with a bad network between them: `near`, where the participant under test is, and `far`, where
+// the server is. Needs what `lacksNetworks` looks for, and `buildLink` before. Types: bad-network.d.cts. CommonJS, because tests are.
+const { spawn, spawnSync } = require('node:child_process')
+const { once } = require('node:events')
+const { existsSync, readdirSync } = require('node:fs')
+const { createInterface } = require('node:readline')
+const { join } = require('node:path')
+
+/** Where `buildLink` puts the program that carries the packets. */
+const linkPath = join(__dirname, '../../.cache/link/datatrack-test-link')
+const namespaces = '/var/run/netns'
+/** The device of either end. */
+const DEVICE = 'link0'
+/** What the ends are called; namespaces do not see each other's, nor the machine's. */
+const ADDRESSES = { near: '10.77.0.1', far: '10.77.0.2' }
+/** Packets that the device holds before the link has read them: a burst of a second must fit. */
+const DEVICE_QUEUE = 10_000
+
+class Namespace {
+  constructor(name, address) {
+    this.name = name
+    this.address = address
+  }
+
+  command(command, args = []) {
+    return ['ip', ['netns', 'exec', this.name, command, ...args]]
+  }
+
+  ip(...args) {
+    ip('-n', this.name, ...args)
+  }
+
+  blockUdp(blocked) {
+    this.ip('rule', blocked ? 'add' : 'del', 'ipproto', 'udp', 'priority', '1', 'blackhole')
+  }
+}
+
+class BadNetwork {
+  #child
+  #lines
+  /** Commands are answered one after the other. */
+  #last = Promise.resolve()
+  #remove
+
+  constructor() {
+    const name = `dt-${process.pid}-${++made}`
+    this.near = new Namespace(`${name}-near`, ADDRESSES.near)
+    this.far = new Namespace(`${name}-far`, ADDRESSES.far)
+    this.#remove = () => {
+      this.#child?.kill('SIGKILL')
+      for (const namespace of [this.near, this.far]) spawnSync('ip', ['netns', 'del', namespace.name])
+    }
+  }
+
+  static async with(use, seed = 1) {
+    const network = await BadNetwork.start(seed)
+    try {
+      return await use(network)
+    } finally {
+      await network.close()
+    }
+  }
+
+  static async start(seed = 1) {
+    if (!existsSync(linkPath)) throw new Error(`${linkPath} is missing: run node scripts/link.mjs`)
+    sweep()
+    const network = new BadNetwork()
+    process.once('exit', network.#remove)
+    try {
+      await network.#open(seed)
+    } catch (error) {
+      await network.close()
+      throw error
+    }
+    return network
+  }
+
+  set(change) {
+    const answer = this.#last.then(async () => {
+      this.#child?.stdin?.write(`${JSON.stringify(change)}\n`)
+      return this.#answer()
+    })
+    this.#last = answer.catch(() => {})
+    return answer
+  }
+
+  counters() {
+    return this.set({})
+  }
+
+  async close() {
+    process.removeListener('exit', this.#remove)
+    const child = this.#child
+    this.#child = undefined
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+      const closed = once(child, 'close')
+      child.stdin?.end()
+      await closed
+    }
+    this.#remove()
+  }
+
+  async #open(seed) {
+    for (const namespace of [this.near, this.far]) {
+      ip('netns', 'add', namespace.name)
+      namespace.ip('link', 'set', 'lo', 'up')
+    }
+    const ends = [this.near, this.far].map(({ name }) => `${name}:${DEVICE}`)
+    const child = spawn(linkPath, [String(seed), ...ends], { stdio: ['pipe', 'pipe', 'inherit'] })
+    // Writing to one that has ended fails there; the missing answer tells.
+    child.stdin.on('error', () => {})
+    this.#child = child
+    this.#lines = createInterface(child.stdout)
+    await this.#answer()
+    for (const namespace of [this.near, this.far]) {
+      namespace.ip('address', 'add', `${namespace.address}/24`, 'dev', DEVICE)
+      // No packets of the kernel's own, which looks for IPv6 neighbours otherwise.
+      namespace.ip('link', 'set', DEVICE, 'addrgenmode', 'none')
+      namespace.ip('link', 'set', DEVICE, 'txqueuelen', String(DEVICE_QUEUE), 'up')
+    }
+  }
+
+  async #answer() {
+    const ended = new AbortController()
+    const line = once(this.#lines, 'line', { signal: ended.signal })
+    const abort = () => ended.abort(new Error('the link has ended'))
+    this.#lines.once('close', abort)
+    try {
+      const answer = JSON.parse((await line)[0])
+      if (answer.error !== undefined) throw new Error(answer.error)
+      return answer
+    } finally {
+      this.#lines.removeListener('close', abort)
+    }
+  }
+}
+
+let made = 0
+
+function ip(...args) {
+  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`)
+}
+
+/** Removes what processes that were killed left behind. */
+function sweep() {
+  if (!existsSync(namespaces)) return
+  for (const name of readdirSync(namespaces)) {
+    const pid = /^dt-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) spawnSync('ip', ['netns', 'del', name])
+  }
+}
+
+module.exports = { BadNetwork, Namespace, linkPath }
