@@ -16,6 +16,7 @@ import {
   Scene,
   seen,
   sum,
+  ONE_PACKET,
 } from '../helpers/scene'
 
 let server: LivekitServer
@@ -99,7 +100,7 @@ describe('tracks through a server', () => {
         streams.push(remote.subscribe(), remote.subscribe())
       }
       await flowing(local, ...streams)
-      const frame = { payload: pattern(16_100), userTimestamp: 7n }
+      const frame = { payload: pattern(ONE_PACKET), userTimestamp: 7n }
       local.tryPush(frame)
       for (const stream of streams) {
         const arrived = await next(stream)

@@ -4,7 +4,7 @@ import { DataTrackE2eeError, DataTrackSubscribeError, ExternalE2EEKeyProvider, R
 import type { LocalDataTrack, Room } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
-import { carried, event, flowing, lossesOf, pattern, publish, Scene, sum } from '../helpers/scene'
+import { carried, event, flowing, lossesOf, pattern, publish, Scene, sum, ONE_PACKET } from '../helpers/scene'
 
 let server: LivekitServer
 beforeAll(async () => {
@@ -106,7 +106,7 @@ describe('encryption through a server', () => {
       await flowing(local, stream)
       const others = remote.subscribe()
       await flowing(local, others)
-      expect(await carried(local, others, { payload: pattern(16_100), userTimestamp: 2n })).toBe(true)
+      expect(await carried(local, others, { payload: pattern(ONE_PACKET), userTimestamp: 2n })).toBe(true)
     }),
   )
 

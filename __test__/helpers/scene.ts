@@ -151,6 +151,12 @@ export async function carried(
   return same(arrived.payload, frame.payload) && arrived.userTimestamp === frame.userTimestamp
 }
 
+/**
+ * Bytes of a frame that the server forwards also when next to nothing went that way before: of two packets it drops the
+ * second one if the subscriber has not acknowledged the first, as a connection that was never busy has drained nothing.
+ */
+export const ONE_PACKET = 15_000
+
 /** How often a frame may be lost on its way before something else is wrong. */
 const LOSSES = 3
 
