@@ -81,7 +81,9 @@ export class LivekitServer {
       logging: { level: 'info' },
     }
     mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
-    const log = openSync(fromRoot('.cache/bench-e2e/livekit-server.log'), 'w')
+    // The one of the other rows goes on meanwhile.
+    const name = `.cache/bench-e2e/livekit-server${this.#namespace === undefined ? '' : '-far'}.log`
+    const log = openSync(fromRoot(name), 'w')
     const [program, args] = this.#namespace?.command(binary) ?? [binary, []]
     this.#process = spawn(program, args, {
       env: { ...process.env, LIVEKIT_CONFIG: JSON.stringify(config) },
@@ -92,7 +94,7 @@ export class LivekitServer {
     const deadline = performance.now() + STARTS
     while (!(await this.#answers())) {
       if (this.#process.exitCode !== null || performance.now() > deadline) {
-        throw new StepError('livekit-server does not answer: see .cache/bench-e2e/livekit-server.log')
+        throw new StepError(`livekit-server does not answer: see ${name}`)
       }
       await delay(20)
     }
