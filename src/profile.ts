@@ -20,14 +20,18 @@ export interface Profile {
 /**
  * Changes of one's own profile, and its return after a reconnect.
  *
- * A new session has of it what the token says, and livekit-server puts what was changed into a token that it sends some
- * time after its answer: a session that is lost in between, and what is set shortly before, would be lost with it.
+ * A new session has of it what the token says. livekit-server tells a change first, by which it counts as done here, and
+ * sends a token with it afterwards: a session that is lost in between begins anew without the change.
  */
 export class OwnProfile {
   readonly #mine: Profile
   readonly #requests: PendingRequests
   /** What has been set here; what others have set, they see to. */
   readonly #set = { name: false, metadata: false, attributes: new Set<string>() }
+  /** Changes that are being asked for: they are asked for again by themselves. */
+  readonly #updates = new Set<Partial<Profile>>()
+  /** What was to be set again and is not confirmed: another new session begins without it as well. */
+  #unrestored: Partial<Profile> = {}
 
   /** `mine`: as it stands at any time. */
   constructor(mine: Profile, requests: PendingRequests) {
@@ -39,12 +43,19 @@ export class OwnProfile {
    * Asks the server for a change. Only what is to change is sent, and not the rest as it is known here: two calls that
    * overlap must not undo each other.
    */
-  async update(update: Partial<Profile>, options: RequestOptions | undefined): Promise<void> {
-    if ('name' in update) checkText('name', update.name)
-    if ('metadata' in update) checkText('metadata', update.metadata)
-    if ('attributes' in update) checkAttributes(update.attributes)
+  async update(given: Partial<Profile>, options: RequestOptions | undefined): Promise<void> {
+    if ('name' in given) checkText('name', given.name)
+    if ('metadata' in given) checkText('metadata', given.metadata)
+    if ('attributes' in given) checkAttributes(given.attributes)
     const signal = check.signal('options.signal', check.options('options', options).signal)
-    await this.#request(update, signal)
+    const update = { ...given, ...(given.attributes && { attributes: { ...given.attributes } }) }
+    this.#unrestored = without(this.#unrestored, update)
+    this.#updates.add(update)
+    try {
+      await this.#request(update, signal)
+    } finally {
+      this.#updates.delete(update)
+    }
     this.#set.name ||= 'name' in update
     this.#set.metadata ||= 'metadata' in update
     for (const key of Object.keys(update.attributes ?? {})) this.#set.attributes.add(key)
@@ -52,22 +63,31 @@ export class OwnProfile {
 
   /** There is a new session, which begins with `joined`: what was set here and is not in that is set again. */
   restore(joined: Profile): void {
-    const { name, metadata, attributes } = this.#mine
+    const name = this.#unrestored.name ?? this.#mine.name
+    const metadata = this.#unrestored.metadata ?? this.#mine.metadata
+    const attributes = { ...this.#mine.attributes, ...this.#unrestored.attributes }
     const lost = [...this.#set.attributes].filter(
       (key) => (attributes[key] ?? '') !== (joined.attributes[key] ?? ''),
     )
-    const update: Partial<Profile> = {
+    let update: Partial<Profile> = {
       ...(this.#set.name && name !== '' && name !== joined.name && { name }),
       ...(this.#set.metadata && metadata !== '' && metadata !== joined.metadata && { metadata }),
       ...(lost.length > 0 && {
         attributes: Object.fromEntries(lost.map((key) => [key, attributes[key] ?? ''])),
       }),
     }
+    for (const pending of this.#updates) update = without(update, pending)
+    this.#unrestored = update
     if (Object.keys(update).length === 0) return
-    this.#request(update, undefined).catch((error: unknown) => {
-      if (error instanceof SignalRequestError && error.reason === 'disconnected') return
-      log('warn', 'signal', 'metadata, name or attributes could not be set again after a reconnect')
-    })
+    this.#request(update, undefined).then(
+      () => {
+        if (this.#unrestored === update) this.#unrestored = {}
+      },
+      (error: unknown) => {
+        if (error instanceof SignalRequestError && error.reason === 'disconnected') return
+        log('warn', 'signal', 'metadata, name or attributes could not be set again after a reconnect')
+      },
+    )
   }
 
   async #request(
@@ -89,6 +109,18 @@ export class OwnProfile {
           wanted.every(([key, value]) => (mine.attributes[key] ?? '') === value),
       },
     )
+  }
+}
+
+/** What is left of an update when another one sets some of it. */
+function without(update: Partial<Profile>, other: Partial<Profile>): Partial<Profile> {
+  const attributes = Object.entries(update.attributes ?? {}).filter(
+    ([key]) => other.attributes?.[key] === undefined,
+  )
+  return {
+    ...(update.name !== undefined && other.name === undefined && { name: update.name }),
+    ...(update.metadata !== undefined && other.metadata === undefined && { metadata: update.metadata }),
+    ...(attributes.length > 0 && { attributes: Object.fromEntries(attributes) }),
   }
 }
 

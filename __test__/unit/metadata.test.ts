@@ -410,4 +410,35 @@ describe("one's own profile in a new session", () => {
     other.own.restore(token)
     expect(other.sent()).toEqual([])
   })
+
+  it('is set again in the session after, too, when the one before was lost first', async () => {
+    const sent: unknown[] = []
+    const requests = new PendingRequests(({ value }) => sent.push(value), 1)
+    const mine = { ...now }
+    const own = new OwnProfile(mine, requests)
+    const setting = own.update({ metadata: 'm' }, undefined)
+    requests.handle('requestResponse', { requestId: 1, reason: 0 })
+    await setting
+    own.restore(token)
+    // What the room does then: the server's word counts. And the request is not answered in time.
+    mine.metadata = token.metadata
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    own.restore(token)
+    expect(sent).toMatchObject([{ metadata: 'm' }, { metadata: 'm' }, { metadata: 'm' }])
+    requests.close()
+  })
+
+  it('leaves alone what a call that is under way sets', async () => {
+    const sent: unknown[] = []
+    const requests = new PendingRequests(({ value }) => sent.push(value))
+    const own = new OwnProfile(now, requests)
+    const setting = own.update({ metadata: 'm', attributes: { a: '1' } }, undefined)
+    requests.handle('requestResponse', { requestId: 1, reason: 0 })
+    await setting
+    const next = rejection(own.update({ metadata: 'next', attributes: { a: '2' } }, undefined))
+    own.restore(token)
+    expect(sent).toHaveLength(2)
+    requests.close()
+    await next
+  })
 })

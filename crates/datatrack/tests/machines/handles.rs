@@ -63,7 +63,7 @@ fn early_packets_expire_after_exactly_a_second() {
     for late in [false, true] {
         let mut subscriber = subscriber();
         let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
-        subscriber.subscribe(track, StreamId(1), SubscribeOptions::default(), at(100)).unwrap();
+        subscriber.subscribe(track, StreamId(1), SubscribeOptions::default(), at(200)).unwrap();
         receive(&mut subscriber, one(9, b"x"), at(100));
         assert_eq!(subscriber.poll_timeout(), Some(at(1_100)));
         // Whether or not the driver's timer was punctual.
