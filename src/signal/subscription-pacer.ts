@@ -34,7 +34,7 @@ export class SubscriptionPacer {
     this.#flush()
   }
 
-  /** Forgets what was not sent: the connection is lost, and all is asked for again when it is back. */
+  /** Forgets what was not sent: the connection is lost, and the subscriptions there are are asked for when it is back. */
   clear(): void {
     this.#waiting = []
   }
