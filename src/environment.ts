@@ -112,7 +112,10 @@ export class Environment {
     return this.#streams.get(id)?.get()
   }
 
-  /** Hands out the events there are; for what comes after them, or was too much, the doorbell rings. Called from an event's listener, it leaves the rest to the pump that is running. */
+  /**
+   * Hands out the events there are; for what comes after them, or was too much, the doorbell rings. Called from an event's
+   * listener, it leaves the rest to the pump that is running.
+   */
   pump(): void {
     this.#asked = true
     if (this.#pumping) return

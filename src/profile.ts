@@ -49,13 +49,13 @@ export class OwnProfile {
     if ('attributes' in given) checkAttributes(given.attributes)
     const signal = check.signal('options.signal', check.options('options', options).signal)
     const update = { ...given, ...(given.attributes && { attributes: { ...given.attributes } }) }
-    this.#unrestored = without(this.#unrestored, update)
     this.#updates.add(update)
     try {
       await this.#request(update, signal)
     } finally {
       this.#updates.delete(update)
     }
+    this.#unrestored = without(this.#unrestored, update)
     this.#set.name ||= 'name' in update
     this.#set.metadata ||= 'metadata' in update
     for (const key of Object.keys(update.attributes ?? {})) this.#set.attributes.add(key)
@@ -81,7 +81,7 @@ export class OwnProfile {
     if (Object.keys(update).length === 0) return
     this.#request(update, undefined).then(
       () => {
-        if (this.#unrestored === update) this.#unrestored = {}
+        this.#unrestored = without(this.#unrestored, update)
       },
       (error: unknown) => {
         if (error instanceof SignalRequestError && error.reason === 'disconnected') return

@@ -56,7 +56,7 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
             payload: pattern(length, seed),
             userTimestamp: seed % 2 === 0 ? BigInt(seed) : undefined,
           }
-          losses += await lossesOf({ local, remote }, stream, frame)
+          losses += await lossesOf({ servers: [server], local, to: bob, remote, stream }, frame)
         }
         await local.flush()
         expectClosed(local, stream)

@@ -50,7 +50,7 @@ describe('encryption through a server', () => {
       let losses = 0
       for (const size of sizes) {
         const frame = { payload: pattern(size), userTimestamp: BigInt(size) }
-        losses += await lossesOf({ local, remote }, stream, frame)
+        losses += await lossesOf({ servers: [server], local, to: bob, remote, stream }, frame)
       }
       expect(sum(remote.stats().dropped)).toBe(losses)
     }),
@@ -76,7 +76,8 @@ describe('encryption through a server', () => {
         const stream = remote.subscribe()
         await flowing(local, stream)
         for (const size of sizes) {
-          await lossesOf({ local, remote }, stream, { payload: pattern(size), userTimestamp: 1n })
+          const frame = { payload: pattern(size), userTimestamp: 1n }
+          await lossesOf({ servers: [server], local, to, remote, stream }, frame)
         }
       }
     }),

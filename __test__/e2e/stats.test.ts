@@ -39,7 +39,7 @@ describe('room.stats()', () => {
         const stream = remote.subscribe()
         await flowing(local, stream)
         const frame = { payload: pattern(40_000), userTimestamp: 1n }
-        const frames = 1 + (await lossesOf({ local, remote }, stream, frame))
+        const frames = 1 + (await lossesOf({ servers: [server], local, to: bob, remote, stream }, frame))
         await local.flush()
         const sent = alice.stats()
         const { pushed, packetsSent } = local.stats()

@@ -127,6 +127,18 @@ export class LivekitServer {
     return overflowsAtPort(this.#ports.udp)
   }
 
+  /** Packets of the tracks of that name that it says it dropped so far, by the subscriber's identity. */
+  droppedPackets(track: string): Map<string, number> {
+    const drops = new Map<string, number>()
+    for (const line of readFileSync(this.log, 'utf8').split('\n')) {
+      if (!line.includes('could not send data track message') || !line.includes(`"name": "${track}"`))
+        continue
+      const identity = /"participant": "([^"]*)"/.exec(line)?.[1]
+      if (identity !== undefined) drops.set(identity, (drops.get(identity) ?? 0) + 1)
+    }
+    return drops
+  }
+
   /** What makes tokens. */
   get key(): { readonly apiKey: string; readonly apiSecret: string } {
     return { apiKey: 'devkey', apiSecret: this.#secret }

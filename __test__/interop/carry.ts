@@ -1,5 +1,5 @@
 /** Runs from one peer to another, with a participant of ours as a witness, and the account of what was lost where. */
-import { readFileSync, watch } from 'node:fs'
+import { watch } from 'node:fs'
 import type { LivekitServer } from '../helpers/livekit-server'
 import { sum } from '../helpers/scene'
 import { ownOverflows } from '../helpers/udp-overflows'
@@ -59,7 +59,7 @@ export async function open<T>({ from, to, witness }: Pair, run: Run, use: () => 
 export function carry(pair: Pair, run: Run): Promise<Outcome> {
   const { from, to, witness, server } = pair
   return open(pair, run, async () => {
-    const before = droppedByServer(server, run.track)
+    const before = server.droppedPackets(run.track)
     const overflows = { ours: ownOverflows(), server: server.overflows }
     const unsent = [to, witness].map(datagramsLostTo)
     const { refused } = await from.send(run)
@@ -117,7 +117,7 @@ function datagramsLostTo(peer: Peer): number {
 
 function judge({ from, to, witness, receiver, server }: Pair, run: Run, found: Found): Outcome {
   const { arrived, seen } = found
-  const after = droppedByServer(server, run.track)
+  const after = server.droppedPackets(run.track)
   const serverDrops = (identity: string): number =>
     (after.get(identity) ?? 0) - (found.before.get(identity) ?? 0)
   const [forReceiver, forWitness] = [serverDrops(receiver), serverDrops('witness')]
@@ -184,24 +184,13 @@ function wrong(who: string, { garbage, mistimed, duplicates }: Received): string
   )
 }
 
-/** Packets of the track that the server says it has dropped so far, by the subscriber's identity. */
-function droppedByServer(server: LivekitServer, track: string): Map<string, number> {
-  const drops = new Map<string, number>()
-  for (const line of readFileSync(server.log, 'utf8').split('\n')) {
-    if (!line.includes('could not send data track message') || !line.includes(`"name": "${track}"`)) continue
-    const identity = /"participant": "([^"]*)"/.exec(line)?.[1]
-    if (identity !== undefined) drops.set(identity, (drops.get(identity) ?? 0) + 1)
-  }
-  return drops
-}
-
 /** Resolves with `false` when the server says that it dropped another packet of the track for the receiver. */
 function nextDrop({ server, receiver }: Pair, track: string): { promise: Promise<false>; stop: () => void } {
-  const before = droppedByServer(server, track).get(receiver) ?? 0
+  const before = server.droppedPackets(track).get(receiver) ?? 0
   let stop = (): void => {}
   const promise = new Promise<false>((resolve) => {
     const watcher = watch(server.log, () => {
-      if ((droppedByServer(server, track).get(receiver) ?? 0) === before) return
+      if ((server.droppedPackets(track).get(receiver) ?? 0) === before) return
       watcher.close()
       resolve(false)
     })

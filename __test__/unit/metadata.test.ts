@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Loopback, Room, RoomEvent, SignalRequestError } from '../../index'
-import { PendingRequests } from '../../src/signal/pending-requests'
+import { PendingRequests, REQUEST_TIMEOUT } from '../../src/signal/pending-requests'
 import { OwnProfile } from '../../src/profile'
 import type { Profile } from '../../src/profile'
 import { changesOf, isOlder, joinedAtOf, kindOf } from '../../src/participant-info'
@@ -378,6 +378,8 @@ describe('a request', () => {
 })
 
 describe("one's own profile in a new session", () => {
+  afterEach(() => vi.useRealTimers())
+
   /** A profile of which that was set here, and what it asks for; every request succeeds at once. */
   async function profile(mine: Profile, ...set: Partial<Profile>[]) {
     const sent: unknown[] = []
@@ -412,8 +414,9 @@ describe("one's own profile in a new session", () => {
   })
 
   it('is set again in the session after, too, when the one before was lost first', async () => {
+    vi.useFakeTimers()
     const sent: unknown[] = []
-    const requests = new PendingRequests(({ value }) => sent.push(value), 1)
+    const requests = new PendingRequests(({ value }) => sent.push(value))
     const mine = { ...now }
     const own = new OwnProfile(mine, requests)
     const setting = own.update({ metadata: 'm' }, undefined)
@@ -422,9 +425,14 @@ describe("one's own profile in a new session", () => {
     own.restore(token)
     // What the room does then: the server's word counts. And the request is not answered in time.
     mine.metadata = token.metadata
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await vi.advanceTimersByTimeAsync(REQUEST_TIMEOUT)
     own.restore(token)
     expect(sent).toMatchObject([{ metadata: 'm' }, { metadata: 'm' }, { metadata: 'm' }])
+    // Answered, it is done with, whatever others set later.
+    requests.handle('requestResponse', { requestId: 3, reason: 0 })
+    await vi.advanceTimersByTimeAsync(0)
+    own.restore(token)
+    expect(sent).toHaveLength(3)
     requests.close()
   })
 

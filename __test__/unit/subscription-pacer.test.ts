@@ -55,6 +55,18 @@ describe('requests for subscriptions', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  it('that wait already are not sent twice when they are asked for again; a change is', () => {
+    const { pacer, sent } = paced()
+    for (let index = 0; index < 6; index++) pacer.push([update(index)])
+    for (let index = 4; index < 6; index++) pacer.push([update(index)])
+    pacer.push([{ ...update(5), options: { targetFps: 5 } }])
+    vi.advanceTimersByTime(10 * INTERVAL)
+    expect(sent.flat().slice(GROUP)).toEqual(['DTR_4', 'DTR_5', 'DTR_5'])
+    // Sent and not answered, it is.
+    pacer.push([update(4)])
+    expect(sent.at(-1)).toEqual(['DTR_4'])
+  })
+
   it('are forgotten with their connection', () => {
     const { pacer, sent } = paced()
     pacer.push(Array.from({ length: 10 }, (_, index) => update(index)))

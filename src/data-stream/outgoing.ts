@@ -71,8 +71,7 @@ export class OutgoingStreams {
   }
 
   /**
-   * Sends a text in one packet. `undefined`: it does not fit, or not all understand that; nothing is
-   * sent then.
+   * Sends a text in one packet. `undefined`: it does not fit, or not all understand that; nothing is sent then.
    */
   sendShortText(text: OutgoingText, options: SendPacketOptions): SentPacket | undefined {
     const { destinationIdentities = [] } = options

@@ -28,9 +28,12 @@ export class SubscriptionPacer {
     this.#send = send
   }
 
-  /** Sends updates now or soon, in their order. */
+  /** Sends updates now or soon, in their order; one that waits already, and is asked for again, once. */
   push(updates: readonly Update[]): void {
-    this.#waiting.push(...updates)
+    for (const update of updates) {
+      const last = this.#waiting.findLast(({ trackSid }) => trackSid === update.trackSid)
+      if (last === undefined || !isSame(last, update)) this.#waiting.push(update)
+    }
     this.#flush()
   }
 
@@ -67,4 +70,8 @@ export class SubscriptionPacer {
     this.#waiting.splice(0, updates.length)
     return updates
   }
+}
+
+function isSame(left: Update, right: Update): boolean {
+  return left.subscribe === right.subscribe && left.options?.targetFps === right.options?.targetFps
 }

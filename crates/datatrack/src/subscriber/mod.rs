@@ -38,7 +38,7 @@ use early::EarlyPackets;
 use encryption_errors::EncryptionErrors;
 use routing::Route;
 use stream::Stream;
-use track::Track;
+use track::{Track, Unanswered};
 
 /// Tracks that are kept at most, whatever the SFU tells; more are ignored.
 pub const MAX_TRACKS: usize = 65_536;
@@ -152,7 +152,8 @@ impl Subscriber {
         self.earliest_deadline = Some(self.earliest_deadline.map_or(deadline, |other| other.min(deadline)));
     }
 
-    /// Asks again for what the SFU has not answered, and gives up what has taken too long: answers of the SFU, partial frames, early packets, frames without a key.
+    /// Asks again for what the SFU has not answered, and gives up what has taken too long: its answers, partial frames,
+    /// early packets, frames without a key.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.earliest_deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -161,6 +162,7 @@ impl Subscriber {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let mut next = self.early.poll_timeout();
+        let (mut unanswered, mut late) = (Vec::new(), Vec::new());
         for track in self.tracks.values_mut() {
             if let Some(assignment) = &mut track.assignment {
                 assignment.depacketizer.handle_timeout(now);
@@ -173,10 +175,28 @@ impl Subscriber {
                 self.events.extend(self.errors.count(&track.publisher, reason, key_index, expired, now));
             }
             next = earlier(next, track.sealed.poll_timeout());
+            // Without a connection nobody could answer; when it is back, the time starts anew.
+            if self.connection != Connection::Up {
+                continue;
+            }
+            match track.subscription.handle_timeout(self.config.subscribe_timeout, now) {
+                Some(Unanswered::Wait(due)) => next = earlier(next, Some(due)),
+                Some(Unanswered::Ask(due)) => {
+                    next = earlier(next, Some(due));
+                    unanswered.push(track.id);
+                }
+                Some(Unanswered::GiveUp) => late.push(track.id),
+                None => {}
+            }
         }
         self.earliest_deadline = next;
-        if let Some(due) = self.handle_answer_timeouts(now) {
-            self.expect_by(due);
+        unanswered.sort_unstable();
+        for id in unanswered {
+            self.tell_subscription(id, true);
+        }
+        late.sort_unstable();
+        for id in late {
+            self.give_up(id, now);
         }
     }
 

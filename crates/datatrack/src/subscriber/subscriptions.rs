@@ -4,7 +4,6 @@ use super::stream::Stream;
 use super::track::Subscription;
 use super::{
     Connection, Encryption, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberEvent, TrackId,
-    earlier,
 };
 use crate::info::EncryptionType;
 use crate::stats::StreamStats;
@@ -126,38 +125,7 @@ impl Subscriber {
         }
     }
 
-    /// Asks again or gives up what has waited long enough for an answer. Returns when that is due next.
-    pub(super) fn handle_answer_timeouts(&mut self, now: Instant) -> Option<Instant> {
-        // Without a connection nobody could answer; when it is back, the time starts anew.
-        if self.connection != Connection::Up {
-            return None;
-        }
-        let (mut next, mut unanswered, mut late) = (None, Vec::new(), Vec::new());
-        for track in self.tracks.values_mut() {
-            let Subscription::Pending { since, ask_at, .. } = &mut track.subscription else { continue };
-            let deadline = *since + self.config.subscribe_timeout;
-            if deadline <= now {
-                late.push(track.id);
-                continue;
-            }
-            if *ask_at <= now {
-                *ask_at = now + now.saturating_duration_since(*since);
-                unanswered.push(track.id);
-            }
-            next = earlier(next, Some(deadline.min(*ask_at)));
-        }
-        unanswered.sort_unstable();
-        for id in unanswered {
-            self.tell_subscription(id, true);
-        }
-        late.sort_unstable();
-        for id in late {
-            self.give_up(id, now);
-        }
-        next
-    }
-
-    fn give_up(&mut self, id: TrackId, now: Instant) {
+    pub(super) fn give_up(&mut self, id: TrackId, now: Instant) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         if matches!(track.subscription, Subscription::Pending { renewed: true, .. }) {
             return self.ask(id, now);

@@ -51,6 +51,32 @@ pub(super) enum Subscription {
     Active,
 }
 
+/// What is to be done about a subscription that the SFU has not answered.
+pub(super) enum Unanswered {
+    /// Nothing, until then.
+    Wait(Instant),
+    /// Ask again, and wait until then.
+    Ask(Instant),
+    GiveUp,
+}
+
+impl Subscription {
+    /// `None`: it waits for nothing.
+    pub(super) fn handle_timeout(&mut self, timeout: Duration, now: Instant) -> Option<Unanswered> {
+        let Self::Pending { since, ask_at, .. } = self else { return None };
+        let deadline = *since + timeout;
+        if deadline <= now {
+            return Some(Unanswered::GiveUp);
+        }
+        if *ask_at > now {
+            return Some(Unanswered::Wait(deadline.min(*ask_at)));
+        }
+        // Twice as long as the time before.
+        *ask_at = now + now.saturating_duration_since(*since);
+        Some(Unanswered::Ask(deadline.min(*ask_at)))
+    }
+}
+
 /// Complete frames that wait for a key; bounded in number, bytes and age.
 #[derive(Debug, Default)]
 pub(super) struct SealedFrames {

@@ -20,7 +20,8 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Records that are missing so far. One that comes out of order is missing until it comes.
+    /// Records that are missing so far. One that comes out of order is missing until it comes; one that comes twice, and is not
+    /// the newest, hides one that is missing.
     pub(super) const fn missing(&self) -> u64 {
         self.missing
     }
@@ -55,8 +56,7 @@ impl Records {
             return;
         };
         match number.checked_sub(newest) {
-            Some(0) => {}
-            Some(ahead) if ahead <= FARTHEST => {
+            Some(ahead) if (1..=FARTHEST).contains(&ahead) => {
                 self.missing += ahead - 1;
                 self.newest = Some(number);
             }
