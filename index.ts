@@ -2,13 +2,13 @@
  * LiveKit data tracks for Node.js and Electron. Importing loads neither the native addon nor the protocol package: the
  * first `Loopback`, room or manager does.
  */
-export { connect, Room } from './src/room'
-export type { DataTracksOptions, RoomOptions } from './src/room'
-export type { ConnectOptions, IceTransports } from './src/connect-options'
-export type { ConnectionStats, MessageChannelStats, RoomStats } from './src/room-stats'
-export type { SimulationScenario } from './src/scenarios'
-export { RoomEvent } from './src/events'
-export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/events'
+export { connect, Room } from './src/room/room'
+export type { DataTracksOptions, RoomOptions } from './src/room/room'
+export type { ConnectOptions, IceTransports } from './src/connection/connect-options'
+export type { ConnectionStats, MessageChannelStats, RoomStats } from './src/room/stats'
+export type { SimulationScenario } from './src/connection/scenarios'
+export { RoomEvent } from './src/room/events'
+export type { ConnectionState, DataPacketKind, DisconnectReason, RoomEvents } from './src/room/events'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
 export type { DataPacketDropReason, DataPacketStats } from './src/data-packet/receiver'
 export { ByteStreamReader, TextStreamReader } from './src/data-stream/readers'
@@ -31,29 +31,29 @@ export type {
   StreamTextOptions,
   TextReferences,
 } from './src/data-stream/options'
-export { LocalParticipant, RemoteParticipant } from './src/participant'
-export type { ParticipantKind, ParticipantPermissions } from './src/participant-info'
-export type { RequestOptions } from './src/profile'
-export type { GetSchemaOptions } from './src/schemas'
+export { LocalParticipant, RemoteParticipant } from './src/room/participant'
+export type { ParticipantKind, ParticipantPermissions } from './src/room/participant-info'
+export type { RequestOptions } from './src/room/profile'
+export type { GetSchemaOptions } from './src/room/schemas'
 export { RpcError } from './src/rpc/rpc-error'
 export type { RpcErrorName, RpcErrorOptions } from './src/rpc/rpc-error'
 export type { PerformRpcParams, RpcCallOptions } from './src/rpc/client-manager'
 export type { RpcInvocationData, RpcMethodHandler } from './src/rpc/server-manager'
 export { TypedRpc } from './src/rpc/typed-rpc'
 export type { RpcCodecs, TypedRpcCallOptions, TypedRpcHandler, TypedRpcInvocation } from './src/rpc/typed-rpc'
-export { DeferrableMap } from './src/deferrable-map'
-export { TypedEmitter } from './src/typed-emitter'
-export type { EventMap } from './src/typed-emitter'
+export { DeferrableMap } from './src/room/deferrable-map'
+export { TypedEmitter } from './src/base/typed-emitter'
+export type { EventMap } from './src/base/typed-emitter'
 
 export { DataTrackFrame, DecodedDataTrackFrame, durationSince, now } from './src/data-track/frame'
 export type { DataTrackFrameInit } from './src/data-track/frame'
-export { bytes, json, text } from './src/data-track/codec'
+export { bytes, json, text } from './src/base/codec'
 export type {
   DataTrackCodec,
   DataTrackFrameEncoding,
   DataTrackSchema,
   DataTrackSchemaEncoding,
-} from './src/data-track/codec'
+} from './src/base/codec'
 export type { DataTrackInfo } from './src/data-track/info'
 export { LocalDataTrack } from './src/data-track/local'
 export type { PushableFrame, PushOptions, PushValueOptions, WritableOptions } from './src/data-track/local'
@@ -76,13 +76,13 @@ export type {
   SendDropReason,
   StreamDropReason,
 } from './src/data-track/stats'
-export { LocalDataTrackManager, MAX_PACKET_LENGTH, RemoteDataTrackManager } from './src/data-track/managers'
+export { LocalDataTrackManager, MAX_PACKET_LENGTH, RemoteDataTrackManager } from './src/session/managers'
 export type {
   DataTrackManagerEvents,
   DataTrackManagerOptions,
   LocalDataTrackManagerEvents,
   RemoteDataTrackManagerEvents,
-} from './src/data-track/managers'
+} from './src/session/managers'
 
 export { SignalDispatcher } from './src/signal/dispatch'
 export type {
@@ -129,7 +129,7 @@ export {
   errorTable,
   PublishDataError,
   SignalRequestError,
-} from './src/errors'
+} from './src/base/errors'
 export type {
   DataStreamErrorReason,
   DataTrackClosedErrorReason,
@@ -145,8 +145,8 @@ export type {
   DataTrackUnpublishedErrorReason,
   PublishDataErrorReason,
   SignalRequestErrorReason,
-} from './src/errors'
+} from './src/base/errors'
 
-export { setLogger, setLogLevel } from './src/logging'
-export type { LogFields, Logger, LogLevel } from './src/logging'
-export * as debug from './src/debug'
+export { setLogger, setLogLevel } from './src/base/logging'
+export type { LogFields, Logger, LogLevel } from './src/base/logging'
+export * as debug from './src/native/debug'

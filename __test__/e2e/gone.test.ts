@@ -5,7 +5,7 @@ import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 
 // The real schedule takes up to a minute (a unit test adds it up); here, three attempts.
-vi.mock('../../src/signal/backoff', async (importOriginal) => ({
+vi.mock('../../src/connection/backoff', async (importOriginal) => ({
   ...(await importOriginal<object>()),
   RECONNECT_ATTEMPTS: 3,
 }))

@@ -9,7 +9,7 @@ import { secretsIn } from '../helpers/secrets'
 const said = vi.hoisted(() => [] as string[])
 
 // Every error is made by one of these classes.
-vi.mock('../../src/errors', async (importOriginal) => {
+vi.mock('../../src/base/errors', async (importOriginal) => {
   const original = await importOriginal<Record<string, unknown>>()
   const listening = (maker: abstract new (...args: unknown[]) => Error): unknown =>
     new Proxy(maker, {
@@ -52,7 +52,7 @@ afterAll(async () => {
   // A file whose package runs in programs of its own hears nothing else; without this, nothing was listened to.
   const [{ setLogLevel }, { log }] = await Promise.all([
     import('../../index.js'),
-    import('../../src/logging.js'),
+    import('../../src/base/logging.js'),
   ])
   setLogLevel('debug')
   log('debug', 'no-secrets', 'the end')

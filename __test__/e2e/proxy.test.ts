@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
-import { connectRoom } from '../../src/server-connection'
+import { connectRoom } from '../../src/connection/server-connection'
 import { ConnectProxy } from '../helpers/connect-proxy'
 import { LivekitServer } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'

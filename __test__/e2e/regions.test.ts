@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import type { ConnectOptions } from '../../index'
-import { connectRoom } from '../../src/server-connection'
+import { connectRoom } from '../../src/connection/server-connection'
 import { freePort, LivekitServer } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection } from '../helpers/rooms'

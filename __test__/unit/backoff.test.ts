@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { RECONNECT_ATTEMPTS, reconnectDelay } from '../../src/signal/backoff'
-import { RETURN_TIME } from '../../src/signal/returning'
+import { RECONNECT_ATTEMPTS, reconnectDelay } from '../../src/connection/backoff'
+import { RETURN_TIME } from '../../src/room/returning'
 
 const delays = (chance: number) =>
   Array.from({ length: RECONNECT_ATTEMPTS }, (_, attempt) => reconnectDelay(attempt, () => chance))

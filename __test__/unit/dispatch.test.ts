@@ -11,7 +11,7 @@ import {
 } from '@livekit/protocol'
 import { setLogger, SignalDispatcher } from '../../index'
 import { requestOf, syncStateOf } from '../../src/signal/requests'
-import type { NativeTrackInfo } from '../../src/native'
+import type { NativeTrackInfo } from '../../src/native/native'
 
 const calls: unknown[][] = []
 const handlers = {

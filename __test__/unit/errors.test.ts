@@ -8,7 +8,7 @@ import {
   errorTable,
 } from '../../index'
 import type { DataTrackSubscribeErrorReason } from '../../index'
-import { errorCodes } from '../../src/errors'
+import { errorCodes } from '../../src/base/errors'
 
 type AnyError = new (reason: string, ...rest: unknown[]) => DataTrackError
 

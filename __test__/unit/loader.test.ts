@@ -2,8 +2,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Platform } from '../../src/loader'
-import { currentPlatform, findBinding, loadBinding, supportedTargets, targetName } from '../../src/loader'
+import type { Platform } from '../../src/native/loader'
+import {
+  currentPlatform,
+  findBinding,
+  loadBinding,
+  supportedTargets,
+  targetName,
+} from '../../src/native/loader'
 
 interface Manifest {
   napi: { targets: string[]; packageName: string }
@@ -52,7 +58,7 @@ describe('targetName', () => {
   })
 
   test('each package stands literally in the source, where bundlers look', () => {
-    const source = readFileSync('src/loader.ts', 'utf8')
+    const source = readFileSync('src/native/loader.ts', 'utf8')
     for (const target of supportedTargets) {
       expect(source).toContain(`require('${manifest.napi.packageName}-${target}')`)
     }

@@ -1,9 +1,14 @@
 /** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
 import { describe, expect, it } from 'vitest'
-import { loadBinding } from '../../src/loader'
+import { loadBinding } from '../../src/native/loader'
 import { until } from '../helpers/rooms'
-import { LARGE_FRAME, News, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native'
-import type { NativeEvent, NativeSession, NativeSessionOptions, NativeTrackInfo } from '../../src/native'
+import { LARGE_FRAME, News, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native/native'
+import type {
+  NativeEvent,
+  NativeSession,
+  NativeSessionOptions,
+  NativeTrackInfo,
+} from '../../src/native/native'
 
 const binding = loadBinding()
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import type { MessageChannel, MessageChannels } from '../../src/data-packet/channels'
 import { PacketSender } from '../../src/data-packet/sender'
 import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
-import { SendStatus } from '../../src/native'
-import type { NativeSession } from '../../src/native'
+import { SendStatus } from '../../src/native/native'
+import type { NativeSession } from '../../src/native/native'
 
 /** A channel that acknowledges when the test says so, and writes down what it is asked. */
 class ScriptedChannel implements MessageChannels {

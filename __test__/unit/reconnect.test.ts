@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { RoomEvent } from '../../index'
-import { RETURN_TIME } from '../../src/signal/returning'
+import { RETURN_TIME } from '../../src/room/returning'
 import { publish, rejection, subscribe, take, turn, until, withPair } from '../helpers/rooms'
 
 const byte = (value: number) => new Uint8Array([value])

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { isCloudHost, Regions } from '../../src/signal/regions'
+import { isCloudHost, Regions } from '../../src/connection/regions'
 import { RegionHost } from '../helpers/region-host'
 
 const { signal } = new AbortController()

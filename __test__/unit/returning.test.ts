@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DataTrackInfo } from '../../index'
-import { RETURN_TIME, ReturningParticipants } from '../../src/signal/returning'
+import { RETURN_TIME, ReturningParticipants } from '../../src/room/returning'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { GROUP, INTERVAL, SubscriptionPacer } from '../../src/signal/subscription-pacer'
+import { GROUP, INTERVAL, SubscriptionPacer } from '../../src/connection/subscription-pacer'
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())

@@ -1,5 +1,5 @@
 /** What `datatrack bench` and its two processes tell each other, and what stands in its frames. */
-import type { IceTransports } from '../connect-options'
+import type { IceTransports } from '../connection/connect-options'
 
 /** To a process. Tokens go this way: nobody else on the machine can read it, unlike a command line. */
 export type BenchRequest =

@@ -1,10 +1,10 @@
 /** What the demo publishes, and how its frames tell when they were sent. */
 import { cpus, freemem, loadavg, totalmem } from 'node:os'
-import { json } from '../data-track/codec'
+import { json } from '../base/codec'
 import type { DataTrackFrame } from '../data-track/frame'
 import type { RemoteDataTrack } from '../data-track/remote'
-import { DataTrackPushFrameError } from '../errors'
-import type { LocalParticipant } from '../participant'
+import { DataTrackPushFrameError } from '../base/errors'
+import type { LocalParticipant } from '../room/participant'
 import { Meter } from './meter'
 import { pace } from './pace'
 

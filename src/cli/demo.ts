@@ -1,9 +1,9 @@
 /** `datatrack demo`: real data through an SFU, and a table of what arrives. */
-import type { ConnectOptions } from '../connect-options'
+import type { ConnectOptions } from '../connection/connect-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { Loopback } from '../loopback/loopback'
 import type { LoopbackNetworkOptions } from '../loopback/network'
-import type { Room } from '../room'
+import type { Room } from '../room/room'
 import { demoTracks } from './demo-tracks'
 import type { DemoTrack, Dropping, PublishedDemoTrack } from './demo-tracks'
 import type { MeterFigures } from './meter'

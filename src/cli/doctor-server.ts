@@ -1,8 +1,8 @@
 /** The checks of `datatrack doctor` that need no participant: binary, address, HTTP, token. */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { loadBinding } from '../loader'
-import { serverUrl } from '../signal/address'
+import { loadBinding } from '../native/loader'
+import { serverUrl } from '../connection/address'
 import { claimProblems, decodeClaims, span } from './claims'
 import type { Finding } from './doctor-findings'
 

@@ -1,7 +1,7 @@
 /** Options that several commands have, and how their values are read. */
 import type { Command } from 'commander'
-import type { ConnectOptions, IceTransports } from '../connect-options'
-import { loadCommander } from '../lazy'
+import type { ConnectOptions, IceTransports } from '../connection/connect-options'
+import { loadCommander } from '../base/lazy'
 import type { ServerFlags } from './settings'
 
 /** Options of everything that connects to a server. */

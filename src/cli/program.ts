@@ -1,6 +1,6 @@
 /** The command line: its commands, and what becomes of their errors. */
 import type { Command } from 'commander'
-import { loadCommander } from '../lazy'
+import { loadCommander } from '../base/lazy'
 import { addBench } from './commands/bench'
 import { addDemo } from './commands/demo'
 import { addDoctor } from './commands/doctor'

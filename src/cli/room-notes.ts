@@ -1,6 +1,6 @@
 /** What becomes of a room's connection, told on standard error. */
-import { RoomEvent } from '../events'
-import type { Room } from '../room'
+import { RoomEvent } from '../room/events'
+import type { Room } from '../room/room'
 import { note } from './output'
 
 /**

@@ -1,9 +1,9 @@
 /** Joining a room of the server that the settings name. */
 import { randomBytes } from 'node:crypto'
-import type { ConnectOptions } from '../connect-options'
-import { loadServerSdk } from '../lazy'
-import { Room } from '../room'
-import type { RoomOptions } from '../room'
+import type { ConnectOptions } from '../connection/connect-options'
+import { loadServerSdk } from '../base/lazy'
+import { Room } from '../room/room'
+import type { RoomOptions } from '../room/room'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 

@@ -1,11 +1,11 @@
 /** `datatrack sub`: writes the frames of others to standard output or a file. */
 import { createWriteStream } from 'node:fs'
 import type { Writable } from 'node:stream'
-import type { ConnectOptions } from '../connect-options'
+import type { ConnectOptions } from '../connection/connect-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackStream } from '../data-track/stream'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
-import type { Room } from '../room'
+import type { Room } from '../room/room'
 import { formatFrame } from './frame-format'
 import type { FrameFormat } from './frame-format'
 import { finish, note, printable, Stopped, writeAll } from './output'

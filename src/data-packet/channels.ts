@@ -1,5 +1,5 @@
 /** What carries the messages of a room: two channels, whoever is at the other end. */
-import type { NativeChannel } from '../native'
+import type { NativeChannel } from '../native/native'
 
 /** `reliable`: ordered and lossless. `lossy`: neither. */
 export type MessageChannel = NativeChannel

@@ -1,7 +1,7 @@
 /** The data packets of a room: what sends them, what receives them, and what a program sends and gets itself. */
-import type { NativeSession } from '../native'
-import * as check from '../arguments'
-import { loadProtocol } from '../lazy'
+import type { NativeSession } from '../native/native'
+import * as check from '../base/arguments'
+import { loadProtocol } from '../base/lazy'
 import type { MessageChannel, MessageChannels } from './channels'
 import { PacketReceiver } from './receiver'
 import type { DataPacketStats, PacketEncryptionErrorReason, PacketHandlers, ReceiveState } from './receiver'

@@ -3,9 +3,9 @@
  * its kind. Packets of one sender are handed out in the order in which they came, also while a key is being derived.
  */
 import type { DataPacket } from '@livekit/protocol'
-import { loadProtocol } from '../lazy'
-import type { NativeSession } from '../native'
-import { log } from '../logging'
+import { loadProtocol } from '../base/lazy'
+import type { NativeSession } from '../native/native'
+import { log } from '../base/logging'
 import type { MessageChannel } from './channels'
 import { Fifo } from './packet-queue'
 import type { PacketEncryption, PacketValue } from './sender'

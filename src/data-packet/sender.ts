@@ -7,11 +7,11 @@
  * numbers start anew: what was handed over and not acknowledged may or may not have arrived, and its promise says so.
  */
 import type { DataPacket } from '@livekit/protocol'
-import { Deferred, onAbort } from '../abort'
-import { PublishDataError } from '../errors'
-import { loadProtocol } from '../lazy'
-import { SendStatus } from '../native'
-import type { NativeSession } from '../native'
+import { Deferred, onAbort } from '../base/abort'
+import { PublishDataError } from '../base/errors'
+import { loadProtocol } from '../base/lazy'
+import { SendStatus } from '../native/native'
+import type { NativeSession } from '../native/native'
 import type { MessageChannel, MessageChannels } from './channels'
 import { Fifo, PacketQueue, Turn } from './packet-queue'
 

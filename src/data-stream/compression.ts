@@ -2,7 +2,7 @@
 import { pipeline, Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createDeflateRaw, createInflateRaw, deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib'
-import { DataStreamError } from '../errors'
+import { DataStreamError } from '../base/errors'
 import { CHUNK_SIZE } from './header'
 
 const deflateRawAsync = promisify(deflateRaw)

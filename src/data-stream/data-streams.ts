@@ -1,5 +1,5 @@
 /** The data streams of a room, both ways. Made with it; connections come and go. */
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 import type { PacketHandlers } from '../data-packet/receiver'
 import type { PacketSender } from '../data-packet/sender'
 import type { ByteStreamHandler, HandlerTable, TextStreamHandler } from './handlers'

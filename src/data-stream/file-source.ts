@@ -3,8 +3,8 @@ import { Blob } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import * as check from '../arguments'
-import { DataStreamError } from '../errors'
+import * as check from '../base/arguments'
+import { DataStreamError } from '../base/errors'
 import { CHUNK_SIZE } from './header'
 
 /** A file: its path, a `file:` URL, or a `Blob` or `File`. */

@@ -1,8 +1,8 @@
 /** The first packet of a stream. */
 import type { DataStream_ByteHeader, DataStream_Header, DataStream_TextHeader } from '@livekit/protocol'
-import { loadProtocol } from '../lazy'
+import { loadProtocol } from '../base/lazy'
 import type { PacketValue } from '../data-packet/sender'
-import { DataStreamError } from '../errors'
+import { DataStreamError } from '../base/errors'
 import type { ByteStreamInfo, TextStreamInfo } from './info'
 
 /** Bytes of content in a packet at most, and of a packet that carries a header. */

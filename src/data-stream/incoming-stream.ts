@@ -1,7 +1,7 @@
 /** One stream that somebody sends, and what must hold of it: one sender, one session, all chunks, each once. */
 import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
-import { DataStreamError } from '../errors'
+import { DataStreamError } from '../base/errors'
 import type { PieceQueue } from './piece-queue'
 
 /** Longest text of a sender, why it gave a stream up, that gets into an error. */

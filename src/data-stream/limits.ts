@@ -1,5 +1,5 @@
 /** What may be kept of streams that others send. */
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 
 /**
  * Limits of the data streams that a room receives. Senders do not wait for readers: what is not read is kept, up to

@@ -1,6 +1,6 @@
 /** What streams are sent with. Names are livekit-client's. */
 import { randomUUID } from 'node:crypto'
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 import type { FileSource } from './file-source'
 import { BYTES_MIME_TYPE, TEXT_MIME_TYPE, UNKNOWN_NAME } from './info'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'

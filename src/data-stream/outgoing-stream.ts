@@ -1,7 +1,7 @@
 /** One stream on its way out: header, chunks, trailer, each waiting until the one before it has left. */
-import { loadProtocol } from '../lazy'
+import { loadProtocol } from '../base/lazy'
 import type { PacketSender, PacketTurn, PacketValue } from '../data-packet/sender'
-import { DataStreamError } from '../errors'
+import { DataStreamError } from '../base/errors'
 import { assertHeaderFits } from './header'
 import type { HeaderValue } from './header'
 import type { Destination } from './options'

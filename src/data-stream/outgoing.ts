@@ -1,7 +1,7 @@
 /** Sends data streams: in one packet where all receivers understand it, compressed where it helps, else chunk by chunk. */
 import { randomUUID } from 'node:crypto'
 import type { PacketSender, SendPacketOptions, SentPacket } from '../data-packet/sender'
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 import { ClientCapability } from '../signal/messages'
 import { compressed, compressing, worthCompressing } from './compression'
 import { openFile } from './file-source'

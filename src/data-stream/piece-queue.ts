@@ -1,6 +1,6 @@
 /** What has come of streams and was not read: a queue for each reader, bounded by itself and together with the others. */
 import { Fifo } from '../data-packet/packet-queue'
-import { DataStreamError } from '../errors'
+import { DataStreamError } from '../base/errors'
 import type { Pieces } from './compression'
 import type { CheckedLimits } from './limits'
 

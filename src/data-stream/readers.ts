@@ -1,9 +1,9 @@
 /** What handlers of data streams get. Names are livekit-client's. */
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
-import { onAbort } from '../abort'
-import * as check from '../arguments'
-import { DataStreamError } from '../errors'
+import { onAbort } from '../base/abort'
+import * as check from '../base/arguments'
+import { DataStreamError } from '../base/errors'
 import { inflatedAtOnce, inflating } from './compression'
 import type { Pieces } from './compression'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'

@@ -1,9 +1,9 @@
 /** What `streamText` and `streamBytes` return. Names are livekit-client's. */
 import { Writable } from 'node:stream'
 import { WritableStream } from 'node:stream/web'
-import { onAbort } from '../abort'
-import * as check from '../arguments'
-import { DataStreamError } from '../errors'
+import { onAbort } from '../base/abort'
+import * as check from '../base/arguments'
+import { DataStreamError } from '../base/errors'
 import { CHUNK_SIZE } from './header'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
 import type { OutgoingStream } from './outgoing-stream'

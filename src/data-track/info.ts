@@ -1,6 +1,6 @@
 /** What is known of a track, and how it is written on either side. */
-import type { NativeTrackInfo } from '../native'
-import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from './codec'
+import type { NativeTrackInfo } from '../native/native'
+import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../base/codec'
 
 /** A published track as the SFU describes it. Names are livekit-client's. */
 export interface DataTrackInfo {

@@ -2,14 +2,14 @@
  * A publication: what lives from the SFU's answer to the end of the track, whether or not somebody holds the
  * `LocalDataTrack` that stands for it.
  */
-import { Deferred } from '../abort'
-import * as check from '../arguments'
-import { DataTrackPushFrameError } from '../errors'
-import type { DataTrackPushFrameErrorReason, DataTrackUnpublishedError } from '../errors'
+import { Deferred } from '../base/abort'
+import * as check from '../base/arguments'
+import { DataTrackPushFrameError } from '../base/errors'
+import type { DataTrackPushFrameErrorReason, DataTrackUnpublishedError } from '../base/errors'
 import { checkSealed, isPromise } from '../e2ee/provider'
 import type { E2eeProvider, SealedDataTrackFrame } from '../e2ee/provider'
-import { PushStatus } from '../native'
-import type { NativeSendStats, NativeSession } from '../native'
+import { PushStatus } from '../native/native'
+import type { NativeSendStats, NativeSession } from '../native/native'
 import type { DataTrackInfo } from './info'
 
 /** What a publication needs of its session. */

@@ -1,8 +1,8 @@
 /** What a track is published with. */
-import * as check from '../arguments'
-import type { NativePublishOptions } from '../native'
-import { checkCodec } from './codec'
-import type { DataTrackCodec, DataTrackFrameEncoding, DataTrackSchema } from './codec'
+import * as check from '../base/arguments'
+import type { NativePublishOptions } from '../native/native'
+import { checkCodec } from '../base/codec'
+import type { DataTrackCodec, DataTrackFrameEncoding, DataTrackSchema } from '../base/codec'
 
 /** Options of `publishDataTrack`. */
 export interface DataTrackPublishOptions<T = never> {

@@ -1,6 +1,6 @@
 /** Tracks that others publish. */
-import { DataTrackSubscribeError } from '../errors'
-import { mapNativeError } from '../native-error'
+import { DataTrackSubscribeError } from '../base/errors'
+import { mapNativeError } from '../native/native-error'
 import type { DataTrackFrame, DecodedDataTrackFrame } from './frame'
 import type { DataTrackInfo } from './info'
 import { frameStats } from './stats'

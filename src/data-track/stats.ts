@@ -6,7 +6,12 @@
  * - in, frames of a stream: `received = delivered + Σ dropped + buffered`
  * - in, packets: `received = accepted + Σ dropped + held`
  */
-import type { NativeFrameStats, NativePacketStats, NativeSendStats, NativeStreamStats } from '../native'
+import type {
+  NativeFrameStats,
+  NativePacketStats,
+  NativeSendStats,
+  NativeStreamStats,
+} from '../native/native'
 
 /** How many were dropped, by reason; reasons that never occurred may be missing. */
 export type DropCounts<Reason extends string> = Readonly<Partial<Record<Reason, number>>>

@@ -4,13 +4,13 @@
  * Frames wait in Rust, where the queue's policy and counters are; only a small batch is in JavaScript's hands. No
  * promise is made while frames are there, no closure per frame.
  */
-import { onAbort } from '../abort'
-import type { Environment, FrameSink } from '../environment'
-import { DataTrackDecodeError, DataTrackSubscribeError } from '../errors'
-import { knownReason } from '../error-reasons'
-import type { NativeSession, NativeStreamStats } from '../native'
+import { onAbort } from '../base/abort'
+import type { Environment, FrameSink } from '../native/environment'
+import { DataTrackDecodeError, DataTrackSubscribeError } from '../base/errors'
+import { knownReason } from '../base/error-reasons'
+import type { NativeSession, NativeStreamStats } from '../native/native'
 import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
-import type { DataTrackCodec } from './codec'
+import type { DataTrackCodec } from '../base/codec'
 
 /** A frame whose bytes JavaScript has to decrypt. Never handed out. */
 export class SealedFrame extends DataTrackFrame {

@@ -8,7 +8,7 @@ import type {
   ReadableStreamGetReaderOptions,
   ReadableStreamReader,
 } from 'node:stream/web'
-import { DataTrackStreamError } from '../errors'
+import { DataTrackStreamError } from '../base/errors'
 import type { DataTrackFrame } from './frame'
 import { streamStats } from './stats'
 import type { DataTrackStreamStats } from './stats'

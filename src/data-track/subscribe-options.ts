@@ -1,8 +1,8 @@
 /** How a remote track is subscribed to. */
-import * as check from '../arguments'
-import type { NativePipelineOptions, NativeSubscribeOptions } from '../native'
-import { checkCodec } from './codec'
-import type { DataTrackCodec } from './codec'
+import * as check from '../base/arguments'
+import type { NativePipelineOptions, NativeSubscribeOptions } from '../native/native'
+import { checkCodec } from '../base/codec'
+import type { DataTrackCodec } from '../base/codec'
 import { MAX_PACKETS_PER_FRAME, PACKET_LIMIT } from './publish-options'
 
 /** Options of `RemoteDataTrack.subscribe`. Each stream has its own. */

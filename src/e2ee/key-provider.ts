@@ -1,6 +1,6 @@
 /** Keys for the built-in encryption. Names are livekit-client's. */
 import { types } from 'node:util'
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 import { MAX_KEY_INDEX } from './provider'
 
 /** How a key is made of what is set. */

@@ -1,6 +1,6 @@
 /** End-to-end encryption written in JavaScript, in place of the built-in one. */
 import { types } from 'node:util'
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 
 /** A frame as it travels. */
 export interface SealedDataTrackFrame {

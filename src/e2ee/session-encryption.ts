@@ -1,8 +1,8 @@
 /** What a session does about encryption: nothing, the built-in one with a key provider, or a custom provider. */
-import * as check from '../arguments'
-import { DataTrackE2eeError } from '../errors'
-import { mapNativeError } from '../native-error'
-import type { NativeSession, NativeSessionOptions } from '../native'
+import * as check from '../base/arguments'
+import { DataTrackE2eeError } from '../base/errors'
+import { mapNativeError } from '../native/native-error'
+import type { NativeSession, NativeSessionOptions } from '../native/native'
 import type { ExternalE2EEKeyProvider } from './key-provider'
 import type { KeySink } from './key-provider'
 import type { PacketEncryption } from '../data-packet/sender'

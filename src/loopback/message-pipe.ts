@@ -1,5 +1,5 @@
 /** The way of messages from a participant to the loopback's SFU: in order, with the network's delay and rate. */
-import { SendStatus } from '../native'
+import { SendStatus } from '../native/native'
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import { Fifo } from '../data-packet/packet-queue'
 import type { LoopbackNetworkOptions } from './network'

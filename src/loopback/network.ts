@@ -1,6 +1,6 @@
 /** The bad network of a loopback. */
-import * as check from '../arguments'
-import type { NativeNetworkOptions } from '../native'
+import * as check from '../base/arguments'
+import type { NativeNetworkOptions } from '../native/native'
 
 /**
  * What happens to packets between the participants. Shares are from 0 to 1 and per packet. Default: nothing happens.

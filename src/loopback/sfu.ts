@@ -5,8 +5,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
-import { loadProtocol } from '../lazy'
-import { CLIENT_PROTOCOL } from '../signal/address'
+import { loadProtocol } from '../base/lazy'
+import { CLIENT_PROTOCOL } from '../connection/address'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
   DataTrackInfoMessage,

@@ -1,10 +1,10 @@
 /** The recipient's side of RPC: handlers by method, the calls that they are working on, and the answers. */
 import type { RpcRequest } from '@livekit/protocol'
-import * as check from '../arguments'
+import * as check from '../base/arguments'
 import type { ReceivedPacket } from '../data-packet/receiver'
-import { DataStreamError, DataTrackClosedError, PublishDataError } from '../errors'
-import { loadProtocol } from '../lazy'
-import { log } from '../logging'
+import { DataStreamError, DataTrackClosedError, PublishDataError } from '../base/errors'
+import { loadProtocol } from '../base/lazy'
+import { log } from '../base/logging'
 import { RpcError } from './rpc-error'
 import { Alarm } from './timeouts'
 import {

@@ -1,8 +1,8 @@
 /** RPC with values instead of texts. */
-import * as check from '../arguments'
-import { checkCodec, json } from '../data-track/codec'
-import type { DataTrackCodec } from '../data-track/codec'
-import { DataTrackDecodeError } from '../errors'
+import * as check from '../base/arguments'
+import { checkCodec, json } from '../base/codec'
+import type { DataTrackCodec } from '../base/codec'
+import { DataTrackDecodeError } from '../base/errors'
 import type { PerformRpcParams, RpcCallOptions } from './client-manager'
 import { RpcError } from './rpc-error'
 import type { RpcInvocationData, RpcMethodHandler } from './server-manager'

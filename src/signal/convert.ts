@@ -1,5 +1,5 @@
 /** Between the protocol's messages and the native side's plain structures. */
-import type { NativeTrackInfo } from '../native'
+import type { NativeTrackInfo } from '../native/native'
 import { EncryptionType } from './messages'
 import type { DataTrackInfoMessage, EncodingMessage, SchemaMessage } from './messages'
 

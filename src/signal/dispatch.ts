@@ -6,7 +6,7 @@
  */
 import { infoFromNative } from '../data-track/info'
 import type { DataTrackInfo } from '../data-track/info'
-import { log } from '../logging'
+import { log } from '../base/logging'
 import { infoFromMessage, isHandle, isObject } from './convert'
 import { ParticipantState, RequestResponseReason } from './messages'
 import type { SignalResponseLike } from './messages'

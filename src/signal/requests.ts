@@ -1,5 +1,5 @@
 /** From what the state machines ask for to requests of the protocol's shape. */
-import type { NativeEvent, NativeTrackInfo } from '../native'
+import type { NativeEvent, NativeTrackInfo } from '../native/native'
 import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
 import type { ReceiveState } from '../data-packet/receiver'
 import type { DataTrackSignalRequest, SyncStateMessage } from './messages'

@@ -1,164 +1,370 @@
-//! A session's connection, its keys, and what those drive who bring their own transport, in the order of
-//! `NativeSession` in `src/native.ts`.
+//! Connections to a server: `NativeConnection` in `src/native/native.ts`, one for each signalling session of a room.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use datatrack::Payload;
-use datatrack::e2ee::{E2eeError, IV_LEN, KeyMaterial, OpenOutcome};
-use datatrack::packet::MTU;
-use datatrack::publisher::SealedMessage;
-use datatrack_transport::{KeysReady, Link};
 
-use crate::environment::Environment;
-use crate::error::Failure;
-use crate::js::{Argument, Call, Value, exports};
-use crate::session::{Methods, Session};
-use crate::task::on_runtime;
+use crate::convert::event::Event;
+use crate::environment::handles::{Key, Kind};
+use crate::environment::log;
+use crate::environment::runtime::BACKEND;
+use crate::environment::{Environment, Shared};
+use crate::js::error::Failure;
+use crate::js::guard::{Guarded, guard};
+use crate::js::{Argument, Call, IntoJs, Js, Value, exports};
+use crate::session::{Methods, Object, fail};
+use datatrack_transport::connection::{
+    ChannelStats, Connection, ConnectionEvent, ConnectionHost, ConnectionMode, ConnectionOptions,
+    ConnectionStats, DescriptionKind, PeerState, SendError, Target,
+};
+use datatrack_transport::peer::{ChannelKind, PathKind, PeerStats, Protocol};
 
 pub(crate) static METHODS: Methods = exports! {
-    c"handleConnectionLost" => handle_connection_lost,
-    c"handleResumed" => handle_resumed,
-    c"handleReconnected" => handle_reconnected,
+    c"createOffer" => create_offer,
+    c"handleAnswer" => handle_answer,
+    c"handleOffer" => handle_offer,
+    c"addRemoteCandidate" => add_remote_candidate,
+    c"send" => send,
+    c"flush" => flush,
+    c"bufferedAmount" => buffered_amount,
+    c"watchBuffered" => watch_buffered,
+    c"reliableLimit" => reliable_limit,
+    c"stats" => stats,
     c"close" => close,
-    c"setKey" => set_key,
-    c"ratchetKey" => ratchet_key,
-    c"setSendKeyIndex" => set_send_key_index,
-    c"sealMessage" => seal_message,
-    c"openMessage" => open_message,
-    c"pollTransmit" => poll_transmit,
-    c"handlePacket" => handle_packet,
-    c"nextTimeout" => next_timeout,
-    c"handleTimeout" => handle_timeout,
 };
 
-fn with_link<T>(call: &Call, body: impl FnOnce(&Link) -> T) -> Result<T, Failure> {
-    Session::of(call)?.guarded(|link| Ok(body(link)))
+/// Peer connections with the task that drives them. On the environment's thread.
+pub(crate) struct ServerConnection {
+    id: u32,
+    connection: Connection,
+    host: Arc<Host>,
+    environment: Weak<Environment>,
+    closed: Cell<bool>,
 }
 
-fn handle_connection_lost(call: &Call) -> Result<(), Failure> {
-    with_link(call, Link::handle_connection_lost)
+/// Whom the connection tells: leaves its number where its environment looks, and rings.
+struct Host {
+    id: u32,
+    shared: Arc<Shared>,
+    events: AtomicBool,
 }
 
-fn handle_resumed(call: &Call) -> Result<(), Failure> {
-    with_link(call, Link::handle_resumed)
+impl ConnectionHost for Host {
+    fn events_ready(&self) {
+        if !self.events.swap(true, Ordering::AcqRel) {
+            self.shared.events.push(self.id);
+        }
+        self.shared.ring();
+    }
 }
 
-fn handle_reconnected(call: &Call) -> Result<(), Failure> {
-    with_link(call, Link::handle_reconnected)
+/// Makes peer connections for a server session and starts their task. A panic in it ends the session.
+pub(crate) fn connect_session(call: &Call) -> Result<Value, Failure> {
+    let js = call.js();
+    let environment = Environment::of(call)?;
+    let session = call.argument(0, "session").u32()?;
+    let options = connection_options(call.argument(1, "options"))?;
+    let session = environment.sessions.borrow().get(&session).cloned();
+    let session = session.ok_or_else(|| Failure::closed("there is no such session"))?;
+    let signal = session.work_signal()?;
+    let id = environment.next_id();
+    let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
+    let link = Arc::clone(&session.link);
+    let weak = Arc::downgrade(&link);
+    let (connection, task) = Connection::new(link, &signal, options, Arc::clone(&host) as _);
+    let shared = Arc::downgrade(&environment.shared);
+    BACKEND.spawn(log::Within::new(shared, async move {
+        let result = Guarded::new(async {
+            Box::pin(task).await;
+            Ok(())
+        });
+        if let Err(failure) = result.await {
+            fail(&weak, &failure);
+        }
+    }))?;
+    let connection = Rc::new(ServerConnection {
+        id,
+        connection,
+        host,
+        environment: environment.weak(),
+        closed: Cell::new(false),
+    });
+    environment.connections.borrow_mut().insert(id, Rc::clone(&connection));
+    environment.handles.add(js, Key::new(Kind::Connection, id));
+    let object = environment.connection_class(js)?.instance(js, Object::Connection(connection))?;
+    js.put(object, c"id", id)?;
+    Ok(object)
 }
 
-fn close(call: &Call) -> Result<(), Failure> {
-    Session::of(call)?.close();
+fn connection_options(argument: Argument<'_>) -> Result<ConnectionOptions, Failure> {
+    let object = argument.object()?;
+    let mode = match object.field(c"mode")?.string()?.as_str() {
+        "single" => ConnectionMode::Single,
+        "dual" => ConnectionMode::Dual,
+        _ => return Err(Failure::out_of_range("options.mode must be single or dual")),
+    };
+    Ok(ConnectionOptions {
+        next_session: object.field(c"nextSession")?.boolean()?,
+        udp: object.field(c"udp")?.boolean()?,
+        tcp: object.field(c"tcp")?.boolean()?,
+        ..ConnectionOptions::new(mode)
+    })
+}
+
+impl ServerConnection {
+    fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
+        match call.receiver::<Object>()? {
+            Object::Connection(connection) => Ok(connection),
+            Object::Session(_) | Object::Loopback(_) => {
+                Err(Failure::wrong_type("a method of a connection was called on something else"))
+            }
+        }
+    }
+
+    /// Takes what there is to tell.
+    pub(crate) fn poll_events(&self, mut tell: impl FnMut(Event)) {
+        self.host.events.store(false, Ordering::Release);
+        while let Some(event) = self.connection.poll_event() {
+            tell(Event::Connection(event));
+        }
+    }
+
+    /// Says goodbye and ends the task, which takes a turn of its own for it. Idempotent.
+    pub(crate) fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let _ = guard(|| {
+            self.connection.close();
+            Ok(())
+        });
+        if let Some(environment) = self.environment.upgrade() {
+            environment.connections.borrow_mut().remove(&self.id);
+            environment.handles.remove(Key::new(Kind::Connection, self.id));
+        }
+    }
+}
+
+fn create_offer(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.connection.create_offer();
     Ok(())
 }
 
-fn set_key(call: &Call) -> Result<Value, Failure> {
-    let identity = call.argument(0, "identity").optional(Argument::string)?;
-    let index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
-    let cancel = call.argument(3, "cancel").optional(Argument::u32)?;
-    let material = KeyMaterial::from(call.argument(2, "material").bytes()?);
-    change_keys(call, cancel, |link| link.set_key(identity.as_deref(), index, &material))
+fn handle_answer(call: &Call) -> Result<(), Failure> {
+    let sdp = call.argument(0, "sdp").string()?;
+    let id = call.argument(1, "id").u32()?;
+    ServerConnection::of(call)?.connection.handle_answer(sdp, id);
+    Ok(())
 }
 
-fn ratchet_key(call: &Call) -> Result<Value, Failure> {
-    let identity = call.argument(0, "identity").optional(Argument::string)?;
-    let index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
-    let cancel = call.argument(2, "cancel").optional(Argument::u32)?;
-    change_keys(call, cancel, |link| link.ratchet_key(identity.as_deref(), index))
+fn handle_offer(call: &Call) -> Result<(), Failure> {
+    let sdp = call.argument(0, "sdp").string()?;
+    let id = call.argument(1, "id").u32()?;
+    ServerConnection::of(call)?.connection.handle_offer(sdp, id);
+    Ok(())
 }
 
-/// The promise of keys in use; what is refused at once rejects it too.
-fn change_keys(
-    call: &Call,
-    cancel: Option<u32>,
-    change: impl FnOnce(&Link) -> Result<KeysReady, E2eeError>,
-) -> Result<Value, Failure> {
-    let ready = Session::of(call)?.guarded(|link| Ok(change(link)))?;
-    on_runtime(call.js(), Environment::of(call)?, cancel, async move { Ok(ready?.wait().await?) })
+fn add_remote_candidate(call: &Call) -> Result<(), Failure> {
+    let target = match call.argument(0, "target").string()?.as_str() {
+        "publisher" => Target::Publisher,
+        "subscriber" => Target::Subscriber,
+        _ => return Err(Failure::out_of_range("target must be publisher or subscriber")),
+    };
+    let candidate = call.argument(1, "candidate").string()?;
+    ServerConnection::of(call)?.connection.add_remote_candidate(target, candidate);
+    Ok(())
 }
 
-fn set_send_key_index(call: &Call) -> Result<(), Failure> {
-    let index = call.argument(0, "keyIndex").u8_within(0..=u8::MAX)?;
-    Session::of(call)?.guarded(|link| Ok(link.publisher(|publisher, _| publisher.set_key_index(index))?))
+/// `SendStatus` in `src/native/native.ts`.
+fn send(call: &Call) -> Result<u32, Failure> {
+    let connection = ServerConnection::of(call)?;
+    let channel = channel(call.argument(0, "channel"))?;
+    let message = Bytes::copy_from_slice(call.argument(1, "message").bytes()?);
+    let more = call.argument(2, "more").boolean()?;
+    if connection.closed.get() {
+        // The task, which closes the queue, learns of it a little later.
+        return Ok(3);
+    }
+    Ok(match connection.connection.send(channel, message, more) {
+        Ok(()) => 0,
+        Err(SendError::BufferFull) => 1,
+        Err(SendError::TooLarge) => 2,
+        Err(SendError::Closed | SendError::WrongChannel) => 3,
+    })
 }
 
-/// `NativeSealedMessage`, or why there is none.
-fn seal_message(call: &Call) -> Result<Value, Failure> {
-    let message = call.argument(0, "message").bytes()?;
-    let sealed = with_link(call, |link| link.seal_message(message))?;
-    let js = call.js();
-    match sealed {
-        SealedMessage::Sealed(with, ciphertext) => {
-            let object = js.object()?;
-            js.put(object, c"keyIndex", u32::from(with.key_index))?;
-            js.put(object, c"iv", &with.iv[..])?;
-            js.put(object, c"ciphertext", &*ciphertext)?;
-            Ok(object)
+fn flush(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.connection.flush();
+    Ok(())
+}
+
+fn buffered_amount(call: &Call) -> Result<usize, Failure> {
+    Ok(ServerConnection::of(call)?.connection.buffered(channel(call.argument(0, "channel"))?))
+}
+
+fn watch_buffered(call: &Call) -> Result<(), Failure> {
+    let connection = ServerConnection::of(call)?;
+    let channel = channel(call.argument(0, "channel"))?;
+    let bytes = call.argument(1, "bytes").u32()? as usize;
+    connection.connection.watch_buffered(channel, bytes);
+    Ok(())
+}
+
+fn reliable_limit(call: &Call) -> Result<usize, Failure> {
+    Ok(ServerConnection::of(call)?.connection.reliable_limit())
+}
+
+/// A channel for messages.
+fn channel(argument: Argument<'_>) -> Result<ChannelKind, Failure> {
+    match argument.string()?.as_str() {
+        "reliable" => Ok(ChannelKind::Reliable),
+        "lossy" => Ok(ChannelKind::Lossy),
+        _ => Err(Failure::out_of_range(format!("{argument} must be reliable or lossy"))),
+    }
+}
+
+const fn channel_text(channel: ChannelKind) -> &'static str {
+    match channel {
+        ChannelKind::Reliable => "reliable",
+        ChannelKind::Lossy => "lossy",
+        ChannelKind::DataTrack => "dataTrack",
+    }
+}
+
+fn stats(call: &Call) -> Result<ConnectionStats, Failure> {
+    Ok(ServerConnection::of(call)?.connection.stats())
+}
+
+fn close(call: &Call) -> Result<(), Failure> {
+    ServerConnection::of(call)?.close();
+    Ok(())
+}
+
+const fn target_text(target: Target) -> &'static str {
+    match target {
+        Target::Publisher => "publisher",
+        Target::Subscriber => "subscriber",
+    }
+}
+
+const fn state_text(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Connecting => "connecting",
+        PeerState::Connected => "connected",
+        PeerState::Disconnected => "disconnected",
+        PeerState::TimedOut => "timedOut",
+        PeerState::Failed => "failed",
+        PeerState::Closed => "closed",
+    }
+}
+
+pub(crate) fn put_event(js: Js, object: Value, event: ConnectionEvent) -> Result<(), Failure> {
+    let put = |name: &CStr, value: &str| js.put(object, name, value);
+    match event {
+        ConnectionEvent::LocalDescription { target, kind, sdp, id } => {
+            put(c"type", "localDescription")?;
+            put(c"target", target_text(target))?;
+            put(
+                c"kind",
+                match kind {
+                    DescriptionKind::Offer => "offer",
+                    DescriptionKind::Answer => "answer",
+                },
+            )?;
+            put(c"sdp", &sdp)?;
+            js.put(object, c"id", id)
         }
-        SealedMessage::Wait => js.string("wait"),
-        SealedMessage::NoKey => js.string("missingKey"),
-        SealedMessage::Failed => js.string("failed"),
+        ConnectionEvent::LocalCandidate { target, candidate } => {
+            put(c"type", "localCandidate")?;
+            put(c"target", target_text(target))?;
+            put(c"candidate", &candidate)
+        }
+        ConnectionEvent::DescriptionRejected { target, id, error } => {
+            put(c"type", "descriptionRejected")?;
+            put(c"target", target_text(target))?;
+            js.put(object, c"id", id)?;
+            put(c"message", &error.to_string())
+        }
+        ConnectionEvent::State { target, state } => {
+            put(c"type", "peerState")?;
+            put(c"target", target_text(target))?;
+            put(c"state", state_text(state))
+        }
+        ConnectionEvent::Message { channel, data } => {
+            put(c"type", "message")?;
+            put(c"channel", channel_text(channel))?;
+            js.put(object, c"data", &*data)
+        }
+        ConnectionEvent::BufferedAmountLow { channel } => {
+            put(c"type", "channelBufferedAmountLow")?;
+            put(c"channel", channel_text(channel))
+        }
     }
 }
 
-/// The message, or why it could not be opened.
-fn open_message(call: &Call) -> Result<Value, Failure> {
-    let sender = call.argument(0, "sender").string()?;
-    let key_index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
-    let argument = call.argument(2, "iv");
-    let iv: &[u8; IV_LEN] = argument
-        .bytes()?
-        .try_into()
-        .map_err(|_| Failure::out_of_range(format!("{argument} must have {IV_LEN} bytes")))?;
-    let sealed = Payload::from(Bytes::copy_from_slice(call.argument(3, "ciphertext").bytes()?));
-    let opened = with_link(call, |link| link.open_message(&sender, key_index, iv, &sealed))?;
-    let js = call.js();
-    match opened {
-        OpenOutcome::Opened(message) => js.bytes(&message),
-        OpenOutcome::Wait => js.string("wait"),
-        OpenOutcome::NoKey => js.string("missingKey"),
-        OpenOutcome::Failed => js.string("decryptionFailed"),
-        OpenOutcome::InvalidKey => js.string("invalidKey"),
+impl IntoJs for ConnectionStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let subscriber = self.subscriber.unwrap_or_default();
+        let object = js.object()?;
+        let rtt = self.publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
+        js.put(object, c"rttMs", rtt)?;
+        let over_tcp = [self.publisher.protocol, subscriber.protocol].contains(&Some(Protocol::Tcp));
+        js.put(object, c"overTcp", over_tcp)?;
+        js.put(object, c"bytesSent", self.publisher.bytes_sent + subscriber.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.publisher.bytes_received + subscriber.bytes_received)?;
+        js.put(object, c"datagramsLost", self.publisher.datagrams_lost + subscriber.datagrams_lost)?;
+        js.put(object, c"packetsSent", self.data_track.messages_sent)?;
+        js.put(object, c"packetsReceived", self.data_track.messages_received)?;
+        js.put(object, c"buffered", self.data_track.buffered)?;
+        js.put(object, c"bufferLimit", self.data_track_limit)?;
+        js.put(object, c"publisher", self.publisher)?;
+        js.put(object, c"subscriber", self.subscriber)?;
+        js.put(object, c"dataTrack", self.data_track)?;
+        js.put(object, c"reliable", self.reliable)?;
+        js.put(object, c"lossy", self.lossy)?;
+        Ok(object)
     }
 }
 
-fn poll_transmit(call: &Call) -> Result<usize, Failure> {
-    let argument = call.argument(0, "target");
-    let target = argument.bytes_mut(call.js())?;
-    if target.len() < MTU {
-        return Err(Failure::out_of_range(format!("{argument} must have at least {MTU} bytes")));
-    }
-    with_link(call, |link| {
-        let mut len = 0;
-        link.transmit(|_, packet| {
-            // A packet has at most MTU bytes.
-            if let Some(room) = target.get_mut(..packet.len()) {
-                room.copy_from_slice(packet);
-                len = packet.len();
-            }
-            true
+impl IntoJs for PeerStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"rttMs", self.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
+        let protocol = self.protocol.map(|protocol| match protocol {
+            Protocol::Udp => "udp",
+            Protocol::Tcp => "tcp",
         });
-        len
-    })
+        js.put(object, c"protocol", protocol.unwrap_or(""))?;
+        let kind = self.kind.map(|kind| match kind {
+            PathKind::Host => "host",
+            PathKind::ServerReflexive => "srflx",
+            PathKind::PeerReflexive => "prflx",
+            PathKind::Relayed => "relay",
+        });
+        js.put(object, c"candidateType", kind.unwrap_or(""))?;
+        js.put(object, c"datagramsSent", self.datagrams_sent)?;
+        js.put(object, c"datagramsReceived", self.datagrams_received)?;
+        js.put(object, c"datagramsRejected", self.datagrams_rejected)?;
+        js.put(object, c"datagramsLost", self.datagrams_lost)?;
+        js.put(object, c"bytesSent", self.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.bytes_received)?;
+        Ok(object)
+    }
 }
 
-fn handle_packet(call: &Call) -> Result<(), Failure> {
-    let packet = Bytes::copy_from_slice(call.argument(0, "packet").bytes()?);
-    with_link(call, |link| {
-        link.subscriber(|subscriber, now| subscriber.handle_packet(packet, subscriber.epoch(), now));
-    })
-}
-
-/// ms until the deadline, rounded up so that a timer does not come too early; −1: none.
-fn next_timeout(call: &Call) -> Result<f64, Failure> {
-    with_link(call, |link| match link.poll_timeout() {
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(link.clock().now());
-            (left.as_secs_f64() * 1_000.0).ceil()
-        }
-        None => -1.0,
-    })
-}
-
-fn handle_timeout(call: &Call) -> Result<(), Failure> {
-    with_link(call, Link::handle_timeout)
+impl IntoJs for ChannelStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"messagesSent", self.messages_sent)?;
+        js.put(object, c"messagesReceived", self.messages_received)?;
+        js.put(object, c"bytesSent", self.bytes_sent)?;
+        js.put(object, c"bytesReceived", self.bytes_received)?;
+        js.put(object, c"dropped", self.dropped)?;
+        js.put(object, c"buffered", self.buffered)?;
+        Ok(object)
+    }
 }

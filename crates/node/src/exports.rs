@@ -1,19 +1,20 @@
-//! The addon's functions, in the order of `NativeBinding` in `src/native.ts`.
+//! The addon's functions, in the order of `NativeBinding` in `src/native/native.ts`.
 
 use std::sync::atomic::Ordering;
 
 use datatrack::publisher::PublisherEvent;
 use datatrack_transport::LinkEvent;
 
+use crate::convert::event::{Event, SessionEvent};
 use crate::environment::Environment;
-use crate::error::Failure;
-use crate::event::{Event, SessionEvent};
-use crate::handles::{Handle, Key};
+use crate::environment::handles::{Handle, Key};
+use crate::environment::log::Records;
+use crate::environment::task::on_runtime;
+use crate::js::error::Failure;
 use crate::js::{Argument, Call, Entry, Value, exports};
-use crate::log::Records;
 use crate::session::Session;
-use crate::task::on_runtime;
-use crate::{drain, loopback, server, session};
+use crate::session::drain;
+use crate::{connection, hub, session};
 
 /// Events that one call returns, about: it looks after each session whether there are so many. For the rest the doorbell rings.
 const MAX_EVENTS: usize = 1_024;
@@ -29,9 +30,9 @@ pub(crate) static EXPORTS: &[Entry] = exports! {
     c"setSessionRef" => set_session_ref,
     c"cancel" => cancel,
     c"createSession" => session::create_session,
-    c"createLoopback" => loopback::create_loopback,
+    c"createLoopback" => hub::create_loopback,
     c"createServerSession" => session::create_server_session,
-    c"connectSession" => server::connect_session,
+    c"connectSession" => connection::connect_session,
     c"setLogLevel" => set_log_level,
     c"pollLogs" => poll_logs,
     c"handles" => handles,

@@ -1,27 +1,15 @@
 //! The binding: what JavaScript can call, and nothing else.
 //!
-//! `src/native.ts` lists the same functions by the same names; the two move together. How the runtime starts and ends
+//! `src/native/native.ts` lists the same functions by the same names; the two move together. How the runtime starts and ends
 //! and who owns what stands in ARCHITECTURE.md.
 
 mod connection;
-mod drain;
+mod convert;
 mod environment;
-mod error;
-mod event;
 mod exports;
-mod guard;
-mod handles;
+mod hub;
 mod js;
-mod log;
-mod loopback;
-mod options;
-mod publisher;
-mod runtime;
-mod server;
 mod session;
-mod stats;
-mod subscriber;
-mod task;
 
 use napi::bindgen_prelude::{Env, JsValue, Object, register_async_runtime};
 use napi_derive::{module_init, napi};
@@ -29,9 +17,9 @@ use napi_derive::{module_init, napi};
 /// Runs when the image is loaded: says who runs futures and who takes log records. Starts nothing.
 #[module_init]
 fn load() {
-    guard::install_panic_hook();
-    log::install();
-    register_async_runtime(runtime::Registered);
+    js::guard::install_panic_hook();
+    environment::log::install();
+    register_async_runtime(environment::runtime::Registered);
 }
 
 /// Runs for each environment that loads the addon: hands out the functions. Everything else waits for the first call.
@@ -39,7 +27,7 @@ fn load() {
 pub fn init(exports: Object<'_>, env: Env) -> napi::Result<()> {
     // SAFETY: Node.js runs this on the environment's thread, in a scope.
     let js = unsafe { js::Js::new(env.raw()) };
-    guard::guard(|| {
+    js::guard::guard(|| {
         let exports = js::Value::from_raw(exports.raw());
         for entry in exports::EXPORTS {
             let function = js.function(entry)?;

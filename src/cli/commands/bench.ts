@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { bench } from '../bench'
 import { FRAME_HEADER } from '../bench-messages'
-import { loadCommander } from '../../lazy'
+import { loadCommander } from '../../base/lazy'
 import { encryptionOf } from '../encryption'
 import { encryptionOptions, integersIn, numberIn, pathOption, serverOptions } from '../options'
 import type { ConnectFlags, EncryptionFlags } from '../options'

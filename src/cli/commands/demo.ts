@@ -1,7 +1,7 @@
 /** The command line of `datatrack demo`. */
 import type { Command } from 'commander'
 import { demo } from '../demo'
-import { loadCommander } from '../../lazy'
+import { loadCommander } from '../../base/lazy'
 import { connectOptions, integerIn, numberIn, pathOption, serverOptions } from '../options'
 import type { ConnectFlags } from '../options'
 import { stopSignal } from '../output'

@@ -1,7 +1,7 @@
 /** The command line of `datatrack pub`. */
 import type { Command } from 'commander'
-import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../../data-track/codec'
-import { loadCommander } from '../../lazy'
+import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../../base/codec'
+import { loadCommander } from '../../base/lazy'
 import { encryptionOf } from '../encryption'
 import type { SourceKind } from '../frame-source'
 import { connectOptions, encryptionOptions, integerIn, numberIn, pathOption, serverOptions } from '../options'

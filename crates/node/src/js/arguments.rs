@@ -7,7 +7,7 @@ use napi::sys;
 
 use super::bytes::{BytesError, borrow_bytes};
 use super::{Js, Value};
-use crate::error::Failure;
+use crate::js::error::Failure;
 
 /// Arguments that an export has at most.
 const MAX_ARGUMENTS: usize = 6;

@@ -3,7 +3,7 @@ use std::ptr::null_mut;
 use napi::sys;
 
 use super::{Argument, Js, Value};
-use crate::error::Failure;
+use crate::js::error::Failure;
 
 /// Why a value's bytes cannot be borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

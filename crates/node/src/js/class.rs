@@ -4,8 +4,8 @@ use std::ptr::null_mut;
 use napi::sys;
 
 use super::{Call, Entry, Js, Value};
-use crate::error::Failure;
-use crate::guard::guard;
+use crate::js::error::Failure;
+use crate::js::guard::guard;
 
 /// A value that is kept beyond the call.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ unsafe extern "C" fn constructor(env: sys::napi_env, info: sys::napi_callback_in
         Ok(call.this())
     }
     // SAFETY: Node.js calls it with the environment and the info of this very call.
-    unsafe { crate::guard::enter(env, info, this) }
+    unsafe { crate::js::guard::enter(env, info, this) }
 }
 
 unsafe extern "C" fn finalize<W: Wrapped>(_env: sys::napi_env, content: *mut c_void, _hint: *mut c_void) {

@@ -6,6 +6,8 @@
 mod arguments;
 mod bytes;
 mod class;
+pub(crate) mod error;
+pub(crate) mod guard;
 mod values;
 
 pub(crate) use arguments::{Argument, Call};
@@ -32,7 +34,7 @@ macro_rules! exports {
                     info: napi::sys::napi_callback_info,
                 ) -> napi::sys::napi_value {
                     // SAFETY: Node.js calls it with the environment and the info of this very call.
-                    unsafe { $crate::guard::enter(env, info, $function) }
+                    unsafe { $crate::js::guard::enter(env, info, $function) }
                 }
                 callback
             },

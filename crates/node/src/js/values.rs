@@ -3,7 +3,7 @@ use std::ptr::null_mut;
 
 use napi::sys;
 
-use crate::error::Failure;
+use crate::js::error::Failure;
 
 /// The environment that is running JavaScript now, on its own thread.
 #[derive(Clone, Copy)]

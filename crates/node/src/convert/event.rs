@@ -1,0 +1,189 @@
+//! Events on their way to JavaScript: `NativeEvent` in `src/native/native.ts`.
+
+use datatrack::e2ee::E2eeError;
+use datatrack::publisher::{PublishError, PublisherEvent, UnpublishedBy};
+use datatrack::subscriber::{EncryptionErrorReason, SubscribeError, SubscriberEvent};
+use datatrack_transport::LinkEvent;
+use datatrack_transport::connection::ConnectionEvent;
+
+use crate::connection;
+use crate::convert::options::put_description;
+use crate::js::error::{Code, Failure};
+use crate::js::{IntoJs, Js, Value};
+
+/// An event and the session, or the connection, it is of.
+pub(crate) struct SessionEvent {
+    pub(crate) session: u32,
+    pub(crate) event: Event,
+}
+
+pub(crate) enum Event {
+    Link(LinkEvent),
+    Connection(ConnectionEvent),
+}
+
+/// The reason that a `DataTrackPublishError` has, and the text behind it where there is one.
+pub(crate) fn publish_reason(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::NotAllowed => "notAllowed",
+        PublishError::DuplicateName => "duplicateName",
+        PublishError::InvalidName => "invalidName",
+        PublishError::Timeout => "timeout",
+        PublishError::LimitReached => "limitReached",
+        PublishError::Disconnected => "disconnected",
+        PublishError::InvalidSchema(_) => "invalidSchema",
+        PublishError::Cancelled => "cancelled",
+        PublishError::EncryptionMismatch => "encryptionMismatch",
+        PublishError::NoEncryption => "noEncryption",
+        PublishError::Internal(_) => "internal",
+    }
+}
+
+/// The reason that a `DataTrackSubscribeError` has.
+pub(crate) const fn subscribe_reason(error: SubscribeError) -> &'static str {
+    match error {
+        SubscribeError::Unpublished => "unpublished",
+        SubscribeError::Timeout => "timeout",
+        SubscribeError::Disconnected => "disconnected",
+        SubscribeError::Unencrypted => "unencrypted",
+        SubscribeError::Encrypted => "noDecryption",
+        SubscribeError::StreamExists => "internal",
+    }
+}
+
+const fn e2ee_reason(error: E2eeError) -> &'static str {
+    match error {
+        E2eeError::NoKey { .. } => "missingKey",
+        E2eeError::Disabled => "unsupported",
+        _ => "internal",
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        Self::new(Code::Publish, Some(publish_reason(&error)), error.to_string())
+    }
+}
+
+impl From<SubscribeError> for Failure {
+    fn from(error: SubscribeError) -> Self {
+        Self::new(Code::Subscribe, Some(subscribe_reason(error)), error.to_string())
+    }
+}
+
+impl From<E2eeError> for Failure {
+    fn from(error: E2eeError) -> Self {
+        Self::new(Code::E2ee, Some(e2ee_reason(error)), error.to_string())
+    }
+}
+
+impl IntoJs for SessionEvent {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"session", self.session)?;
+        match self.event {
+            Event::Connection(event) => connection::put_event(js, object, event)?,
+            Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
+            Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
+            Event::Link(LinkEvent::KeysChanged) => js.put(object, c"type", "keysChanged")?,
+            Event::Link(LinkEvent::Failed(message)) => {
+                js.put(object, c"type", "failed")?;
+                js.put(object, c"message", message)?;
+            }
+        }
+        Ok(object)
+    }
+}
+
+fn put_publisher_event(js: Js, object: Value, event: PublisherEvent) -> Result<(), Failure> {
+    let (kind, handle) = match &event {
+        PublisherEvent::PublishRequest(request) => ("publishRequest", request.handle),
+        PublisherEvent::UnpublishRequest { handle } => ("unpublishRequest", *handle),
+        PublisherEvent::Published { handle, .. } => ("published", *handle),
+        PublisherEvent::PublishFailed { handle, .. } => ("publishFailed", *handle),
+        PublisherEvent::Republished { handle, .. } => ("republished", *handle),
+        PublisherEvent::Unpublished { handle, .. } => ("unpublished", *handle),
+        PublisherEvent::BufferedAmountLow { handle } => ("bufferedAmountLow", *handle),
+    };
+    js.put(object, c"type", kind)?;
+    js.put(object, c"handle", u32::from(handle.get()))?;
+    match event {
+        PublisherEvent::PublishRequest(request) => put_description(
+            js,
+            object,
+            &request.name,
+            request.encryption,
+            request.frame_encoding.as_ref(),
+            request.schema.as_ref(),
+        ),
+        PublisherEvent::UnpublishRequest { .. } | PublisherEvent::BufferedAmountLow { .. } => Ok(()),
+        PublisherEvent::Published { info, .. } | PublisherEvent::Republished { info, .. } => {
+            js.put(object, c"info", info)
+        }
+        PublisherEvent::PublishFailed { error, .. } => {
+            js.put(object, c"reason", publish_reason(&error))?;
+            js.put(object, c"message", error.to_string())
+        }
+        PublisherEvent::Unpublished { by, .. } => {
+            let (by, message) = match by {
+                UnpublishedBy::Local => ("local", String::new()),
+                UnpublishedBy::Sfu => ("sfu", String::new()),
+                UnpublishedBy::Disconnected => ("disconnected", String::new()),
+                UnpublishedBy::RepublishFailed(error) => ("republishRejected", error.to_string()),
+            };
+            js.put(object, c"by", by)?;
+            js.put(object, c"message", message)
+        }
+    }
+}
+
+fn put_subscriber_event(js: Js, object: Value, event: SubscriberEvent) -> Result<(), Failure> {
+    match event {
+        SubscriberEvent::UpdateSubscription { sid, subscribe, target_fps } => {
+            js.put(object, c"type", "updateSubscription")?;
+            js.put(object, c"sid", sid.as_str())?;
+            js.put(object, c"subscribe", subscribe)?;
+            js.put(object, c"targetFps", target_fps)
+        }
+        SubscriberEvent::TrackPublished { track, publisher, info } => {
+            js.put(object, c"type", "trackPublished")?;
+            js.put(object, c"track", track.0)?;
+            js.put(object, c"publisherIdentity", &*publisher)?;
+            js.put(object, c"info", info)
+        }
+        SubscriberEvent::TrackUpdated { track, info } => {
+            js.put(object, c"type", "trackUpdated")?;
+            js.put(object, c"track", track.0)?;
+            js.put(object, c"info", info)
+        }
+        SubscriberEvent::TrackUnpublished { track, publisher, sid, stats } => {
+            js.put(object, c"type", "trackUnpublished")?;
+            js.put(object, c"track", track.0)?;
+            js.put(object, c"publisherIdentity", &*publisher)?;
+            js.put(object, c"sid", sid.as_str())?;
+            js.put(object, c"stats", stats)
+        }
+        SubscriberEvent::Subscribed { stream } => {
+            js.put(object, c"type", "subscribed")?;
+            js.put(object, c"stream", stream.0)
+        }
+        SubscriberEvent::StreamEnded { stream, error } => {
+            js.put(object, c"type", "streamEnded")?;
+            js.put(object, c"stream", stream.0)?;
+            js.put(object, c"reason", error.map(subscribe_reason))
+        }
+        SubscriberEvent::EncryptionError { publisher, reason, key_index, count } => {
+            let reason = match reason {
+                EncryptionErrorReason::MissingKey => "missingKey",
+                EncryptionErrorReason::DecryptionFailed => "decryptionFailed",
+                EncryptionErrorReason::Unencrypted => "unencrypted",
+                EncryptionErrorReason::InvalidKey => "invalidKey",
+            };
+            js.put(object, c"type", "encryptionError")?;
+            js.put(object, c"publisherIdentity", &*publisher)?;
+            js.put(object, c"reason", reason)?;
+            js.put(object, c"keyIndex", u32::from(key_index))?;
+            js.put(object, c"count", count)
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Log records on their way to JavaScript: one `tracing` subscriber for the image, one bounded buffer per environment.
+//!
+//! A record goes to the environment whose work it is about: exports and connection tasks run [inside](within) theirs.
+//! What belongs to none goes to the oldest. No message may carry a token, a key, a payload or a peer's address.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record as SpanRecord};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::environment::Shared;
+use crate::js::error::Failure;
+use crate::js::{IntoJs, Js, Value};
+
+/// Records an environment keeps until JavaScript takes them; more are counted and dropped.
+const MAX_RECORDS: usize = 1_000;
+
+/// Bytes of a message; the rest is cut.
+const MAX_MESSAGE: usize = 2_000;
+
+/// The names of the levels, from the most silent on; the index is what is stored.
+const LEVELS: [&str; 6] = ["silent", "error", "warn", "info", "debug", "trace"];
+
+/// Warnings, until `setLogLevel` says otherwise.
+const DEFAULT_LEVEL: u8 = 2;
+
+/// All environments of this image, the oldest first.
+static ENVIRONMENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// The highest level that any of them wants.
+static HIGHEST: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Weak<Shared>>> = const { RefCell::new(None) };
+}
+
+/// One environment's records.
+#[derive(Debug)]
+pub(crate) struct LogBuffer {
+    level: AtomicU8,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    records: VecDeque<Record>,
+    lost: u64,
+}
+
+/// A record of `pollLogs()`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    level: &'static str,
+    target: &'static str,
+    message: String,
+}
+
+/// What `pollLogs()` returns.
+#[derive(Debug)]
+pub(crate) struct Records {
+    records: Vec<Record>,
+    lost: u64,
+}
+
+impl Default for LogBuffer {
+    fn default() -> Self {
+        Self { level: AtomicU8::new(DEFAULT_LEVEL), queue: Mutex::default() }
+    }
+}
+
+impl LogBuffer {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` if there is no such level.
+    pub(crate) fn set_level(&self, name: &str) -> Option<()> {
+        let level = LEVELS.iter().position(|level| *level == name)?;
+        self.level.store(u8::try_from(level).ok()?, Ordering::Relaxed);
+        refresh();
+        Some(())
+    }
+
+    fn wants(&self, level: u8) -> bool {
+        level <= self.level.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, record: Record) {
+        let mut queue = self.queue();
+        if queue.records.len() >= MAX_RECORDS {
+            queue.records.pop_front();
+            queue.lost += 1;
+        }
+        queue.records.push_back(record);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.queue();
+        queue.records.is_empty() && queue.lost == 0
+    }
+
+    pub(crate) fn take(&self) -> Records {
+        let mut queue = self.queue();
+        Records { records: std::mem::take(&mut queue.records).into(), lost: std::mem::take(&mut queue.lost) }
+    }
+}
+
+impl IntoJs for Record {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"level", self.level)?;
+        js.put(object, c"target", self.target)?;
+        js.put(object, c"message", self.message)?;
+        Ok(object)
+    }
+}
+
+impl IntoJs for Records {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"records", self.records)?;
+        js.put(object, c"lost", self.lost)?;
+        Ok(object)
+    }
+}
+
+/// Records of this environment go to it from now on.
+pub(crate) fn attach(environment: &Arc<Shared>) {
+    let mut environments = environments();
+    environments.retain(|other| other.strong_count() > 0);
+    environments.push(Arc::downgrade(environment));
+    drop(environments);
+    refresh();
+}
+
+/// What runs in `body` on this thread is the work of that environment.
+pub(crate) fn within<T>(environment: &Weak<Shared>, body: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Weak<Shared>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.with(|current| *current.borrow_mut() = self.0.take());
+        }
+    }
+    let previous = CURRENT.with(|current| current.borrow_mut().replace(environment.clone()));
+    let _restore = Restore(previous);
+    body()
+}
+
+/// What this thread does is, from now on, the work of that environment: it is the environment's own thread.
+pub(crate) fn adopt_thread(environment: &Arc<Shared>) {
+    CURRENT.with(|current| *current.borrow_mut() = Some(Arc::downgrade(environment)));
+}
+
+/// A future that is polled [`within`] an environment.
+pub(crate) struct Within<F> {
+    environment: Weak<Shared>,
+    future: Pin<Box<F>>,
+}
+
+impl<F> Within<F> {
+    pub(crate) fn new(environment: Weak<Shared>, future: F) -> Self {
+        Self { environment, future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { environment, future } = &mut *self;
+        within(environment, || future.as_mut().poll(context))
+    }
+}
+
+/// The image's one subscriber. A second copy of the package has its own `tracing`, and so its own subscriber.
+pub(crate) fn install() {
+    // It fails only if there is one already, which is then ours.
+    let _ = tracing::subscriber::set_global_default(ToJavaScript);
+}
+
+fn environments() -> MutexGuard<'static, Vec<Weak<Shared>>> {
+    ENVIRONMENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refresh() {
+    let highest = environments()
+        .iter()
+        .filter_map(Weak::upgrade)
+        .map(|environment| environment.logs.level.load(Ordering::Relaxed))
+        .max()
+        .unwrap_or(DEFAULT_LEVEL);
+    if HIGHEST.swap(highest, Ordering::Relaxed) != highest {
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+fn number(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+struct ToJavaScript;
+
+impl Subscriber for ToJavaScript {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && number(*metadata.level()) <= HIGHEST.load(Ordering::Relaxed)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match HIGHEST.load(Ordering::Relaxed) {
+            0 => LevelFilter::OFF,
+            1 => LevelFilter::ERROR,
+            2 => LevelFilter::WARN,
+            3 => LevelFilter::INFO,
+            4 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        })
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let level = number(*event.metadata().level());
+        let current = CURRENT.try_with(|current| current.borrow().as_ref().and_then(Weak::upgrade));
+        let environment = match current {
+            Ok(Some(environment)) => Some(environment),
+            _ => environments().iter().find_map(Weak::upgrade),
+        };
+        let Some(environment) = environment.filter(|environment| environment.logs.wants(level)) else {
+            return;
+        };
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        environment.logs.push(Record {
+            level: LEVELS.get(usize::from(level)).copied().unwrap_or("error"),
+            target: event.metadata().target(),
+            message: text.0,
+        });
+        environment.ring();
+    }
+
+    // Spans carry nothing here: a record names its session itself.
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &SpanRecord<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+/// The message first, then the other fields as `name=value`.
+struct Text(String);
+
+impl Text {
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        if self.0.len() >= MAX_MESSAGE {
+            return;
+        }
+        // Writing to a string does not fail.
+        let _ = match (field.name(), self.0.is_empty()) {
+            ("message", _) => write!(self.0, "{value}"),
+            (name, true) => write!(self.0, "{name}={value}"),
+            (name, false) => write!(self.0, " {name}={value}"),
+        };
+        if self.0.len() > MAX_MESSAGE {
+            let mut end = MAX_MESSAGE;
+            while !self.0.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.0.truncate(end);
+        }
+    }
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, format_args!("{value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(message: &str) -> Record {
+        Record { level: "warn", target: "test", message: message.to_owned() }
+    }
+
+    #[test]
+    fn a_full_buffer_drops_the_oldest_and_counts_them() {
+        let buffer = LogBuffer::default();
+        for index in 0..MAX_RECORDS + 3 {
+            buffer.push(record(&index.to_string()));
+        }
+        let taken = buffer.take();
+        assert_eq!((taken.records.len(), taken.lost), (MAX_RECORDS, 3));
+        assert_eq!(taken.records.first(), Some(&record("3")));
+        let taken = buffer.take();
+        assert_eq!((taken.records.len(), taken.lost), (0, 0));
+    }
+
+    #[test]
+    fn levels_are_known_by_name() {
+        let buffer = LogBuffer::default();
+        assert!(buffer.wants(2) && !buffer.wants(3));
+        assert_eq!(buffer.set_level("silent"), Some(()));
+        assert!(!buffer.wants(1));
+        assert_eq!(buffer.set_level("verbose"), None);
+        assert_eq!(buffer.set_level("trace"), Some(()));
+        assert!(buffer.wants(5));
+    }
+}

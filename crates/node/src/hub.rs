@@ -1,0 +1,218 @@
+//! The in-process SFU's packet side: a hub of the driver, with one task on the runtime.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak as ArcWeak};
+
+use datatrack_transport::Link;
+use datatrack_transport::loopback::{Hub, HubStats, MemberId};
+use tokio::task::AbortHandle;
+
+use crate::convert::options::{self, handle};
+use crate::environment::Environment;
+use crate::environment::handles::{Key, Kind};
+use crate::environment::log;
+use crate::environment::runtime::BACKEND;
+use crate::js::error::Failure;
+use crate::js::guard::{Guarded, guard};
+use crate::js::{Call, IntoJs, Js, Value, exports};
+use crate::session::{Driver, Methods, Object, Session, fail};
+
+pub(crate) static METHODS: Methods = exports! {
+    c"join" => join,
+    c"addRoute" => add_route,
+    c"removeRoute" => remove_route,
+    c"leave" => leave,
+    c"setNetwork" => set_network,
+    c"stats" => stats,
+    c"close" => close,
+};
+
+type Links = Arc<Mutex<HashMap<u32, ArcWeak<Link>>>>;
+
+fn lock(links: &Links) -> MutexGuard<'_, HashMap<u32, ArcWeak<Link>>> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A hub with its members. On the environment's thread.
+pub(crate) struct Loopback {
+    id: u32,
+    hub: Arc<Hub>,
+    environment: Weak<Environment>,
+    members: RefCell<HashMap<u32, Weak<Session>>>,
+    /// The members' links, for the task to end when it fails.
+    links: Links,
+    /// The hub's task, started by the first member.
+    task: RefCell<Option<AbortHandle>>,
+    closed: Cell<bool>,
+}
+
+pub(crate) fn create_loopback(call: &Call) -> Result<Value, Failure> {
+    let js = call.js();
+    let environment = Environment::of(call)?;
+    let network = options::network_options(call.argument(0, "options"))?;
+    let hub = Rc::new(Loopback {
+        id: environment.next_id(),
+        hub: Hub::new(network),
+        environment: environment.weak(),
+        members: RefCell::default(),
+        links: Links::default(),
+        task: RefCell::default(),
+        closed: Cell::new(false),
+    });
+    environment.loopbacks.borrow_mut().insert(hub.id, Rc::clone(&hub));
+    environment.handles.add(js, Key::new(Kind::Loopback, hub.id));
+    environment.loopback_class(js)?.instance(js, Object::Loopback(hub))
+}
+
+impl Loopback {
+    fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
+        match call.receiver::<Object>()? {
+            Object::Loopback(hub) => Ok(hub),
+            Object::Session(_) | Object::Connection(_) => {
+                Err(Failure::wrong_type("a method of a loopback was called on something else"))
+            }
+        }
+    }
+
+    fn open(call: &Call) -> Result<&Rc<Self>, Failure> {
+        let hub = Self::of(call)?;
+        if hub.closed.get() { Err(Failure::closed("the loopback is closed")) } else { Ok(hub) }
+    }
+
+    /// Starts the hub's task. A panic in it ends all members.
+    fn start(&self, environment: &Environment) -> Result<(), Failure> {
+        let mut task = self.task.borrow_mut();
+        if task.is_some() {
+            return Ok(());
+        }
+        let hub = Arc::clone(&self.hub);
+        let links = Arc::clone(&self.links);
+        let shared = Arc::downgrade(&environment.shared);
+        *task = Some(BACKEND.spawn(log::Within::new(shared, async move {
+            let result = Guarded::new(async {
+                hub.run().await;
+                Ok(())
+            });
+            if let Err(failure) = result.await {
+                let links = std::mem::take(&mut *lock(&links));
+                for link in links.values() {
+                    fail(link, &failure);
+                }
+            }
+        }))?);
+        Ok(())
+    }
+
+    /// The member is gone; its session stays as it is.
+    pub(crate) fn remove(&self, session: u32) {
+        if self.members.borrow_mut().remove(&session).is_some() {
+            lock(&self.links).remove(&session);
+            self.hub.leave(MemberId(session));
+        }
+    }
+
+    /// Ends all members and the task. Idempotent.
+    pub(crate) fn close(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let members = std::mem::take(&mut *self.members.borrow_mut());
+        for session in members.into_values().filter_map(|session| session.upgrade()) {
+            session.close();
+        }
+        let _ = guard(|| {
+            self.hub.close();
+            Ok(())
+        });
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.abort();
+        }
+        if let Some(environment) = self.environment.upgrade() {
+            environment.loopbacks.borrow_mut().remove(&self.id);
+            environment.handles.remove(Key::new(Kind::Loopback, self.id));
+        }
+    }
+}
+
+fn join(call: &Call) -> Result<Value, Failure> {
+    let hub = Loopback::open(call)?;
+    let environment = Environment::of(call)?;
+    let options = options::session_options(call.argument(0, "options"), hub.hub.clock())?;
+    hub.start(environment)?;
+    let mut id = 0;
+    let session = Session::create(
+        call,
+        environment,
+        Driver::Hub(Rc::downgrade(hub)),
+        options,
+        |session, options, host| {
+            id = session;
+            hub.hub.join(MemberId(session), options, host)
+        },
+    )?;
+    if let Some(member) = environment.sessions.borrow().get(&id) {
+        hub.members.borrow_mut().insert(id, Rc::downgrade(member));
+        lock(&hub.links).insert(id, Arc::downgrade(&member.link));
+    }
+    Ok(session)
+}
+
+fn add_route(call: &Call) -> Result<(), Failure> {
+    let hub = Loopback::open(call)?;
+    let from = call.argument(0, "publisher").u32()?;
+    let track = handle(call.argument(1, "pubHandle"))?;
+    let to = call.argument(2, "subscriber").u32()?;
+    let under = handle(call.argument(3, "subHandle"))?;
+    hub.hub.add_route(MemberId(from), track, MemberId(to), under);
+    Ok(())
+}
+
+fn remove_route(call: &Call) -> Result<(), Failure> {
+    let hub = Loopback::of(call)?;
+    let from = call.argument(0, "publisher").u32()?;
+    let track = handle(call.argument(1, "pubHandle"))?;
+    let to = call.argument(2, "subscriber").u32()?;
+    hub.hub.remove_route(MemberId(from), track, MemberId(to));
+    Ok(())
+}
+
+/// A member that left is not connected: it does not keep the process alive.
+fn leave(call: &Call) -> Result<(), Failure> {
+    let hub = Loopback::of(call)?;
+    let id = call.argument(0, "session").u32()?;
+    let member = hub.members.borrow().get(&id).and_then(Weak::upgrade);
+    hub.remove(id);
+    if let Some(session) = member {
+        session.disconnected();
+    }
+    Ok(())
+}
+
+fn set_network(call: &Call) -> Result<(), Failure> {
+    let hub = Loopback::open(call)?;
+    hub.hub.set_network(options::network_options(call.argument(0, "options"))?);
+    Ok(())
+}
+
+fn stats(call: &Call) -> Result<HubStats, Failure> {
+    Ok(Loopback::of(call)?.hub.stats())
+}
+
+fn close(call: &Call) -> Result<(), Failure> {
+    Loopback::of(call)?.close();
+    Ok(())
+}
+
+impl IntoJs for HubStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"forwarded", self.forwarded)?;
+        js.put(object, c"lost", self.network.lost)?;
+        js.put(object, c"duplicated", self.network.duplicated)?;
+        js.put(object, c"reordered", self.network.reordered)?;
+        js.put(object, c"noRoute", self.no_route)?;
+        Ok(object)
+    }
+}

@@ -1,0 +1,326 @@
+//! Sessions: one participant's [`Link`], and what belongs to it on the JavaScript side.
+
+pub(crate) mod drain;
+pub(crate) mod lifecycle;
+pub(crate) mod publisher;
+pub(crate) mod subscriber;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak as ArcWeak};
+use std::thread::ThreadId;
+
+use datatrack_transport::connection::WorkSignal;
+use datatrack_transport::{Link, LinkHost, LinkOptions};
+
+use crate::connection::{self, ServerConnection};
+use crate::environment::handles::{Key, Kind};
+use crate::environment::log;
+use crate::environment::runtime::BACKEND;
+use crate::environment::{Environment, Shared};
+use crate::hub::{self, Loopback};
+use crate::js::error::{Code, Failure};
+use crate::js::guard::guard;
+use crate::js::{Call, Class, Entry, Value, Wrapped};
+
+/// What an object of the addon holds.
+pub(crate) enum Object {
+    Session(Rc<Session>),
+    Loopback(Rc<Loopback>),
+    Connection(Rc<ServerConnection>),
+}
+
+impl Wrapped for Object {
+    fn collected(self) {
+        match self {
+            Self::Session(session) => session.collected(),
+            Self::Loopback(hub) => hub.close(),
+            Self::Connection(connection) => connection.close(),
+        }
+    }
+}
+
+/// One participant. On the environment's thread; the link is what other threads see.
+pub(crate) struct Session {
+    pub(crate) id: u32,
+    pub(crate) link: Arc<Link>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) streams: RefCell<HashSet<u32>>,
+    environment: Weak<Environment>,
+    driver: RefCell<Driver>,
+    /// Whether it may keep the process alive.
+    keeps: Cell<bool>,
+    /// Whether it does.
+    counted: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+/// What moves a session's packets.
+pub(crate) enum Driver {
+    /// JavaScript does, or nobody any more.
+    None,
+    /// The hub that it joined.
+    Hub(Weak<Loopback>),
+    /// Connections to a server, one after the other, which this signal wakes.
+    Server(WorkSignal),
+}
+
+/// Whom the link tells: leaves the session's number where its environment looks, and rings.
+pub(crate) struct Host {
+    session: u32,
+    shared: Arc<Shared>,
+    link: OnceLock<ArcWeak<Link>>,
+    thread: ThreadId,
+    /// Whether the session stands in the list of those with events, and of those with frames.
+    pub(crate) events: AtomicBool,
+    pub(crate) frames: AtomicBool,
+}
+
+impl LinkHost for Host {
+    fn events_ready(&self) {
+        if !self.events.swap(true, Ordering::AcqRel) {
+            self.shared.events.push(self.session);
+        }
+        self.shared.ring();
+    }
+
+    fn frames_ready(&self) {
+        if !self.frames.swap(true, Ordering::AcqRel) {
+            self.shared.frames.push(self.session);
+        }
+        self.shared.ring();
+    }
+
+    /// Comes here only for a session without a driver. Its owner looks after each call of its own; what another thread
+    /// caused, a key that came for held frames, it has to be told.
+    fn work_ready(&self) {
+        if std::thread::current().id() != self.thread {
+            self.shared.ring();
+        }
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        let link = self.link.get().cloned().unwrap_or_default();
+        let shared = Arc::downgrade(&self.shared);
+        let work = move || {
+            log::within(&shared, || {
+                let result = guard(|| {
+                    work();
+                    Ok(())
+                });
+                if let Err(failure) = result {
+                    fail(&link, &failure);
+                }
+            });
+        };
+        if let Err(failure) = BACKEND.spawn_blocking(work)
+            && let Some(link) = self.link.get()
+        {
+            // Otherwise whoever waits for the key would wait for ever.
+            fail(link, &failure);
+        }
+    }
+}
+
+/// Ends a link that a panic went through.
+pub(crate) fn fail(link: &ArcWeak<Link>, failure: &Failure) {
+    let _ = guard(|| {
+        if let Some(link) = link.upgrade() {
+            link.fail(failure.to_string());
+        }
+        Ok(())
+    });
+}
+
+impl Session {
+    /// Makes a session and its JavaScript object. `connect` makes the link: with a hub, or on its own.
+    pub(crate) fn create(
+        call: &Call,
+        environment: &Environment,
+        driver: Driver,
+        options: LinkOptions,
+        connect: impl FnOnce(u32, LinkOptions, Arc<Host>) -> Arc<Link>,
+    ) -> Result<Value, Failure> {
+        let js = call.js();
+        let id = environment.next_id();
+        let host = Arc::new(Host {
+            session: id,
+            shared: Arc::clone(&environment.shared),
+            link: OnceLock::new(),
+            thread: std::thread::current().id(),
+            events: AtomicBool::new(false),
+            frames: AtomicBool::new(false),
+        });
+        let link = connect(id, options, Arc::clone(&host));
+        // It is empty: nobody else has the host yet.
+        let _ = host.link.set(Arc::downgrade(&link));
+        let session = Rc::new(Self {
+            id,
+            link,
+            host,
+            streams: RefCell::default(),
+            environment: environment.weak(),
+            driver: RefCell::new(driver),
+            keeps: Cell::new(true),
+            counted: Cell::new(false),
+            closed: Cell::new(false),
+        });
+        environment.sessions.borrow_mut().insert(id, Rc::clone(&session));
+        environment.handles.add(js, Key::new(Kind::Session, id));
+        session.count();
+        let object = environment.session_class(js)?.instance(js, Object::Session(session))?;
+        js.put(object, c"id", id)?;
+        Ok(object)
+    }
+
+    /// The session whose method is called.
+    pub(crate) fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
+        match call.receiver::<Object>()? {
+            Object::Session(session) => Ok(session),
+            Object::Loopback(_) | Object::Connection(_) => {
+                Err(Failure::wrong_type("a method of a session was called on something else"))
+            }
+        }
+    }
+
+    pub(crate) fn environment(&self) -> Result<Rc<Environment>, Failure> {
+        self.environment.upgrade().ok_or_else(|| Failure::closed("the JavaScript environment is ending"))
+    }
+
+    /// Runs what works on the link. A panic in it closes the session: what it left behind is not to be trusted.
+    pub(crate) fn guarded<T>(&self, body: impl FnOnce(&Link) -> Result<T, Failure>) -> Result<T, Failure> {
+        let result = guard(|| body(&self.link));
+        if let Err(failure @ Failure::Error { code: Code::NativePanic, .. }) = &result {
+            fail(&Arc::downgrade(&self.link), failure);
+            self.release();
+        }
+        result
+    }
+
+    /// Whether the session may keep the process alive while it is connected.
+    pub(crate) fn set_ref(&self, keeps: bool) {
+        self.keeps.set(keeps);
+        self.count();
+    }
+
+    /// What wakes the connections of a server session.
+    pub(crate) fn work_signal(&self) -> Result<WorkSignal, Failure> {
+        match &*self.driver.borrow() {
+            Driver::Server(signal) => Ok(signal.clone()),
+            Driver::None | Driver::Hub(_) => {
+                Err(Failure::closed("the session is no server session, or closed"))
+            }
+        }
+    }
+
+    /// It left its hub: it is as it was, but does not keep the process alive any more.
+    pub(crate) fn disconnected(&self) {
+        self.driver.replace(Driver::None);
+        self.count();
+    }
+
+    /// Makes the environment's count agree with what this session is.
+    fn count(&self) {
+        let connected = !matches!(*self.driver.borrow(), Driver::None);
+        let count = self.keeps.get() && connected && !self.closed.get();
+        if self.counted.replace(count) == count {
+            return;
+        }
+        if let Some(environment) = self.environment.upgrade() {
+            if count { environment.keep_alive() } else { environment.let_go() }
+        }
+    }
+
+    /// Ends everything in it. What it has to tell is still polled, what is buffered is still read.
+    pub(crate) fn close(&self) {
+        let _ = self.guarded(|link| {
+            link.close();
+            Ok(())
+        });
+        self.release();
+    }
+
+    /// The session is over: it does not keep the process alive, is not in a hub, and is not counted.
+    pub(crate) fn release(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        if let Driver::Hub(hub) = self.driver.replace(Driver::None)
+            && let Some(hub) = hub.upgrade()
+        {
+            hub.remove(self.id);
+        }
+        self.count();
+        if let Some(environment) = self.environment.upgrade() {
+            environment.handles.remove(Key::new(Kind::Session, self.id));
+            environment.handles.remove_publications(self.id);
+            for stream in &*self.streams.borrow() {
+                environment.handles.remove(Key::new(Kind::Stream, *stream));
+            }
+        }
+    }
+
+    /// Nobody can reach it any more.
+    fn collected(&self) {
+        if !self.closed.get() {
+            tracing::debug!(session = self.id, "a session was collected before it was closed");
+        }
+        self.close();
+        if let Some(environment) = self.environment.upgrade() {
+            environment.sessions.borrow_mut().remove(&self.id);
+            let mut streams = environment.streams.borrow_mut();
+            for stream in &*self.streams.borrow() {
+                streams.remove(stream);
+            }
+        }
+    }
+}
+
+/// A session that somebody else drives.
+pub(crate) fn create_session(call: &Call) -> Result<Value, Failure> {
+    let environment = Environment::of(call)?;
+    let options = crate::convert::options::session_options(call.argument(0, "options"), environment.clock)?;
+    Session::create(call, environment, Driver::None, options, |_, options, host| Link::new(options, host))
+}
+
+/// A session for connections to a server.
+pub(crate) fn create_server_session(call: &Call) -> Result<Value, Failure> {
+    let environment = Environment::of(call)?;
+    let options = crate::convert::options::session_options(call.argument(0, "options"), environment.clock)?;
+    let signal = WorkSignal::new();
+    let driver = Driver::Server(signal.clone());
+    Session::create(call, environment, driver, options, |_, options, host| signal.link(options, host))
+}
+
+impl Environment {
+    fn session_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
+        if let Some(class) = self.session_class.get() {
+            return Ok(class);
+        }
+        let methods =
+            publisher::METHODS.iter().chain(subscriber::METHODS).chain(crate::session::lifecycle::METHODS);
+        let class = Class::define(js, c"NativeSession", methods)?;
+        Ok(self.session_class.get_or_init(|| class))
+    }
+
+    pub(crate) fn connection_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
+        if let Some(class) = self.connection_class.get() {
+            return Ok(class);
+        }
+        let class = Class::define(js, c"NativeConnection", connection::METHODS.iter())?;
+        Ok(self.connection_class.get_or_init(|| class))
+    }
+
+    pub(crate) fn loopback_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
+        if let Some(class) = self.loopback_class.get() {
+            return Ok(class);
+        }
+        let class = Class::define(js, c"NativeLoopbackHub", hub::METHODS.iter())?;
+        Ok(self.loopback_class.get_or_init(|| class))
+    }
+}
+
+/// A table of methods.
+pub(crate) type Methods = &'static [Entry];

@@ -1,0 +1,58 @@
+/** Options of connecting to a server. */
+import type { Agent } from 'node:http'
+import * as check from '../base/arguments'
+import type { PeerConnectionMode } from './address'
+
+/** ms that connecting may take in all, unless told otherwise. */
+export const CONNECT_TIMEOUT = 15_000
+
+/** Which network paths to the server's media ports are tried. */
+export type IceTransports = 'all' | 'udp' | 'tcp'
+
+/** Options of `room.connect()`. */
+export interface ConnectOptions {
+  /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
+  readonly connectTimeout?: number | undefined
+  /** What makes the connections of the signalling socket, for proxies (`https-proxy-agent`). Default: Node's own. */
+  readonly agent?: Agent | undefined
+  /** Certificate authorities in PEM, for servers with a private one. Default: Node's own list. */
+  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
+  /**
+   * One peer connection for both directions, or one for each. Default: `auto`: one, and two where the server does not
+   * know that.
+   */
+  readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
+  /** `udp`, `tcp`: never try the other. Default: `all`: UDP, and TCP when that does not work. */
+  readonly iceTransports?: IceTransports | undefined
+  /** Gives up connecting; the promise rejects with the signal's `reason`. It does nothing once the room is connected. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @internal The options with their defaults. */
+export interface CheckedConnectOptions {
+  readonly timeoutMs: number
+  readonly agent: Agent | undefined
+  readonly ca: ConnectOptions['ca']
+  readonly mode: 'auto' | PeerConnectionMode
+  readonly iceTransports: IceTransports
+  readonly signal: AbortSignal | undefined
+}
+
+/** @internal */
+export function checkConnectOptions(given: ConnectOptions): CheckedConnectOptions {
+  const options = check.options('options', given)
+  return {
+    timeoutMs: check.integer(
+      'options.connectTimeout',
+      options.connectTimeout,
+      CONNECT_TIMEOUT,
+      1,
+      2 ** 31 - 1,
+    ),
+    agent: options.agent,
+    ca: options.ca,
+    mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
+    iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),
+    signal: check.signal('options.signal', options.signal),
+  }
+}

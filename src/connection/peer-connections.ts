@@ -1,0 +1,225 @@
+/** The peer connections of a room as promises: an offer that is asked for, a path that is waited for. */
+import { Deferred } from '../base/abort'
+import type { Environment, EventSink } from '../native/environment'
+import { DataTrackConnectionError } from '../base/errors'
+import type { MessageChannels } from '../data-packet/channels'
+import type { NativeChannel, NativeConnection, NativeEvent } from '../native/native'
+import type { IceTransports } from './connect-options'
+import type { PeerConnectionMode } from './address'
+
+/** Which of the two peer connections. */
+export type PeerTarget = 'publisher' | 'subscriber'
+
+/** A description to be sent to the server. */
+export interface LocalDescription {
+  readonly sdp: string
+  readonly id: number
+}
+
+/** How a transport is made. */
+export interface PeerTransportOptions {
+  readonly mode: PeerConnectionMode
+  readonly iceTransports: IceTransports
+  /** It belongs to the session that a full reconnect begins. */
+  readonly nextSession: boolean
+}
+
+/** What a transport tells its owner. */
+export interface PeerTransportOwner {
+  /** An offer of ours, or the answer to the server's. */
+  description(kind: 'offer' | 'answer', description: LocalDescription): void
+  /** A candidate of ours. */
+  candidate(target: PeerTarget, candidate: string): void
+  /** A peer connection that was there is not any more. `rebuild`: nothing but a new one helps. */
+  transportLost(rebuild: boolean): void
+  /** A message came by a channel. */
+  message(channel: NativeChannel, data: Uint8Array): void
+  /** What is buffered for the reliable channel fell to the watched level. */
+  bufferedAmountLow(): void
+}
+
+/** What fits through a server's data channels, bytes; a larger message ends its reader there. */
+const MAX_MESSAGE_SIZE = 65_535
+
+/** Peer connections to a server, over the native ones. */
+export class PeerTransport implements EventSink, MessageChannels {
+  readonly #environment: Environment
+  readonly #native: NativeConnection
+  readonly #owner: PeerTransportOwner
+  readonly #targets: readonly PeerTarget[]
+  readonly #connected = new Set<PeerTarget>()
+  #firstOffer: Deferred<LocalDescription> | undefined
+  #waiting: Deferred<void> | undefined
+  #closed = false
+  #maxMessageSize = MAX_MESSAGE_SIZE
+
+  constructor(
+    environment: Environment,
+    session: number,
+    { mode, iceTransports, nextSession }: PeerTransportOptions,
+    owner: PeerTransportOwner,
+  ) {
+    this.#environment = environment
+    this.#native = environment.binding.connectSession(session, {
+      mode,
+      nextSession,
+      udp: iceTransports !== 'tcp',
+      tcp: iceTransports !== 'udp',
+    })
+    this.#owner = owner
+    this.#targets = mode === 'single' ? ['publisher'] : ['publisher', 'subscriber']
+    environment.addSession(this.#native.id, this, false)
+  }
+
+  /** Whether all peer connections are there. */
+  get isConnected(): boolean {
+    return this.#targets.every((target) => this.#connected.has(target))
+  }
+
+  /** The first offer, which in single mode goes with the request to join. */
+  offer(signal: AbortSignal): Promise<LocalDescription> {
+    const offer = new Deferred<LocalDescription>().abortWith(signal, () => {
+      this.#firstOffer = undefined
+    })
+    this.#firstOffer = offer
+    this.#call(() => this.#native.createOffer())
+    return offer.promise
+  }
+
+  /** Sends an offer: the first one of two connections, or one that restarts ICE. */
+  negotiate(): void {
+    this.#connected.delete('publisher')
+    this.#call(() => this.#native.createOffer())
+  }
+
+  answered({ sdp, id }: LocalDescription): void {
+    const announced = Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1] ?? 0)
+    // 0 stands for no limit.
+    if (announced > 0) this.#maxMessageSize = Math.min(announced, MAX_MESSAGE_SIZE)
+    this.#call(() => this.#native.handleAnswer(sdp, id))
+  }
+
+  offered({ sdp, id }: LocalDescription): void {
+    this.#call(() => this.#native.handleOffer(sdp, id))
+  }
+
+  candidate(target: PeerTarget, candidate: string): void {
+    this.#call(() => this.#native.addRemoteCandidate(target, candidate))
+  }
+
+  /**
+   * Waits until all peer connections are there.
+   *
+   * @throws `DataTrackConnectionError` (`transportFailed`); the signal's `reason`
+   */
+  async connected(signal: AbortSignal): Promise<void> {
+    if (this.isConnected) return
+    signal.throwIfAborted()
+    const waiting = new Deferred<void>().abortWith(signal, () => {
+      this.#waiting = undefined
+    })
+    this.#waiting = waiting
+    await waiting.promise
+  }
+
+  get maxMessageSize(): number {
+    return this.#maxMessageSize
+  }
+
+  send(channel: NativeChannel, message: Uint8Array, more = false): number {
+    return this.#native.send(channel, message, more)
+  }
+
+  flush(): void {
+    this.#native.flush()
+  }
+
+  bufferedAmount(channel: NativeChannel): number {
+    return this.#native.bufferedAmount(channel)
+  }
+
+  reliableLimit(): number {
+    return this.#native.reliableLimit()
+  }
+
+  watchBuffered(channel: NativeChannel, bytes: number): void {
+    this.#native.watchBuffered(channel, bytes)
+  }
+
+  stats(): ReturnType<NativeConnection['stats']> {
+    return this.#native.stats()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#environment.removeSession(this.#native.id)
+    this.#native.close()
+    this.#waiting?.reject(new DataTrackConnectionError('transportFailed'))
+    this.#waiting = undefined
+  }
+
+  /** @internal */
+  handleEvent(event: NativeEvent): void {
+    if (this.#closed) return
+    switch (event.type) {
+      case 'localDescription': {
+        const description = { sdp: event.sdp, id: event.id }
+        if (event.kind === 'offer' && this.#firstOffer !== undefined) {
+          this.#firstOffer.resolve(description)
+          this.#firstOffer = undefined
+        } else {
+          this.#owner.description(event.kind === 'offer' ? 'offer' : 'answer', description)
+        }
+        return
+      }
+      case 'localCandidate':
+        this.#owner.candidate(targetOf(event), event.candidate)
+        return
+      case 'peerState':
+        this.#state(targetOf(event), event.state)
+        return
+      case 'message':
+        this.#owner.message(event.channel, event.data)
+        return
+      case 'channelBufferedAmountLow':
+        if (event.channel === 'reliable') this.#owner.bufferedAmountLow()
+        return
+      case 'descriptionRejected':
+        this.#fail(event.message)
+        return
+      default:
+    }
+  }
+
+  #state(target: PeerTarget, state: string): void {
+    if (state === 'connected') {
+      this.#connected.add(target)
+      if (!this.isConnected) return
+      this.#waiting?.resolve()
+      this.#waiting = undefined
+    } else if (state !== 'connecting') {
+      this.#connected.delete(target)
+      // A path that is lost may come back by itself, while somebody waits for it.
+      if (state === 'disconnected' && this.#waiting !== undefined) return
+      this.#fail(`the ${target} connection is ${state}`, state === 'failed')
+    }
+  }
+
+  #fail(detail: string, rebuild = false): void {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting === undefined || rebuild) this.#owner.transportLost(rebuild)
+    waiting?.reject(new DataTrackConnectionError('transportFailed', { detail }))
+  }
+
+  #call(body: () => void): void {
+    if (this.#closed) return
+    body()
+    this.#environment.pump()
+  }
+}
+
+function targetOf({ target }: { readonly target: string }): PeerTarget {
+  return target === 'subscriber' ? 'subscriber' : 'publisher'
+}

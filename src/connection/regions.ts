@@ -1,0 +1,155 @@
+/**
+ * Regions of LiveKit Cloud. A project's host leads to the nearest one; where that fails, the host says by HTTP which others
+ * there are, and they are tried in its order.
+ */
+import type { IncomingMessage, RequestOptions } from 'node:http'
+import type { ConnectOptions } from './connect-options'
+import { log } from '../base/logging'
+import { serverUrl } from './address'
+import { isObject } from '../signal/convert'
+
+/** ms that the host may take to say. */
+const FETCH_TIMEOUT = 5000
+/** ms that what it said counts, where it does not say how long. */
+const DEFAULT_MAX_AGE = 5000
+/** Bytes of its answer, and regions of which one is kept. */
+const MAX_ANSWER = 256 << 10
+const MAX_REGIONS = 64
+/** Hosts whose regions are kept, for all rooms of the process; the oldest goes first. */
+const MAX_HOSTS = 32
+
+interface KnownRegions {
+  readonly urls: readonly URL[]
+  /** By `performance.now()`. */
+  readonly until: number
+}
+
+const known = new Map<string, KnownRegions>()
+
+/** Whether a host is one of LiveKit Cloud, which has regions. */
+export function isCloudHost(server: URL): boolean {
+  return /\.livekit\.(cloud|run)$/.test(server.hostname)
+}
+
+/** The regions of one host, as one room tries them. */
+export class Regions {
+  readonly #host: URL
+  readonly #options: Pick<ConnectOptions, 'agent' | 'ca'>
+  readonly #tried = new Set<string>()
+  #fetching: Promise<readonly URL[]> | undefined
+
+  constructor(host: URL, options: Pick<ConnectOptions, 'agent' | 'ca'>) {
+    this.#host = host
+    this.#options = options
+  }
+
+  /** Fetches the list unless it is known: a host that fails may not answer when it is needed. */
+  prefetch(token: string, signal: AbortSignal): void {
+    if (this.#fresh() !== undefined) return
+    this.#fetch(token, signal).catch(() => {
+      log('debug', 'signal', 'the regions of the server could not be fetched')
+    })
+  }
+
+  /** The next region that was not tried since {@link reset}. `undefined`: there is none, or the host does not say. */
+  async next(token: string, signal: AbortSignal): Promise<URL | undefined> {
+    let urls = this.#fresh()
+    try {
+      urls ??= await this.#fetch(token, signal)
+    } catch {
+      // What it said before is better than nothing.
+      urls = known.get(this.#host.host)?.urls ?? []
+    }
+    const url = urls.find(({ href }) => !this.#tried.has(href))
+    if (url !== undefined) this.#tried.add(url.href)
+    return url
+  }
+
+  /** All count as not tried, but for the one that is tried first. */
+  reset(first: URL): void {
+    this.#tried.clear()
+    this.#tried.add(first.href)
+  }
+
+  /** The server's own word, with a leave request: `livekit.RegionSettings`. */
+  report(settings: unknown): void {
+    const urls = this.#urlsIn(settings)
+    if (urls.length > 0) this.#keep(urls, DEFAULT_MAX_AGE)
+  }
+
+  #fresh(): readonly URL[] | undefined {
+    const regions = known.get(this.#host.host)
+    return regions !== undefined && performance.now() < regions.until ? regions.urls : undefined
+  }
+
+  #fetch(token: string, signal: AbortSignal): Promise<readonly URL[]> {
+    this.#fetching ??= this.#fetchNow(token, signal).finally(() => {
+      this.#fetching = undefined
+    })
+    return this.#fetching
+  }
+
+  async #fetchNow(token: string, signal: AbortSignal): Promise<readonly URL[]> {
+    const { text, maxAge } = await get(settingsUrl(this.#host), {
+      headers: { authorization: `Bearer ${token}` },
+      agent: this.#options.agent,
+      ...(this.#options.ca !== undefined && { ca: this.#options.ca as string }),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT)]),
+    })
+    const urls = this.#urlsIn(JSON.parse(text))
+    this.#keep(urls, maxAge)
+    return urls
+  }
+
+  #keep(urls: readonly URL[], maxAge: number): void {
+    const { host } = this.#host
+    known.delete(host)
+    const [oldest] = known.keys()
+    if (known.size >= MAX_HOSTS && oldest !== undefined) known.delete(oldest)
+    known.set(host, { urls, until: performance.now() + maxAge })
+  }
+
+  /** Entries that make no sense are left out, and so are those that would send the token in the clear. */
+  #urlsIn(settings: unknown): URL[] {
+    const regions = isObject(settings) ? settings['regions'] : undefined
+    if (!Array.isArray(regions)) return []
+    return regions.slice(0, MAX_REGIONS).flatMap((region: unknown) => {
+      const text = isObject(region) ? region['url'] : undefined
+      if (typeof text !== 'string') return []
+      try {
+        const url = serverUrl(text)
+        return this.#host.protocol === 'wss:' && url.protocol !== 'wss:' ? [] : [url]
+      } catch {
+        return []
+      }
+    })
+  }
+}
+
+function settingsUrl(host: URL): URL {
+  const scheme = host.protocol === 'wss:' ? 'https:' : 'http:'
+  return new URL('/settings/regions', `${scheme}//${host.host}`)
+}
+
+/** Not by `fetch`, which knows neither agents nor certificate authorities. */
+async function get(
+  url: URL,
+  options: RequestOptions & { readonly ca?: string },
+): Promise<{ text: string; maxAge: number }> {
+  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http')
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(url, options, resolve).once('error', reject).end()
+  })
+  if (response.statusCode !== 200) {
+    response.destroy()
+    throw new Error(`HTTP status ${response.statusCode ?? 0}`)
+  }
+  let text = ''
+  response.setEncoding('utf8')
+  for await (const chunk of response) {
+    text += String(chunk)
+    if (text.length > MAX_ANSWER) throw new Error('the answer is too long')
+  }
+  const seconds = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(response.headers['cache-control'] ?? '')?.[1]
+  return { text, maxAge: seconds === undefined ? DEFAULT_MAX_AGE : Number(seconds) * 1000 }
+}

@@ -1,0 +1,497 @@
+/** A room's connection to a real server: signalling, peer connections, and getting both back when they are lost. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
+import * as check from '../base/arguments'
+import { checkConnectOptions } from './connect-options'
+import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
+import { environment } from '../native/environment'
+import { DataTrackConnectionError } from '../base/errors'
+import { disconnectReason, disconnectReasonNumber } from '../room/events'
+import type { DisconnectReason } from '../room/events'
+import type { NativeSession } from '../native/native'
+import type { RoomConnection } from '../room/room'
+import { ConnectionTotals } from '../room/stats'
+import type { ConnectionStats } from '../room/stats'
+import type { ScenarioSteps } from './scenarios'
+import { sessionOptions } from '../session/session-options'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { serverUrl } from './address'
+import type { PeerConnectionMode } from './address'
+import { RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
+import type { MessageChannel, MessageChannels } from '../data-packet/channels'
+import { SignalClient } from './signal-client'
+import { isObject } from '../signal/convert'
+import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import { PeerTransport } from './peer-connections'
+import { SubscriptionPacer } from './subscription-pacer'
+import { isCloudHost, Regions } from './regions'
+import type { LocalDescription, PeerTarget } from './peer-connections'
+import { loadProtocol, loadWebSocket } from '../base/lazy'
+import { log } from '../base/logging'
+
+/**
+ * ms before a path that is lost is looked for again. A server that sends somebody away ends the path first, and says so by
+ * signalling a moment later: who came back in between would send away whoever took the place.
+ */
+const LEAVE_GRACE = 300
+
+/** What a connection does to its room. */
+export interface ConnectableRoom {
+  readonly encryption: EncryptionOptions | undefined
+  attach(connection: RoomConnection, identity: string): void
+  receive(response: SignalResponseLike): void
+  connectionLost(): void
+  /** `lastSequence`: the last reliable packet that the server got of us; 0 where it does not say. */
+  connectionResumed(lastSequence: number): void
+  receiveMessage(channel: MessageChannel, data: Uint8Array): void
+  bufferedAmountLow(): void
+  connectionRebuilt(join: SignalResponseLike): void
+}
+
+/** Who one is in the room, and the server's `join` message. */
+interface Joined {
+  readonly identity: string
+  readonly response: SignalResponse
+}
+
+/** What an attempt to resume came to. */
+type Resumed = 'resumed' | 'rebuild'
+
+/**
+ * Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason.
+ * `hasRegions`: which hosts are asked for other regions.
+ */
+export async function connectRoom(
+  room: ConnectableRoom,
+  url: string | URL,
+  token: string,
+  given: ConnectOptions,
+  stop: AbortSignal,
+  hasRegions: (server: URL) => boolean = isCloudHost,
+): Promise<void> {
+  const server = serverUrl(url)
+  if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
+  const options = checkConnectOptions(given)
+  options.signal?.throwIfAborted()
+  const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
+  const regions = hasRegions(server) ? new Regions(server, options) : undefined
+  const connection = new ServerConnection(room, server, token, { ...options, signal }, regions)
+  await connection.open()
+}
+
+class ServerConnection implements RoomConnection {
+  readonly native: NativeSession
+  readonly #room: ConnectableRoom
+  /** Where the application wants to go; and where it has got, which may be one of its regions. */
+  readonly #home: URL
+  #server: URL
+  readonly #regions: Regions | undefined
+  readonly #options: CheckedConnectOptions
+  readonly #closing = new AbortController()
+  /** The server sends a fresh one now and then. */
+  #token: string
+  #mode: PeerConnectionMode
+  #participantSid = ''
+  #client: SignalClient | undefined
+  #transport: PeerTransport | undefined
+  readonly #totals = new ConnectionTotals()
+  #reconnecting = false
+  /** Gives up the wait for an attempt to reconnect, or the attempt, for a new one. */
+  #hurry = new AbortController()
+  /** Fails the attempt to connect that is under way, if one is: signalling is lost in the middle of it. */
+  #attempt: AbortController | undefined
+  #failNext = false
+  #ref = true
+  #rebuild = false
+  /** What is to be told to the room, while it is not ready for it. */
+  #held: (() => void)[] | null = null
+  /** Why the server ended a connection that was being made. */
+  #sentAway: DataTrackConnectionError | undefined
+  readonly #subscriptions = new SubscriptionPacer((request) => this.#client?.send(request))
+  /** Requests that must not get lost with a connection: nothing asks for them again. */
+  #unsent: RoomSignalRequest[] = []
+
+  constructor(
+    room: ConnectableRoom,
+    server: URL,
+    token: string,
+    options: CheckedConnectOptions,
+    regions: Regions | undefined,
+  ) {
+    this.#room = room
+    this.#home = server
+    this.#server = server
+    this.#regions = regions
+    this.#token = token
+    this.#options = options
+    this.#mode = options.mode === 'dual' ? 'dual' : 'single'
+    this.native = environment().binding.createServerSession(sessionOptions(room.encryption))
+  }
+
+  /** The first connection: what fails here, the caller learns. */
+  async open(): Promise<void> {
+    try {
+      this.#regions?.prefetch(this.#token, this.#closing.signal)
+      const { identity, response } = await this.#joinSomewhere(this.#options.signal)
+      this.#attempt = undefined
+      this.#room.attach(this, identity)
+      this.#room.receive(response)
+      this.#releaseHeld()
+    } catch (error) {
+      this.close()
+      throw this.#options.signal?.aborted === true
+        ? this.#options.signal.reason
+        : (this.#sentAway ?? timedOut(error))
+    }
+  }
+
+  /** Those of the peer connections there are; a room asks for them while it is connected. */
+  get channels(): MessageChannels {
+    if (this.#transport === undefined) throw new DataTrackConnectionError('internal')
+    return this.#transport
+  }
+
+  sendRequest(request: RoomSignalRequest): void {
+    if (this.#reconnecting && request.case === 'unpublishDataTrackRequest') this.#unsent.push(request)
+    else if (request.case === 'updateDataSubscription') this.#subscriptions.push(request.value.updates)
+    else this.#client?.send(request)
+  }
+
+  setRef(ref: boolean): void {
+    this.#ref = ref
+    this.#client?.setRef(ref)
+  }
+
+  stats(): ConnectionStats | undefined {
+    const stats = this.#transport?.stats()
+    return stats && this.#totals.with(stats, this.#client?.rtt)
+  }
+
+  reconnectNow(): void {
+    if (this.#reconnecting) this.#hurry.abort()
+    else this.#lost(false)
+  }
+
+  simulate({ ask, failNext = false, lose }: ScenarioSteps): void {
+    if (ask !== undefined) this.#client?.send({ case: 'simulate', value: { scenario: ask } })
+    this.#failNext = failNext
+    if (lose !== undefined) this.#lost(lose === 'session')
+  }
+
+  close(): void {
+    if (this.#closing.signal.aborted) return
+    this.#closing.abort()
+    this.#subscriptions.clear()
+    this.native.close()
+    this.#transport?.close()
+    this.#client?.close()
+  }
+
+  /** Joins where it did before or was told to; where there are regions and that fails, at the next one that works. */
+  async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
+    this.#regions?.reset(this.#server)
+    for (;;) {
+      try {
+        this.#sentAway = undefined
+        return await this.#join(this.#attemptSignal(given))
+      } catch (error) {
+        const region = await this.#nextRegion(error, given)
+        if (region === undefined) {
+          this.#server = this.#home
+          throw error
+        }
+        log('info', 'signal', 'connecting failed; trying another region')
+        this.#client?.close()
+        this.#server = region
+      }
+    }
+  }
+
+  async #nextRegion(error: unknown, given: AbortSignal | undefined): Promise<URL | undefined> {
+    const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])]
+    // A token that one region does not take, another does not take, either; 403 is the region's own word.
+    const everywhere =
+      error instanceof DataTrackConnectionError && error.reason === 'notAllowed' && error.status !== 403
+    if (everywhere || signals.some(({ aborted }) => aborted)) return undefined
+    return await this.#regions?.next(this.#token, AbortSignal.any(signals))
+  }
+
+  /** Opens signalling and peer connections from nothing; the room learns nothing yet, and its messages are held. */
+  async #join(signal: AbortSignal): Promise<Joined> {
+    for (;;) {
+      const transport = this.#newTransport()
+      try {
+        const offer = this.#mode === 'single' ? transport.offer(signal) : undefined
+        // While it is made: the first time in a process, both take some 50 ms.
+        loadProtocol()
+        loadWebSocket()
+        const publisherOffer = await offer
+        const { client, first } = await this.#connectSignal({ publisherOffer }, signal)
+        this.#client = client
+        client.setRef(this.#ref)
+        if (first.message.case !== 'join') {
+          client.close()
+          throw refused(first)
+        }
+        const { participant } = first.message.value
+        this.#participantSid = participant?.sid ?? ''
+        this.#held = []
+        client.start()
+        if (this.#mode === 'dual') transport.negotiate()
+        await transport.connected(signal)
+        return { identity: participant?.identity ?? '', response: first }
+      } catch (error) {
+        transport.close()
+        const older = error instanceof DataTrackConnectionError && error.reason === 'notFound'
+        if (!older || this.#mode === 'dual' || this.#options.mode === 'single') throw error
+        this.#mode = 'dual'
+      }
+    }
+  }
+
+  #newTransport(): PeerTransport {
+    if (this.#transport !== undefined) this.#totals.add(this.#transport.stats())
+    this.#transport?.close()
+    const transport: PeerTransport = new PeerTransport(
+      environment(),
+      this.native.id,
+      { mode: this.#mode, iceTransports: this.#options.iceTransports, nextSession: this.#reconnecting },
+      {
+        description: (kind, description) => this.#describe(kind, description),
+        candidate: (target, candidate) => this.#trickle(target, candidate),
+        transportLost: (rebuild) => {
+          if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
+        },
+        message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data)),
+        bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow()),
+      },
+    )
+    this.#transport = transport
+    return transport
+  }
+
+  #connectSignal(
+    request: { readonly participantSid?: string; readonly publisherOffer?: LocalDescription | undefined },
+    signal: AbortSignal,
+  ): ReturnType<typeof SignalClient.connect> {
+    return SignalClient.connect(
+      this.#server,
+      this.#token,
+      { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
+      { agent: this.#options.agent, ca: this.#options.ca, timeoutMs: this.#options.timeoutMs, signal },
+      { message: (response) => this.#received(response), lost: () => this.#signalLost() },
+    )
+  }
+
+  #describe(kind: 'offer' | 'answer', { sdp, id }: LocalDescription): void {
+    this.#client?.send({ case: kind, value: { type: kind, sdp, id } })
+  }
+
+  #trickle(target: PeerTarget, candidate: string): void {
+    const { SignalTarget } = loadProtocol()
+    this.#client?.send({
+      case: 'trickle',
+      value: {
+        target: target === 'subscriber' ? SignalTarget.SUBSCRIBER : SignalTarget.PUBLISHER,
+        candidateInit: JSON.stringify({ candidate, sdpMLineIndex: 0 }),
+      },
+    })
+  }
+
+  #received({ message }: SignalResponse): void {
+    switch (message.case) {
+      case 'answer':
+        this.#transport?.answered(message.value)
+        return
+      case 'offer':
+        this.#transport?.offered(message.value)
+        return
+      case 'trickle':
+        this.#trickled(message.value)
+        return
+      case 'refreshToken':
+        this.#token = message.value
+        return
+      case 'leave': {
+        const { LeaveRequest_Action } = loadProtocol()
+        const { action, regions } = message.value
+        this.#regions?.report(regions)
+        if (action !== LeaveRequest_Action.DISCONNECT) {
+          this.#attempt?.abort(refused({ message }))
+          this.#lost(action === LeaveRequest_Action.RECONNECT)
+        } else if (this.#held === null) {
+          this.#room.receive({ message })
+        } else {
+          this.#sentAway = refused({ message })
+          this.#transport?.close()
+        }
+        return
+      }
+      default:
+        this.#tell(() => this.#room.receive({ message }))
+    }
+  }
+
+  /** The room is ready for what came while the peer connections were made. */
+  #releaseHeld(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const tell of held) tell()
+  }
+
+  /** Tells the room something now, or when it is ready. */
+  #tell(tell: () => void): void {
+    if (this.#held === null) tell()
+    else this.#held.push(tell)
+  }
+
+  /** A candidate comes as the JSON of a browser's `RTCIceCandidateInit`; one that is none is left out. */
+  #trickled({ target, candidateInit }: TrickleRequest): void {
+    let init: unknown
+    try {
+      init = JSON.parse(candidateInit)
+    } catch {
+      return
+    }
+    const candidate = isObject(init) ? init['candidate'] : undefined
+    if (typeof candidate !== 'string' || candidate === '') return
+    this.#transport?.candidate(this.#targetOf(target), candidate)
+  }
+
+  #targetOf(target: SignalTarget): PeerTarget {
+    return this.#mode === 'dual' && target === loadProtocol().SignalTarget.SUBSCRIBER
+      ? 'subscriber'
+      : 'publisher'
+  }
+
+  #signalLost(): void {
+    this.#attempt?.abort(new DataTrackConnectionError('serverUnreachable'))
+    this.#lost(false)
+  }
+
+  /** Something that was there is gone. `rebuild`: the server wants a new session. */
+  #lost(rebuild: boolean, grace = 0): void {
+    if (this.#closing.signal.aborted) return
+    // After an ICE restart over TCP livekit-server 1.13.5 forwards nothing any more, and says nothing of it.
+    this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
+    if (this.#reconnecting) return
+    // While the first connection is made, its own waiting tells.
+    if (this.#held !== null) return
+    this.#reconnecting = true
+    this.#subscriptions.clear()
+    this.#room.connectionLost()
+    void this.#reconnect(grace)
+  }
+
+  async #reconnect(grace: number): Promise<void> {
+    let failures = 0
+    let first = grace
+    for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
+      const hurry = new AbortController()
+      this.#hurry = hurry
+      try {
+        const wait = attempt === 0 ? first : reconnectDelay(attempt)
+        await delay(wait, undefined, { signal: AbortSignal.any([this.#closing.signal, hurry.signal]) })
+        const signal = this.#attemptSignal(hurry.signal)
+        this.#failIfAsked()
+        if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
+        await this.#restart(hurry.signal)
+        return
+      } catch (error) {
+        if (this.#closing.signal.aborted) return
+        if (hurry.signal.aborted) {
+          // The network is another one: what failed before says nothing of it.
+          first = 0
+          attempt = -1
+          continue
+        }
+        failures += 1
+        // A resume that fails twice will not work the third time.
+        if (failures > 1) this.#rebuild = true
+        if (error instanceof DataTrackConnectionError && error.reason === 'notAllowed') break
+      } finally {
+        this.#attempt = undefined
+      }
+    }
+    this.#room.receive(leave('signalClose'))
+  }
+
+  /** For tests: {@link simulate}. */
+  #failIfAsked(): void {
+    if (!this.#failNext) return
+    this.#failNext = false
+    throw new DataTrackConnectionError('internal', { detail: 'simulated' })
+  }
+
+  /** The same session over a new signalling connection; the peer connections find a new path. */
+  async #resume(signal: AbortSignal): Promise<Resumed> {
+    this.#client?.close()
+    const { client, first } = await this.#connectSignal({ participantSid: this.#participantSid }, signal)
+    this.#client = client
+    client.setRef(this.#ref)
+    if (first.message.case !== 'reconnect') {
+      client.close()
+      if (first.message.case === 'leave') {
+        const { LeaveRequest_Action } = loadProtocol()
+        if (first.message.value.action === LeaveRequest_Action.DISCONNECT) throw refused(first)
+      }
+      return 'rebuild'
+    }
+    client.start()
+    const transport = this.#transport
+    if (transport === undefined) return 'rebuild'
+    transport.negotiate()
+    await transport.connected(signal)
+    this.#reconnected()
+    this.#room.connectionResumed(first.message.value.lastMessageSeq)
+    this.#flush()
+    return 'resumed'
+  }
+
+  /** A new session: new SIDs, new handles, new peer connections. */
+  async #restart(given: AbortSignal): Promise<void> {
+    this.#client?.close()
+    // What was to be unpublished does not exist in the new session.
+    this.#unsent = []
+    this.#rebuild = true
+    const { response } = await this.#joinSomewhere(given)
+    this.#reconnected()
+    this.#room.connectionRebuilt(response)
+    this.#releaseHeld()
+  }
+
+  #reconnected(): void {
+    this.#reconnecting = false
+    this.#rebuild = false
+  }
+
+  #flush(): void {
+    const requests = this.#unsent
+    this.#unsent = []
+    for (const request of requests) this.#client?.send(request)
+  }
+
+  /** Of a new attempt: aborts when its time is over, it breaks, the connection is closed, or the caller's signal aborts. */
+  #attemptSignal(signal: AbortSignal | undefined): AbortSignal {
+    const attempt = new AbortController()
+    this.#attempt = attempt
+    const signals = [attempt.signal, this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]
+    return AbortSignal.any(signal === undefined ? signals : [...signals, signal])
+  }
+}
+
+/** A first message that is no welcome. */
+function refused({ message }: Pick<SignalResponse, 'message'>): DataTrackConnectionError {
+  if (message.case !== 'leave') return new DataTrackConnectionError('internal')
+  return new DataTrackConnectionError('leaveRequest', { detail: disconnectReason(message.value.reason) })
+}
+
+function timedOut(error: unknown): unknown {
+  const isTimeout = error instanceof DOMException && error.name === 'TimeoutError'
+  return isTimeout ? new DataTrackConnectionError('timeout') : error
+}
+
+/** What a server would say. */
+function leave(reason: DisconnectReason): SignalResponseLike {
+  return { message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } }
+}

@@ -1,0 +1,682 @@
+/** Rooms: what a participant sees of the others, whatever connection is below. */
+import type { UserPacket } from '@livekit/protocol'
+import * as check from '../base/arguments'
+import type { MessageChannel, MessageChannels } from '../data-packet/channels'
+import { DataPackets } from '../data-packet/data-packets'
+import type { DataPacketStats, PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
+import { DataStreams } from '../data-stream/data-streams'
+import type { ByteStreamHandler, TextStreamHandler } from '../data-stream/handlers'
+import type { DataStreamStats } from '../data-stream/incoming'
+import type { DataStreamLimits } from '../data-stream/limits'
+import type { RemoteDataTrack } from '../data-track/remote'
+import type { DataTrackPacketStats } from '../data-track/stats'
+import { encryptionForNative, packetEncryption } from '../e2ee/session-encryption'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { environment, reportUncaught } from '../native/environment'
+import { DataTrackClosedError, DataTrackE2eeError } from '../base/errors'
+import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
+import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
+import type { NativeSession } from '../native/native'
+import { LocalParticipant, RemoteParticipant } from './participant'
+import type { ParticipantRequests } from './participant'
+import type { ParticipantChanges } from './participant-info'
+import { noRoom, roomInfoOf } from './room-info'
+import type { RoomInfo } from './room-info'
+import { ConnectionHistory, nothingSent } from './stats'
+import type { ConnectionStats, RoomStats } from './stats'
+import { scenarioSteps } from '../connection/scenarios'
+import type { ScenarioSteps, SimulationScenario } from '../connection/scenarios'
+import { OwnProfile } from './profile'
+import type { Profile } from './profile'
+import { Schemas } from './schemas'
+import { RoomRpc } from '../rpc/room-rpc'
+import type { RpcMethodHandler } from '../rpc/server-manager'
+import { TypedRpc } from '../rpc/typed-rpc'
+import { connectRoom } from '../connection/server-connection'
+import type { ConnectOptions } from '../connection/connect-options'
+import { Session } from '../session/session'
+import type { SessionOwner } from '../session/session'
+import { isObject } from '../signal/convert'
+import { SignalDispatcher } from '../signal/dispatch'
+import { ParticipantState } from '../signal/messages'
+import type { ParticipantInfoMessage, RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import { PendingRequests } from './pending-requests'
+import { syncStateOf } from '../signal/requests'
+import { ReturningParticipants } from './returning'
+import { TrackQueue } from './track-queue'
+import { TypedEmitter } from '../base/typed-emitter'
+
+/** Options of a room. */
+export interface RoomOptions {
+  /** End-to-end encryption of all data tracks; see {@link EncryptionOptions}. Default: none. */
+  readonly encryption?: EncryptionOptions | undefined
+  /** What may be kept of data streams that others send; see {@link DataStreamLimits}. */
+  readonly dataStreams?: DataStreamLimits | undefined
+}
+
+/** Which tracks {@link Room.dataTracks} yields. */
+export interface DataTracksOptions {
+  /** Only tracks of that name. Default: of any. */
+  readonly name?: string | undefined
+  /** Only tracks of that participant. Default: of all. */
+  readonly identity?: string | undefined
+  /** Ends the loop with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @internal What carries a room's signals and packets. The loopback is one, a server's connection another. */
+export interface RoomConnection {
+  readonly native: NativeSession
+  /** What carries messages; another one after the connection was rebuilt. */
+  readonly channels: MessageChannels
+  /** Sends a request. What comes back goes to {@link Room.receive}. */
+  sendRequest(request: RoomSignalRequest): void
+  /** Whether what the connection has beside the native session keeps the process alive. */
+  setRef(ref: boolean): void
+  /** `undefined`: there is no network. */
+  stats(): ConnectionStats | undefined
+  /** Loses the connection, or hurries the attempt to get it back. */
+  reconnectNow(): void
+  simulate(steps: ScenarioSteps): void
+  /** Ends the connection; the session is closed already. */
+  close(): void
+}
+
+const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
+
+/**
+ * A room as one participant sees it. Register listeners before you connect, and they hear of what is there already, too.
+ *
+ * A connected room keeps the process alive; see {@link unref}.
+ */
+export class Room extends TypedEmitter<RoomEvents> {
+  /** Oneself. */
+  readonly localParticipant: LocalParticipant
+  /** The others by identity. Do not change it. */
+  readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
+  /** Remote procedure calls with typed values. */
+  readonly rpc: TypedRpc
+  readonly #options: RoomOptions
+  readonly #queues = new Set<TrackQueue>()
+  readonly #packets: DataPackets
+  readonly #streams: DataStreams
+  readonly #rpc: RoomRpc
+  #serverVersion: string | undefined
+  #state: ConnectionState = 'disconnected'
+  #session: Session | undefined
+  #connection: RoomConnection | undefined
+  #requests: ParticipantRequests | undefined
+  #info: RoomInfo = noRoom
+  #history = new ConnectionHistory()
+  /** Gives up the connection that is being made. */
+  #connecting: AbortController | undefined
+  #dispatcher = new SignalDispatcher({})
+  #returning: ReturningParticipants | undefined
+  /** Who was there before our connection was rebuilt, and has not been named since. */
+  readonly #absent = new Set<string>()
+
+  /** @throws `TypeError` that names the option */
+  constructor(options: RoomOptions = {}) {
+    super()
+    this.#options = check.options('options', options)
+    encryptionForNative(this.#options.encryption)
+    const packetHandlers: PacketHandlers = { user: (packet) => this.#dataReceived(packet) }
+    this.#packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
+      this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
+    )
+    const { sender } = this.#packets
+    this.#streams = new DataStreams(sender, this.remoteParticipants, this.#options.dataStreams)
+    this.#rpc = new RoomRpc(sender, this.#streams, {
+      connected: () => this.#session !== undefined,
+      serverVersion: () => this.#serverVersion,
+      clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
+    })
+    Object.assign(packetHandlers, this.#streams.packetHandlers(), this.#rpc.packetHandlers())
+    this.localParticipant = new LocalParticipant(
+      nobody,
+      () => this.#session,
+      this.#packets,
+      this.#streams.outgoing,
+      () => this.#requests,
+      this.#rpc,
+    )
+    this.rpc = new TypedRpc(this.localParticipant)
+  }
+
+  /** The room's name, which the token gives; empty before the room is connected. */
+  get name(): string {
+    return this.#info.name
+  }
+
+  /** The server's name for the room's session (`RM_…`); empty before the room is connected. */
+  get sid(): string {
+    return this.#info.sid
+  }
+
+  /** What the application attached to the room; may be empty. */
+  get metadata(): string {
+    return this.#info.metadata
+  }
+
+  /** Who has that identity: oneself or one of the others. */
+  getParticipantByIdentity(identity: string): LocalParticipant | RemoteParticipant | undefined {
+    check.string('identity', identity)
+    if (identity !== '' && identity === this.localParticipant.identity) return this.localParticipant
+    return this.remoteParticipants.get(identity)
+  }
+
+  /** State of the connection. */
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Whether the room is connected; `false` while the connection is being rebuilt. */
+  get isConnected(): boolean {
+    return this.#state === 'connected'
+  }
+
+  /**
+   * Connects to a LiveKit server and resolves when data can flow. A connection that is lost later is rebuilt by itself:
+   * tracks and streams go on.
+   *
+   * @param url `wss://host` or `ws://host:port`
+   * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish
+   * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
+    if (this.#state !== 'disconnected' || this.#connecting !== undefined) {
+      throw new DataTrackClosedError('alreadyConnected')
+    }
+    const connecting = new AbortController()
+    this.#connecting = connecting
+    try {
+      await connectRoom(this, url, token, options, connecting.signal)
+    } finally {
+      this.#connecting = undefined
+    }
+  }
+
+  /**
+   * The data tracks there are, then those to come, each once: no race with connecting. A track that ended before the
+   * loop came to it is left out. The loop ends when the room is disconnected.
+   *
+   *     for await (const track of room.dataTracks({ name: 'imu', signal })) …
+   *
+   * @throws the signal's `reason` when it aborts; `TypeError` that names the option
+   */
+  dataTracks(options: DataTracksOptions = {}): AsyncIterableIterator<RemoteDataTrack> & AsyncDisposable {
+    const { name, identity, signal } = check.options('options', options)
+    if (name !== undefined) check.string('options.name', name)
+    if (identity !== undefined) check.string('options.identity', identity)
+    const queue = new TrackQueue({ name, identity }, check.signal('options.signal', signal), (ended) => {
+      this.#queues.delete(ended)
+    })
+    if (signal?.aborted === true) return queue
+    for (const track of this.#session?.remoteTracks() ?? []) queue.add(track)
+    this.#queues.add(queue)
+    return queue
+  }
+
+  /**
+   * Answers calls of a method, by whomever in the room. Register before you connect, and no call is missed; handlers stay
+   * until they are taken away, also when the room is disconnected and connected again.
+   *
+   * A handler gets {@link RpcInvocationData} and returns a text, or a promise of one. An {@link RpcError} that it throws
+   * reaches the caller; all else becomes `APPLICATION_ERROR` there, and is logged here.
+   *
+   * @throws `RangeError` for a method that has a handler; `TypeError` that names the argument
+   */
+  registerRpcMethod(method: string, handler: RpcMethodHandler): void {
+    this.#rpc.server.registerRpcMethod(method, handler)
+  }
+
+  /** Takes the handler of a method away. Calls that it works on go on. Does nothing if there is none. */
+  unregisterRpcMethod(method: string): void {
+    this.#rpc.server.unregisterRpcMethod(method)
+  }
+
+  /** Counters of the packets that arrived; all zero without a connection. */
+  packetStats(): DataTrackPacketStats {
+    return (
+      this.#session?.packetStats() ?? { received: 0, bytesReceived: 0, accepted: 0, dropped: {}, held: 0 }
+    )
+  }
+
+  /** Counters of the data packets that arrived, those of streams and RPC among them. */
+  dataPacketStats(): DataPacketStats {
+    return this.#packets.stats()
+  }
+
+  /** Figures of the room as a whole: the connection, reconnects, frames out and packets in. */
+  stats(): RoomStats {
+    return {
+      ...this.#history.stats(),
+      connection: this.#connection?.stats(),
+      sent: this.#session?.sentStats() ?? nothingSent,
+      received: this.packetStats(),
+    }
+  }
+
+  /**
+   * Rebuilds the connection at once: for a program that knows that the network has changed, long before timers would tell.
+   * The session is resumed as after any loss. A wait for the next attempt is cut short, one that is under way is given up
+   * for a new one, and all attempts are granted anew.
+   *
+   * @returns `false` when the room is not connected, and nothing happens
+   */
+  reconnectNow(): boolean {
+    this.#connection?.reconnectNow()
+    return this.#connection !== undefined
+  }
+
+  /**
+   * Causes a fault on purpose, for tests. Resolves when it is under way; `Reconnecting`, `Reconnected` or `Disconnected`
+   * tell what comes of it.
+   *
+   * @param scenario livekit-client's names: what happens here (`signal-reconnect`, `resume-reconnect`, `full-reconnect`),
+   * or what the server is asked for, which it must know
+   * @throws `DataTrackClosedError` when the room is not connected; `RangeError` for a name that is none
+   */
+  simulateScenario(scenario: SimulationScenario): Promise<void> {
+    return new Promise((resolve) => {
+      const steps = scenarioSteps(scenario)
+      if (this.#connection === undefined) throw new DataTrackClosedError('closed')
+      this.#connection.simulate(steps)
+      resolve()
+    })
+  }
+
+  /**
+   * Has a handler called with each text stream that somebody sends on a topic, from now on, whatever becomes of the
+   * connection; before `connect`, too. A topic may have several: each gets a reader of its own. Streams that nobody
+   * handles are dropped.
+   *
+   *     room.registerTextStreamHandler('chat', async (reader, { identity }) => show(identity, await reader.readAll()))
+   *
+   * @returns what takes the handler away
+   * @throws `TypeError` that names the argument
+   */
+  registerTextStreamHandler(topic: string, handler: TextStreamHandler): () => void {
+    return this.#streams.registerText(topic, handler)
+  }
+
+  /** Takes a handler away; without one, all that were registered for the topic. Readers that there are stay. */
+  unregisterTextStreamHandler(topic: string, handler?: TextStreamHandler): void {
+    this.#streams.unregisterText(topic, handler)
+  }
+
+  /** The same as {@link registerTextStreamHandler} for byte streams, files and attachments among them. */
+  registerByteStreamHandler(topic: string, handler: ByteStreamHandler): () => void {
+    return this.#streams.registerBytes(topic, handler)
+  }
+
+  /** The same as {@link unregisterTextStreamHandler} for byte streams. */
+  unregisterByteStreamHandler(topic: string, handler?: ByteStreamHandler): void {
+    this.#streams.unregisterBytes(topic, handler)
+  }
+
+  /** Counters of the data streams that others send. */
+  dataStreamStats(): DataStreamStats {
+    return this.#streams.stats()
+  }
+
+  /**
+   * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A `connect` that is under way rejects
+   * with `DataTrackClosedError` (`closed`).
+   */
+  disconnect(): Promise<void> {
+    this.#connecting?.abort(new DataTrackClosedError('closed'))
+    if (this.#session !== undefined) {
+      this.#connection?.sendRequest({
+        case: 'leave',
+        value: { reason: disconnectReasonNumber('clientInitiated') },
+      })
+      this.#end('clientInitiated', true)
+    }
+    return Promise.resolve()
+  }
+
+  /** The same as {@link disconnect}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.disconnect()
+  }
+
+  /** The process may end although this room is connected. */
+  unref(): this {
+    return this.#setRef(false)
+  }
+
+  /** Undoes {@link unref}. */
+  ref(): this {
+    return this.#setRef(true)
+  }
+
+  /** @internal The room's encryption, for whoever makes the native session. */
+  get encryption(): EncryptionOptions | undefined {
+    return this.#options.encryption
+  }
+
+  /** @internal Connects the room; a `join` message comes next. */
+  attach(connection: RoomConnection, identity: string): void {
+    this.#connection = connection
+    const session = new Session(environment(), connection.native, this.#owner(), {
+      encryption: this.#options.encryption,
+      identity,
+      weakly: false,
+      onPushed: null,
+    })
+    this.#session = session
+    this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
+    const pending = new PendingRequests((request) => connection.sendRequest(request))
+    const profile = new OwnProfile(this.localParticipant, pending)
+    this.#requests = { pending, schemas: new Schemas(pending), profile }
+    this.#history = new ConnectionHistory()
+    this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
+    this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
+    this.#setState('connecting')
+  }
+
+  /** @internal A message of the SFU. */
+  receive(response: SignalResponseLike): void {
+    if (this.#session === undefined) return
+    const { case: kind, value } = response.message
+    if (this.#requests?.pending.handle(kind, value) === true) return
+    switch (kind) {
+      case 'join':
+        this.#joined(response, isObject(value) ? value : {})
+        return
+      case 'update':
+        this.#updated(response, isObject(value) ? value : {})
+        return
+      case 'roomUpdate':
+        this.#roomUpdated(isObject(value) ? value['room'] : undefined)
+        return
+      case 'leave':
+        this.#end(disconnectReason(isObject(value) ? value['reason'] : undefined), false)
+        return
+      case undefined:
+      default:
+        this.#dispatcher.dispatch(response)
+    }
+  }
+
+  /** @internal */
+  connectionLost(): void {
+    if (this.#session === undefined || this.#state === 'reconnecting') return
+    this.#session.handleConnectionLost()
+    this.#packets.lost()
+    this.#setState('reconnecting')
+    this.#tell(RoomEvent.Reconnecting)
+  }
+
+  /** @internal The same signalling session goes on. */
+  connectionResumed(lastSequence: number): void {
+    const session = this.#session
+    if (session === undefined) return
+    const publications = session.native.publishResponsesForSyncState()
+    const syncState = syncStateOf(publications, this.#packets.receiveStates())
+    this.#connection?.sendRequest({ case: 'syncState', value: syncState })
+    session.handleResumed()
+    this.#packets.resumed(lastSequence)
+    this.#requests?.pending.resend()
+    this.#history.resumed()
+    this.#setState('connected')
+    this.#tell(RoomEvent.Reconnected)
+  }
+
+  /** @internal There is a new signalling session; its `join` message has come with it. */
+  connectionRebuilt(join: SignalResponseLike): void {
+    const session = this.#session
+    const connection = this.#connection
+    if (session === undefined || connection === undefined) return
+    // Schemas come before the tracks that are published with them, and what is set anew after what was set before.
+    const requests = this.#requests
+    requests?.pending.resend(() => {
+      requests.schemas.restore()
+      requests.profile.restore(profileIn(join))
+    })
+    session.handleReconnected()
+    this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
+    this.#packets.rebuilt()
+    this.#streams.rebuilt()
+    this.#history.rebuilt()
+    for (const identity of this.remoteParticipants.keys()) {
+      this.#absent.add(identity)
+      this.#returning?.expect(identity)
+    }
+    this.receive(join)
+    this.#tell(RoomEvent.Reconnected)
+  }
+
+  /** @internal A message came by a channel. */
+  receiveMessage(channel: MessageChannel, data: Uint8Array): void {
+    if (this.#session !== undefined) this.#packets.receive(channel, data)
+  }
+
+  /** @internal What is buffered for the reliable channel fell to the watched level. */
+  bufferedAmountLow(): void {
+    this.#packets.handleBufferedAmountLow()
+  }
+
+  #dataReceived({ value, senderIdentity, channel }: ReceivedPacket<UserPacket>): void {
+    const participant = this.remoteParticipants.get(senderIdentity)
+    this.#tell(RoomEvent.DataReceived, value.payload, participant, channel, value.topic)
+  }
+
+  #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
+    const { participant, room } = join
+    this.#serverVersion = serverVersionIn(join)
+    const first = this.#state === 'connecting'
+    if (first) {
+      if (isParticipant(participant)) this.localParticipant.update(participant)
+      this.#info = roomInfoOf(room)
+      this.#history.connected()
+    } else {
+      if (isParticipant(participant)) this.#came(participant)
+      this.#roomUpdated(room)
+    }
+    const others = participantsIn(join['otherParticipants'])
+    this.#setState('connected')
+    if (first) this.#tell(RoomEvent.Connected)
+    // After a rebuilt connection: who is not named left meanwhile, or is on the way back, too.
+    for (const info of others) this.#came(info)
+    this.#dispatcher.dispatch(response)
+  }
+
+  #updated(response: SignalResponseLike, update: Readonly<Record<string, unknown>>): void {
+    const participants = participantsIn(update['participants'])
+    for (const { identity, sid, state } of participants) {
+      const there = this.remoteParticipants.get(identity)
+      if (state === ParticipantState.Disconnected) {
+        if (there?.sid === sid) this.#returning?.settle(identity)
+      } else if (there !== undefined && there.sid !== sid) {
+        this.#returning?.expect(identity)
+      }
+    }
+    for (const info of participants) if (info.state !== ParticipantState.Disconnected) this.#came(info)
+    this.#dispatcher.dispatch(response)
+    for (const { identity, sid, state } of participants) {
+      const there = this.remoteParticipants.get(identity)
+      // Who came back under a new SID is not gone because the old session ends.
+      if (state === ParticipantState.Disconnected && there?.sid === sid) this.#left(there)
+    }
+  }
+
+  #came(info: ParticipantInfoMessage): void {
+    this.#absent.delete(info.identity)
+    if (info.identity === this.localParticipant.identity) {
+      const changes = this.localParticipant.update(info)
+      this.#tellChanges(this.localParticipant, changes)
+      if (changes.permissions !== undefined && this.localParticipant.permissions?.canPublishData === false) {
+        this.#session?.handlePublishingRevoked()
+      }
+      this.#requests?.pending.updated()
+      return
+    }
+    const there = this.remoteParticipants.get(info.identity)
+    if (there !== undefined) {
+      if (there.sid !== info.sid) this.#streams.handleReplaced(info.identity)
+      this.#tellChanges(there, there.update(info))
+      return
+    }
+    const participant = new RemoteParticipant(info)
+    this.remoteParticipants.set(info.identity, participant)
+    this.#rpc.handleParticipantConnected(info.identity)
+    this.#tell(RoomEvent.ParticipantConnected, participant)
+  }
+
+  #roomUpdated(room: unknown): void {
+    const before = this.#info
+    if (!isObject(room)) return
+    this.#info = roomInfoOf(room)
+    if (this.#info.metadata !== before.metadata)
+      this.#tell(RoomEvent.RoomMetadataChanged, this.#info.metadata)
+  }
+
+  #tellChanges(
+    participant: LocalParticipant | RemoteParticipant,
+    { name, metadata, attributes, permissions }: ParticipantChanges,
+  ): void {
+    if (name !== undefined) this.#tell(RoomEvent.ParticipantNameChanged, name, participant)
+    if (metadata !== undefined) this.#tell(RoomEvent.ParticipantMetadataChanged, metadata, participant)
+    if (attributes !== undefined) this.#tell(RoomEvent.ParticipantAttributesChanged, attributes, participant)
+    if (permissions !== undefined) {
+      this.#tell(RoomEvent.ParticipantPermissionsChanged, permissions.before, participant)
+    }
+  }
+
+  #returnExpired(identity: string): void {
+    const participant = this.remoteParticipants.get(identity)
+    if (this.#absent.has(identity) && participant !== undefined) this.#left(participant)
+  }
+
+  #left(participant: RemoteParticipant): void {
+    this.#absent.delete(participant.identity)
+    if (!this.remoteParticipants.delete(participant.identity)) return
+    this.#rpc.handleParticipantDisconnected(participant.identity)
+    this.#streams.handleLeft(participant.identity)
+    this.#tell(RoomEvent.ParticipantDisconnected, participant)
+  }
+
+  #end(reason: DisconnectReason, ours: boolean): void {
+    const session = this.#session
+    const connection = this.#connection
+    if (session === undefined) return
+    this.#session = undefined
+    this.#connection = undefined
+    this.#history = new ConnectionHistory()
+    this.#returning?.close()
+    // A room that lives on must not keep its last connection: a closure made beside another has all that both see.
+    this.#returning = undefined
+    this.#dispatcher = new SignalDispatcher({})
+    this.#rpc.close()
+    this.#packets.detach()
+    this.#streams.detach()
+    this.#requests?.pending.close()
+    this.#requests = undefined
+    session.close(ours)
+    connection?.close()
+    for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)
+    for (const queue of [...this.#queues]) queue.end()
+    this.#setState('disconnected')
+    this.#tell(RoomEvent.Disconnected, reason)
+  }
+
+  /** A listener that throws must not keep the room from what comes after it. */
+  #tell<Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>): void {
+    try {
+      this.emit(event, ...args)
+    } catch (error) {
+      reportUncaught(error)
+    }
+  }
+
+  #setState(state: ConnectionState): void {
+    if (state === this.#state) return
+    this.#state = state
+    this.#tell(RoomEvent.ConnectionStateChanged, state)
+  }
+
+  #setRef(ref: boolean): this {
+    const native = this.#connection?.native
+    if (native !== undefined) environment().binding.setSessionRef(native.id, ref)
+    this.#connection?.setRef(ref)
+    return this
+  }
+
+  #owner(): SessionOwner {
+    return {
+      sendRequest: (request) => this.#connection?.sendRequest(request),
+      localTrackPublished: (track) => this.#tell(RoomEvent.LocalDataTrackPublished, track),
+      localTrackUnpublished: ({ sid }, reason) =>
+        this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
+      trackPublished: (track) => this.#trackPublished(track),
+      trackUnpublished: (track) => this.#trackUnpublished(track),
+      encryptionError: (error) => this.#encryptionError(error),
+      keysChanged: () => this.#packets.handleKeysChanged(),
+      failed: () => this.#end('unknownReason', false),
+    }
+  }
+
+  #encryptionError(error: DataTrackE2eeError): void {
+    const { participantIdentity } = error
+    const participant =
+      participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
+    this.#tell(RoomEvent.EncryptionError, error, participant)
+  }
+
+  #trackPublished(track: RemoteDataTrack): void {
+    const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
+    tracks?.set(track.name, track)
+    tracks?.announce(track.name)
+    for (const queue of [...this.#queues]) queue.add(track)
+    this.#tell(RoomEvent.DataTrackPublished, track)
+  }
+
+  #trackUnpublished(track: RemoteDataTrack): void {
+    const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
+    // A new track of the same name may have taken its place.
+    if (tracks?.get(track.name) === track) tracks.delete(track.name)
+    for (const queue of [...this.#queues]) queue.remove(track)
+    this.#tell(RoomEvent.DataTrackUnpublished, track.info.sid, track)
+  }
+}
+
+function participantsIn(messages: unknown): ParticipantInfoMessage[] {
+  return Array.isArray(messages) ? messages.filter(isParticipant) : []
+}
+
+function isParticipant(message: unknown): message is ParticipantInfoMessage {
+  return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
+}
+
+/** What a session begins with. */
+function profileIn(join: SignalResponseLike): Profile {
+  const { value } = join.message
+  const participant = isObject(value) ? value['participant'] : undefined
+  const info: Partial<ParticipantInfoMessage> = isParticipant(participant) ? participant : {}
+  return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
+}
+
+/** Older servers have a field of their own for it. */
+function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
+  const info = join['serverInfo']
+  const version = (isObject(info) && info['version']) || join['serverVersion']
+  return typeof version === 'string' ? version : undefined
+}
+
+/**
+ * Makes a room and connects it: `new Room(options)` and `room.connect(url, token, options)`. Register listeners on a room
+ * of your own before you connect it if you want to hear of what is there already.
+ *
+ * @throws as {@link Room.connect}
+ */
+export async function connect(
+  url: string | URL,
+  token: string,
+  options: RoomOptions & ConnectOptions = {},
+): Promise<Room> {
+  const room = new Room(options)
+  await room.connect(url, token, options)
+  return room
+}

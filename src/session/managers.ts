@@ -1,0 +1,366 @@
+/**
+ * Data tracks for programs that bring their own signalling and transport: another SDK, an Electron process, a test.
+ *
+ * A manager runs on the JavaScript thread alone: it opens no socket and starts no thread. You hand it the SFU's answers
+ * and the packets of the lossy data channel `_data_track`, and send what it asks you to. Its clock is a timer of its own
+ * that never keeps the process alive.
+ */
+import * as check from '../base/arguments'
+import { environment } from '../native/environment'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { DataTrackClosedError } from '../base/errors'
+import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
+import type { NativeSession } from '../native/native'
+import { Session } from './session'
+import type { SessionOwner } from './session'
+import { sessionOptions } from './session-options'
+import { isHandle, isObject } from '../signal/convert'
+import { SignalDispatcher } from '../signal/dispatch'
+import type { LocalSignalHandlers, PublishRejection, RemoteSignalHandlers } from '../signal/dispatch'
+import { syncStateOf } from '../signal/requests'
+import type { DataTrackInfoMessage, DataTrackSignalRequest, RequestResponseMessage } from '../signal/messages'
+import { TypedEmitter } from '../base/typed-emitter'
+import type { EventMap } from '../base/typed-emitter'
+import type { DataTrackInfo } from '../data-track/info'
+import type { LocalDataTrack, PushableFrame } from '../data-track/local'
+import type { DataTrackPublishOptions } from '../data-track/publish-options'
+import type { RemoteDataTrack } from '../data-track/remote'
+import type { DataTrackPacketStats } from '../data-track/stats'
+
+/** Options of both managers. */
+export interface DataTrackManagerOptions {
+  /** End-to-end encryption; see {@link EncryptionOptions}. Default: none. */
+  readonly encryption?: EncryptionOptions | undefined
+  /** One's own identity; needed for one's own key with `sharedKey: false`. */
+  readonly identity?: string | undefined
+}
+
+/** Events of both managers. */
+export interface DataTrackManagerEvents {
+  /** Frames could not be encrypted or decrypted; at most one a second for each participant and reason. */
+  encryptionError: (error: DataTrackE2eeError) => void
+  /** A bug of this package: the manager has closed itself. */
+  failed: (error: DataTrackClosedError) => void
+}
+
+/** Events of {@link LocalDataTrackManager}. */
+export interface LocalDataTrackManagerEvents extends DataTrackManagerEvents {
+  /** Send a `PublishDataTrackRequest`: `request.value` has its fields. */
+  sfuPublishRequest: (request: Extract<DataTrackSignalRequest, { case: 'publishDataTrackRequest' }>) => void
+  /** Send an `UnpublishDataTrackRequest`. */
+  sfuUnpublishRequest: (
+    request: Extract<DataTrackSignalRequest, { case: 'unpublishDataTrackRequest' }>,
+  ) => void
+  trackPublished: (track: LocalDataTrack<never>) => void
+  trackUnpublished: (info: DataTrackInfo, reason: DataTrackUnpublishedError) => void
+  /** There are packets to send: call `packets()`. Once for however many pushes there were in a turn. */
+  packetsAvailable: () => void
+}
+
+/** Events of {@link RemoteDataTrackManager}. */
+export interface RemoteDataTrackManagerEvents extends DataTrackManagerEvents {
+  /** Send an `UpdateDataSubscription`. */
+  sfuUpdateSubscription: (
+    request: Extract<DataTrackSignalRequest, { case: 'updateDataSubscription' }>,
+  ) => void
+  trackPublished: (track: RemoteDataTrack) => void
+  trackUnpublished: (track: RemoteDataTrack) => void
+}
+
+/** Longest packet, in bytes: what fits a data channel's message for all LiveKit SDKs. */
+export const MAX_PACKET_LENGTH = 16_000
+/** Longest time a `setTimeout` takes. */
+const MAX_TIMER = 0x7fff_ffff
+
+abstract class DataTrackManager<
+  Events extends EventMap<Events> & DataTrackManagerEvents,
+> extends TypedEmitter<Events> {
+  /** @internal */
+  protected readonly session: Session
+  #timer: NodeJS.Timeout | undefined
+  #scheduled = false
+
+  /** @internal */
+  protected constructor(options: DataTrackManagerOptions, onPushed: (() => void) | null) {
+    super()
+    const { encryption, identity } = check.options('options', options)
+    if (identity !== undefined) check.string('options.identity', identity)
+    const native = sessionOptions(encryption)
+    const env = environment()
+    this.session = new Session(env, env.binding.createSession(native), this.#owner(), {
+      encryption,
+      identity,
+      weakly: true,
+      onPushed,
+    })
+    closeCollected.register(this, this.session.native, this)
+  }
+
+  /** Resolves when the keys that the provider had before are derived. */
+  get ready(): Promise<void> {
+    return this.session.keysReady
+  }
+
+  /** ms until something is due: then the manager does it by itself. −1: nothing is. */
+  nextTimeout(): number {
+    return this.session.closed ? -1 : this.session.native.nextTimeout()
+  }
+
+  /** The transport is gone for now: pushes are refused with `reconnecting`. */
+  handleConnectionLost(): void {
+    this.run(() => this.session.handleConnectionLost())
+  }
+
+  /** The transport is back in the same signalling session. */
+  handleResumed(): void {
+    this.run(() => this.session.handleResumed())
+  }
+
+  /** There is a new signalling session: everything is asked for again. */
+  handleReconnected(): void {
+    this.run(() => this.session.handleReconnected())
+  }
+
+  /** Ends all tracks and streams. Idempotent. */
+  close(): void {
+    clearTimeout(this.#timer)
+    closeCollected.unregister(this)
+    this.session.close(true)
+  }
+
+  /** The same as {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    return Promise.resolve()
+  }
+
+  /** @internal Runs a call of the user's; afterwards something else may be due. */
+  protected run<T>(call: () => T): T {
+    if (this.session.closed) throw new DataTrackClosedError('closed')
+    try {
+      return call()
+    } finally {
+      this.schedule()
+    }
+  }
+
+  /** @internal Looks at the next timeout, once for all calls of a turn. */
+  protected schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      clearTimeout(this.#timer)
+      const ms = this.nextTimeout()
+      if (ms < 0) return
+      this.#timer = timer(new WeakRef(this), this.session.publishing ? this : null, ms)
+    })
+  }
+
+  /** @internal */
+  protected abstract owner(): Omit<SessionOwner, 'encryptionError' | 'failed'>
+
+  /** @internal The timer has fired. */
+  timedOut(): void {
+    if (this.session.closed) return
+    this.session.control(() => this.session.native.handleTimeout())
+    this.schedule()
+  }
+
+  #owner(): SessionOwner {
+    // The map of a subclass has the events of the base; the type checker does not follow that through `Events`.
+    const emitter = this as unknown as TypedEmitter<DataTrackManagerEvents>
+    return {
+      ...this.owner(),
+      encryptionError: (error) => emitter.emit('encryptionError', error),
+      failed: (message) => {
+        emitter.emit('failed', new DataTrackClosedError('nativePanic', { detail: message }))
+      },
+    }
+  }
+}
+
+/**
+ * What is due may be nothing any more, and must not keep a manager that was forgotten (`weak`). But who awaits a
+ * publication is to learn of its timeout, whatever else was forgotten (`held`). A function of its own: a closure
+ * within a method has the method's `this`.
+ */
+function timer(
+  weak: WeakRef<{ timedOut(): void }>,
+  held: { timedOut(): void } | null,
+  ms: number,
+): NodeJS.Timeout {
+  return setTimeout(() => (held ?? weak.deref())?.timedOut(), Math.min(Math.ceil(ms), MAX_TIMER)).unref()
+}
+
+/** A manager that was forgotten is closed; its session is held weakly until then. */
+const closeCollected = new FinalizationRegistry<NativeSession>((native) => {
+  native.close()
+  environment().removeSession(native.id)
+  environment().pump()
+})
+
+/**
+ * The publishing side.
+ *
+ *     const manager = new LocalDataTrackManager()
+ *     manager.on('sfuPublishRequest', ({ value }) => signal.send(new PublishDataTrackRequest(value)))
+ *     manager.on('packetsAvailable', () => { for (const packet of manager.packets()) channel.send(packet) })
+ *     const dispatcher = new SignalDispatcher({ local: manager })   // or call the handle… methods yourself
+ *     const track = await manager.publishDataTrack({ name: 'imu' })
+ */
+export class LocalDataTrackManager
+  extends DataTrackManager<LocalDataTrackManagerEvents>
+  implements LocalSignalHandlers
+{
+  readonly #buffer = new Uint8Array(MAX_PACKET_LENGTH)
+  readonly #announcement: { pending: boolean }
+
+  /** @throws `TypeError` or `RangeError` for wrong options; an error with the code `NATIVE_MISSING` without an addon */
+  constructor(options: DataTrackManagerOptions = {}) {
+    const announcement = { pending: false, announce: (): void => undefined }
+    super(options, () => {
+      if (announcement.pending) return
+      announcement.pending = true
+      queueMicrotask(announcement.announce)
+    })
+    this.#announcement = announcement
+    announcement.announce = () => {
+      if (!announcement.pending) return
+      announcement.pending = false
+      if (!this.session.closed) this.emit('packetsAvailable')
+    }
+  }
+
+  /** Publishes a track; as `LocalParticipant.publishDataTrack`. */
+  async publishDataTrack<T = PushableFrame>(options: DataTrackPublishOptions<T>): Promise<LocalDataTrack<T>> {
+    return await this.run(() => this.session.publish(options))
+  }
+
+  handlePublishResponse(info: DataTrackInfo): void {
+    this.run(() => this.session.handlePublishResponse(info))
+  }
+
+  handlePublishRejected(pubHandle: number, reason: PublishRejection, message: string): void {
+    this.run(() => this.session.handlePublishRejected(pubHandle, reason, message))
+  }
+
+  /** A `RequestResponse` of the SFU. Returns whether it was about a data track. */
+  handleRequestResponse(response: RequestResponseMessage): boolean {
+    return new SignalDispatcher({ local: this }).dispatch({
+      message: { case: 'requestResponse', value: response },
+    })
+  }
+
+  handleUnpublishResponse(pubHandle: number): void {
+    if (!isHandle(pubHandle)) throw check.outOfRange('pubHandle', '>= 1 and <= 65535', pubHandle)
+    this.run(() => this.session.handleUnpublishResponse(pubHandle))
+  }
+
+  /** The publications, as `SyncState.publish_data_tracks` wants them when a session is resumed. */
+  publishResponsesForSyncState(): readonly { readonly info: DataTrackInfoMessage }[] {
+    return syncStateOf(this.run(() => this.session.native.publishResponsesForSyncState())).publishDataTracks
+  }
+
+  /**
+   * Copies the next packet into `target`, which has at least {@link MAX_PACKET_LENGTH} bytes, and returns its length; 0
+   * when there is none. A packet that was taken counts as sent.
+   */
+  pollTransmit(target: Uint8Array): number {
+    check.bytes('target', target)
+    if (target.byteLength < MAX_PACKET_LENGTH) {
+      throw check.outOfRange('target.byteLength', `>= ${MAX_PACKET_LENGTH} bytes`, target.byteLength)
+    }
+    const length = this.run(() => this.session.native.pollTransmit(target))
+    // Taking packets may be what somebody waits for.
+    if (length === 0) this.session.environment.pump()
+    return length
+  }
+
+  /** Takes packets until there are none; each is a copy of its own. Stop early to leave the rest in the queue. */
+  *packets(): Generator<Uint8Array, void, undefined> {
+    for (;;) {
+      const length = this.pollTransmit(this.#buffer)
+      if (length === 0) {
+        this.#announcement.pending = false
+        return
+      }
+      yield this.#buffer.slice(0, length)
+    }
+  }
+
+  /** @internal */
+  protected owner(): Omit<SessionOwner, 'encryptionError' | 'failed'> {
+    return {
+      sendRequest: (request) => {
+        if (request.case === 'publishDataTrackRequest') this.emit('sfuPublishRequest', request)
+        else if (request.case === 'unpublishDataTrackRequest') this.emit('sfuUnpublishRequest', request)
+        this.schedule()
+      },
+      localTrackPublished: (track) => this.emit('trackPublished', track),
+      localTrackUnpublished: (info, reason) => this.emit('trackUnpublished', info, reason),
+      trackPublished: () => undefined,
+      trackUnpublished: () => undefined,
+    }
+  }
+}
+
+/**
+ * The subscribing side.
+ *
+ *     const manager = new RemoteDataTrackManager()
+ *     manager.on('sfuUpdateSubscription', ({ value }) => signal.send(new UpdateDataSubscription(value)))
+ *     channel.on('message', (packet) => manager.handlePacket(packet))
+ *     manager.on('trackPublished', async (track) => { for await (const frame of track.subscribe()) … })
+ */
+export class RemoteDataTrackManager
+  extends DataTrackManager<RemoteDataTrackManagerEvents>
+  implements RemoteSignalHandlers
+{
+  /** @throws `TypeError` or `RangeError` for wrong options; an error with the code `NATIVE_MISSING` without an addon */
+  constructor(options: DataTrackManagerOptions = {}) {
+    super(options, null)
+  }
+
+  /** The tracks that can be subscribed to now. */
+  get tracks(): readonly RemoteDataTrack[] {
+    return this.session.remoteTracks()
+  }
+
+  handlePublicationUpdate(publisherIdentity: string, tracks: readonly DataTrackInfo[]): void {
+    check.string('publisherIdentity', publisherIdentity)
+    if (!Array.isArray(tracks) || !(tracks as readonly unknown[]).every((track) => isObject(track)))
+      throw check.invalidType('tracks', 'an array', tracks)
+    this.run(() => this.session.handlePublicationUpdate(publisherIdentity, tracks))
+  }
+
+  handleSubscriberHandles(table: ReadonlyMap<number, string>): void {
+    if (!(table instanceof Map)) throw check.invalidType('table', 'a Map of handles to SIDs', table)
+    this.run(() => this.session.handleSubscriberHandles(table))
+  }
+
+  /** A packet that arrived; any bytes are fine. What becomes a frame comes out of the streams. */
+  handlePacket(packet: Uint8Array): void {
+    check.bytes('packet', packet)
+    this.run(() => this.session.native.handlePacket(packet))
+  }
+
+  /** Counters of the packets that arrived. */
+  packetStats(): DataTrackPacketStats {
+    return this.session.packetStats()
+  }
+
+  /** @internal */
+  protected owner(): Omit<SessionOwner, 'encryptionError' | 'failed'> {
+    return {
+      sendRequest: (request) => {
+        if (request.case === 'updateDataSubscription') this.emit('sfuUpdateSubscription', request)
+        this.schedule()
+      },
+      localTrackPublished: () => undefined,
+      localTrackUnpublished: () => undefined,
+      trackPublished: (track) => this.emit('trackPublished', track),
+      trackUnpublished: (track) => this.emit('trackUnpublished', track),
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/** Defaults of a native session. */
+import { encryptionForNative } from '../e2ee/session-encryption'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import type { NativeSessionOptions } from '../native/native'
+
+/** ms that the SFU may take to answer a publish request; LiveKit's other SDKs have the same. */
+export const PUBLISH_TIMEOUT = 10_000
+/** ms that the SFU may take to assign a subscriber handle; LiveKit's other SDKs have the same. */
+export const SUBSCRIBE_TIMEOUT = 10_000
+/** Bytes of packets that are held for handles that the SFU has not named yet. */
+export const EARLY_PACKET_BYTES = 262_144
+/** ms that such packets are held. */
+export const EARLY_PACKET_MS = 1000
+
+/** The native side's options for a session with that encryption; checks it. */
+export function sessionOptions(encryption: EncryptionOptions | undefined): NativeSessionOptions {
+  return {
+    ...encryptionForNative(encryption),
+    publishTimeoutMs: PUBLISH_TIMEOUT,
+    subscribeTimeoutMs: SUBSCRIBE_TIMEOUT,
+    earlyPacketBytes: EARLY_PACKET_BYTES,
+    earlyPacketMs: EARLY_PACKET_MS,
+  }
+}

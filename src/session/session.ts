@@ -1,0 +1,423 @@
+/**
+ * One participant's tracks over a native session: it turns events into objects, and calls into events. Rooms and the
+ * managers for those who bring their own connection are its owners; what has to be sent or told goes to them.
+ */
+import { Deferred } from '../base/abort'
+import { LocalDataTrack } from '../data-track/local'
+import type { PushableFrame } from '../data-track/local'
+import { infoFromNative, infoToNative } from '../data-track/info'
+import type { DataTrackInfo } from '../data-track/info'
+import { Publication } from '../data-track/publication'
+import type { PublicationSession } from '../data-track/publication'
+import { checkPublishOptions } from '../data-track/publish-options'
+import type { DataTrackPublishOptions } from '../data-track/publish-options'
+import { RemoteDataTrack } from '../data-track/remote'
+import type { RemoteSession, RemoteTrackState } from '../data-track/remote'
+import { DataTrackFrame } from '../data-track/frame'
+import { frameStats, packetStats, sendStats } from '../data-track/stats'
+import type { DataTrackFrameStats, DataTrackPacketStats, DataTrackSendStats } from '../data-track/stats'
+import type { OpenedFrame, SealedFrame, StreamCore } from '../data-track/stream-core'
+import type { DataTrackCodec } from '../base/codec'
+import * as check from '../base/arguments'
+import { isPromise } from '../e2ee/provider'
+import type { E2eeProvider } from '../e2ee/provider'
+import { providerFailed, SessionKeys } from '../e2ee/session-encryption'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import type { Environment, EventSink } from '../native/environment'
+import { DataTrackE2eeError, DataTrackPublishError, DataTrackUnpublishedError } from '../base/errors'
+import { knownReason } from '../base/error-reasons'
+import { log } from '../base/logging'
+import { mapNativeError, publishError } from '../native/native-error'
+import type { NativeEvent, NativeSession } from '../native/native'
+import { nothingSent, sumOfSent } from '../room/stats'
+import { requestOf } from '../signal/requests'
+import type { DataTrackSignalRequest } from '../signal/messages'
+import type { LocalSignalHandlers, PublishRejection, RemoteSignalHandlers } from '../signal/dispatch'
+
+/** Who owns a session: what happens is told to it. */
+export interface SessionOwner {
+  /** To be sent to the SFU. */
+  sendRequest(request: DataTrackSignalRequest): void
+  localTrackPublished(track: LocalDataTrack<never>): void
+  localTrackUnpublished(info: DataTrackInfo, reason: DataTrackUnpublishedError): void
+  trackPublished(track: RemoteDataTrack): void
+  trackUnpublished(track: RemoteDataTrack): void
+  encryptionError(error: DataTrackE2eeError): void
+  /** Messages that waited for a key can be tried again. Absent: there are none. */
+  keysChanged?(): void
+  /** The native session broke; it is closed already. */
+  failed(message: string): void
+}
+
+export interface SessionOptions {
+  readonly encryption: EncryptionOptions | undefined
+  /** One's own identity, for one's own key; `undefined` where it does not matter. */
+  readonly identity: string | undefined
+  /** Whether it can be collected unclosed, with its owner. */
+  readonly weakly: boolean
+  /** Called after each accepted frame, where nobody else sends. */
+  readonly onPushed: (() => void) | null
+}
+
+interface PendingPublication {
+  readonly deferred: Deferred<LocalDataTrack<never>>
+  readonly codec: DataTrackCodec<unknown> | null
+  readonly maxQueueBytes: number
+}
+
+interface RemoteEntry {
+  readonly track: RemoteDataTrack
+  readonly state: RemoteTrackState
+}
+
+/** At most one event of a failing custom provider per participant and this many ms; the frames between are counted. */
+const PROVIDER_EVENT_INTERVAL = 1000
+
+export class Session
+  implements EventSink, PublicationSession, RemoteSession, LocalSignalHandlers, RemoteSignalHandlers
+{
+  readonly environment: Environment
+  readonly native: NativeSession
+  readonly provider: E2eeProvider | null
+  readonly onPushed: (() => void) | null
+  /** Settles when the keys that the provider has had before are derived. */
+  readonly keysReady: Promise<void>
+  readonly #owner: SessionOwner
+  readonly #encryption: EncryptionOptions | undefined
+  readonly #keys: SessionKeys | null
+  readonly #pending = new Map<number, PendingPublication>()
+  readonly #publications = new Map<number, Publication>()
+  readonly #remote = new Map<number, RemoteEntry>()
+  readonly #providerFailures = new Map<string, { since: number; count: number }>()
+  /** Counters of the publications that have ended. */
+  #sentBefore = nothingSent
+  #closed = false
+  #closing = false
+
+  constructor(environment: Environment, native: NativeSession, owner: SessionOwner, options: SessionOptions) {
+    this.environment = environment
+    this.native = native
+    this.#owner = owner
+    this.#encryption = options.encryption
+    this.onPushed = options.onPushed
+    this.provider = options.encryption?.provider ?? null
+    environment.addSession(native.id, this, options.weakly)
+    const keyProvider = options.encryption?.keyProvider
+    if (keyProvider === undefined) {
+      this.#keys = null
+      this.keysReady = Promise.resolve()
+    } else {
+      this.#keys = new SessionKeys(native, options.identity, () => environment.pump())
+      this.keysReady = keyProvider.attach(this.#keys)
+      // Those who do not wait learn of it when frames find no key.
+      this.keysReady.catch((error: unknown) => {
+        if (!this.#closed)
+          log('warn', 'e2ee', error instanceof Error ? error.message : 'a key could not be set')
+      })
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  get closing(): boolean {
+    return this.#closing
+  }
+
+  /** Whether publications wait for the SFU's answer. */
+  get publishing(): boolean {
+    return this.#pending.size > 0
+  }
+
+  get opensFrames(): boolean {
+    return this.provider !== null
+  }
+
+  /** Runs a control call; then the events that it caused are handed out. Native errors become typed ones. */
+  control<T>(call: () => T): T {
+    try {
+      return call()
+    } catch (error) {
+      throw mapNativeError(error)
+    } finally {
+      this.environment.pump()
+    }
+  }
+
+  async publish<T = PushableFrame>(options: DataTrackPublishOptions<T>): Promise<LocalDataTrack<T>> {
+    const { native, codec, signal } = checkPublishOptions(options, this.#encryption !== undefined)
+    signal?.throwIfAborted()
+    if (this.#closed) throw new DataTrackPublishError('disconnected')
+    const deferred = new Deferred<LocalDataTrack<never>>()
+    // Events are handed out after the entry is made: they are about it.
+    this.control(() => {
+      const handle = this.native.publish(native)
+      this.#pending.set(handle, { deferred, codec, maxQueueBytes: native.maxQueueBytes })
+      deferred.abortWith(signal, () => {
+        this.#pending.delete(handle)
+        this.control(() => this.native.cancelPublish(handle))
+      })
+    })
+    return await deferred.promise
+  }
+
+  /** The remote tracks there are. */
+  remoteTracks(): RemoteDataTrack[] {
+    return [...this.#remote.values()].map(({ track }) => track)
+  }
+
+  packetStats(): DataTrackPacketStats {
+    return packetStats(this.native.packetStats())
+  }
+
+  /** The counters of all publications together. */
+  sentStats(): DataTrackSendStats {
+    const now = [...this.#publications.values()].map((publication) => sendStats(publication.stats()))
+    return now.reduce(sumOfSent, this.#sentBefore)
+  }
+
+  // Signals.
+
+  handlePublishResponse(info: DataTrackInfo): void {
+    this.control(() => this.native.handlePublishResponse(infoToNative(info)))
+  }
+
+  handlePublishRejected(pubHandle: number, reason: PublishRejection, message: string): void {
+    this.control(() => this.native.handlePublishRejected(pubHandle, reason, message))
+  }
+
+  handleUnpublishResponse(pubHandle: number): void {
+    this.control(() => this.native.handleUnpublishResponse(pubHandle))
+  }
+
+  /** Publishing data is not allowed any more: livekit-server has ended all publications, and says nothing of it. */
+  handlePublishingRevoked(): void {
+    for (const handle of [...this.#publications.keys()]) this.handleUnpublishResponse(handle)
+  }
+
+  handlePublicationUpdate(publisherIdentity: string, tracks: readonly DataTrackInfo[]): void {
+    this.control(() => this.native.handlePublicationUpdate(publisherIdentity, tracks.map(infoToNative)))
+  }
+
+  handleSubscriberHandles(table: ReadonlyMap<number, string>): void {
+    this.control(() => this.native.handleSubscriberHandles([...table.keys()], [...table.values()]))
+  }
+
+  // The connection.
+
+  handleConnectionLost(): void {
+    this.control(() => this.native.handleConnectionLost())
+  }
+
+  handleResumed(): void {
+    this.control(() => this.native.handleResumed())
+    this.#wakePublications()
+  }
+
+  handleReconnected(): void {
+    this.control(() => this.native.handleReconnected())
+    this.#wakePublications()
+  }
+
+  /** Ends everything. `ours`: on the application's own wish, so that streams end normally. Idempotent. */
+  close(ours: boolean): void {
+    if (this.#closed) return
+    this.#closing = ours
+    this.#closed = true
+    if (this.#keys !== null) {
+      this.#keys.close()
+      this.#encryption?.keyProvider?.detach(this.#keys)
+    }
+    const lastStats = new Map([...this.#remote.values()].map(({ track }) => [track, lastStatsOf(track)]))
+    this.control(() => this.native.close())
+    for (const { deferred } of this.#pending.values())
+      deferred.reject(new DataTrackPublishError('disconnected'))
+    this.#pending.clear()
+    for (const publication of this.#publications.values()) {
+      this.#ended(publication, new DataTrackUnpublishedError('disconnected'))
+    }
+    for (const entry of this.#remote.values()) this.#gone(entry, lastStats.get(entry.track) ?? nothingCounted)
+    this.environment.removeSession(this.native.id)
+  }
+
+  handleEvent(event: NativeEvent): void {
+    switch (event.type) {
+      case 'publishRequest':
+      case 'unpublishRequest':
+      case 'updateSubscription':
+        this.#owner.sendRequest(requestOf(event))
+        return
+      case 'published':
+        this.#published(event.handle, infoFromNative(event.info))
+        return
+      case 'publishFailed':
+        this.#pending.get(event.handle)?.deferred.reject(publishError(event.reason, event.message))
+        this.#pending.delete(event.handle)
+        return
+      case 'republished': {
+        const publication = this.#publications.get(event.handle)
+        if (publication === undefined) return
+        publication.info = infoFromNative(event.info)
+        publication.connected()
+        return
+      }
+      case 'unpublished': {
+        const publication = this.#publications.get(event.handle)
+        if (publication !== undefined) this.#ended(publication, unpublishedError(event.by, event.message))
+        return
+      }
+      case 'bufferedAmountLow':
+        this.#publications.get(event.handle)?.wake()
+        return
+      case 'trackPublished': {
+        const { track: number, publisherIdentity } = event
+        const state = { track: number, publisherIdentity, info: infoFromNative(event.info), published: true }
+        const track = new RemoteDataTrack(this, state)
+        this.#remote.set(number, { track, state })
+        this.#owner.trackPublished(track)
+        return
+      }
+      case 'trackUpdated': {
+        const entry = this.#remote.get(event.track)
+        if (entry !== undefined) entry.state.info = infoFromNative(event.info)
+        return
+      }
+      case 'trackUnpublished': {
+        const entry = this.#remote.get(event.track)
+        if (entry !== undefined) this.#gone(entry, frameStats(event.stats))
+        return
+      }
+      case 'subscribed':
+        this.environment.stream(event.stream)?.handleSubscribed()
+        return
+      case 'streamEnded':
+        this.environment.stream(event.stream)?.handleEnded(event.reason)
+        return
+      case 'encryptionError':
+        // What a custom provider cannot open is told where it is known why.
+        if (this.provider !== null && event.reason === 'decryptionFailed') return
+        this.#owner.encryptionError(
+          new DataTrackE2eeError(knownReason('DataTrackE2eeError', event.reason), {
+            participantIdentity: event.publisherIdentity ?? undefined,
+            keyIndex: event.keyIndex,
+            count: event.count,
+          }),
+        )
+        return
+      case 'failed':
+        log('error', 'datatrack', event.message)
+        this.close(false)
+        this.#owner.failed(event.message)
+        return
+      case 'keysChanged':
+        this.#owner.keysChanged?.()
+        return
+      case 'localDescription':
+      case 'localCandidate':
+      case 'descriptionRejected':
+      case 'peerState':
+      case 'message':
+      case 'channelBufferedAmountLow':
+        // A connection's; they go to its own sink.
+        return
+    }
+  }
+
+  // The custom provider.
+
+  sealFailed(cause: unknown): void {
+    this.#providerFailed(cause, undefined, undefined)
+  }
+
+  openSealed(frame: SealedFrame, core: StreamCore): OpenedFrame | Promise<OpenedFrame> {
+    const { payload, iv, keyIndex } = frame
+    const context = { publisherIdentity: core.publisherIdentity, trackName: core.trackName }
+    try {
+      const opened = (this.provider as E2eeProvider).decrypt({ payload, iv, keyIndex }, context)
+      if (!isPromise(opened)) return openedFrame(frame, opened)
+      return opened
+        .then((plain) => openedFrame(frame, plain))
+        .catch((cause: unknown) => this.#openFailed(cause, frame, core))
+    } catch (cause) {
+      this.#openFailed(cause, frame, core)
+      return
+    }
+  }
+
+  #openFailed(cause: unknown, frame: SealedFrame, core: StreamCore): undefined {
+    this.native.countOpenFailure(core.stream, frame.keyIndex)
+    this.#providerFailed(cause, core.publisherIdentity, frame.keyIndex)
+    return undefined
+  }
+
+  #providerFailed(cause: unknown, identity: string | undefined, keyIndex: number | undefined): void {
+    const now = performance.now()
+    const failures = this.#providerFailures.get(identity ?? '')
+    if (failures !== undefined && now - failures.since < PROVIDER_EVENT_INTERVAL) {
+      failures.count++
+      return
+    }
+    this.#providerFailures.set(identity ?? '', { since: now, count: 0 })
+    this.#owner.encryptionError(providerFailed(cause, identity, keyIndex, (failures?.count ?? 0) + 1))
+  }
+
+  #published(handle: number, info: DataTrackInfo): void {
+    const pending = this.#pending.get(handle)
+    // Given up a moment ago: the unpublish request is on its way.
+    if (pending === undefined) return
+    this.#pending.delete(handle)
+    const publication = new Publication(this, handle, info, pending.maxQueueBytes)
+    this.#publications.set(handle, publication)
+    const track = new LocalDataTrack<never>(publication, pending.codec)
+    pending.deferred.resolve(track)
+    this.#owner.localTrackPublished(track)
+  }
+
+  #ended(publication: Publication, reason: DataTrackUnpublishedError): void {
+    if (!this.#publications.delete(publication.handle)) return
+    publication.end(reason)
+    this.#sentBefore = sumOfSent(this.#sentBefore, sendStats(publication.stats()))
+    this.#owner.localTrackUnpublished(publication.info, reason)
+  }
+
+  #gone({ track, state }: RemoteEntry, stats: DataTrackFrameStats): void {
+    if (!this.#remote.delete(state.track)) return
+    state.published = false
+    track.keepStats(stats)
+    this.#owner.trackUnpublished(track)
+  }
+
+  #wakePublications(): void {
+    for (const publication of this.#publications.values()) publication.connected()
+  }
+}
+
+const nothingCounted: DataTrackFrameStats = { opened: 0, completed: 0, dropped: {}, open: 0 }
+
+/** What a track has counted when its session closes: frames that are open end with it. */
+function lastStatsOf(track: RemoteDataTrack): DataTrackFrameStats {
+  try {
+    const { open, ...stats } = track.stats()
+    return { ...stats, dropped: { ...stats.dropped, ended: (stats.dropped.ended ?? 0) + open }, open: 0 }
+  } catch {
+    // The session broke.
+    return nothingCounted
+  }
+}
+
+function openedFrame(frame: SealedFrame, plain: Uint8Array): DataTrackFrame {
+  check.bytes('the result of decrypt()', plain)
+  return new DataTrackFrame(plain, frame.userTimestamp, frame.number, frame.timestamp, frame.age)
+}
+
+function unpublishedError(by: string, message: string): DataTrackUnpublishedError {
+  switch (by) {
+    case 'local':
+    case 'sfu':
+    case 'disconnected':
+      return new DataTrackUnpublishedError(by)
+    default:
+      return new DataTrackUnpublishedError('republishRejected', { detail: message })
+  }
+}
