@@ -38,11 +38,16 @@ function aborted(this: AbortSignal): void {
       listener()
     } catch (error) {
       // As the platform does it: the others are called all the same.
-      queueMicrotask(() => {
-        throw error
-      })
+      reportUncaught(error)
     }
   }
+}
+
+/** Throws an error of the application's listener in a turn of its own: it stays uncaught, and what follows it still runs. */
+export function reportUncaught(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
 }
 
 function nothing(): void {

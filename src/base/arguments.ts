@@ -134,3 +134,8 @@ export function methods(name: string, value: object, names: readonly string[]): 
   for (const method of names)
     callback(`${name}.${method}`, (value as Readonly<Record<string, unknown>>)[method])
 }
+
+/** Whether a value of unknown shape, a message of the server's for example, can be asked for fields. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}

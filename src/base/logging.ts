@@ -1,6 +1,5 @@
 /** One log for both languages. By default warnings and errors go to the console. */
 import * as check from './arguments'
-import { loadedEnvironment } from '../native/environment'
 
 /** What is logged: the level and those above it. `silent`: nothing. Default: `warn`. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -32,6 +31,8 @@ const consoleLogger: Logger = {
 
 let logger: Logger = consoleLogger
 let level: LogLevel = 'warn'
+/** The native addon, once it is loaded: it makes no record below the level. */
+let follower: ((level: LogLevel) => void) | undefined
 
 /** Sends all logs there, a pino logger for example; `undefined`: to the console again. Takes effect at once. */
 export function setLogger(target: Logger | undefined): void {
@@ -49,12 +50,13 @@ export function setLogger(target: Logger | undefined): void {
 /** Sets what is logged; records below the level are not even made. Default: `warn`. */
 export function setLogLevel(next: LogLevel): void {
   level = check.oneOf('level', next, 'warn', levels)
-  loadedEnvironment()?.binding.setLogLevel(level)
+  follower?.(level)
 }
 
-/** @internal */
-export function logLevelChosen(): LogLevel {
-  return level
+/** @internal Tells the level now and after each change. */
+export function followLogLevel(tell: (level: LogLevel) => void): void {
+  follower = tell
+  tell(level)
 }
 
 /** A record of TypeScript's own. */

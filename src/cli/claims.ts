@@ -1,5 +1,5 @@
 /** What an access token says, without knowing the secret: only the server can tell whether it is genuine. */
-import { isObject } from '../signal/convert'
+import { isObject } from '../base/arguments'
 
 /** The claims that matter for data tracks. */
 export interface TokenClaims {

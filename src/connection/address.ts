@@ -1,11 +1,10 @@
 /** Where a room's signalling is: the URL of the WebSocket, and what it carries. */
 import { release } from 'node:os'
 import { loadProtocol } from '../base/lazy'
+import { CLIENT_PROTOCOL } from '../signal/messages'
 
 /** Version of the signalling protocol that is spoken here; LiveKit's SDKs of November 2026 say the same. */
 export const PROTOCOL_VERSION = 17
-/** What others may send us: 1, RPC over data streams; 2, data streams in one packet, too. */
-export const CLIENT_PROTOCOL = 2
 
 /** How the room's peer connections are made: one for both directions (newer servers), or one for each (all servers). */
 export type PeerConnectionMode = 'single' | 'dual'

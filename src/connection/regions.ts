@@ -6,7 +6,7 @@ import type { IncomingMessage, RequestOptions } from 'node:http'
 import type { ConnectOptions } from './connect-options'
 import { log } from '../base/logging'
 import { serverUrl } from './address'
-import { isObject } from '../signal/convert'
+import { isObject } from '../base/arguments'
 
 /** ms that the host may take to say. */
 const FETCH_TIMEOUT = 5000

@@ -4,9 +4,10 @@ import * as check from '../base/arguments'
 import { loadProtocol } from '../base/lazy'
 import type { MessageChannel, MessageChannels } from './channels'
 import { PacketReceiver } from './receiver'
-import type { DataPacketStats, PacketEncryptionErrorReason, PacketHandlers, ReceiveState } from './receiver'
+import type { DataPacketStats, PacketEncryptionErrorReason, PacketHandlers } from './receiver'
 import { PacketSender } from './sender'
-import type { PacketEncryption } from './sender'
+import type { PacketEncryption } from '../e2ee/session-encryption'
+import type { ReceiveState } from '../signal/messages'
 
 /** Options of {@link LocalParticipant.publishData}. */
 export interface DataPublishOptions {

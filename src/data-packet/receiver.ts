@@ -8,7 +8,9 @@ import type { NativeSession } from '../native/native'
 import { log } from '../base/logging'
 import type { MessageChannel } from './channels'
 import { Fifo } from './packet-queue'
-import type { PacketEncryption, PacketValue } from './sender'
+import type { PacketEncryption } from '../e2ee/session-encryption'
+import type { ReceiveState } from '../signal/messages'
+import type { PacketValue } from './sender'
 
 /** A packet for whoever handles its kind. */
 export interface ReceivedPacket<Value> {
@@ -56,12 +58,6 @@ export interface DataPacketStats {
 const MAX_HELD_BYTES = 4 * 1024 * 1024
 /** Senders whose last number is remembered; the one that was heard of longest ago is forgotten first. */
 const MAX_SENDERS = 4096
-
-/** What remains of a sender's packets on a resume: `livekit.DataChannelReceiveState`. */
-export interface ReceiveState {
-  readonly publisherSid: string
-  readonly lastSeq: number
-}
 
 interface Held {
   readonly packets: Fifo<Arrived>

@@ -6,6 +6,7 @@
  * After a resume those that the server did not get are sent again; receivers drop what comes twice. In a new session
  * numbers start anew: what was handed over and not acknowledged may or may not have arrived, and its promise says so.
  */
+import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { DataPacket } from '@livekit/protocol'
 import { Deferred, onAbort } from '../base/abort'
 import { PublishDataError } from '../base/errors'
@@ -22,9 +23,6 @@ export type PacketValue = Extract<
     case: 'user' | 'rpcRequest' | 'rpcAck' | 'rpcResponse' | 'streamHeader' | 'streamChunk' | 'streamTrailer'
   }
 >
-
-/** Who seals packets: nobody, the native session, or a custom provider, which seals frames only: then nothing leaves. */
-export type PacketEncryption = 'none' | 'native' | 'custom'
 
 /**
  * Bytes that wait outside the reliable channel, in order, so that it never runs empty while JavaScript is busy. A message

@@ -1,7 +1,7 @@
 /** The data streams that others send: which there are, who reads them, and how many there may be. */
 import type { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
-import { reportUncaught } from '../native/environment'
+import { reportUncaught } from '../base/abort'
 import { DataStreamError } from '../base/errors'
 import { log } from '../base/logging'
 import { HandlerTable } from './handlers'

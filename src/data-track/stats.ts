@@ -138,3 +138,33 @@ export const packetStats = (stats: NativePacketStats): DataTrackPacketStats => s
 export const frameStats = (stats: NativeFrameStats): DataTrackFrameStats => stats
 /** @internal */
 export const streamStats = (stats: NativeStreamStats): DataTrackStreamStats => stats
+
+/** @internal */
+export const nothingSent: DataTrackSendStats = {
+  pushed: 0,
+  sent: 0,
+  dropped: {},
+  queued: 0,
+  queuedBytes: 0,
+  packetsSent: 0,
+  bytesSent: 0,
+  refused: 0,
+}
+
+/** @internal The counters of two tracks together. */
+export function sumOfSent(one: DataTrackSendStats, other: DataTrackSendStats): DataTrackSendStats {
+  const dropped: Partial<Record<SendDropReason, number>> = { ...one.dropped }
+  for (const [reason, count] of Object.entries(other.dropped) as [SendDropReason, number][]) {
+    dropped[reason] = (dropped[reason] ?? 0) + count
+  }
+  return {
+    pushed: one.pushed + other.pushed,
+    sent: one.sent + other.sent,
+    dropped,
+    queued: one.queued + other.queued,
+    queuedBytes: one.queuedBytes + other.queuedBytes,
+    packetsSent: one.packetsSent + other.packetsSent,
+    bytesSent: one.bytesSent + other.bytesSent,
+    refused: one.refused + other.refused,
+  }
+}

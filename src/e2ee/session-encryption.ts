@@ -5,7 +5,6 @@ import { mapNativeError } from '../native/native-error'
 import type { NativeSession, NativeSessionOptions } from '../native/native'
 import type { ExternalE2EEKeyProvider } from './key-provider'
 import type { KeySink } from './key-provider'
-import type { PacketEncryption } from '../data-packet/sender'
 import { checkProvider } from './provider'
 import type { E2eeProvider } from './provider'
 
@@ -51,7 +50,13 @@ export function encryptionForNative(options: EncryptionOptions | undefined): Ses
   }
 }
 
-/** @internal Who encrypts data packets. */
+/**
+ * @internal What seals data packets: nothing, the native session, or a custom provider. A custom provider seals frames only,
+ * so data packets are refused then.
+ */
+export type PacketEncryption = 'none' | 'native' | 'custom'
+
+/** @internal What seals data packets under these options. */
 export function packetEncryption(options: EncryptionOptions | undefined): PacketEncryption {
   if (options === undefined) return 'none'
   return options.provider === undefined ? 'native' : 'custom'

@@ -6,7 +6,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
 import { loadProtocol } from '../base/lazy'
-import { CLIENT_PROTOCOL } from '../connection/address'
+import { CLIENT_PROTOCOL } from '../signal/messages'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
   DataTrackInfoMessage,

@@ -6,7 +6,8 @@
  * collected, and unsubscribes; sessions that have a connection are held until it is closed, as sockets are.
  */
 import { loadBinding } from './loader'
-import { deliverLogs, logLevelChosen } from '../base/logging'
+import { reportUncaught } from '../base/abort'
+import { deliverLogs, followLogLevel } from '../base/logging'
 import { LARGE_FRAME, News, Row, RowFlag, SLAB_SIZE } from './native'
 import type { NativeBinding, NativeEvent } from './native'
 
@@ -80,7 +81,7 @@ export class Environment {
   constructor(binding: NativeBinding) {
     this.binding = binding
     binding.setDoorbell((news) => this.#ring(news))
-    binding.setLogLevel(logLevelChosen())
+    followLogLevel((level) => binding.setLogLevel(level))
   }
 
   /** `weakly`: the session can be collected with those who use it, and its owner sees to its end. */
@@ -215,13 +216,6 @@ export class Environment {
 function allocate(bytes: number): Uint8Array<ArrayBuffer> {
   const buffer = Buffer.allocUnsafeSlow(bytes)
   return new Uint8Array(buffer.buffer, 0, bytes)
-}
-
-/** An error of a user's listener: nobody of ours may swallow it, and the events after it must still be handed out. */
-export function reportUncaught(error: unknown): void {
-  queueMicrotask(() => {
-    throw error
-  })
 }
 
 let current: Environment | undefined

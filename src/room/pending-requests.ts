@@ -2,7 +2,7 @@
 import { Deferred } from '../base/abort'
 import { SignalRequestError } from '../base/errors'
 import type { SignalRequestErrorReason } from '../base/errors'
-import { isObject } from '../signal/convert'
+import { isObject } from '../base/arguments'
 import { RequestResponseReason } from '../signal/messages'
 import type { NumberedSignalRequest } from '../signal/messages'
 

@@ -1,5 +1,5 @@
 /** What the server says of a room itself. */
-import { isObject } from '../signal/convert'
+import { isObject } from '../base/arguments'
 
 /** `livekit.Room`, as far as it is used here. */
 export interface RoomInfo {

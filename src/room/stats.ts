@@ -1,5 +1,5 @@
 /** Figures of a room as a whole: what its connection carries, and how often it had to be rebuilt. */
-import type { DataTrackPacketStats, DataTrackSendStats, SendDropReason } from '../data-track/stats'
+import type { DataTrackPacketStats, DataTrackSendStats } from '../data-track/stats'
 import type { NativeConnectionStats } from '../native/native'
 
 /** What {@link Room.stats} returns. */
@@ -160,35 +160,5 @@ export class ConnectionHistory {
       resumes: this.#resumes,
       rebuilds: this.#rebuilds,
     }
-  }
-}
-
-/** @internal */
-export const nothingSent: DataTrackSendStats = {
-  pushed: 0,
-  sent: 0,
-  dropped: {},
-  queued: 0,
-  queuedBytes: 0,
-  packetsSent: 0,
-  bytesSent: 0,
-  refused: 0,
-}
-
-/** @internal The counters of two tracks together. */
-export function sumOfSent(one: DataTrackSendStats, other: DataTrackSendStats): DataTrackSendStats {
-  const dropped: Partial<Record<SendDropReason, number>> = { ...one.dropped }
-  for (const [reason, count] of Object.entries(other.dropped) as [SendDropReason, number][]) {
-    dropped[reason] = (dropped[reason] ?? 0) + count
-  }
-  return {
-    pushed: one.pushed + other.pushed,
-    sent: one.sent + other.sent,
-    dropped,
-    queued: one.queued + other.queued,
-    queuedBytes: one.queuedBytes + other.queuedBytes,
-    packetsSent: one.packetsSent + other.packetsSent,
-    bytesSent: one.bytesSent + other.bytesSent,
-    refused: one.refused + other.refused,
   }
 }

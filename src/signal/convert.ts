@@ -1,4 +1,5 @@
 /** Between the protocol's messages and the native side's plain structures. */
+import { isObject } from '../base/arguments'
 import type { NativeTrackInfo } from '../native/native'
 import { EncryptionType } from './messages'
 import type { DataTrackInfoMessage, EncodingMessage, SchemaMessage } from './messages'
@@ -86,10 +87,6 @@ export function infoFromMessage(message: unknown): NativeTrackInfo | undefined {
 /** A handle on the wire: 1 to 65,535. */
 export function isHandle(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 0xffff
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
 }
 
 function encodingToMessage(text: string, names: readonly string[]): EncodingMessage {

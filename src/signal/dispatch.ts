@@ -7,7 +7,8 @@
 import { infoFromNative } from '../data-track/info'
 import type { DataTrackInfo } from '../data-track/info'
 import { log } from '../base/logging'
-import { infoFromMessage, isHandle, isObject } from './convert'
+import { isObject } from '../base/arguments'
+import { infoFromMessage, isHandle } from './convert'
 import { ParticipantState, RequestResponseReason } from './messages'
 import type { SignalResponseLike } from './messages'
 

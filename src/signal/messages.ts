@@ -5,6 +5,9 @@
  * to be loaded. Requests can be handed to its constructors: `new PublishDataTrackRequest(request.value)`.
  */
 
+/** What other participants may send us: 1, RPC over data streams; 2, data streams in one packet, too. */
+export const CLIENT_PROTOCOL = 2
+
 /** `livekit.Encryption.Type`, as far as data tracks use it. */
 export const EncryptionType = { None: 0, Gcm: 1 } as const
 
@@ -77,13 +80,18 @@ export interface UpdateDataSubscriptionMessage {
   }[]
 }
 
+/** The last reliable packet of a sender that arrived, for a resume: `livekit.DataChannelReceiveState`. */
+export interface ReceiveState {
+  readonly publisherSid: string
+  readonly lastSeq: number
+}
+
 /** `livekit.SyncState`, the fields of data tracks. */
 export interface SyncStateMessage {
   readonly publishDataTracks: readonly { readonly info: DataTrackInfoMessage }[]
   readonly dataSubscription?: UpdateDataSubscriptionMessage | undefined
   /** The last reliable packet of each sender. */
-  readonly datachannelReceiveStates?:
-    readonly { readonly publisherSid: string; readonly lastSeq: number }[] | undefined
+  readonly datachannelReceiveStates?: readonly ReceiveState[] | undefined
 }
 
 /** What data tracks ask the SFU for: `SignalRequest.message`. */

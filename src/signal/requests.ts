@@ -1,7 +1,7 @@
 /** From what the state machines ask for to requests of the protocol's shape. */
 import type { NativeEvent, NativeTrackInfo } from '../native/native'
 import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
-import type { ReceiveState } from '../data-packet/receiver'
+import type { ReceiveState } from './messages'
 import type { DataTrackSignalRequest, SyncStateMessage } from './messages'
 
 /** The native events that have to be sent to the SFU. */
