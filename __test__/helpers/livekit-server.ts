@@ -49,6 +49,8 @@ export interface TokenOptions {
   readonly ttl?: number | string
   /** Signed with another secret. */
   readonly forged?: boolean
+  /** What the participant is: `agent`, for example. Default: `standard`. */
+  readonly kind?: string
 }
 
 /** What the nodes of a cluster share. */
@@ -153,9 +155,10 @@ export class LivekitServer {
   async token(
     room: string,
     identity: string,
-    { grant = {}, ttl = '1h', forged = false }: TokenOptions = {},
+    { grant = {}, ttl = '1h', forged = false, kind }: TokenOptions = {},
   ): Promise<string> {
     const token = new AccessToken('devkey', forged ? 'x'.repeat(48) : this.#secret, { identity, ttl })
+    if (kind !== undefined) token.kind = kind
     token.addGrant({
       roomJoin: true,
       room,

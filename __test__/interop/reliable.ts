@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { ExternalE2EEKeyProvider, RoomEvent, RpcError } from '../../index'
 import type { ConnectOptions, Room } from '../../index'
 import { nextBytes, nextText, receiveBytes, receiveText } from '../helpers/data-streams'
-import type { LivekitServer } from '../helpers/livekit-server'
+import type { LivekitServer, TokenOptions } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { call, outcome } from '../helpers/rpc-rooms'
 import { event, Scene } from '../helpers/scene'
@@ -25,8 +25,9 @@ export function withPeer(
   server: LivekitServer,
   sdk: PeerSdk,
   passphrase: string | null,
-  use: (room: Room, peer: ReliablePeer) => Promise<void>,
+  use: (room: Room, peer: ReliablePeer, scene: Scene) => Promise<void>,
   connect: ConnectOptions = {},
+  token: TokenOptions = {},
 ): Promise<void> {
   return Scene.with(server, async (scene) => {
     const keyProvider = new ExternalE2EEKeyProvider()
@@ -45,10 +46,10 @@ export function withPeer(
     })
     room.registerRpcMethod('hang', () => new Promise(() => undefined))
     const seen = event(room, RoomEvent.ParticipantConnected)
-    const peer = await sdk.start({ url: server.url, token: await scene.token(PEER), passphrase })
+    const peer = await sdk.start({ url: server.url, token: await scene.token(PEER, token), passphrase })
     try {
       await seen
-      await use(room, peer)
+      await use(room, peer, scene)
     } finally {
       await peer.close()
     }

@@ -1,5 +1,5 @@
 import { deflateRawSync } from 'node:zlib'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
 import { ExternalE2EEKeyProvider, Loopback, Room } from '../../index'
 import type { ByteStreamReader, DataStreamLimits, TextStreamReader } from '../../index'
@@ -123,21 +123,68 @@ describe('a stream', () => {
     expect(await none.bytes()).toEqual(Uint8Array.of(0, 1))
   })
 
-  it('is its sender’s: chunks of others are ignored, a new session or other encryption ends it', async () => {
-    const arrivals = new Arrivals().header('s').header('restarted').header('mixed')
+  it('is its sender’s: chunks of others are ignored, and other encryption ends it', async () => {
+    const arrivals = new Arrivals().header('s').header('mixed')
     const { from } = arrivals
+    arrivals.from = { ...from, senderIdentity: 'mallory', senderSid: 'PA_9' }
+    arrivals.chunk('s', 0, Uint8Array.of(9)).trailer('s')
+    arrivals.from = from
+    arrivals.chunk('s', 0).trailer('s')
+    arrivals.from = { ...from, encrypted: true }
+    arrivals.chunk('mixed', 0)
+    const [s, mixed] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
+    expect(await s.bytes()).toEqual(Uint8Array.of(0))
+    expect(await reasonOf(mixed.readAll())).toBe('encryptionTypeMismatch')
+  })
+
+  it('of a server that names no sessions is its sender’s, too', async () => {
+    const arrivals = new Arrivals()
+    const from = { ...arrivals.from, senderSid: '' }
+    arrivals.from = from
+    arrivals.header('s')
     arrivals.from = { ...from, senderIdentity: 'mallory' }
     arrivals.chunk('s', 0, Uint8Array.of(9)).trailer('s')
     arrivals.from = from
     arrivals.chunk('s', 0).trailer('s')
-    arrivals.from = { ...from, senderSid: 'PA_2' }
-    arrivals.chunk('restarted', 0)
-    arrivals.from = { ...from, encrypted: true }
-    arrivals.chunk('mixed', 0)
-    const [s, restarted, mixed] = arrivals.bytes as [ByteStreamReader, ByteStreamReader, ByteStreamReader]
-    expect(await s.bytes()).toEqual(Uint8Array.of(0))
-    expect(await reasonOf(restarted.readAll())).toBe('connectionLost')
-    expect(await reasonOf(mixed.readAll())).toBe('encryptionTypeMismatch')
+    expect(await arrivals.bytes[0]!.bytes()).toEqual(Uint8Array.of(0))
+  })
+
+  it('that an agent sends in the name of a participant is the agent’s session’s, and has that identity', async () => {
+    const arrivals = new Arrivals()
+    const agent = { ...arrivals.from, senderIdentity: 'agent', senderSid: 'PA_7' }
+    let identity: string | undefined
+    arrivals.streams.text.register('', (_reader, info) => (identity = info.identity))
+    arrivals.from = { ...agent, senderIdentity: 'alice' }
+    arrivals.text('s')
+    arrivals.from = agent
+    arrivals.chunk('s', 0, Buffer.from('hello')).trailer('s')
+    expect(await arrivals.texts[0]!.readAll()).toBe('hello')
+    expect(identity).toBe('alice')
+    expect(arrivals.streams.stats()).toMatchObject({ completed: 1, open: 0 })
+  })
+
+  it('ends some time after its sender’s session, and no other session’s does', async () => {
+    vi.useFakeTimers()
+    try {
+      const arrivals = new Arrivals().header('left').header('going')
+      const { from } = arrivals
+      arrivals.from = { ...from, senderSid: 'PA_2' }
+      arrivals.header('new')
+      arrivals.streams.senderGone({ identity: 'alice', sid: 'PA_1' }, 'connectionLost')
+      arrivals.from = from
+      // The news may overtake the first packet of a stream.
+      arrivals.header('late')
+      vi.advanceTimersByTime(1900)
+      arrivals.chunk('going', 0)
+      vi.advanceTimersByTime(200)
+      expect(arrivals.streams.stats()).toMatchObject({ failed: 2, open: 2 })
+      arrivals.chunk('going', 1).trailer('going')
+      vi.advanceTimersByTime(60_000)
+      expect(arrivals.streams.stats()).toMatchObject({ failed: 2, completed: 1, open: 1 })
+      expect(await reasonOf(arrivals.bytes[0]!.readAll())).toBe('connectionLost')
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('ends when another one takes its id', async () => {
@@ -242,7 +289,7 @@ describe('limits', () => {
   it('a sender has so many streams open at a time, no more', () => {
     const arrivals = new Arrivals({ maxStreamsPerSender: 2 }).header('a').header('b').header('c')
     arrivals.trailer('a').header('d')
-    arrivals.from = { ...arrivals.from, senderIdentity: 'carol' }
+    arrivals.from = { ...arrivals.from, senderIdentity: 'carol', senderSid: 'PA_2' }
     arrivals.header('e')
     expect(arrivals.streams.stats()).toMatchObject({ open: 3, completed: 1, dropped: { tooManyStreams: 1 } })
   })

@@ -1,5 +1,6 @@
 /** The data streams of a room, both ways. Made with it; connections come and go. */
 import * as check from '../base/arguments'
+import type { Departed } from '../data-packet/departure'
 import type { PacketHandlers } from '../data-packet/receiver'
 import type { PacketSender } from '../data-packet/sender'
 import type { ByteStreamHandler, HandlerTable, TextStreamHandler } from './handlers'
@@ -65,13 +66,13 @@ export class DataStreams {
   }
 
   /** A participant left. */
-  handleLeft(identity: string): void {
-    this.#incoming.senderGone(identity, 'abnormalEnd')
+  handleLeft(departed: Departed): void {
+    this.#incoming.senderGone(departed, 'abnormalEnd')
   }
 
   /** A participant has a new session: what it had sent and the server not passed on is lost. */
-  handleReplaced(identity: string): void {
-    this.#incoming.senderGone(identity, 'connectionLost')
+  handleReplaced(departed: Departed): void {
+    this.#incoming.senderGone(departed, 'connectionLost')
   }
 
   /** We have a new session. */

@@ -1,4 +1,4 @@
-/** One stream that somebody sends, and what must hold of it: one sender, one session, all chunks, each once. */
+/** One stream that a participant sends, and what must hold of it: all chunks, each once, all encrypted or none. */
 import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError } from '../base/errors'
@@ -14,10 +14,10 @@ type Trailer = Pick<DataStream_Trailer, 'reason' | 'attributes'>
 
 export class IncomingStream {
   readonly id: string
-  readonly identity: string
+  /** The session that sends it. */
+  readonly sender: string
   /** When a packet of it came, by `performance.now()`. */
   lastPacket = performance.now()
-  readonly #sid: string
   readonly #encrypted: boolean
   readonly #queues: readonly PieceQueue[]
   readonly #ended: (failure: DataStreamError | undefined) => void
@@ -30,13 +30,13 @@ export class IncomingStream {
    */
   constructor(
     id: string,
-    { senderIdentity, senderSid, encrypted }: Omit<ReceivedPacket<unknown>, 'value'>,
+    sender: string,
+    encrypted: boolean,
     queues: readonly PieceQueue[],
     ended: (failure: DataStreamError | undefined) => void,
   ) {
     this.id = id
-    this.identity = senderIdentity
-    this.#sid = senderSid
+    this.sender = sender
     this.#encrypted = encrypted
     this.#queues = queues
     this.#ended = ended
@@ -90,13 +90,8 @@ export class IncomingStream {
     if (this.#queues.every((queue) => !queue.open)) this.#end(undefined)
   }
 
-  #belongs({ senderSid, encrypted }: ReceivedPacket<unknown>): boolean {
+  #belongs({ encrypted }: ReceivedPacket<unknown>): boolean {
     this.lastPacket = performance.now()
-    if (senderSid !== this.#sid) {
-      const detail = 'the sender has a new connection'
-      this.fail(new DataStreamError('connectionLost', { detail }))
-      return false
-    }
     if (encrypted !== this.#encrypted) {
       this.fail(new DataStreamError('encryptionTypeMismatch'))
       return false

@@ -1,5 +1,7 @@
 /** The data streams that others send: which there are, who reads them, and how many there may be. */
 import type { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
+import { DEPARTURE_GRACE } from '../data-packet/departure'
+import type { Departed } from '../data-packet/departure'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { reportUncaught } from '../base/abort'
 import { DataStreamError } from '../base/errors'
@@ -34,17 +36,17 @@ export interface DataStreamStats {
   readonly bufferedBytes: number
 }
 
-/** ms that packets of somebody who left may still be under way: signals and data have ways of their own. */
-const LEAVE_GRACE = 1000
 /** What a stream costs beside its pieces and texts, bytes. */
 const STREAM_OVERHEAD = 1024
+
+type Sender = Pick<ReceivedPacket<unknown>, 'senderSid' | 'senderIdentity'>
 
 export class IncomingStreams {
   readonly text = new HandlerTable<TextStreamHandler>()
   readonly bytes = new HandlerTable<ByteStreamHandler>()
   readonly #limits: CheckedLimits
   readonly #pool: PiecePool
-  /** By sender's identity and stream's id. */
+  /** By {@link senderOf} and stream's id. */
   readonly #streams = new Map<string, Map<string, IncomingStream>>()
   readonly #dropped: Partial<Record<DataStreamDropReason, number>> = {}
   #received = 0
@@ -73,6 +75,7 @@ export class IncomingStreams {
 
   header(packet: ReceivedPacket<DataStream_Header>): void {
     const { value: header, senderIdentity, encrypted } = packet
+    const sender = senderOf(packet)
     this.#received++
     const content = contentOf(header)
     const described = infoOf(header, encrypted)
@@ -80,7 +83,7 @@ export class IncomingStreams {
       this.#drop('unsupported')
       return
     }
-    const existing = this.#streams.get(senderIdentity)
+    const existing = this.#streams.get(sender)
     const same = existing?.get(header.streamId)
     if (same !== undefined) {
       // Which chunk belongs to which could not be told.
@@ -113,31 +116,37 @@ export class IncomingStreams {
   }
 
   chunk(packet: ReceivedPacket<DataStream_Chunk>): void {
-    this.#streams.get(packet.senderIdentity)?.get(packet.value.streamId)?.chunk(packet)
+    this.#streams.get(senderOf(packet))?.get(packet.value.streamId)?.chunk(packet)
   }
 
   trailer(packet: ReceivedPacket<DataStream_Trailer>): void {
-    this.#streams.get(packet.senderIdentity)?.get(packet.value.streamId)?.trailer(packet)
+    this.#streams.get(senderOf(packet))?.get(packet.value.streamId)?.trailer(packet)
   }
 
   /**
    * A participant is gone, or has a new connection: what it has sent may still be under way, for a moment.
    * `reason` becomes that of the streams which do not end by themselves.
    */
-  senderGone(identity: string, reason: 'abnormalEnd' | 'connectionLost'): void {
-    const streams = [...(this.#streams.get(identity)?.values() ?? [])]
-    if (streams.length === 0) return
+  senderGone({ identity, sid }: Departed, reason: 'abnormalEnd' | 'connectionLost'): void {
+    const unnamed = this.#of({ senderSid: '', senderIdentity: identity })
     const left = performance.now()
-    const look = (): void => {
-      const limit = performance.now() - LEAVE_GRACE
+    const look = (streams: readonly IncomingStream[]): void => {
+      const limit = performance.now() - DEPARTURE_GRACE
       for (const stream of streams) {
         if (Math.max(stream.lastPacket, left) > limit || !stream.open) continue
         const detail = reason === 'abnormalEnd' ? 'the sender left' : 'the sender has a new connection'
         stream.fail(new DataStreamError(reason, { detail }))
       }
-      if (streams.some(({ open }) => open)) setTimeout(look, LEAVE_GRACE / 4).unref()
+      const open = streams.filter((stream) => stream.open)
+      if (open.length > 0) setTimeout(look, DEPARTURE_GRACE / 4, open).unref()
     }
-    setTimeout(look, LEAVE_GRACE).unref()
+    // Those that are open by then: the first packet of a stream may come after the news, too.
+    const first = (): void => look([...unnamed, ...this.#of({ senderSid: sid, senderIdentity: identity })])
+    setTimeout(first, DEPARTURE_GRACE).unref()
+  }
+
+  #of(sender: Sender): IncomingStream[] {
+    return [...(this.#streams.get(senderOf(sender))?.values() ?? [])]
   }
 
   /** Our own connection was lost, and with it what was under way. */
@@ -151,7 +160,8 @@ export class IncomingStreams {
   #open({ value: header, ...packet }: ReceivedPacket<DataStream_Header>, readers: number): PieceQueue[] {
     const { inlineContent } = header
     const queues: PieceQueue[] = []
-    const stream = new IncomingStream(header.streamId, packet, queues, (failure) => {
+    const sender = senderOf(packet)
+    const stream = new IncomingStream(header.streamId, sender, packet.encrypted, queues, (failure) => {
       this.#forget(stream)
       if (failure !== undefined) this.#failed++
       else if (complete(queues)) this.#completed++
@@ -161,8 +171,8 @@ export class IncomingStreams {
     for (let reader = 0; reader < readers; reader++) {
       queues.push(this.#pool.queue(() => stream.readerFinished()))
     }
-    const streams = this.#streams.get(stream.identity) ?? new Map<string, IncomingStream>()
-    this.#streams.set(stream.identity, streams)
+    const streams = this.#streams.get(sender) ?? new Map<string, IncomingStream>()
+    this.#streams.set(sender, streams)
     streams.set(stream.id, stream)
     for (const queue of queues) queue.hold(overhead)
     if (inlineContent !== undefined) {
@@ -173,15 +183,23 @@ export class IncomingStreams {
   }
 
   #forget(stream: IncomingStream): void {
-    const streams = this.#streams.get(stream.identity)
+    const streams = this.#streams.get(stream.sender)
     if (streams?.get(stream.id) !== stream) return
     streams.delete(stream.id)
-    if (streams.size === 0) this.#streams.delete(stream.identity)
+    if (streams.size === 0) this.#streams.delete(stream.sender)
   }
 
   #drop(reason: DataStreamDropReason): void {
     this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1
   }
+}
+
+/**
+ * Whose streams they are: the session's that sends. An agent may send a text in the name of another participant: then the
+ * header has that identity, and chunks and trailer have the agent's own. Older servers may name no session.
+ */
+function senderOf({ senderSid, senderIdentity }: Sender): string {
+  return senderSid === '' ? `identity ${senderIdentity}` : senderSid
 }
 
 function complete(queues: readonly PieceQueue[]): boolean {

@@ -517,7 +517,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     }
     const there = this.remoteParticipants.get(info.identity)
     if (there !== undefined) {
-      if (there.sid !== info.sid) this.#streams.handleReplaced(info.identity)
+      if (there.sid !== info.sid) this.#streams.handleReplaced(there)
       this.#tellChanges(there, there.update(info))
       return
     }
@@ -556,7 +556,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#absent.delete(participant.identity)
     if (!this.remoteParticipants.delete(participant.identity)) return
     this.#rpc.handleParticipantDisconnected(participant.identity)
-    this.#streams.handleLeft(participant.identity)
+    this.#streams.handleLeft(participant)
     this.#tell(RoomEvent.ParticipantDisconnected, participant)
   }
 

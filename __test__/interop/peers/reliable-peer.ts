@@ -63,6 +63,10 @@ export abstract class ReliablePeer {
   text = (size: number, piecewise = false): Promise<Sum> =>
     this.ask('text', { size, ...(piecewise && { piecewise }) })
 
+  /** Writes a text on the topic `made` in the name of another participant, as agents may; only rtc-node can. */
+  behalf = (identity: string, pieces: readonly string[]): Promise<void> =>
+    this.ask('behalf', { identity, pieces })
+
   /** Sends a packet on the topic `made <sha256>`. */
   packet = (size: number, reliable: boolean): Promise<Sum> => this.ask('packet', { size, reliable })
 

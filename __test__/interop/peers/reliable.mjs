@@ -103,6 +103,12 @@ export async function participant(sdk, given) {
       await local().publishData(content, { reliable, topic: `made ${digest}` })
       return { sha256: digest }
     },
+    async behalf({ identity, pieces }) {
+      const writer = await local().streamText({ topic: 'made', senderIdentity: identity })
+      for (const piece of pieces) await writer.write(piece)
+      await writer.close()
+      return {}
+    },
     leave: () => sdk.leave(room),
   }
 }
