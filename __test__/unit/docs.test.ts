@@ -128,45 +128,71 @@ describe('errors.md', () => {
   })
 })
 
-describe('defaults in api.md', () => {
-  const published = checkPublishOptions({ name: 'x' }, false).native
-  const subscribed = checkSubscribeOptions(undefined)
-  const pipeline = checkPipelineOptions({})
-  const connecting = checkConnectOptions({})
-  const defaults: Record<string, Record<string, unknown>> = {
-    LocalParticipant: {
-      maxQueueBytes: published.maxQueueBytes,
-      maxQueueAge: published.maxQueueAgeMs,
-      whenFull: published.refuseWhenFull ? 'refuse' : 'dropOldest',
-      maxPacketsPerFrame: published.maxPacketsPerFrame,
-    },
-    RemoteDataTrack: {
-      maxBufferFrames: subscribed.native.maxBufferFrames,
-      maxBufferBytes: subscribed.native.maxBufferBytes,
-      maxBufferAge: subscribed.native.maxBufferAgeMs,
-      allowUnencrypted: subscribed.native.allowUnencrypted,
-      ownedPayloads: subscribed.ownedPayloads,
-      onDecodeError: subscribed.skipUndecodable ? 'skip' : 'throw',
-      maxPartialFrames: pipeline.maxPartialFrames,
-      partialFrameTimeout: pipeline.partialFrameTimeoutMs,
-      maxPacketsPerFrame: pipeline.maxPacketsPerFrame,
-      maxFrameBytes: pipeline.maxFrameBytes,
-    },
-    'Connecting to a server': {
-      connectTimeout: connecting.timeoutMs,
-      peerConnections: connecting.mode,
-      iceTransports: connecting.iceTransports,
-    },
-    ExternalE2EEKeyProvider: { ...new ExternalE2EEKeyProvider().getOptions() },
-  }
+/** The properties of an exported interface, those that it extends in the same file included. */
+function properties(file: string, name: string): string[] {
+  const source = read(file)
+  const [, parents = '', body = ''] =
+    new RegExp(`export interface ${name}(?:<[^{]*>)?(?: extends ([^{]+?))? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
+      source,
+    ) ?? []
+  const own = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, property = '']) => property)
+  expect(own.length, `${file} has no interface ${name}`).toBeGreaterThan(0)
+  const inherited = parents.split(',').map((parent) => parent.trim())
+  return [
+    ...inherited
+      .filter((parent) => source.includes(`interface ${parent} {`))
+      .flatMap((parent) => properties(file, parent)),
+    ...own,
+  ]
+}
 
-  test.each(Object.entries(defaults))('%s', (heading, expected) => {
+describe('options in api.md', () => {
+  const published = checkPublishOptions({ name: 'x' }, false).native
+  const { native: subscribed, ...reading } = checkSubscribeOptions(undefined)
+  const connecting = checkConnectOptions({})
+  /** The section, the interfaces whose options it has, and what an absent option becomes: by its name, or that and `Ms`. */
+  const tables: [string, [string, string][], Record<string, unknown>][] = [
+    [
+      'LocalParticipant',
+      [['src/data-track/publish-options.ts', 'DataTrackPublishOptions']],
+      { ...published, whenFull: published.refuseWhenFull ? 'refuse' : 'dropOldest', name: undefined },
+    ],
+    [
+      'RemoteDataTrack',
+      [
+        ['src/data-track/subscribe-options.ts', 'DecodingSubscribeOptions'],
+        ['src/data-track/subscribe-options.ts', 'RemoteDataTrackPipelineOptions'],
+      ],
+      {
+        ...subscribed,
+        ...reading,
+        onDecodeError: reading.skipUndecodable ? 'skip' : 'throw',
+        targetFps: undefined,
+        ...checkPipelineOptions({}),
+      },
+    ],
+    [
+      'Connecting to a server',
+      [['src/connection/connect-options.ts', 'ConnectOptions']],
+      { ...connecting, connectTimeout: connecting.timeoutMs, peerConnections: connecting.mode },
+    ],
+    [
+      'ExternalE2EEKeyProvider',
+      [['src/e2ee/key-provider.ts', 'KeyProviderOptions']],
+      { ...new ExternalE2EEKeyProvider().getOptions() },
+    ],
+  ]
+
+  test.each(tables)('%s: every option has a row, with its default', (heading, interfaces, absent) => {
     const written = Object.fromEntries(
       rows(section('docs/api.md', heading))
         .filter((row) => row.length === 4)
-        .map((row) => [code(row[0]), row[3]]),
+        .flatMap((row) => [...row[0]!.matchAll(/`([^`]+)`/g)].map(([, option]) => [option, row[3]])),
     )
-    for (const [option, value] of Object.entries(expected)) {
+    for (const option of interfaces.flatMap(([file, name]) => properties(file, name))) {
+      expect(Object.keys(written), 'docs/api.md, ' + heading).toContain(option)
+      const value = absent[option] ?? absent[`${option}Ms`]
+      if (!['number', 'string', 'boolean'].includes(typeof value)) continue
       const text = String(value).replace(/^-/, '−')
       expect(written[option]?.replaceAll(',', '').replaceAll('`', ''), option).toBe(text)
     }
