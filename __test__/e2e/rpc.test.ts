@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { ExternalE2EEKeyProvider, RoomEvent, setLogLevel } from '../../index'
+import { ExternalE2EEKeyProvider, RoomEvent, RpcError, setLogLevel } from '../../index'
 import type { Room } from '../../index'
+import { nextText } from '../helpers/data-streams'
 import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { call, outcome, speakVersion } from '../helpers/rpc-rooms'
@@ -189,6 +190,30 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       { room: { encryption: { keyProvider: right } } },
     )
   })
+})
+
+describe('a hidden participant', () => {
+  it('answers, in one packet and with an error, and has streams of its own', () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const bob = await scene.join('bob', {
+        grant: { hidden: true },
+        before: (room) => {
+          room.registerRpcMethod('echo', ({ payload }) => payload)
+          room.registerRpcMethod('fail', () => {
+            throw new RpcError(42, 'no')
+          })
+        },
+      })
+      expect((await outcome(call(alice, 'bob', 'echo', 'hello'))).answer).toBe('hello')
+      expect((await outcome(call(alice, 'bob', 'fail'))).code).toBe(42)
+      expect((await outcome(call(alice, 'bob', 'unknown'))).code).toBe(1400)
+      expect(alice.remoteParticipants.size).toBe(0)
+      const arriving = nextText(alice, 'chat')
+      await bob.localParticipant.sendText('x'.repeat(100_000), { topic: 'chat' })
+      const { reader, identity } = await arriving
+      expect([identity, (await reader.readAll()).length]).toEqual(['', 100_000])
+    }))
 })
 
 describe('a newcomer', () => {

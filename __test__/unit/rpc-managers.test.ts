@@ -237,18 +237,93 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     }
   })
 
-  it('a recipient who leaves fails its calls at once; others go on', async () => {
-    const peers = two(protocol)
-    peers.wire.peer('carol', protocol).server.registerRpcMethod('echo', async ({ payload }) => {
-      await until(() => peers.alice.client.pending === 1)
-      return payload
+  describe('a recipient who leaves', () => {
+    beforeEach(() => void vi.useFakeTimers())
+    afterEach(() => void vi.useRealTimers())
+
+    /** A call of bob's, who leaves before anything of his has come. */
+    const abandoned = async (options: object = {}) => {
+      const peers = two(protocol, false)
+      const answered = call(peers, options).then(
+        (payload) => payload,
+        (error: unknown) => error,
+      )
+      await vi.advanceTimersByTimeAsync(0)
+      peers.wire.leave('bob')
+      return { ...peers, answered, id: idOf(peers.wire.sent[0]) }
+    }
+
+    it('may have answered before: the answer is waited for', async () => {
+      const { wire, alice, answered, id } = await abandoned()
+      await vi.advanceTimersByTimeAsync(1900)
+      expect(alice.client.pending).toBe(1)
+      if (streams) wire.deliverText('bob', 'alice', answerText(id, 'last words'))
+      else wire.deliver('bob', 'alice', answer(id, 'last words'))
+      await vi.advanceTimersByTimeAsync(0)
+      expect(await answered).toBe('last words')
+      expect([alice.client.pending, vi.getTimerCount()]).toEqual([0, 0])
     })
-    const failed = rejection(call(peers))
-    peers.bob.server.registerRpcMethod('echo', () => new Promise(() => undefined))
-    const carols = call(peers, { destinationIdentity: 'carol' })
-    peers.wire.leave('bob')
-    expect(await failed).toMatchObject({ code: 1503, message: 'Recipient disconnected' })
-    expect(await carols).toBe('hello')
+
+    it('fails its calls when nothing has come for two seconds, or at their deadlines', async () => {
+      for (const options of [{}, { maxRoundTripLatency: 1000 }, { maxRoundTripLatency: Infinity }]) {
+        const { wire, alice, answered, id } = await abandoned(options)
+        await vi.advanceTimersByTimeAsync(1000)
+        wire.deliver('bob', 'alice', ack(id))
+        await vi.advanceTimersByTimeAsync(999)
+        expect(alice.client.pending).toBe(1)
+        await vi.advanceTimersByTimeAsync(1)
+        expect(await answered).toMatchObject({ code: 1503, message: 'Recipient disconnected' })
+      }
+      const { answered } = await abandoned({ responseTimeout: 500 })
+      await vi.advanceTimersByTimeAsync(500)
+      expect(await answered).toMatchObject({ code: 1503, timeout: 500 })
+      expect(vi.getTimerCount()).toBe(0)
+    })
+
+    const begun = 'may have begun to answer: that ends as its streams do'
+    if (streams)
+      it(begun, async () => {
+        for (const breaks of [false, true]) {
+          const { wire, alice, answered, id } = await abandoned()
+          wire.deliverText('bob', 'alice', answerText(id, 'long'), {
+            copies: 1,
+            delay: 0,
+            duration: 3000,
+            breaks,
+          })
+          await vi.advanceTimersByTimeAsync(2900)
+          expect(alice.client.pending).toBe(1)
+          await vi.advanceTimersByTimeAsync(100)
+          if (breaks) expect(await answered).toMatchObject({ code: 1503, cause: { message: 'broken off' } })
+          else expect(await answered).toBe('long')
+        }
+      })
+
+    it('fails no calls of others', async () => {
+      const peers = two(protocol)
+      peers.wire.peer('carol', protocol).server.registerRpcMethod('echo', ({ payload }) => payload)
+      const carols = call(peers, { destinationIdentity: 'carol' })
+      peers.wire.leave('bob')
+      await vi.advanceTimersByTimeAsync(10)
+      expect(await carols).toBe('hello')
+    })
+  })
+
+  it('a hidden recipient, whose packets have no name, is heard', async () => {
+    const peers = two(protocol, false)
+    const answered = call(peers)
+    await turn()
+    const id = idOf(peers.wire.sent[0])
+    const respond = (): void => {
+      peers.wire.deliver('', 'alice', ack(id))
+      peers.wire.deliver('', 'alice', answer(id, 'from the dark'))
+    }
+    // Of a recipient that is known, only what has its name counts.
+    respond()
+    expect(peers.alice.client.pending).toBe(1)
+    peers.bob.clientProtocol = undefined
+    respond()
+    expect(await answered).toBe('from the dark')
   })
 
   it('the end of the room settles all calls', async () => {

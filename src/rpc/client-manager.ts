@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { RpcAck, RpcResponse } from '@livekit/protocol'
 import { Deferred } from '../base/abort'
 import * as check from '../base/arguments'
+import { DEPARTURE_GRACE } from '../data-packet/departure'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataTrackClosedError, PublishDataError } from '../base/errors'
 import type { SentPacket } from '../data-packet/sender'
@@ -61,9 +62,16 @@ interface Call {
   readonly answer: Deferred<string>
   /** Gives up what is under way for the call, as it is settled: sending the request, reading the answer. */
   giveUp: () => void
-  readonly alarms: Alarm[]
+  /** When the answer must be there. */
+  deadline: Alarm | undefined
+  /** When the acknowledgement must be there, if that is sooner. */
+  acknowledgement: Alarm | undefined
+  /** Since the recipient has left: when its answer is not waited for any longer. */
+  departure: Alarm | undefined
   /** Whether the recipient has got the request. */
   acknowledged: boolean
+  /** Whether the answer has begun to come. */
+  reading: boolean
   /** The recipient, who was not known, is there. */
   arrived: () => void
 }
@@ -133,10 +141,15 @@ export class RpcClientManager {
     }
     // The answer may overtake the acknowledgement, and take longer than that may.
     acknowledge(call)
+    call.reading = true
     try {
       this.#resolve(call, text.readAtOnce() ?? (await during(call, (signal) => text.readAll({ signal }))))
     } catch (cause) {
-      this.#reject(call, RpcError.builtIn('APPLICATION_ERROR', 'the answer broke off', { cause }))
+      const error =
+        call.departure === undefined
+          ? RpcError.builtIn('APPLICATION_ERROR', 'the answer broke off', { cause })
+          : RpcError.builtIn('RECIPIENT_DISCONNECTED', undefined, { cause })
+      this.#reject(call, error)
     }
   }
 
@@ -144,10 +157,15 @@ export class RpcClientManager {
     for (const call of this.#calls.values()) if (call.destinationIdentity === identity) call.arrived()
   }
 
+  /** The recipient may have answered before it left: its answer is waited for as its streams are. */
   handleParticipantDisconnected(identity: string): void {
-    for (const call of [...this.#calls.values()]) {
-      if (call.destinationIdentity === identity)
-        this.#reject(call, RpcError.builtIn('RECIPIENT_DISCONNECTED'))
+    for (const call of this.#calls.values()) {
+      if (call.destinationIdentity !== identity || call.departure !== undefined) continue
+      call.acknowledgement?.cancel()
+      call.departure = new Alarm(DEPARTURE_GRACE, () => {
+        // An answer that has begun ends as any stream of the recipient does.
+        if (!call.reading) this.#reject(call, RpcError.builtIn('RECIPIENT_DISCONNECTED'))
+      })
     }
   }
 
@@ -179,20 +197,22 @@ export class RpcClientManager {
       destinationIdentity,
       answer: new Deferred(),
       giveUp: nothing,
-      alarms: [],
+      deadline: undefined,
+      acknowledgement: undefined,
+      departure: undefined,
       acknowledged: false,
+      reading: false,
       arrived: () => undefined,
     }
     this.#calls.set(call.id, call)
     call.answer.abortWith(signal, () => this.#take(call))
     const expire = (name: RpcErrorName, timeout: number): Alarm =>
       new Alarm(timeout, () => {
-        const there = call.acknowledged || this.#transport.clientProtocol(destinationIdentity) !== undefined
-        this.#reject(call, RpcError.builtIn(there ? name : 'RECIPIENT_NOT_FOUND', undefined, { timeout }))
+        this.#reject(call, RpcError.builtIn(this.#expiry(call, name), undefined, { timeout }))
       })
-    call.alarms.push(expire('RESPONSE_TIMEOUT', responseTimeout))
+    call.deadline = expire('RESPONSE_TIMEOUT', responseTimeout)
     if (maxRoundTripLatency < responseTimeout) {
-      call.alarms.push(expire('CONNECTION_TIMEOUT', maxRoundTripLatency))
+      call.acknowledgement = expire('CONNECTION_TIMEOUT', maxRoundTripLatency)
     }
     this.#send(call, params).catch((cause: unknown) => {
       // The request may have arrived: its answer comes, or its time runs out.
@@ -203,6 +223,13 @@ export class RpcClientManager {
       )
     })
     return call.answer.promise
+  }
+
+  /** What a call fails with whose time is over. */
+  #expiry({ departure, acknowledged, destinationIdentity }: Call, name: RpcErrorName): RpcErrorName {
+    if (departure !== undefined) return 'RECIPIENT_DISCONNECTED'
+    const there = acknowledged || this.#transport.clientProtocol(destinationIdentity) !== undefined
+    return there ? name : 'RECIPIENT_NOT_FOUND'
   }
 
   /**
@@ -250,8 +277,12 @@ export class RpcClientManager {
       log('debug', 'rpc', 'something came for a call that is settled')
       return undefined
     }
-    if (call.destinationIdentity === senderIdentity) return call
-    log('warn', 'rpc', 'an answer came from somebody who was not called; it is ignored')
+    // The server takes the name from what hidden participants send, and does not tell others of them. Only who has got the
+    // request knows its id.
+    const hidden =
+      senderIdentity === '' && this.#transport.clientProtocol(call.destinationIdentity) === undefined
+    if (call.destinationIdentity === senderIdentity || hidden) return call
+    log('warn', 'rpc', 'an answer came from a participant that was not called; it is ignored')
     return undefined
   }
 
@@ -266,7 +297,7 @@ export class RpcClientManager {
   /** Takes the call out, with all that belongs to it. Returns whether it was there. */
   #take(call: Call): boolean {
     if (!this.#calls.delete(call.id)) return false
-    for (const alarm of call.alarms) alarm.cancel()
+    for (const alarm of [call.deadline, call.acknowledgement, call.departure]) alarm?.cancel()
     call.giveUp()
     return true
   }
@@ -274,8 +305,7 @@ export class RpcClientManager {
 
 function acknowledge(call: Call): void {
   call.acknowledged = true
-  // The first is that of the answer.
-  call.alarms[1]?.cancel()
+  call.acknowledgement?.cancel()
 }
 
 /** Waits until the channel has the request: what becomes of it then, the answer tells. */
