@@ -197,7 +197,7 @@ export async function lossesOf(way: Way, frame: Exclude<PushableFrame, Uint8Arra
 }
 
 /** Packets that it says it dropped, and datagrams that it encrypted and that did not come, so far. */
-function lostByServer({ servers, local, to }: Way): number {
+export function lostByServer({ servers, local, to }: Pick<Way, 'servers' | 'local' | 'to'>): number {
   const said = servers.flatMap((server) => [...server.droppedPackets(local.name).values()])
   return said.reduce((total, count) => total + count, 0) + (to.stats().connection?.datagramsLost ?? 0)
 }

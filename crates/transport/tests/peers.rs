@@ -133,11 +133,11 @@ impl World {
 fn messages_go_both_ways_by_the_channel_they_were_given_to() {
     let mut world = World::connected(0.0);
     for channel in ChannelKind::ALL {
-        assert_eq!(world.offering.write(channel, channel.label().as_bytes()), Sent::Yes);
-        assert_eq!(world.answering.write(channel, channel.label().as_bytes()), Sent::Yes);
+        assert_eq!(world.offering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
+        assert_eq!(world.answering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
     }
-    world.offering.flush();
-    world.answering.flush();
+    world.offering.flush(world.now);
+    world.answering.flush(world.now);
     world.run_until(|world| world.events.iter().all(|events| events.len() >= 4));
     for channel in ChannelKind::ALL {
         assert_eq!(world.messages(0, channel), [channel.label().as_bytes()]);
@@ -150,9 +150,9 @@ fn a_bad_network_loses_nothing_of_reliable_and_repeats_nothing_of_data_tracks() 
     let mut world = World::connected(0.05);
     for number in 0..500_u32 {
         for channel in [ChannelKind::Reliable, ChannelKind::DataTrack] {
-            assert_eq!(world.offering.write(channel, &number.to_be_bytes()), Sent::Yes);
+            assert_eq!(world.offering.write(channel, &number.to_be_bytes(), world.now), Sent::Yes);
         }
-        world.offering.flush();
+        world.offering.flush(world.now);
         world.step();
     }
     world.run_until(|world| world.messages(1, ChannelKind::Reliable).len() == 500);
@@ -174,14 +174,14 @@ fn datagrams_that_the_network_loses_are_counted() {
     assert_eq!(world.answering.stats().datagrams_lost, 0);
     world.loss = 0.05;
     for _ in 0..500 {
-        assert_eq!(world.offering.write(ChannelKind::DataTrack, b"packet"), Sent::Yes);
-        world.offering.flush();
+        assert_eq!(world.offering.write(ChannelKind::DataTrack, b"packet", world.now), Sent::Yes);
+        world.offering.flush(world.now);
         world.step();
     }
     // Those after the last one that came are not known of.
     world.loss = 0.0;
-    assert_eq!(world.offering.write(ChannelKind::DataTrack, b"last"), Sent::Yes);
-    world.offering.flush();
+    assert_eq!(world.offering.write(ChannelKind::DataTrack, b"last", world.now), Sent::Yes);
+    world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::DataTrack).last() == Some(&&b"last"[..]));
     assert!(world.lost > 10, "{}", world.lost);
     assert_eq!(world.answering.stats().datagrams_lost, world.lost);
@@ -191,9 +191,12 @@ fn datagrams_that_the_network_loses_are_counted() {
 fn a_message_is_as_large_as_the_server_takes_and_no_larger() {
     let mut world = World::connected(0.0);
     let largest = vec![7; MAX_MESSAGE_SIZE];
-    assert_eq!(world.offering.write(ChannelKind::Reliable, &largest), Sent::Yes);
-    assert_eq!(world.offering.write(ChannelKind::Reliable, &[0; MAX_MESSAGE_SIZE + 1]), Sent::TooLarge);
-    world.offering.flush();
+    assert_eq!(world.offering.write(ChannelKind::Reliable, &largest, world.now), Sent::Yes);
+    assert_eq!(
+        world.offering.write(ChannelKind::Reliable, &[0; MAX_MESSAGE_SIZE + 1], world.now),
+        Sent::TooLarge
+    );
+    world.offering.flush(world.now);
     world.run_until(|world| !world.messages(1, ChannelKind::Reliable).is_empty());
     assert!(world.messages(1, ChannelKind::Reliable) == [largest.as_slice()]);
 }
@@ -203,13 +206,13 @@ fn channels_refuse_what_they_cannot_hold_and_take_it_later() {
     let mut world = World::connected(0.0);
     let packet = vec![0; 16_000];
     let mut taken = 0;
-    while world.offering.write(ChannelKind::DataTrack, &packet) == Sent::Yes {
+    while world.offering.write(ChannelKind::DataTrack, &packet, world.now) == Sent::Yes {
         taken += packet.len();
     }
     assert!(world.offering.buffered(ChannelKind::DataTrack) >= taken);
-    world.offering.flush();
+    world.offering.flush(world.now);
     world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) <= taken - packet.len());
-    assert_eq!(world.offering.write(ChannelKind::DataTrack, &packet), Sent::Yes);
+    assert_eq!(world.offering.write(ChannelKind::DataTrack, &packet, world.now), Sent::Yes);
 }
 
 #[test]
@@ -222,8 +225,8 @@ fn a_restart_of_ice_keeps_the_channels() {
     let checking = world.events[0].iter().position(|event| *event == PeerEvent::Checking);
     let connected = world.events[0].iter().position(|event| *event == PeerEvent::Connected);
     assert!(checking.is_some() && checking < connected, "{:?}", world.events[0]);
-    assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here"), Sent::Yes);
-    world.offering.flush();
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
+    world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
 }
 
@@ -233,7 +236,7 @@ fn the_other_side_learns_of_a_goodbye() {
     world.offering.close(world.now);
     world.run_until(|world| world.events[1].contains(&PeerEvent::Closed));
     assert_eq!(world.offering.create_offer(world.now), Err(PeerError::Closed));
-    assert_eq!(world.offering.write(ChannelKind::Reliable, b"late"), Sent::NotOpen);
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"late", world.now), Sent::NotOpen);
     assert_eq!(world.offering.poll_timeout(), None);
 }
 
@@ -242,8 +245,8 @@ impl World {
     fn write_for(&mut self, length: Duration) -> Option<Duration> {
         let start = self.now;
         while self.now < start + length {
-            self.offering.write(ChannelKind::DataTrack, &[1; 1_000]);
-            self.offering.flush();
+            self.offering.write(ChannelKind::DataTrack, &[1; 1_000], self.now);
+            self.offering.flush(self.now);
             for _ in 0..100 {
                 self.step();
             }
@@ -263,8 +266,8 @@ fn a_side_that_has_forgotten_the_association_is_noticed() {
         world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
         world.weather = Weather::Checks;
         let start = world.now;
-        assert_eq!(world.offering.write(channel, b"are you there"), Sent::Yes);
-        world.offering.flush();
+        assert_eq!(world.offering.write(channel, b"are you there", world.now), Sent::Yes);
+        world.offering.flush(world.now);
         world.run_until(|world| world.events[0].contains(&PeerEvent::Closed));
         let took = world.now - start;
         assert!((Duration::from_secs(6)..Duration::from_secs(20)).contains(&took), "{channel:?}: {took:?}");
@@ -291,8 +294,8 @@ fn one_that_is_asked_nothing_need_not_answer() {
     let mut world = World::connected(0.0);
     world.write_for(Duration::from_secs(2));
     world.run_until(|world| world.offering.buffered(ChannelKind::DataTrack) == 0);
-    world.answering.write(ChannelKind::Reliable, b"acknowledged by the offering side");
-    world.answering.flush();
+    world.answering.write(ChannelKind::Reliable, b"acknowledged by the offering side", world.now);
+    world.answering.flush(world.now);
     world.run_until(|world| world.messages(0, ChannelKind::Reliable).len() == 1);
     let start = world.now;
     world.run_until(|world| world.now > start + Duration::from_secs(1));
@@ -350,7 +353,7 @@ fn nonsense_is_refused_and_ends_nothing() {
         let garbage: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
         world.offering.handle_datagram(Protocol::Udp, local, remote, &garbage, world.now);
     }
-    assert_eq!(world.offering.write(ChannelKind::Reliable, b"alive"), Sent::Yes);
-    world.offering.flush();
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"alive", world.now), Sent::Yes);
+    world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"alive"]);
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 const START: usize = 32 << 10;
 /// Bytes it may always hold; a single packet may be larger.
 const LEAST: usize = 4 << 10;
+/// Bytes of a datagram at most: what of a channel may wait for an acknowledgement that is put off.
+const DATAGRAM: usize = 1_200;
 /// Bytes it may hold at most, on the longest and fattest path.
 const MOST: usize = 4 << 20;
 /// How much may wait in the channel on top of what is under way: as long as this lasts, and at most `QUEUE_MOST`. Enough
@@ -90,9 +92,10 @@ impl BacklogLimit {
     }
 
     /// Whether a packet may be added to what is held. One more is as good as none where a path would fall idle: a slow one
-    /// whose limit is less than two packets.
-    pub(super) const fn takes(&self, held: usize, packet: usize) -> bool {
-        held + packet <= self.limit || held <= self.under_way
+    /// whose limit is less than two packets, or one on which only a datagram is left, which is not acknowledged before
+    /// another one follows or 200 ms are over.
+    pub(super) fn takes(&self, held: usize, packet: usize) -> bool {
+        held + packet <= self.limit || held <= self.under_way.max(DATAGRAM)
     }
 
     /// How long what is added to `held` bytes waits before it is under way; nothing on a path that was never full.
@@ -315,7 +318,9 @@ mod tests {
         assert!(limit.wait(limit.get()) > Duration::ZERO);
         limit.handle_stall();
         assert_eq!((limit.get(), limit.wait(100_000)), (LEAST, Duration::ZERO));
-        assert!(limit.takes(0, 16_000) && !limit.takes(1, 16_000));
+        assert!(
+            limit.takes(0, 16_000) && limit.takes(DATAGRAM, 16_000) && !limit.takes(DATAGRAM + 1, 16_000)
+        );
         saturate(&mut limit, 10e6, rtt, now);
         assert!(limit.get() > 400_000, "{}", limit.get());
     }

@@ -126,14 +126,14 @@ impl Pump {
         }
         let before = [stats.reliable.messages_sent, stats.data_track.messages_sent];
         let takes = |held, message| self.reliable.takes(held, message);
-        let full = send_messages(ChannelKind::Reliable, takes, peer, outgoing, stats);
+        let full = send_messages(ChannelKind::Reliable, takes, peer, outgoing, stats, now);
         if !stalled {
             self.reliable.handle_pump(full, peer.acknowledged(ChannelKind::Reliable), now);
         }
         let takes = |held, message| held + message <= LOSSY_IN_CHANNEL;
-        send_messages(ChannelKind::Lossy, takes, peer, outgoing, stats);
+        send_messages(ChannelKind::Lossy, takes, peer, outgoing, stats, now);
         let more = self.send_packets(stalled, peer, link, stats, now);
-        peer.flush();
+        peer.flush(now);
         let [messages, packets] = before;
         if stats.reliable.messages_sent != messages {
             self.first.handle_written(ChannelKind::Reliable, peer, now);
@@ -149,7 +149,7 @@ impl Pump {
         // The next turn may be the one after somebody began to wait.
         if self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
             self.lone = false;
-            ask_for_acknowledgement(peer);
+            ask_for_acknowledgement(peer, now);
         }
         more
     }
@@ -206,7 +206,7 @@ impl Pump {
                 if held > 0 && (held + packet.len() > most || !self.data_track.takes(held, packet.len())) {
                     return false;
                 }
-                match peer.write(ChannelKind::DataTrack, packet) {
+                match peer.write(ChannelKind::DataTrack, packet, now) {
                     Sent::Yes => {
                         held += packet.len();
                         written += packet.len().max(1);
@@ -233,12 +233,12 @@ impl Pump {
 
 /// Has the other side acknowledge the last messages now. SCTP puts the acknowledgement of a lone packet off by 200 ms, in
 /// the hope for a second one, and whoever waits for a promise to resolve would wait for that; so it gets a second one.
-fn ask_for_acknowledgement(peer: &mut Peer) {
+fn ask_for_acknowledgement(peer: &mut Peer, now: Instant) {
     if peer.buffered(ChannelKind::Reliable) > 0
         && peer.buffered(ChannelKind::Lossy) == 0
-        && peer.write(ChannelKind::Lossy, &PROBE) == Sent::Yes
+        && peer.write(ChannelKind::Lossy, &PROBE, now) == Sent::Yes
     {
-        peer.flush();
+        peer.flush(now);
     }
 }
 
@@ -249,12 +249,13 @@ fn send_messages(
     peer: &mut Peer,
     outgoing: &Mutex<Outgoing>,
     stats: &mut ConnectionStats,
+    now: Instant,
 ) -> bool {
     let mut held = peer.buffered(channel);
     loop {
         // Not in the loop's head, which would hold the lock all the way.
         let Some(message) = lock(outgoing).front(channel) else { return false };
-        if held > 0 && !takes(held, message.len()) || peer.write(channel, &message) != Sent::Yes {
+        if held > 0 && !takes(held, message.len()) || peer.write(channel, &message, now) != Sent::Yes {
             return true;
         }
         held += message.len();

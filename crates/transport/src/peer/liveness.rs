@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After this and two round trips without an answer, what is sent piles up. Above the 200 ms by which SCTP may put off
-/// its answer.
+/// its answer, which a busy side does for longer.
 const STALLED: Duration = Duration::from_millis(300);
 
 /// Whether SCTP's other end still answers, seen from outside: by what kind of datagram goes and comes.
@@ -28,6 +28,8 @@ const STALLED: Duration = Duration::from_millis(300);
 pub(super) struct Liveness {
     /// Since when an answer is due.
     unanswered: Option<Instant>,
+    /// When something was written after that, so that more than one datagram is under way.
+    followed: Option<Instant>,
     /// When something was heard last.
     heard: Instant,
     /// Since when it is heard without a [`PAUSE`].
@@ -44,6 +46,7 @@ impl Liveness {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             unanswered: None,
+            followed: None,
             heard: now,
             audible: now,
             losses: 0,
@@ -62,9 +65,14 @@ impl Liveness {
 
     /// Something was given to a channel.
     pub(super) fn handle_written(&mut self, now: Instant) {
-        if self.unanswered.is_none() {
-            self.unanswered = Some(now);
-            self.losses = 0;
+        match self.unanswered {
+            None => {
+                self.unanswered = Some(now);
+                self.followed = None;
+                self.losses = 0;
+            }
+            Some(since) if self.followed.is_none() && now > since => self.followed = Some(now),
+            Some(_) => {}
         }
     }
 
@@ -83,6 +91,7 @@ impl Liveness {
         self.heard = now;
         if answer {
             self.unanswered = buffered.then_some(now);
+            self.followed = None;
             self.losses = 0;
         }
     }
@@ -97,9 +106,13 @@ impl Liveness {
         self.sent
     }
 
-    /// Whether nothing is answered for the moment.
-    pub(super) fn is_stalled(&self, rtt: Duration, now: Instant) -> bool {
-        self.unanswered.is_some_and(|since| now.saturating_duration_since(since) > STALLED + 2 * rtt)
+    /// Whether nothing is answered for the moment. `several`: more is under way than fits into one datagram.
+    ///
+    /// A lone datagram says nothing. Its acknowledgement is put off in the hope for a second one, and if it was lost, only
+    /// a second one makes the other side say so before SCTP's time is up: to wait for an answer would be to wait for that.
+    pub(super) fn is_stalled(&self, several: bool, rtt: Duration, now: Instant) -> bool {
+        let due = if several { self.unanswered } else { self.followed };
+        due.is_some_and(|since| now.saturating_duration_since(since) > STALLED + 2 * rtt)
     }
 
     /// Whether what waits for an answer is lost: something was heard that left the other side long after the answer would
@@ -179,7 +192,7 @@ mod tests {
             let now = start + round * SECOND / 10;
             liveness.handle_written(now);
             liveness.handle_sent(now);
-            assert!(!liveness.is_stalled(RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
+            assert!(!liveness.is_stalled(true, RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
             liveness.handle_received(true, round % 2 == 0, now + RTT);
         }
     }
@@ -193,8 +206,26 @@ mod tests {
             // Acknowledgements of what came.
             liveness.handle_sent(now);
             liveness.handle_received(false, false, now);
-            assert!(!liveness.is_stalled(RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
+            assert!(!liveness.is_stalled(true, RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
         }
+    }
+
+    #[test]
+    fn a_lone_datagram_says_nothing_until_another_one_follows() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        liveness.handle_written(start);
+        // What shares its datagram.
+        liveness.handle_written(start);
+        let second = start + 20 * SECOND;
+        assert!(!liveness.is_stalled(false, RTT, second) && liveness.is_stalled(true, RTT, second));
+        liveness.handle_written(second);
+        assert!(!liveness.is_stalled(false, RTT, second + STALLED));
+        assert!(liveness.is_stalled(false, RTT, second + SECOND));
+        liveness.handle_written(second + SECOND);
+        assert!(liveness.is_stalled(false, RTT, second + SECOND));
+        liveness.handle_received(true, true, second + SECOND);
+        assert!(!liveness.is_stalled(false, RTT, second + 20 * SECOND));
     }
 
     #[test]
@@ -204,7 +235,7 @@ mod tests {
         liveness.handle_written(start);
         liveness.handle_sent(start);
         liveness.handle_received(false, true, start + SECOND / 2);
-        assert!(!liveness.is_lost(RTT) && liveness.is_stalled(RTT, start + SECOND / 2));
+        assert!(!liveness.is_lost(RTT) && liveness.is_stalled(true, RTT, start + SECOND / 2));
         liveness.handle_received(false, true, start + 10 * SECOND);
         assert!(liveness.is_lost(RTT));
         liveness.handle_lost(start + 10 * SECOND);

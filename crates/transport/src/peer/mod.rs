@@ -3,6 +3,9 @@
 //! This is the only module that knows the WebRTC crate (`str0m`). What others see is small: descriptions, candidates and
 //! datagrams go in with the time; datagrams, messages, states and a deadline come out. So the crate can be exchanged.
 //! The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the deadline.**
+//!
+//! Each method that does something takes the time, also [`Peer::write`] and [`Peer::flush`]: a peer that is idle was told
+//! the time some hundred milliseconds ago, and what is written then would count as unanswered for so long.
 
 mod liveness;
 mod records;
@@ -115,7 +118,8 @@ pub struct Peer {
     transmits: VecDeque<Datagram>,
     events: VecDeque<PeerEvent>,
     deadline: Instant,
-    now: Instant,
+    /// The latest time that the engine was told: it must not go back. Whatever is done next is done later.
+    latest: Instant,
     /// How far the engine's clock is ahead of ours.
     ahead: Duration,
     liveness: Liveness,
@@ -171,7 +175,7 @@ impl Peer {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             deadline: now,
-            now,
+            latest: now,
             ahead: Duration::ZERO,
             liveness: Liveness::new(now),
             stats: PeerStats::default(),
@@ -183,7 +187,7 @@ impl Peer {
 
     /// Makes an offer: the first one opens the channels, a later one restarts ICE. A pending one is void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
-        self.advance(now)?;
+        let now = self.advance(now)?;
         let mut api = self.rtc.sdp_api();
         let mut channels = [None; 3];
         if self.described {
@@ -202,32 +206,32 @@ impl Peer {
         }
         self.offered = true;
         self.pending = Some(pending);
-        self.drain();
+        self.drain(now);
         Ok(offer.to_sdp_string())
     }
 
     /// Takes the answer to the last offer.
     pub fn handle_answer(&mut self, sdp: &str, now: Instant) -> Result<(), PeerError> {
-        self.advance(now)?;
+        let now = self.advance(now)?;
         let answer = SdpAnswer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
         let pending = self.pending.take().ok_or(PeerError::UnexpectedAnswer)?;
         self.tell_candidates(sdp);
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
-        self.described(accepted.is_ok());
+        self.described(accepted.is_ok(), now);
         accepted.map_err(|_| PeerError::BadDescription)
     }
 
     /// Takes an offer and makes the answer.
     pub fn handle_offer(&mut self, sdp: &str, now: Instant) -> Result<String, PeerError> {
-        self.advance(now)?;
+        let now = self.advance(now)?;
         let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
         self.tell_candidates(sdp);
         let answer = self.rtc.sdp_api().accept_offer(offer);
-        self.described(answer.is_ok());
+        self.described(answer.is_ok(), now);
         answer.map(|answer| answer.to_sdp_string()).map_err(|_| PeerError::BadDescription)
     }
 
-    fn described(&mut self, accepted: bool) {
+    fn described(&mut self, accepted: bool, now: Instant) {
         if accepted {
             self.described = true;
             for candidate in std::mem::take(&mut self.early_candidates) {
@@ -235,7 +239,7 @@ impl Peer {
                 let _ = self.take_remote_candidate(&candidate);
             }
         }
-        self.drain();
+        self.drain(now);
     }
 
     /// Candidates inside a description are taken by `str0m` itself; the owner hears of them here.
@@ -260,7 +264,7 @@ impl Peer {
             Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
         };
         if let Ok(candidate) = candidate
-            && self.advance(now).is_ok()
+            && let Ok(now) = self.advance(now)
         {
             let added = self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string);
             if self.is_started()
@@ -268,7 +272,7 @@ impl Peer {
             {
                 self.events.push_back(PeerEvent::LocalCandidate(added));
             }
-            self.drain();
+            self.drain(now);
         }
     }
 
@@ -279,17 +283,17 @@ impl Peer {
             Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
         };
         if let Ok(candidate) = candidate
-            && self.advance(now).is_ok()
+            && let Ok(now) = self.advance(now)
         {
             self.rtc.direct_api().invalidate_candidate(&candidate);
-            self.drain();
+            self.drain(now);
         }
     }
 
     /// Takes a candidate of the other side: the text that starts with `candidate:`. Those before the first remote
     /// description are kept for it.
     pub fn add_remote_candidate(&mut self, candidate: &str, now: Instant) -> Result<(), PeerError> {
-        self.advance(now)?;
+        let now = self.advance(now)?;
         if !self.described {
             if self.early_candidates.len() < MAX_CANDIDATES {
                 self.early_candidates.push(candidate.to_owned());
@@ -297,7 +301,7 @@ impl Peer {
             return Ok(());
         }
         let taken = self.take_remote_candidate(candidate);
-        self.drain();
+        self.drain(now);
         taken
     }
 
@@ -352,7 +356,7 @@ impl Peer {
         if self.closed {
             return;
         }
-        self.now = self.now.max(now);
+        let now = now.max(self.latest);
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += contents.len() as u64;
         let protocol = match protocol {
@@ -361,16 +365,18 @@ impl Peer {
         };
         let handled = match Receive::new(protocol, remote, local, contents) {
             Ok(receive) => {
-                let input = Input::Receive(self.now + self.ahead, receive);
+                let input = Input::Receive(now + self.ahead, receive);
                 self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok()
             }
             Err(_) => false,
         };
-        if !handled {
+        if handled {
+            self.latest = now;
+        } else {
             // Anybody may send such a thing, so it ends nothing.
             self.stats.datagrams_rejected += 1;
         }
-        self.drain();
+        self.drain(now);
         if handled {
             let answer = is_dtls(contents);
             if answer {
@@ -379,15 +385,14 @@ impl Peer {
             let buffered = answer
                 && self.liveness.is_unanswered()
                 && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
-            self.liveness.handle_received(answer, buffered, self.now);
+            self.liveness.handle_received(answer, buffered, now);
         }
     }
 
     /// Time went by. May be called at any time, must be called at the deadline.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.advance(now).is_ok() {
-            self.drain();
-            self.check_liveness();
+        if let Ok(now) = self.advance(now) {
+            self.check_liveness(now);
         }
     }
 
@@ -398,9 +403,9 @@ impl Peer {
             return None;
         }
         // Not before all that has come was taken: the answer may be the next datagram of a machine that was busy.
-        let urgent = self.is_connected()
-            && (self.liveness.is_lost(self.usual_rtt()) || self.liveness.is_dead(self.now));
-        Some(if urgent { self.now } else { self.deadline })
+        // Whether the other side is gone is looked at in each call, and the engine has a deadline each half second.
+        let urgent = self.is_connected() && self.liveness.is_lost(self.usual_rtt());
+        Some(if urgent { self.latest } else { self.deadline })
     }
 
     /// The next datagram to send.
@@ -422,10 +427,17 @@ impl Peer {
     // Channels.
 
     /// Gives a message to a channel. Several may be given in a row; [`flush`](Self::flush) makes datagrams of them.
-    pub fn write(&mut self, channel: ChannelKind, message: &[u8]) -> Sent {
+    pub fn write(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
         if message.len() > MAX_MESSAGE_SIZE {
             return Sent::TooLarge;
         }
+        match self.catch_up(now) {
+            Ok(now) => self.write_now(channel, message, now),
+            Err(_) => Sent::NotOpen,
+        }
+    }
+
+    fn write_now(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
         let Some(mut open) = self.id(channel).and_then(|id| self.rtc.channel(id)) else {
             return Sent::NotOpen;
         };
@@ -434,7 +446,7 @@ impl Peer {
                 if let Some(written) = self.written.get_mut(channel.index()) {
                     *written += message.len() as u64;
                 }
-                self.liveness.handle_written(self.now);
+                self.liveness.handle_written(now);
                 Sent::Yes
             }
             Ok(false) => Sent::Full,
@@ -443,8 +455,10 @@ impl Peer {
     }
 
     /// Turns what was written into datagrams, as far as the other side's window allows.
-    pub fn flush(&mut self) {
-        self.drain();
+    pub fn flush(&mut self, now: Instant) {
+        if let Ok(now) = self.catch_up(now) {
+            self.drain(now);
+        }
     }
 
     /// Bytes that the channel holds, those under way included.
@@ -480,8 +494,9 @@ impl Peer {
 
     /// Whether nothing that was given to the channels is acknowledged for the moment: the path stands still.
     #[must_use]
-    pub fn is_stalled(&self, now: Instant) -> bool {
-        self.liveness.is_stalled(self.usual_rtt(), now)
+    pub fn is_stalled(&mut self, now: Instant) -> bool {
+        let held: usize = ChannelKind::ALL.into_iter().map(|channel| self.buffered(channel)).sum();
+        self.liveness.is_stalled(held > MTU, self.usual_rtt(), now)
     }
 
     /// What was measured.
@@ -492,10 +507,10 @@ impl Peer {
 
     /// Says goodbye: the last datagrams are polled as ever. Idempotent.
     pub fn close(&mut self, now: Instant) {
-        if self.advance(now).is_ok() {
+        if let Ok(now) = self.advance(now) {
             // An error means that there is nobody to say goodbye to.
             let _ = self.rtc.close();
-            self.drain();
+            self.drain(now);
             self.closed = true;
         }
     }
@@ -504,49 +519,57 @@ impl Peer {
         self.channels.get(channel.index()).copied().flatten()
     }
 
-    fn advance(&mut self, now: Instant) -> Result<(), PeerError> {
+    /// Tells the engine the time, and does what is due. Returns the time that holds from here on.
+    fn advance(&mut self, now: Instant) -> Result<Instant, PeerError> {
         if self.closed {
             return Err(PeerError::Closed);
         }
-        self.now = self.now.max(now);
-        if self.rtc.handle_input(Input::Timeout(self.now + self.ahead)).is_err() || !self.rtc.is_alive() {
+        let now = now.max(self.latest);
+        self.latest = now;
+        if self.rtc.handle_input(Input::Timeout(now + self.ahead)).is_err() || !self.rtc.is_alive() {
             self.end();
             return Err(PeerError::Closed);
         }
         // The engine wants to be drained after each input.
-        self.drain();
-        if self.closed { Err(PeerError::Closed) } else { Ok(()) }
+        self.drain(now);
+        if self.closed { Err(PeerError::Closed) } else { Ok(now) }
     }
 
-    /// The last round trip, unless it was one of a stalled path, or of a clock that was set ahead in between.
+    /// [`advance`](Self::advance), unless the engine knows the time: it may be called for each message.
+    fn catch_up(&mut self, now: Instant) -> Result<Instant, PeerError> {
+        if now > self.latest { self.advance(now) } else { Ok(self.latest) }
+    }
+
+    /// The last round trip, unless it was one of a stalled path, or of a clock that was set ahead in between. One that was
+    /// not measured yet may be long.
     fn usual_rtt(&self) -> Duration {
-        self.stats.rtt.unwrap_or_default().min(LONGEST_RTT)
+        self.stats.rtt.unwrap_or(LONGEST_RTT).min(LONGEST_RTT)
     }
 
-    fn check_liveness(&mut self) {
-        if self.closed || !self.is_connected() {
+    fn check_liveness(&mut self, now: Instant) {
+        if !self.is_connected() {
             return;
         }
-        if self.liveness.is_dead(self.now) {
+        if self.liveness.is_dead(now) {
             self.end();
         } else if self.liveness.is_lost(self.usual_rtt()) {
-            self.liveness.handle_lost(self.now);
-            self.hasten();
+            self.liveness.handle_lost(now);
+            self.hasten(now);
         }
     }
 
     /// Lets SCTP send again what is known to be lost, instead of waiting until its time is up, which doubles with each loss
     /// in a row. The engine's clock is the only way to tell it: it is set ahead until a datagram of SCTP comes out.
-    fn hasten(&mut self) {
+    fn hasten(&mut self, now: Instant) {
         let (sent, most) = (self.liveness.sent(), self.ahead + MOST_HASTE);
         while !self.closed && self.liveness.sent() == sent {
-            let ahead = self.ahead + self.deadline.saturating_duration_since(self.now);
+            let ahead = self.ahead + self.deadline.saturating_duration_since(now);
             if ahead > most {
                 break;
             }
             // What is due now does not bring it nearer, and may not go away either.
             self.ahead = ahead.max(self.ahead + LEAST_HASTE);
-            let _ = self.advance(self.now);
+            let _ = self.advance(now);
         }
     }
 
@@ -557,11 +580,11 @@ impl Peer {
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         while !self.closed {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(deadline)) => {
-                    self.deadline = deadline.checked_sub(self.ahead).unwrap_or(self.now);
+                    self.deadline = deadline.checked_sub(self.ahead).unwrap_or(now);
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
@@ -578,7 +601,7 @@ impl Peer {
                         if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
                             self.stats.kind = Some(self.kind_of(transmit.destination));
                         }
-                        self.liveness.handle_sent(self.now);
+                        self.liveness.handle_sent(now);
                     }
                     self.stats.datagrams_sent += 1;
                     self.stats.bytes_sent += transmit.contents.len() as u64;
@@ -589,13 +612,13 @@ impl Peer {
                         contents: transmit.contents.into(),
                     });
                 }
-                Ok(Output::Event(event)) => self.take_event(event),
+                Ok(Output::Event(event)) => self.take_event(event, now),
                 Err(_) => self.end(),
             }
         }
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn take_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.dtls_connected = true,
             Event::IceConnectionStateChange(state) => self.take_ice_state(state),
@@ -623,7 +646,7 @@ impl Peer {
             Event::Closed => self.end(),
             _ => {}
         }
-        self.check_connected();
+        self.check_connected(now);
     }
 
     fn take_ice_state(&mut self, state: IceConnectionState) {
@@ -643,18 +666,18 @@ impl Peer {
         }
     }
 
-    fn check_connected(&mut self) {
+    fn check_connected(&mut self, now: Instant) {
         if self.told_connected || !self.ice_connected || !self.dtls_connected {
             return;
         }
         let open = !self.opens_channels || ChannelKind::ALL.into_iter().all(|kind| self.is_open(kind));
         if open {
             self.told_connected = true;
-            self.liveness.handle_connected(self.now);
+            self.liveness.handle_connected(now);
             self.events.push_back(PeerEvent::Connected);
             if std::mem::replace(&mut self.was_connected, true) {
                 // A channel that takes nothing now has enough to be acknowledged.
-                self.write(ChannelKind::Lossy, &PROBE);
+                self.write_now(ChannelKind::Lossy, &PROBE, now);
             }
         }
     }

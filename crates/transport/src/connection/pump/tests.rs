@@ -1,6 +1,8 @@
 //! The pump between two peers, over a line with a rate, a delay and a small buffer, on a clock that the test moves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bursts;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -103,6 +105,10 @@ fn now() -> Instant {
 impl World {
     /// Two connected peers and a published track.
     async fn new(rate: f64, rtt: Duration) -> Self {
+        Self::over(Protocol::Udp, rate, rtt).await
+    }
+
+    async fn over(protocol: Protocol, rate: f64, rtt: Duration) -> Self {
         let link = Link::new(
             LinkOptions {
                 publisher: PublisherConfig {
@@ -146,11 +152,16 @@ impl World {
             messages: Vec::new(),
             most_buffered: 0,
         };
-        world.sender.add_local_candidate(Protocol::Udp, "10.0.0.1:1".parse().unwrap(), start);
-        world.receiver.add_local_candidate(Protocol::Udp, "10.0.0.2:2".parse().unwrap(), start);
+        world.sender.add_local_candidate(protocol, "10.0.0.1:1".parse().unwrap(), start);
+        world.receiver.add_local_candidate(protocol, "10.0.0.2:2".parse().unwrap(), start);
         let offer = world.sender.create_offer(start).unwrap();
         let answer = world.receiver.handle_offer(&offer, start).unwrap();
         world.sender.handle_answer(&answer, start).unwrap();
+        if protocol == Protocol::Tcp {
+            // A peer of ours only dials; a server's candidate is one to dial.
+            let passive = "candidate:1 1 tcp 1 10.0.0.2 2 typ host tcptype passive";
+            world.sender.add_remote_candidate(passive, start).unwrap();
+        }
         while !world.sender.is_connected() {
             world.step().await;
         }

@@ -1,0 +1,124 @@
+/**
+ * Bursts of frames with pauses between them, through a real server: no frame is lost. That none comes late either is
+ * tested on the driver's own clock (`crates/transport/src/connection/pump/tests/bursts.rs`).
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { ConnectOptions, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { flowing, lostByServer, publish, Scene, sum } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** Frames of a burst, and frames a second in it. */
+const BURSTS = [1, 2, 3, 10, 150].flatMap((count) => [100, 500, 2000].map((rate) => ({ count, rate })))
+
+/**
+ * Seconds between two bursts, and each how many-th burst is sent with them: one publisher for each, all at once. The pause
+ * is what is tested, so it is waited for.
+ */
+const PAUSES = [
+  { pause: 0.3, each: 1 },
+  { pause: 1, each: 1 },
+  { pause: 3, each: 2 },
+  { pause: 10, each: 4 },
+]
+
+/** ms between two messages of `_reliable`. */
+const MESSAGES = 613
+
+const FRAME = new Uint8Array(256)
+
+interface Flow {
+  readonly label: string
+  readonly alice: Room
+  readonly bob: Room
+  readonly local: LocalDataTrack
+  readonly remote: RemoteDataTrack
+}
+
+/** A burst: each frame when it is due, or as soon as the event loop has time. */
+async function burst(local: LocalDataTrack, count: number, rate: number): Promise<void> {
+  const start = performance.now()
+  for (let sent = 0; sent < count;) {
+    const due = Math.min(count, 1 + Math.floor(((performance.now() - start) * rate) / 1000))
+    for (; sent < due; sent++) local.tryPush(FRAME)
+    if (sent < count) await delay(1)
+  }
+}
+
+async function messages(room: Room, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await room.localParticipant.publishData(FRAME, { reliable: true })
+    await delay(MESSAGES, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** What was lost of a flow, and by whom, once all that is under way has come. */
+async function check({ label, bob, local, remote }: Flow, before: number): Promise<void> {
+  await local.flush()
+  const { pushed, sent, dropped } = local.stats()
+  expect({ label, sent, dropped: sum(dropped) }).toEqual({ label, sent: pushed, dropped: 0 })
+  const way = { servers: [server], local, to: bob }
+  const known = (): number => remote.stats().completed - before + lostByServer(way)
+  await expect.poll(known, { message: label, timeout: 5_000 }).toBeGreaterThanOrEqual(pushed)
+}
+
+const modes = (['single', 'dual'] as const).flatMap((peerConnections) =>
+  (['udp', 'tcp'] as const).flatMap((iceTransports) =>
+    [false, true].map((reliable) => ({ connect: { peerConnections, iceTransports }, reliable })),
+  ),
+)
+
+async function flows(scene: Scene, connect: ConnectOptions, prefix: string): Promise<Flow[]> {
+  const bob = await scene.join('bob', { connect })
+  return Promise.all(
+    PAUSES.map(async ({ pause }) => {
+      const alice = await scene.join(`alice-${pause}`, { connect })
+      const label = `${prefix}, ${pause} s`
+      return { label, alice, bob, ...(await publish(alice, bob, { name: label })) }
+    }),
+  )
+}
+
+// All modes at once: they wait most of the time.
+it('no frame of a burst is lost after a pause', { timeout: 120_000 }, async () => {
+  await Promise.all(
+    modes.map(({ connect, reliable }) =>
+      Scene.with(server, async (scene) => {
+        const prefix = `${connect.peerConnections} ${connect.iceTransports}${reliable ? ' with messages' : ''}`
+        await Promise.all(
+          (await flows(scene, connect, prefix)).map(async (flow, index) => {
+            const { alice, local, remote } = flow
+            const { pause, each } = PAUSES[index]!
+            const stream = remote.subscribe()
+            await flowing(local, stream)
+            // From here on the frames count; probes before the first one may be lost.
+            await local.flush()
+            const before = remote.stats().completed - local.stats().pushed
+            const done = new AbortController()
+            const talking = reliable ? messages(alice, done.signal) : undefined
+            // It is awaited below; until then a failure elsewhere may end the room.
+            talking?.catch(() => {})
+            try {
+              for (const [at, { count, rate }] of BURSTS.entries()) {
+                if ((at + index) % each !== 0) continue
+                await delay(pause * 1_000)
+                await burst(local, count, rate)
+              }
+            } finally {
+              done.abort()
+              await talking
+            }
+            await check(flow, before)
+            stream.close()
+          }),
+        )
+      }),
+    ),
+  )
+})
