@@ -9,8 +9,10 @@ import {
   RoomEvent,
 } from '../../index'
 import type { DataTrackStream, LocalDataTrack } from '../../index'
+import { receiveText } from '../helpers/data-streams'
 import { LivekitServer } from '../helpers/livekit-server'
 import { rejection, thrown } from '../helpers/rooms'
+import { call } from '../helpers/rpc-rooms'
 import { event, flowing, publish, Scene, seen } from '../helpers/scene'
 
 let server: LivekitServer
@@ -44,6 +46,33 @@ describe('a token', () => {
       expect(error.reason).toBe('notAllowed')
       const { local, remote } = await publish(alice, bob)
       await flowing(local, remote.subscribe())
+    }),
+  )
+
+  it(
+    'without canPublishData: what is reliable fails at once with notAllowed, and receiving works',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice')
+      alice.registerRpcMethod('echo', ({ payload }) => payload)
+      const bob = await scene.join('bob', { grant: { canPublishData: false } })
+      const { localParticipant } = bob
+      const sending = [
+        localParticipant.publishData(new Uint8Array(1), { reliable: true }),
+        localParticipant.sendText('hello'),
+        localParticipant.sendText('hello', { attachments: ['package.json'] }),
+        localParticipant.sendBytes(new Uint8Array(1_000_000)),
+        localParticipant.sendFile('package.json'),
+        localParticipant.streamText(),
+        localParticipant.streamBytes(),
+      ]
+      for (const sent of sending)
+        expect(await rejection(sent)).toMatchObject({ name: 'PublishDataError', reason: 'notAllowed' })
+      const called = rejection(call(bob, 'alice', 'echo'))
+      expect(await called).toMatchObject({ code: 1505, cause: { reason: 'notAllowed' } })
+      await localParticipant.publishData(new Uint8Array(1), { reliable: false })
+      const arriving = receiveText(bob, 'chat')
+      await alice.localParticipant.sendText('hello', { topic: 'chat' })
+      expect((await arriving).text).toBe('hello')
     }),
   )
 
@@ -89,6 +118,36 @@ describe('a token', () => {
 })
 
 describe('an administrator', () => {
+  it(
+    'who takes canPublishData away fails streams in the midst of them, and new ones work once it is given back',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { localParticipant } = alice
+      const allow = async (canPublishData: boolean): Promise<void> => {
+        const changed = event(alice, RoomEvent.ParticipantPermissionsChanged)
+        const permission = { canPublish: true, canPublishData, canSubscribe: true }
+        await administrator.updateParticipant(scene.name, 'alice', { permission })
+        await changed
+      }
+      const [text, bytes] = [await localParticipant.streamText(), await localParticipant.streamBytes()]
+      await text.write('before')
+      await allow(false)
+      const notAllowed = { name: 'PublishDataError', reason: 'notAllowed' }
+      expect(await rejection(text.write('after'))).toMatchObject(notAllowed)
+      expect(await rejection(text.close())).toMatchObject(notAllowed)
+      expect(await rejection(localParticipant.sendText('x'))).toMatchObject(notAllowed)
+      await allow(true)
+      // What it sent in between, the server may have dropped.
+      expect(await rejection(bytes.write(new Uint8Array(1)))).toMatchObject(notAllowed)
+      const arriving = receiveText(bob, 'chat')
+      await localParticipant.sendText('allowed', { topic: 'chat' })
+      expect((await arriving).text).toBe('allowed')
+      const sending = rejection(localParticipant.sendBytes(new Uint8Array(200_000_000), { compress: false }))
+      await allow(false)
+      expect(await sending).toMatchObject(notAllowed)
+    }),
+  )
+
   it(
     'who takes canPublishData away unpublishes the tracks, and publishing works again once it is given back',
     inScene(async (scene) => {

@@ -29,6 +29,7 @@ export interface Peer {
   /** What others know of it; `undefined`: they do not see it. */
   clientProtocol: number | undefined
   connected: boolean
+  allowed: boolean
   serverVersion: string | undefined
   /** What of that which it sends fails. */
   failing: 'nothing' | 'texts' | 'all'
@@ -54,6 +55,7 @@ export class Wire {
       identity,
       clientProtocol,
       connected: true,
+      allowed: true,
       serverVersion: undefined,
       failing: 'nothing',
       ...this.#managers(identity),
@@ -121,6 +123,7 @@ export class Wire {
       send({ from: identity, to, kind: 'text', text }, (fate) => this.deliverText(identity, to, text, fate))
     const transport: RpcTransport = {
       connected: () => self().connected,
+      allowed: () => self().allowed,
       serverVersion: () => self().serverVersion,
       clientProtocol: (other: string) => this.#peers.get(other)?.clientProtocol,
       sendPacket: (value, to) =>

@@ -112,11 +112,13 @@ describe('publishData', () => {
       { bandwidth: 1_000_000 },
     ))
 
-  it('is not allowed to everybody: what the SFU drops does not arrive', () =>
+  it('is not allowed to everybody: reliable packets are refused, and of lossy ones the SFU drops all', () =>
     withPair(
       async ({ alice, bob }) => {
         const [alices, bobs] = [collect(alice), collect(bob)]
-        await alice.localParticipant.publishData(numbered(1), { reliable: true })
+        const refused = rejection(alice.localParticipant.publishData(numbered(1), { reliable: true }))
+        expect(await refused).toMatchObject({ name: 'PublishDataError', reason: 'notAllowed' })
+        await alice.localParticipant.publishData(numbered(1))
         await bob.localParticipant.publishData(numbered(2), { reliable: true })
         await until(() => alices.length === 1)
         expect(numbers(bobs)).toEqual([])

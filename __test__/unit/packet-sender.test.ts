@@ -5,6 +5,7 @@ import { PacketSender } from '../../src/data-packet/sender'
 import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
 import { SendStatus } from '../../src/native/native'
 import type { NativeSession } from '../../src/native/native'
+import { rejection, thrown } from '../helpers/rooms'
 
 /** A channel that acknowledges when the test says so, and writes down what it is asked. */
 class ScriptedChannel implements MessageChannels {
@@ -176,5 +177,55 @@ describe('whether a header fits a packet', () => {
     for (let length = 0; length < CHUNK_SIZE; length += 250) {
       expect(said(length)).toBe(sizeOf(length) <= CHUNK_SIZE)
     }
+  })
+})
+
+describe('without the permission to send', () => {
+  const reasonOf = async (promise: Promise<unknown>) => (await rejection(promise)).reason as unknown
+
+  it('reliable packets are refused at once, lossy ones are the server’s to drop', async () => {
+    const { sender, channel } = setUp()
+    sender.setAllowed(false)
+    expect(thrown(() => sender.assertUsable())).toMatchObject({ reason: 'notAllowed' })
+    const { sent, acknowledged } = sender.sendReliable(ack('a'))
+    expect(await reasonOf(sent)).toBe('notAllowed')
+    expect(await reasonOf(acknowledged)).toBe('notAllowed')
+    expect(channel.messages).toEqual([])
+    sender.sendLossy(ack('b'))
+    expect(channel.messages.length).toBe(1)
+  })
+
+  it('that is taken away fails what waits and what is not acknowledged, and no more once it is given back', async () => {
+    const { sender, channel } = setUp()
+    const early = sender.sendReliable(ack('early'))
+    channel.buffered = 0
+    sender.handleBufferedAmountLow()
+    await early.acknowledged
+    channel.limit = 0
+    const large = { case: 'rpcAck', value: new RpcAck({ requestId: 'x'.repeat(65_000) }) } as const
+    const sent = [large, large, large].map((value) => sender.sendReliable(value))
+    expect(channel.messages.length).toBe(3)
+    const { session } = sender
+    sender.setAllowed(false)
+    expect(session.ended).toBe('notAllowed')
+    for (const { acknowledged } of sent) expect(await reasonOf(acknowledged)).toBe('notAllowed')
+    expect(await reasonOf(sent[2]!.sent)).toBe('notAllowed')
+    sender.setAllowed(true)
+    channel.buffered = 0
+    channel.limit = 64 * 1024
+    const late = sender.sendReliable(ack('late'))
+    channel.buffered = 0
+    sender.handleBufferedAmountLow()
+    await late.acknowledged
+    const last = DataPacket.fromBinary(channel.messages.at(-1)!)
+    expect([channel.messages.length, last.sequence]).toEqual([4, 4])
+  })
+
+  it('of the session before says nothing of the next one', () => {
+    const { sender, channel } = setUp()
+    sender.setAllowed(false)
+    sender.detach()
+    sender.attach(channel, {} as NativeSession, 'none')
+    expect(sender.allowed).toBe(true)
   })
 })

@@ -326,6 +326,14 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(await answered).toBe('from the dark')
   })
 
+  it('a caller that may not send is told at once, and nothing is sent', async () => {
+    const peers = two(protocol)
+    peers.alice.allowed = false
+    const error = await rejection(call(peers))
+    expect(error).toMatchObject({ code: 1505, cause: { name: 'PublishDataError', reason: 'notAllowed' } })
+    expect([peers.alice.client.pending, kinds(peers.wire)]).toEqual([0, []])
+  })
+
   it('the end of the room settles all calls', async () => {
     const peers = two(protocol)
     const failed = rejection(call(peers))
@@ -641,6 +649,7 @@ describe('a call, for its recipient: the acknowledgement', () => {
     const sent = { sent: Promise.resolve(), acknowledged: Promise.resolve(), withdraw: () => undefined }
     const server = new RpcServerManager({
       connected: () => true,
+      allowed: () => true,
       serverVersion: () => undefined,
       clientProtocol: () => 0,
       sendPacket: ({ case: kind }, _to, later = false) => {

@@ -216,6 +216,10 @@ export const errorReasons = {
       message: 'the connection is being rebuilt',
       doc: 'Lossy packets are refused meanwhile; reliable ones wait.',
     },
+    notAllowed: {
+      message: 'sending data is not allowed',
+      doc: 'The token lacks the grant `canPublishData`, or it was taken away; what was sent just before that may not have arrived. Lossy packets are not refused for it: the server drops them.',
+    },
     disconnected: {
       message: 'the room is not connected',
       doc: 'It was closed, or never connected.',

@@ -90,6 +90,12 @@ interface Unacknowledged {
   end: number
 }
 
+/** For how long nothing that was handed over has got lost. */
+export interface SenderSession {
+  /** How it ended, if it has: what was handed over and not acknowledged may or may not have arrived. */
+  readonly ended: 'connectionLost' | 'disconnected' | 'notAllowed' | undefined
+}
+
 /** The turn of a bulk writer. */
 export type PacketTurn = Turn<Outgoing>
 
@@ -106,7 +112,8 @@ export class PacketSender {
   #waitingBulkBytes = 0
   /** The level that is being watched; −1: none. */
   #watched = -1
-  #session = 0
+  #session: { ended: SenderSession['ended'] } = { ended: undefined }
+  #allowed = true
   #sequence = 0
   #written = 0
   #acknowledged = 0
@@ -117,9 +124,20 @@ export class PacketSender {
   /** Whether what may leave later is going to. */
   #scheduled = false
 
-  /** Changes when what was handed over and not acknowledged is lost. */
-  get session(): number {
+  /** Another one when what was handed over and not acknowledged may be lost. */
+  get session(): SenderSession {
     return this.#session
+  }
+
+  /** Whether the server takes packets; it drops them without a word where the grant `canPublishData` is missing. */
+  get allowed(): boolean {
+    return this.#allowed
+  }
+
+  /** @throws `PublishDataError` where nothing can be sent for now */
+  assertUsable(): void {
+    if (this.#channels === undefined) throw new PublishDataError('disconnected')
+    if (!this.#allowed) throw new PublishDataError('notAllowed')
   }
 
   /** Whether packets are end-to-end encrypted. */
@@ -156,7 +174,7 @@ export class PacketSender {
 
   /** A new session. */
   rebuilt(): void {
-    this.#restart(new PublishDataError('connectionLost'))
+    this.#restart('connectionLost')
     this.#connected = true
     this.#pump()
   }
@@ -164,12 +182,26 @@ export class PacketSender {
   /** The room is over. */
   detach(): void {
     this.#connected = false
-    this.#restart(new PublishDataError('disconnected'))
-    for (const packet of this.#queue.clear()) this.#fail(packet, new PublishDataError('disconnected'))
-    this.#waitingBytes = 0
-    this.#waitingBulkBytes = 0
+    this.#restart('disconnected')
+    this.#clear('disconnected')
     this.#channels = undefined
     this.#native = null
+    this.#allowed = true
+  }
+
+  /**
+   * The server has said whether it takes packets of us. Once it does not, what waits fails, and so does what it has not
+   * acknowledged: since when it has dropped packets is not known.
+   */
+  setAllowed(allowed: boolean): void {
+    if (this.#allowed && !allowed) {
+      this.#endSession('notAllowed')
+      for (const { packet } of this.#unacknowledged) {
+        packet.acknowledged.reject(new PublishDataError('notAllowed'))
+      }
+      this.#clear('notAllowed')
+    }
+    this.#allowed = allowed
   }
 
   /** The channel has room again, or something was acknowledged. */
@@ -264,6 +296,8 @@ export class PacketSender {
   /** Why a packet cannot be taken. */
   #refusal({ body, channel, destinationIdentities, bulk }: Outgoing): PublishDataError | undefined {
     if (this.#channels === undefined) return new PublishDataError('disconnected')
+    // A lossy packet may get lost anyway, and other SDKs' do so in silence.
+    if (!this.#allowed && channel === 'reliable') return new PublishDataError('notAllowed')
     if (this.#encryption === 'custom') return new PublishDataError('unsupported')
     const identities = destinationIdentities.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
     const overhead = NUMBER_OVERHEAD + (this.#encryption === 'native' ? SEALED_OVERHEAD + identities : 0)
@@ -409,17 +443,31 @@ export class PacketSender {
   }
 
   /** Numbers start anew. */
-  #restart(error: PublishDataError): void {
+  #restart(reason: 'connectionLost' | 'disconnected'): void {
     const lost = this.#unacknowledged
     this.#unacknowledged = new Fifo()
     this.#awaited = 0
+    const error = new PublishDataError(reason)
     for (const { packet } of lost) packet.acknowledged.reject(error)
-    this.#session++
+    this.#endSession(reason)
     this.#watched = -1
     this.#sequence = 0
     this.#written = 0
     this.#acknowledged = 0
     this.#waitsForKey = false
+  }
+
+  #endSession(ended: SenderSession['ended']): void {
+    this.#session.ended = ended
+    this.#session = { ended: undefined }
+  }
+
+  /** Gives up all that waits. */
+  #clear(reason: 'disconnected' | 'notAllowed'): void {
+    const waiting = this.#queue.clear().filter(({ state }) => state === 'waiting')
+    this.#waitingBytes = 0
+    this.#waitingBulkBytes = 0
+    for (const packet of waiting) this.#fail(packet, new PublishDataError(reason))
   }
 
   #withdraw(packet: Outgoing, reason: unknown): void {

@@ -1,7 +1,7 @@
 /** One stream on its way out: header, chunks, trailer, each waiting until the one before it has left. */
 import { loadProtocol } from '../base/lazy'
-import type { PacketSender, PacketTurn, PacketValue } from '../data-packet/sender'
-import { DataStreamError } from '../base/errors'
+import type { PacketSender, PacketTurn, PacketValue, SenderSession } from '../data-packet/sender'
+import { DataStreamError, PublishDataError } from '../base/errors'
 import { assertHeaderFits } from './header'
 import type { HeaderValue } from './header'
 import type { Destination } from './options'
@@ -14,7 +14,7 @@ export class OutgoingStream {
   readonly #id: string
   readonly #destination: Destination
   readonly #turn: PacketTurn
-  #session = 0
+  #session: SenderSession | undefined
   #nextIndex = 0n
   #begun = false
   #over = false
@@ -80,6 +80,8 @@ export class OutgoingStream {
 
   /** What was handed to an earlier session may be lost, and nobody would notice. */
   #assertSession(): void {
-    if (this.#session !== this.#sender.session) throw new DataStreamError('connectionLost')
+    const ended = this.#session?.ended
+    if (ended === 'notAllowed') throw new PublishDataError('notAllowed')
+    if (ended !== undefined) throw new DataStreamError('connectionLost')
   }
 }

@@ -63,6 +63,7 @@ export class OutgoingStreams {
     if (!Array.isArray(attachments))
       throw check.invalidType('options.attachments', 'an array of files', attachments)
     sending.signal?.throwIfAborted()
+    this.#sender.assertUsable()
     if (attachments.length === 0) {
       await this.#sendContent({ kind: 'text', info }, content, sending)
       return info
@@ -101,6 +102,7 @@ export class OutgoingStreams {
     const sending = checkSending(options)
     const info = checkBytesInfo(options, content.length, this.#sender.encrypts)
     sending.signal?.throwIfAborted()
+    this.#sender.assertUsable()
     await this.#sendContent({ kind: 'bytes', info }, content, sending)
     return info
   }
@@ -111,6 +113,7 @@ export class OutgoingStreams {
     const sending = checkSending(options)
     const described = checkBytesInfo(options, undefined, this.#sender.encrypts)
     sending.signal?.throwIfAborted()
+    this.#sender.assertUsable()
     const file = await openFile('source', source)
     try {
       const info = { ...described, ...ownOf(file, options), size: file.size }

@@ -154,6 +154,8 @@ export class LocalParticipant extends Participant {
    * The promise of a reliable packet resolves when the server has acknowledged it, so do not await each one before the
    * next where the rate matters: they stay in order.
    *
+   * Without the grant `canPublishData` reliable packets are refused at once (`notAllowed`), and the server drops lossy ones.
+   *
    * @throws `PublishDataError`; `TypeError` that names the argument; the signal's `reason`
    */
   async publishData(data: Uint8Array, options: DataPublishOptions = {}): Promise<void> {

@@ -471,6 +471,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     const first = this.#state === 'connecting'
     if (first) {
       if (isParticipant(participant)) this.localParticipant.update(participant)
+      this.#allowPackets()
       this.#info = roomInfoOf(room)
       this.#history.connected()
     } else {
@@ -508,6 +509,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#absent.delete(info.identity)
     if (info.identity === this.localParticipant.identity) {
       const changes = this.localParticipant.update(info)
+      this.#allowPackets()
       this.#tellChanges(this.localParticipant, changes)
       if (changes.permissions !== undefined && this.localParticipant.permissions?.canPublishData === false) {
         this.#session?.handlePublishingRevoked()
@@ -525,6 +527,11 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.remoteParticipants.set(info.identity, participant)
     this.#rpc.handleParticipantConnected(info.identity)
     this.#tell(RoomEvent.ParticipantConnected, participant)
+  }
+
+  /** What the server has not said yet, it says with the refusal of what needs it. */
+  #allowPackets(): void {
+    this.#packets.sender.setAllowed(this.localParticipant.permissions?.canPublishData !== false)
   }
 
   #roomUpdated(room: unknown): void {

@@ -180,9 +180,10 @@ export class RpcClientManager {
 
   /** Why a call cannot be made. */
   #refusal({ destinationIdentity, payload }: CheckedCall): RpcError | undefined {
-    const sendFailed = (reason: 'disconnected' | 'bufferFull'): RpcError =>
+    const sendFailed = (reason: 'disconnected' | 'notAllowed' | 'bufferFull'): RpcError =>
       RpcError.builtIn('SEND_FAILED', undefined, { cause: new PublishDataError(reason) })
     if (!this.#transport.connected()) return sendFailed('disconnected')
+    if (!this.#transport.allowed()) return sendFailed('notAllowed')
     if (tooOld(this.#transport.serverVersion())) return RpcError.builtIn('UNSUPPORTED_SERVER')
     const protocol = this.#transport.clientProtocol(destinationIdentity)
     if (protocol !== undefined && !fits(payload, protocol))

@@ -22,6 +22,7 @@ export class RoomRpc {
     // Never without a destination: that would be everybody. Nobody has the empty identity.
     const transport: RpcTransport = {
       ...room,
+      allowed: () => sender.allowed,
       sendPacket: (packet, identity, later) =>
         sender.sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
       sendShortText: (text, identity) =>

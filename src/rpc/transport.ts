@@ -41,6 +41,8 @@ export interface IncomingText {
 export interface RpcTransport {
   /** Whether there is a connection, if only one that is being rebuilt. */
   connected(): boolean
+  /** Whether the server takes packets of us. */
+  allowed(): boolean
   /** The server's version; `undefined`: it does not say. */
   serverVersion(): string | undefined
   /** What a participant's client understands; `undefined`: there is no such participant. */
