@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Ending } from './programs'
 
-const main = resolve('dist/src/cli/main.js')
+/** The compiled command. */
+export const cliMain = resolve('dist/src/cli/main.js')
 
 /** A command that hangs is killed after so many ms; the ending then has a signal, and no code. */
 const HANGS = 60_000
@@ -22,9 +23,9 @@ export interface RunningCli {
 
 /** Starts it. `LIVEKIT_…` is what `env` says, whatever the test's own environment has. */
 export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
-  if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build:ts`)
+  if (!existsSync(cliMain)) throw new Error(`${cliMain} is missing: run npm run build:ts`)
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('LIVEKIT_'))
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [cliMain, ...args], {
     env: { ...Object.fromEntries(inherited), ...env },
     timeout: HANGS,
     killSignal: 'SIGKILL',

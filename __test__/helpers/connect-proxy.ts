@@ -16,12 +16,27 @@ export class ConnectProxy {
   readonly asked: string[] = []
   /** Answers 403 to all. */
   forbids = false
+  /** Answers nothing to anything. */
+  silent = false
+  /** `user:password` that it wants; otherwise it answers 407. */
+  credentials: string | undefined
 
   private constructor() {
     this.#server = createServer((_request, response) => response.writeHead(405).end())
-    this.#server.on('connect', ({ url = '' }, client: Socket) => {
+    this.#server.on('connect', ({ url = '', headers }, client: Socket) => {
       this.asked.push(url)
       client.on('error', () => {})
+      this.#sockets.add(client)
+      client.on('close', () => this.#sockets.delete(client))
+      if (this.silent) {
+        client.resume().on('end', () => client.end())
+        return
+      }
+      const basic = Buffer.from(this.credentials ?? '').toString('base64')
+      if (this.credentials !== undefined && headers['proxy-authorization'] !== `Basic ${basic}`) {
+        client.end('HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n')
+        return
+      }
       if (this.forbids) {
         client.end('HTTP/1.1 403 Forbidden\r\n\r\n')
         return
@@ -50,6 +65,16 @@ export class ConnectProxy {
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')
     return proxy
+  }
+
+  /** Its URL, for the environment's variables. */
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** Connections through it, or to it, that are open. */
+  get open(): number {
+    return this.#sockets.size
   }
 
   /** What goes through the proxy to `ws:` URLs. */

@@ -76,6 +76,33 @@ describe('settings of the server', () => {
   })
 })
 
+describe('credentials', () => {
+  it('lose the line breaks that a file or a clipboard left around them', () => {
+    const env = { LIVEKIT_URL: url, LIVEKIT_API_KEY: 'key\r\n', LIVEKIT_API_SECRET: ' secret\n' }
+    expect(serverSettings(env)?.key).toEqual({ apiKey: 'key', apiSecret: 'secret' })
+    expect(serverSettings({ LIVEKIT_URL: url }, { apiKey: '\nkey', apiSecret: 'secret\n' })?.key).toEqual({
+      apiKey: 'key',
+      apiSecret: 'secret',
+    })
+    expect(refused({ LIVEKIT_URL: url, LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: '\n' })).toMatch(
+      /no secret/,
+    )
+  })
+
+  it.each([
+    ['API key', { apiKey: 'k\u{1f511}y', apiSecret: 'secret' }, 'U+1F511'],
+    ['API secret', { apiKey: 'key', apiSecret: 'sec\0ret' }, 'U+0000'],
+    ['API secret', { apiKey: 'key', apiSecret: 'sec\nret' }, 'U+000A'],
+    ['token', { token: 'eyJ\u{1f511}' }, 'U+1F511'],
+    ['token', { token: 'eyJ', subscriberToken: 'a b' }, 'U+0020'],
+  ])('with a character that cannot be sent are refused by name: %s', (name, flags, character) => {
+    const message = refused({ LIVEKIT_URL: url }, flags)
+    expect(message).toMatch(new RegExp(`^The ${name} \\(--[a-z-]+ or LIVEKIT_[A-Z_]+\\)`))
+    expect(message).toContain(character)
+    for (const value of Object.values(flags)) expect(message).not.toContain(value)
+  })
+})
+
 describe('tokens', () => {
   const settings = serverSettings({ LIVEKIT_URL: url, ...key })!
 

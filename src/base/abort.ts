@@ -43,6 +43,31 @@ function aborted(this: AbortSignal): void {
   }
 }
 
+/**
+ * A signal that aborts with the first of `signals`, or with a `TimeoutError` after `ms`. It keeps no process alive.
+ *
+ * Not `AbortSignal.any` over `AbortSignal.timeout`: in Node 20 a garbage collection takes that timeout away.
+ */
+export function withDeadline(ms: number, ...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+  const controller = new AbortController()
+  const stops: (() => void)[] = []
+  const end = (reason: unknown): void => {
+    clearTimeout(timer)
+    for (const stop of stops) stop()
+    controller.abort(reason)
+  }
+  const late = (): void => end(new DOMException('The operation was aborted due to timeout', 'TimeoutError'))
+  const timer = setTimeout(late, ms).unref()
+  for (const signal of signals) {
+    if (signal?.aborted === true) {
+      end(signal.reason)
+      break
+    }
+    stops.push(onAbort(signal, () => end(signal?.reason)))
+  }
+  return controller.signal
+}
+
 /** Throws an error of the application's listener in a turn of its own: it stays uncaught, and what follows it still runs. */
 export function reportUncaught(error: unknown): void {
   queueMicrotask(() => {

@@ -21,6 +21,9 @@ const MARKS: Readonly<Record<Status, string>> = {
   skipped: 'skipped ',
 }
 
+const UNSEEN =
+  'Whether data tracks work was not tried: that takes a server and two participants (an API key).'
+
 /** Collects findings and prints each at once. */
 export class Findings {
   readonly #json: boolean
@@ -49,19 +52,24 @@ export class Findings {
     return clean
   }
 
-  /** Ends with a verdict, and gives the worst that there was. */
-  finish(): Exclude<Status, 'skipped'> {
+  /**
+   * Ends with a verdict, and gives the worst that there was. `seen`: frames went from one participant to another; without
+   * that, nothing is said of data tracks working.
+   */
+  finish(seen: boolean): Exclude<Status, 'skipped'> {
     const with_ = (status: Status): string[] =>
       this.#all.filter((finding) => finding.status === status).map(({ check }) => check)
     const failed = with_('failed')
     const warnings = with_('warning')
     const worst = failed.length > 0 ? 'failed' : warnings.length > 0 ? 'warning' : 'ok'
     const verdicts = {
-      ok: 'All is well: data tracks work.',
-      warning: `Data tracks work, with limits: see ${warnings.join(', ')}.`,
+      ok: seen ? 'All is well: data tracks work.' : `Nothing fails. ${UNSEEN}`,
+      warning: seen
+        ? `Data tracks work, with limits: see ${warnings.join(', ')}.`
+        : `Nothing fails, with limits: see ${warnings.join(', ')}. ${UNSEEN}`,
       failed: `Data tracks do not work: see ${failed.join(', ')}.`,
     }
-    if (this.#json) say(JSON.stringify({ verdict: worst }))
+    if (this.#json) say(JSON.stringify({ verdict: worst, dataSeen: seen }))
     else say(`\n${verdicts[worst]}`)
     return worst
   }

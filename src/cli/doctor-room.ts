@@ -20,7 +20,7 @@ export async function checkSignalling(url: string, token: string, ms: number): P
       serverUrl(url),
       token,
       { mode: 'dual', participantSid: undefined, publisherOffer: undefined },
-      { agent: undefined, ca: undefined, timeoutMs: ms, signal: undefined },
+      { proxy: true, timeoutMs: ms, signal: undefined },
       { message: () => undefined, lost: () => undefined },
     )
     const took = performance.now() - started

@@ -3,8 +3,12 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { loadBinding } from '../native/loader'
 import { serverUrl } from '../connection/address'
+import { httpRequest } from '../connection/http-request'
+import type { HttpAnswer } from '../connection/http-request'
+import { ProxyError } from '../connection/proxy'
 import { claimProblems, decodeClaims, span } from './claims'
 import type { Finding } from './doctor-findings'
+import { codeOf, httpUrl } from './http'
 
 /** Whether the native addon loads. */
 export function checkBinary(): Finding {
@@ -68,6 +72,8 @@ export interface HttpResult {
   readonly skew: number
 }
 
+/** Characters of an answer. */
+const MAX_ANSWER = 1 << 20
 /** ms that clocks may differ without a word; the header has whole seconds. */
 const SKEW = 5000
 
@@ -76,15 +82,14 @@ export async function checkHttp(url: string, ms: number): Promise<HttpResult> {
   const check = 'http'
   const target = httpUrl(url, '/')
   const started = Date.now()
-  let response: Response
+  let response: HttpAnswer
   try {
-    response = await fetch(target, { signal: AbortSignal.timeout(ms), redirect: 'manual' })
-    await response.arrayBuffer()
+    response = await httpRequest(target, { signal: AbortSignal.timeout(ms), maxLength: MAX_ANSWER })
   } catch (error) {
     return { finding: { check, status: 'failed', ...httpFailure(error, ms) }, skew: 0 }
   }
   const took = Date.now() - started
-  const date = Date.parse(response.headers.get('date') ?? '')
+  const date = Date.parse(response.headers.date ?? '')
   // The header is cut to seconds: half of one is right on average.
   const skew = Number.isNaN(date) ? 0 : date + 500 - (started + took / 2)
   if (response.status !== 200) {
@@ -130,11 +135,12 @@ export async function checkToken(
   if (fatal !== undefined) return { check, status: 'failed', what: fatal.what, help: fatal.help }
   let verdict: { readonly status: number; readonly text: string }
   try {
-    const response = await fetch(httpUrl(url, '/rtc/validate'), {
+    const { status, text } = await httpRequest(httpUrl(url, '/rtc/validate'), {
       headers: { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(ms),
+      maxLength: MAX_ANSWER,
     })
-    verdict = { status: response.status, text: (await response.text()).trim().slice(0, 2000) }
+    verdict = { status, text: text.trim().slice(0, 2000) }
   } catch (error) {
     return { check, status: 'failed', ...httpFailure(error, ms) }
   }
@@ -176,6 +182,12 @@ function httpFailure(error: unknown, ms: number): Words {
       help: 'A firewall may be dropping what is sent there, or the address is wrong.',
     }
   }
+  if (error instanceof ProxyError) {
+    return {
+      what: error.message,
+      help: 'See HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or give --no-proxy.',
+    }
+  }
   const what = `the server cannot be reached (${code})`
   if (code === 'ECONNREFUSED') {
     return { what, help: 'Nothing listens at that port: is the port right, and does the server run?' }
@@ -190,20 +202,4 @@ function httpFailure(error: unknown, ms: number): Words {
     return { what, help: 'The port may not want TLS, or no HTTP at all: try ws:// instead of wss://.' }
   }
   return { what, help: 'Is there a network, and does a proxy or firewall stand in the way?' }
-}
-
-/** The system's code, wherever the error has it; never a message, which may name addresses. */
-function codeOf(error: unknown): string {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const { code } = at as NodeJS.ErrnoException
-    if (typeof code === 'string') return code
-    if (at instanceof AggregateError && at.errors.length > 0) return codeOf(at.errors[0])
-  }
-  return 'unknown error'
-}
-
-function httpUrl(url: string, path: string): URL {
-  const server = serverUrl(url)
-  const base = server.pathname.replace(/\/+$/, '')
-  return new URL(`${server.protocol.replace('ws', 'http')}//${server.host}${base}${path}`)
 }

@@ -33,15 +33,16 @@ export async function doctor({ server, timeout, json }: DoctorOptions): Promise<
   const publisher = pair?.publisher ?? tokens?.publisher
   const subscriber = pair?.subscriber ?? tokens?.subscriber
   const findings = new Findings(json, [publisher, subscriber, key?.apiSecret])
+  let seen = false
   if (findings.add(checkBinary()).status === 'ok' && server !== undefined && publisher !== undefined) {
-    await checkServer(
+    seen = await checkServer(
       findings,
       server.url,
       { publisher, subscriber, made: key !== undefined },
       timeout * 1000,
     )
   }
-  return { ok: DoctorExit.Ok, warning: DoctorExit.Warning, failed: DoctorExit.Failed }[findings.finish()]
+  return { ok: DoctorExit.Ok, warning: DoctorExit.Warning, failed: DoctorExit.Failed }[findings.finish(seen)]
 }
 
 interface Tokens {
@@ -50,53 +51,50 @@ interface Tokens {
   readonly made: boolean
 }
 
+/** Whether frames were seen to go from one participant to another. */
 async function checkServer(
   findings: Findings,
   url: string,
   { publisher, subscriber, made }: Tokens,
   ms: number,
-): Promise<void> {
+): Promise<boolean> {
   const rest = (names: readonly string[], why: string): void => {
     for (const check of names) findings.add({ check, status: 'skipped', what: why })
   }
   if (failed(findings.add(await checkAddress(url)))) {
     rest(['http', 'token', 'signalling', 'UDP', 'TCP', 'data'], 'the host has no address')
-    return
+    return false
   }
   const { finding, skew } = await checkHttp(url, ms)
   if (failed(findings.add(finding))) {
     rest(['token', 'signalling', 'UDP', 'TCP', 'data'], 'the server does not answer')
-    return
+    return false
   }
   if (failed(findings.add(await checkToken(url, publisher, made, skew, ms)))) {
     rest(['signalling', 'UDP', 'TCP', 'data'], 'the token is refused')
-    return
+    return false
   }
   if (failed(findings.add(await checkSignalling(url, publisher, ms)))) {
     rest(['UDP', 'TCP', 'data'], 'signalling does not work')
-    return
+    return false
   }
   const udp = await checkPath(url, publisher, 'udp', ms)
   const paths = weighPaths(udp, await checkPath(url, publisher, 'tcp', ms))
   for (const path of paths) findings.add(path)
   if (paths.every(failed)) {
     rest(['data'], 'there is no path for it')
-    return
+    return false
   }
   if (decodeClaims(publisher)?.canPublishData === false) {
     rest(['data'], 'the token does not allow to publish data')
-    return
+    return false
   }
-  findings.add(
-    subscriber === undefined
-      ? await checkPublishing(url, publisher, ms)
-      : await checkData(
-          url,
-          { publisher, subscriber },
-          decodeClaims(subscriber)?.canPublishData !== false,
-          ms,
-        ),
-  )
+  if (subscriber === undefined) {
+    findings.add(await checkPublishing(url, publisher, ms))
+    return false
+  }
+  const andBack = decodeClaims(subscriber)?.canPublishData !== false
+  return !failed(findings.add(await checkData(url, { publisher, subscriber }, andBack, ms)))
 }
 
 function failed({ status }: Finding): boolean {

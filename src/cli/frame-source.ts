@@ -1,6 +1,7 @@
 /** Where the frames of `datatrack pub` come from: bytes of a stream, cut into lines or chunks. */
 import { spawn } from 'node:child_process'
-import { createReadStream } from 'node:fs'
+import { constants, createReadStream, fstatSync } from 'node:fs'
+import { access, stat } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { printable } from './output'
@@ -18,6 +19,22 @@ export interface ByteSource {
   failure(): Promise<string | undefined>
   /** Nothing more is wanted. */
   close(): void
+}
+
+/**
+ * Finds out whether there is something to read, before anybody is told of a track. A pipe is not opened for that, which
+ * would wait for its writer.
+ *
+ * @throws the system's error
+ */
+export async function checkSource(source: SourceKind): Promise<void> {
+  if (source.kind === 'command') return
+  const stats = source.kind === 'file' ? await stat(source.path) : fstatSync(0)
+  if (stats.isDirectory()) {
+    const what = source.kind === 'file' ? printable(source.path) : 'standard input'
+    throw new Error(`EISDIR: ${what} is a directory`)
+  }
+  if (source.kind === 'file') await access(source.path, constants.R_OK)
 }
 
 /** Opens a source; it ends when the signal aborts. */

@@ -1,16 +1,18 @@
 /** `datatrack ls`: who is in a room and what they publish; without a room, which rooms there are. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { withDeadline } from '../base/abort'
 import type { ConnectOptions } from '../connection/connect-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { RoomEvent } from '../room/events'
-import { loadServerSdk } from '../base/lazy'
 import type { RemoteParticipant } from '../room/participant'
 import type { Room } from '../room/room'
 import { note, printable, say, Stopped } from './output'
+import { listRooms } from './room-api'
 import { untilDisconnected } from './room-notes'
 import { joinRoom, tokenFor } from './server'
 import { SettingsError } from './settings'
-import type { ServerSettings } from './settings'
-import { layOut, LiveBlock } from './table'
+import type { ApiKey, ServerSettings } from './settings'
+import { layOutWithin, LiveBlock } from './table'
 
 /** Options of {@link ls}. */
 export interface LsOptions {
@@ -24,12 +26,28 @@ export interface LsOptions {
   readonly seconds: number | undefined
 }
 
+/** Exit codes of `datatrack ls`; 1 is an error, 2 a wrong command line. */
+export const LsExit = {
+  Ok: 0,
+  /** The server does not have the room. */
+  NoRoom: 3,
+} as const
+
 /** Lists until there is no more to list or the signal aborts; resolves with the exit code. */
 export async function ls(options: LsOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
-  if (server.key !== undefined && server.room === undefined) {
-    await listRooms(server, options)
-    return 0
+  const { key, room: named } = server
+  const { seconds } = options
+  const over = seconds === undefined ? signal : withDeadline(seconds * 1000, signal)
+  if (key !== undefined) {
+    if (named === undefined) {
+      await tellRooms(server, key, options, signal)
+      return LsExit.Ok
+    }
+    if (!(await isThere(server, key, named, options, over, signal))) {
+      note(`There is no room ${printable(named)}.`)
+      return LsExit.NoRoom
+    }
   }
   // With a key nobody in the room sees who is looking.
   const token = await tokenFor(server, 'ls', { canPublishData: false, hidden: true })
@@ -38,24 +56,17 @@ export async function ls(options: LsOptions, signal: AbortSignal): Promise<numbe
   const room = await joinRoom(server.url, token, options.connect, (joining) => watcher?.listen(joining))
   try {
     const ended = untilDisconnected(room, signal)
-    if (watcher !== undefined) await watching(watcher, room, options.seconds, ended)
+    if (watcher !== undefined) await watching(watcher, room, AbortSignal.any([over, ended]), ended)
     else if (json) for (const line of participants(room)) say(JSON.stringify(line))
     else roomTable(room).forEach(say)
-    return 0
+    return LsExit.Ok
   } finally {
     await room.disconnect()
   }
 }
 
-async function watching(
-  watcher: Watcher,
-  room: Room,
-  seconds: number | undefined,
-  signal: AbortSignal,
-): Promise<void> {
+async function watching(watcher: Watcher, room: Room, over: AbortSignal, signal: AbortSignal): Promise<void> {
   watcher.start(room)
-  const timer = seconds === undefined ? undefined : AbortSignal.timeout(seconds * 1000)
-  const over = timer === undefined ? signal : AbortSignal.any([signal, timer])
   await new Promise<void>((resolve) => {
     if (over.aborted) resolve()
     else over.addEventListener('abort', () => resolve(), { once: true })
@@ -165,7 +176,7 @@ function describe({ info }: RemoteDataTrack): object {
 export function roomTable(room: Room): string[] {
   const all = [...room.remoteParticipants.values()]
   if (all.length === 0) return ['Nobody is there.']
-  return layOut(['participant', 'track', 'encoding', 'schema', 'encrypted'], all.flatMap(rowsOf))
+  return layOutWithin(['participant', 'track', 'encoding', 'schema', 'encrypted'], all.flatMap(rowsOf))
 }
 
 function rowsOf({ identity, dataTracks }: RemoteParticipant): string[][] {
@@ -189,13 +200,14 @@ function details({ info }: RemoteDataTrack): string[] {
 }
 
 /** Asks the server's API, which takes a key only. */
-async function listRooms({ url, key }: ServerSettings, { json, watch }: LsOptions): Promise<void> {
+async function tellRooms(
+  { url }: ServerSettings,
+  key: ApiKey,
+  { json, watch }: LsOptions,
+  signal: AbortSignal,
+): Promise<void> {
   if (watch) throw new SettingsError('--watch needs a room: give --room or LIVEKIT_ROOM.')
-  const { RoomServiceClient } = loadServerSdk()
-  const client = new RoomServiceClient(url.replace(/^ws/, 'http'), key?.apiKey, key?.apiSecret)
-  const rooms = await client.listRooms().catch((error: unknown) => {
-    throw new Error(`the rooms cannot be listed: ${error instanceof Error ? error.message : String(error)}`)
-  })
+  const rooms = await listRooms(url, key, signal)
   if (json) {
     for (const { name, sid, numParticipants } of rooms) say(JSON.stringify({ name, sid, numParticipants }))
     return
@@ -205,5 +217,24 @@ async function listRooms({ url, key }: ServerSettings, { json, watch }: LsOption
     return
   }
   const rows = rooms.map(({ name, numParticipants }) => [printable(name), String(numParticipants)])
-  layOut(['room', 'participants'], rows).forEach(say)
+  layOutWithin(['room', 'participants'], rows).forEach(say)
+}
+
+/** ms between two looks whether the room to be watched is there. */
+const LOOK = 500
+
+/** Whether the server has the room, which joining would make. One that is to be watched is waited for, until `over`. */
+async function isThere(
+  { url }: ServerSettings,
+  key: ApiKey,
+  room: string,
+  { watch }: LsOptions,
+  over: AbortSignal,
+  signal: AbortSignal,
+): Promise<boolean> {
+  while ((await listRooms(url, key, signal, [room])).length === 0) {
+    if (!watch || over.aborted) return false
+    await delay(LOOK, undefined, { signal: over }).catch(() => signal.throwIfAborted())
+  }
+  return true
 }

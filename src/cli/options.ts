@@ -58,7 +58,13 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
       'whom to join as, with a key; default: a new one (LIVEKIT_IDENTITY)',
     )
   }
-  return command.option('--dev', 'the server and the key of `livekit-server --dev` on this machine')
+  return command
+    .option('--dev', 'the server and the key of `livekit-server --dev` on this machine')
+    .option('--no-proxy', 'connect directly, whatever HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say')
+    .on('option:no-proxy', () => {
+      // For all that the command does, and for the processes that it starts.
+      process.env['no_proxy'] = process.env['NO_PROXY'] = '*'
+    })
 }
 
 /** Adds the option that chooses the network path. */

@@ -43,6 +43,11 @@ export function printable(text: string): string {
   )
 }
 
+/** Text for people without what looks like an access token: servers repeat those that they refuse. */
+export function withoutTokens(text: string): string {
+  return text.replace(/eyJ[\w-]{5,}(\.[\w-]*){0,2}/g, '…')
+}
+
 /** The first Ctrl-C (or SIGTERM) aborts the signal, a second one ends the process. */
 export function stopSignal(): AbortSignal {
   const stop = new AbortController()
@@ -57,12 +62,16 @@ export class Stopped extends Error {
   }
 }
 
-/** A reader that has seen enough (`datatrack sub | head`) is no failure. */
+/** A reader that has seen enough (`datatrack sub | head`) is no failure; output that cannot be written is. */
 export function endWithReader(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(0)
-      throw error
+      // A full disk, for example. What is said of it may fail as well.
+      if (stream === process.stdout) {
+        note(`datatrack: standard output cannot be written (${error.code ?? 'unknown error'})`)
+      }
+      process.exit(1)
     })
   }
 }

@@ -7,7 +7,7 @@ import { addDoctor } from './commands/doctor'
 import { addLs } from './commands/ls'
 import { addPub } from './commands/pub'
 import { addSub } from './commands/sub'
-import { note, Stopped } from './output'
+import { note, printable, Stopped, withoutTokens } from './output'
 import { SettingsError } from './settings'
 
 const FAILED = 1
@@ -47,7 +47,8 @@ export async function run(args: readonly string[], version: string): Promise<voi
     }
     // Ctrl-C before there was anything to end well.
     if (error instanceof Stopped) return
-    note(`datatrack: ${error instanceof Error ? error.message : String(error)}`)
+    const message = error instanceof Error ? error.message : String(error)
+    note(`datatrack: ${withoutTokens(message).split('\n').map(printable).join('\n')}`)
     process.exitCode = error instanceof SettingsError ? USAGE : FAILED
   }
 }

@@ -8,7 +8,7 @@ import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { DataTrackPushFrameError } from '../base/errors'
 import { RoomEvent } from '../room/events'
 import type { Room } from '../room/room'
-import { chunks, lines, openSource } from './frame-source'
+import { checkSource, chunks, lines, openSource } from './frame-source'
 import type { SourceKind } from './frame-source'
 import { note, printable, Stopped } from './output'
 import { Progress, Throughput, dropsOf, dropsText } from './progress'
@@ -37,6 +37,8 @@ export interface PubOptions {
   readonly maxAge: number | undefined
   /** Whom to wait for before the first frame. */
   readonly waitFor: string | undefined
+  /** s between publishing and the first frame. */
+  readonly settle: number
   readonly quiet: boolean
 }
 
@@ -56,6 +58,7 @@ const LAST_PACKETS = 250
 /** Publishes until the source or the signal ends, and resolves with the exit code. */
 export async function pub(options: PubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
+  await checkSource(options.source)
   const token = await tokenFor(server, 'pub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
@@ -71,6 +74,7 @@ export async function pub(options: PubOptions, signal: AbortSignal): Promise<num
     if (!options.quiet) {
       note(`Publishing ${printable(track.name)} as ${printable(room.localParticipant.identity)}.`)
     }
+    await settle(room, options.settle, ended)
     return await publishAll(track, options, AbortSignal.any([ended, track.signal]))
   } catch (error) {
     // Ctrl-C before the track is published.
@@ -152,6 +156,15 @@ async function leave(track: LocalDataTrack): Promise<void> {
   await track.flush({ signal: AbortSignal.timeout(FLUSH) }).catch(() => undefined)
   if (pushed > 0) await delay(LAST_PACKETS)
   await track.unpublish()
+}
+
+/**
+ * Waits until subscribers have had time: the server tells a publisher neither who subscribes nor when it forwards to
+ * them, and what is sent before that is lost. In an empty room there is nobody to wait for.
+ */
+async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
+  if (room.remoteParticipants.size === 0 || seconds === 0) return
+  await delay(seconds * 1000, undefined, { signal }).catch(() => signal.throwIfAborted())
 }
 
 /** Waits until a participant is in the room. */

@@ -75,7 +75,7 @@ export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}):
       }
     }
   }
-  const publisher = set(flags.token, 'LIVEKIT_TOKEN')?.trim()
+  const publisher = clean(set(flags.token, 'LIVEKIT_TOKEN'), 'token', '--token or LIVEKIT_TOKEN')
   if (publisher === undefined) throw new SettingsError(`The server's URL alone is not enough. ${CREDENTIALS}`)
   for (const [option, value] of [
     ['--room', flags.room],
@@ -87,7 +87,11 @@ export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}):
       )
     }
   }
-  const subscriber = set(flags.subscriberToken, 'LIVEKIT_SUBSCRIBER_TOKEN')?.trim()
+  const subscriber = clean(
+    set(flags.subscriberToken, 'LIVEKIT_SUBSCRIBER_TOKEN'),
+    'token',
+    '--subscriber-token or LIVEKIT_SUBSCRIBER_TOKEN',
+  )
   return { url, key: undefined, tokens: { publisher, subscriber }, room: undefined, identity: undefined }
 }
 
@@ -134,11 +138,26 @@ function keyOfEnvironment(env: NodeJS.ProcessEnv): ApiKey | undefined {
   return complete(apiKey, apiSecret)
 }
 
-function complete(apiKey: string | undefined, apiSecret: string | undefined): ApiKey {
+function complete(givenKey: string | undefined, givenSecret: string | undefined): ApiKey {
+  const apiKey = clean(givenKey, 'API key', '--api-key or LIVEKIT_API_KEY')
+  const apiSecret = clean(givenSecret, 'API secret', '--api-secret or LIVEKIT_API_SECRET')
   if (!apiKey)
     throw new SettingsError('There is an API secret, but no key: give --api-key or LIVEKIT_API_KEY.')
   if (!apiSecret) {
     throw new SettingsError('There is an API key, but no secret: give --api-secret or LIVEKIT_API_SECRET.')
   }
   return { apiKey, apiSecret }
+}
+
+/**
+ * A credential without the line break that a file or a clipboard left around it.
+ *
+ * @throws `SettingsError` for a character that no credential has, and no HTTP header could carry
+ */
+function clean(value: string | undefined, what: string, from: string): string | undefined {
+  const trimmed = value?.trim()
+  const wrong = trimmed === undefined ? undefined : /[^!-~]/u.exec(trimmed)?.[0]
+  if (wrong === undefined) return trimmed
+  const code = (wrong.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')
+  throw new SettingsError(`The ${what} (${from}) has a character that does not belong there: U+${code}.`)
 }

@@ -1,4 +1,5 @@
 /** `datatrack sub`: writes the frames of others to standard output or a file. */
+import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { ConnectOptions } from '../connection/connect-options'
@@ -46,13 +47,25 @@ export const SubExit = {
 /** Writes frames until something ends it, and resolves with the exit code. */
 export async function sub(options: SubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
+  const out = await openOutput(options.output, signal)
   const token = await tokenFor(server, 'sub', { canPublishData: false })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
-    return await new Subscriber(room, options).run(untilDisconnected(room, signal))
+    return await new Subscriber(room, options, out).run(untilDisconnected(room, signal))
   } finally {
     await room.disconnect()
   }
+}
+
+/** Opens a file before the room is joined: one that cannot be written is told at once. */
+async function openOutput(path: string | undefined, signal: AbortSignal): Promise<Writable> {
+  if (path === undefined) return process.stdout
+  const file = createWriteStream(path)
+  await once(file, 'open', { signal }).catch((error: unknown) => {
+    signal.throwIfAborted()
+    throw error
+  })
+  return file
 }
 
 /** It has what it was to get. */
@@ -70,17 +83,17 @@ class Subscriber {
   /** Output is written frame by frame, whichever track they are of. */
   #writing: Promise<void> = Promise.resolve()
 
-  constructor(room: Room, options: SubOptions) {
+  constructor(room: Room, options: SubOptions, out: Writable) {
     this.#room = room
     this.#options = options
-    this.#out = options.output === undefined ? process.stdout : createWriteStream(options.output)
+    this.#out = out
   }
 
   async run(ended: AbortSignal): Promise<number> {
     const { seconds, count, quiet, output } = this.#options
     const signal = AbortSignal.any([ended, this.#enough.signal])
     const timer = seconds === undefined ? undefined : setTimeout(() => this.#end(), seconds * 1000)
-    // A file that cannot be written ends it at once, and not with the first frame.
+    // A disk that is full ends it at once, and not with the next frame.
     this.#out.once('error', (error) => this.#enough.abort(error))
     const live = output !== undefined || !process.stdout.isTTY
     const progress = new Progress(() => this.#throughput.line(this.#dropped()), { quiet, live })

@@ -21,6 +21,34 @@ export function layOut(headings: Row, rows: readonly Row[]): string[] {
   return [line(headings), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)]
 }
 
+/** Columns of a terminal that does not say how many it has, and of what is no terminal. */
+const COLUMNS = 80
+/** A column is not shortened below that. */
+const NARROWEST = 8
+
+/** The same within the width of standard output: the widest columns are shortened, as `abc…`. */
+export function layOutWithin(
+  headings: Row,
+  rows: readonly Row[],
+  columns = process.stdout.columns || COLUMNS,
+): string[] {
+  const widths = headings.map((_, column) =>
+    Math.max(...[headings, ...rows].map((row) => row[column]?.length ?? 0)),
+  )
+  const between = 2 * (widths.length - 1)
+  for (let excess = widths.reduce((sum, width) => sum + width, between) - columns; excess > 0; excess--) {
+    const widest = Math.max(...widths)
+    if (widest <= NARROWEST) break
+    widths[widths.indexOf(widest)] = widest - 1
+  }
+  const shorten = (row: Row): Row => row.map((cell, column) => shortened(cell, widths[column] ?? 0))
+  return layOut(shorten(headings), rows.map(shorten))
+}
+
+function shortened(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+}
+
 /** Redraws a block of lines in place. */
 export class LiveBlock {
   readonly #out: NodeJS.WriteStream

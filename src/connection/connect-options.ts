@@ -13,8 +13,16 @@ export type IceTransports = 'all' | 'udp' | 'tcp'
 export interface ConnectOptions {
   /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
   readonly connectTimeout?: number | undefined
-  /** What makes the connections of the signalling socket, for proxies (`https-proxy-agent`). Default: Node's own. */
+  /**
+   * What makes the connections of signalling; as for `http.request`. Default: the proxy of the environment, if there is
+   * one, and otherwise Node's own.
+   */
   readonly agent?: Agent | undefined
+  /**
+   * Whether signalling goes through the HTTP proxy that `HTTPS_PROXY` (for `wss:`), `HTTP_PROXY` (for `ws:`) or
+   * `ALL_PROXY` names, in lower or upper case, unless `NO_PROXY` excludes the host. Packets never do. Default: `true`.
+   */
+  readonly proxy?: boolean | undefined
   /** Certificate authorities in PEM, for servers with a private one. Default: Node's own list. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
   /**
@@ -32,6 +40,7 @@ export interface ConnectOptions {
 export interface CheckedConnectOptions {
   readonly timeoutMs: number
   readonly agent: Agent | undefined
+  readonly proxy: boolean
   readonly ca: ConnectOptions['ca']
   readonly mode: 'auto' | PeerConnectionMode
   readonly iceTransports: IceTransports
@@ -50,6 +59,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
       2 ** 31 - 1,
     ),
     agent: options.agent,
+    proxy: check.boolean('options.proxy', options.proxy, true),
     ca: options.ca,
     mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
     iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),

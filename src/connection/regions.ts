@@ -2,10 +2,11 @@
  * Regions of LiveKit Cloud. A project's host leads to the nearest one; where that fails, the host says by HTTP which others
  * there are, and they are tried in its order.
  */
-import type { IncomingMessage, RequestOptions } from 'node:http'
 import type { ConnectOptions } from './connect-options'
+import { withDeadline } from '../base/abort'
 import { log } from '../base/logging'
 import { serverUrl } from './address'
+import { httpRequest } from './http-request'
 import { isObject } from '../base/arguments'
 
 /** ms that the host may take to say. */
@@ -34,11 +35,11 @@ export function isCloudHost(server: URL): boolean {
 /** The regions of one host, as one room tries them. */
 export class Regions {
   readonly #host: URL
-  readonly #options: Pick<ConnectOptions, 'agent' | 'ca'>
+  readonly #options: Pick<ConnectOptions, 'agent' | 'ca' | 'proxy'>
   readonly #tried = new Set<string>()
   #fetching: Promise<readonly URL[]> | undefined
 
-  constructor(host: URL, options: Pick<ConnectOptions, 'agent' | 'ca'>) {
+  constructor(host: URL, options: Pick<ConnectOptions, 'agent' | 'ca' | 'proxy'>) {
     this.#host = host
     this.#options = options
   }
@@ -90,14 +91,18 @@ export class Regions {
   }
 
   async #fetchNow(token: string, signal: AbortSignal): Promise<readonly URL[]> {
-    const { text, maxAge } = await get(settingsUrl(this.#host), {
+    const { agent, ca, proxy } = this.#options
+    const { status, headers, text } = await httpRequest(settingsUrl(this.#host), {
       headers: { authorization: `Bearer ${token}` },
-      agent: this.#options.agent,
-      ...(this.#options.ca !== undefined && { ca: this.#options.ca as string }),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT)]),
+      agent,
+      ca,
+      ...(proxy !== undefined && { proxy }),
+      signal: withDeadline(FETCH_TIMEOUT, signal),
+      maxLength: MAX_ANSWER,
     })
+    if (status !== 200) throw new Error(`HTTP status ${status}`)
     const urls = this.#urlsIn(JSON.parse(text))
-    this.#keep(urls, maxAge)
+    this.#keep(urls, maxAgeOf(headers['cache-control']))
     return urls
   }
 
@@ -131,25 +136,8 @@ function settingsUrl(host: URL): URL {
   return new URL('/settings/regions', `${scheme}//${host.host}`)
 }
 
-/** Not by `fetch`, which knows neither agents nor certificate authorities. */
-async function get(
-  url: URL,
-  options: RequestOptions & { readonly ca?: string },
-): Promise<{ text: string; maxAge: number }> {
-  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http')
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request(url, options, resolve).once('error', reject).end()
-  })
-  if (response.statusCode !== 200) {
-    response.destroy()
-    throw new Error(`HTTP status ${response.statusCode ?? 0}`)
-  }
-  let text = ''
-  response.setEncoding('utf8')
-  for await (const chunk of response) {
-    text += String(chunk)
-    if (text.length > MAX_ANSWER) throw new Error('the answer is too long')
-  }
-  const seconds = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(response.headers['cache-control'] ?? '')?.[1]
-  return { text, maxAge: seconds === undefined ? DEFAULT_MAX_AGE : Number(seconds) * 1000 }
+/** How long an answer counts, ms. */
+function maxAgeOf(cacheControl: string | undefined): number {
+  const seconds = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(cacheControl ?? '')?.[1]
+  return seconds === undefined ? DEFAULT_MAX_AGE : Number(seconds) * 1000
 }

@@ -1,6 +1,7 @@
 /** A room's connection to a real server: signalling, peer connections, and getting both back when they are lost. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
+import { withDeadline } from '../base/abort'
 import * as check from '../base/arguments'
 import { checkConnectOptions } from './connect-options'
 import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
@@ -278,7 +279,7 @@ class ServerConnection implements RoomConnection {
       this.#server,
       this.#token,
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
-      { agent: this.#options.agent, ca: this.#options.ca, timeoutMs: this.#options.timeoutMs, signal },
+      { ...this.#options, signal },
       { message: (response) => this.#received(response), lost: () => this.#signalLost() },
     )
   }
@@ -475,8 +476,7 @@ class ServerConnection implements RoomConnection {
   #attemptSignal(signal: AbortSignal | undefined): AbortSignal {
     const attempt = new AbortController()
     this.#attempt = attempt
-    const signals = [attempt.signal, this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]
-    return AbortSignal.any(signal === undefined ? signals : [...signals, signal])
+    return withDeadline(this.#options.timeoutMs, attempt.signal, this.#closing.signal, signal)
   }
 }
 

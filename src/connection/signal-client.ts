@@ -7,11 +7,14 @@ import { DataTrackConnectionError } from '../base/errors'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { signalUrl } from './address'
 import type { SignalRequestOptions } from './address'
+import { proxyAgent, ProxyError } from './proxy'
 
 /** How the signalling socket is opened. */
 export interface SignalSocketOptions {
-  /** What makes connections, for proxies; as for `http.request`. Default: Node's own. */
+  /** What makes connections, as for `http.request`, instead of the environment's proxy. */
   readonly agent?: Agent | undefined
+  /** Whether the environment's proxy is used. */
+  readonly proxy: boolean
   /** Certificate authorities in PEM, instead of the system's. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
   /** How long the first message may take, ms. Default: 15,000. */
@@ -65,16 +68,18 @@ export class SignalClient {
   ): Promise<{ client: SignalClient; first: SignalResponse }> {
     options.signal?.throwIfAborted()
     const { WebSocket } = loadWebSocket()
+    // Ends a connection to a proxy that has not answered: the socket does not know of it yet.
+    const attempt = new AbortController()
     const socket = new WebSocket(signalUrl(server, request), {
       headers: { authorization: `Bearer ${token}` },
-      agent: options.agent,
+      agent: options.agent ?? (options.proxy ? agentFor(server, attempt.signal) : undefined),
       ...(options.ca !== undefined && { ca: options.ca as string }),
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE,
     })
     socket.binaryType = 'nodebuffer'
     const client = new SignalClient(socket, owner)
-    return { client, first: await client.#first(options, token) }
+    return { client, first: await client.#first(options, token, attempt) }
   }
 
   /** Hands out what came since the first message, and from now on each message as it comes. */
@@ -108,7 +113,11 @@ export class SignalClient {
     else stream?.unref()
   }
 
-  #first({ signal, timeoutMs }: SignalSocketOptions, token: string): Promise<SignalResponse> {
+  #first(
+    { signal, timeoutMs }: SignalSocketOptions,
+    token: string,
+    attempt: AbortController,
+  ): Promise<SignalResponse> {
     const socket = this.#socket
     const stop = (): void => {
       clearTimeout(timer)
@@ -120,6 +129,7 @@ export class SignalClient {
       stop()
       this.#closed = true
       socket.terminate()
+      attempt.abort()
     }
     const first = new Deferred<SignalResponse>().abortWith(signal, abandon)
     const fail = (error: DataTrackConnectionError): void => {
@@ -243,7 +253,18 @@ async function refusal(response: IncomingMessage, token: string): Promise<DataTr
   return new DataTrackConnectionError(status >= 500 ? 'serverUnreachable' : 'internal', options)
 }
 
+/** The agent of the environment's proxy; one that cannot be used is as good as a server that is not there. */
+function agentFor(server: URL, signal: AbortSignal): Agent | undefined {
+  try {
+    return proxyAgent(server, signal)
+  } catch (cause) {
+    throw unreachable(cause as Error)
+  }
+}
+
 /** Node's network errors name the peer's address; what is told further has their code only. */
 function unreachable(cause: Error & { code?: string }): DataTrackConnectionError {
-  return new DataTrackConnectionError('serverUnreachable', { detail: cause.code })
+  return new DataTrackConnectionError('serverUnreachable', {
+    detail: cause instanceof ProxyError ? cause.message : cause.code,
+  })
 }

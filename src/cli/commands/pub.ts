@@ -23,6 +23,7 @@ interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly schemaEncoding?: string
   readonly maxAge?: number
   readonly waitFor?: string
+  readonly settle: number
   readonly quiet?: boolean
 }
 
@@ -47,6 +48,9 @@ const USUAL_SCHEMAS: Readonly<Record<string, string>> = {
 const FILE_CHUNK = 15_000
 /** What other SDKs can put together is a little more. */
 const MAX_CHUNK = 2_000_000
+
+/** s: a subscription over the internet takes some tenths of that. */
+const SETTLE = 1
 
 /** Adds the command. */
 export function addPub(datatrack: Command): void {
@@ -83,6 +87,12 @@ export function addPub(datatrack: Command): void {
       numberIn(1, 60_000, ' (ms)'),
     )
     .option('--wait-for <identity>', 'begin when that participant is in the room')
+    .option(
+      '--settle <seconds>',
+      'wait so long for subscribers between publishing and the first frame, if others are in the room',
+      numberIn(0, 60, ' (s)'),
+      SETTLE,
+    )
     .option('-q, --quiet', 'nothing on standard error but errors')
   encryptionOptions(pathOption(serverOptions(command, 'single')))
     .addHelpText('after', EXAMPLES)
@@ -105,6 +115,7 @@ export function addPub(datatrack: Command): void {
           timestamp: flags.timestamp === true,
           maxAge: flags.maxAge,
           waitFor: flags.waitFor,
+          settle: flags.settle,
           quiet: flags.quiet === true,
         },
         signal,

@@ -1,0 +1,71 @@
+/** The HTTP proxy that the environment names, as Node programs read it: for signalling, regions and the command line's requests. */
+import type { Agent } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { loadProxyAgents, loadProxyFromEnv } from '../base/lazy'
+import { log } from '../base/logging'
+
+/** The proxy of the environment cannot be used. The message names neither its address nor its credentials. */
+export class ProxyError extends Error {}
+
+/**
+ * What connects to `url` (`ws:`, `wss:`, `http:` or `https:`) through the proxy of `HTTP_PROXY`, `HTTPS_PROXY` or
+ * `ALL_PROXY`; `undefined` if there is none, or `NO_PROXY` excludes the host. Lower case counts before upper case.
+ *
+ * The agent is good for one attempt: `signal` ends a connection to a proxy that has not answered yet.
+ *
+ * @throws {@link ProxyError} for a variable that is no URL of an HTTP proxy
+ */
+export function proxyAgent(url: URL, signal: AbortSignal): Agent | undefined {
+  // The variables are named for HTTP; a WebSocket begins as an HTTP request.
+  const target = new URL(url.href.replace(/^ws/, 'http'))
+  const named = loadProxyFromEnv().getProxyForUrl(target)
+  if (named === '') return undefined
+  log('debug', 'signal', "connecting through the environment's proxy")
+  const { HttpProxyAgent, HttpsProxyAgent } = loadProxyAgents()
+  const Tunnel = target.protocol === 'https:' ? HttpsProxyAgent : HttpProxyAgent
+  const agent = new Tunnel({ proxy: readProxy(named), proxyRequestOptions: { signal } as object })
+  const connecting = agent as unknown as Connecting
+  const connect = connecting.createConnection.bind(agent)
+  connecting.createConnection = (options, done) =>
+    connect({ ...options, host: bracketed(options.host) }, (error, socket) =>
+      done(error === null ? null : failure(error), socket),
+    )
+  return agent
+}
+
+/** How `http.request` asks an agent for a connection. */
+interface Connecting {
+  createConnection(
+    options: { readonly host: string },
+    done: (error: Error | null, socket: Duplex | null) => void,
+  ): void
+}
+
+function readProxy(named: string): URL {
+  const url = URL.canParse(named) ? new URL(named) : undefined
+  if (url === undefined || url.hostname === '') throw new ProxyError("the environment's proxy is no URL")
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new ProxyError(`the environment's proxy is no HTTP proxy, but ${url.protocol.slice(0, -1)}`)
+  }
+  try {
+    decodeURIComponent(url.username + url.password)
+  } catch {
+    throw new ProxyError("the credentials of the environment's proxy are not percent-encoded")
+  }
+  // With its brackets, Node would look up an IPv6 address as a name.
+  return Object.defineProperty(url, 'hostname', { value: url.hostname.replace(/^\[|\]$/g, '') })
+}
+
+/** `CONNECT` wants an IPv6 address in brackets; Node's options have none. */
+function bracketed(host: string): string {
+  return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+}
+
+/** Never the error's own message, which may name the proxy's address. */
+function failure(error: Error & { readonly code?: string }): ProxyError {
+  const status = /^Bad response: (\d+)$/.exec(error.message)?.[1]
+  if (status === '407')
+    return new ProxyError('the proxy refuses the credentials, or wants some (HTTP status 407)')
+  if (status !== undefined) return new ProxyError(`the proxy refuses to connect (HTTP status ${status})`)
+  return new ProxyError(`the connection to the proxy failed: ${error.code ?? 'unknown error'}`)
+}
