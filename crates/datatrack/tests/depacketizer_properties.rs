@@ -75,6 +75,20 @@ fn check(frame: &AssembledFrame, sent: &mut HashMap<u16, Sent>) {
     assert_eq!((frame.extensions, frame.timestamp), (expected.extensions, expected.timestamp));
 }
 
+/// Orders that a seed fixes.
+struct Random(u64);
+
+impl Random {
+    fn shuffled(&mut self, mut packets: Vec<Packet>) -> Vec<Packet> {
+        let mut order = Vec::with_capacity(packets.len());
+        while !packets.is_empty() {
+            self.0 = (self.0 | 1).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1 << 1);
+            order.push(packets.swap_remove((self.0 >> 33) as usize % packets.len()));
+        }
+        order
+    }
+}
+
 fn sizes(range: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(usize, Option<u64>)>> {
     let size = prop_oneof![3 => 0..100_usize, 2 => 15_900..16_100_usize, 3 => 16_000..70_000_usize];
     prop::collection::vec((size, any::<Option<u64>>()), range)
@@ -137,14 +151,12 @@ proptest! {
     ) {
         let (mut unseen, packets) = send(&sizes, first_frame, first_sequence);
         let mut depacketizer = Depacketizer::new(DepacketizerOptions::default());
-        let mut state = seed | 1;
-        for mut frame in packets {
+        let mut random = Random(seed);
+        for frame in packets {
             let number = frame[0].header.frame_number;
             let mut delivered = false;
-            while !frame.is_empty() {
+            for packet in random.shuffled(frame) {
                 prop_assert!(!delivered);
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let packet = frame.swap_remove((state >> 33) as usize % frame.len());
                 match depacketizer.handle_packet(&packet.header, packet.payload, Instant::ZERO) {
                     Outcome::Frame(frame) => {
                         prop_assert_eq!(frame.number, number);
@@ -159,6 +171,51 @@ proptest! {
         }
         prop_assert!(unseen.is_empty());
         prop_assert_eq!(depacketizer.stats().packets_dropped.total(), 0);
+    }
+
+    #[test]
+    fn as_many_frames_as_there_are_slots_may_come_in_any_order_and_none_is_lost(
+        sizes in sizes(1..16),
+        seed in any::<u64>(),
+        (first_frame, first_sequence) in any::<(u16, u16)>(),
+        slots in 2..5_usize,
+    ) {
+        let (mut unseen, packets) = send(&sizes, first_frame, first_sequence);
+        let options = DepacketizerOptions { max_partial_frames: slots, ..DepacketizerOptions::default() };
+        let mut depacketizer = Depacketizer::new(options);
+        let mut random = Random(seed);
+        for group in packets.chunks(slots) {
+            for packet in random.shuffled(group.concat()) {
+                match depacketizer.handle_packet(&packet.header, packet.payload, Instant::ZERO) {
+                    Outcome::Frame(frame) => check(&frame, &mut unseen),
+                    Outcome::Pending => {}
+                    Outcome::Dropped(reason) => prop_assert!(false, "{:?}", reason),
+                }
+            }
+        }
+        prop_assert!(unseen.is_empty(), "{} frames lost", unseen.len());
+    }
+
+    #[test]
+    fn the_newest_frame_is_delivered_whatever_older_packets_come_between_its_own(
+        sizes in sizes(2..20),
+        seed in any::<u64>(),
+        (first_frame, first_sequence) in any::<(u16, u16)>(),
+        max_partial_frames in 1..5_usize,
+    ) {
+        let (mut unseen, packets) = send(&sizes, first_frame, first_sequence);
+        let newest = packets[sizes.len() - 1][0].header.frame_number;
+        let options = DepacketizerOptions { max_partial_frames, ..DepacketizerOptions::default() };
+        let mut depacketizer = Depacketizer::new(options);
+        for packet in Random(seed).shuffled(packets.concat()) {
+            if let Outcome::Frame(frame) =
+                depacketizer.handle_packet(&packet.header, packet.payload, Instant::ZERO)
+            {
+                check(&frame, &mut unseen);
+            }
+            prop_assert!(depacketizer.stats().closes());
+        }
+        prop_assert!(!unseen.contains_key(&newest));
     }
 
     #[test]

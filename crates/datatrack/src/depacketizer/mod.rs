@@ -5,8 +5,9 @@
 //! handed out once, whole or not at all.
 //!
 //! - **One packet**: handed on as it is; takes no slot, evicts nothing, allocates nothing.
-//! - **Several packets**: the first to come opens a *partial frame*, if the frame is newer than every open one, or none
-//!   is open. So a late packet of an older frame evicts nothing. "Newer" is serial arithmetic on 16 bits.
+//! - **Several packets**: the first to come opens a *partial frame*, if a slot is free. If all are taken, the oldest
+//!   partial frame is given up for a newer one; a frame older than all of them is not opened. So a late packet never
+//!   evicts a newer frame. "Newer" is serial arithmetic on 16 bits.
 //! - **Given up** is a partial frame when the slots are full and a newer frame opens, when more newer frames than
 //!   there are slots have opened since, when its time is over, or when its packets contradict each other.
 //! - **Finished** frames, completed or given up, are remembered for 1,024 frame numbers: their late packets are
@@ -50,12 +51,10 @@ pub struct Depacketizer {
     options: DepacketizerOptions,
     stats: DepacketizerStats,
     window: Window,
-    /// In the order in which they were opened, which is that of their numbers.
+    /// The oldest in front, by frame number.
     partials: VecDeque<Partial>,
     /// Looked at with a single slot only: older frames are not delivered then.
     newest_delivered: Option<u16>,
-    /// How many frames of several packets were opened.
-    opened_partials: u64,
     spare: Option<Store>,
 }
 
@@ -68,7 +67,6 @@ impl Depacketizer {
             window: Window::new(),
             partials: VecDeque::new(),
             newest_delivered: None,
-            opened_partials: 0,
             spare: None,
         }
     }
@@ -190,12 +188,13 @@ impl Depacketizer {
             return self.handle_single(header, payload).map(Some);
         }
         self.check_not_finished(number)?;
-        if self.partials.back().is_some_and(|newest| !is_newer(number, newest.number)) {
+        let place = self.place_of(number);
+        if place == 0 && self.partials.len() >= self.options.max_partial_frames {
             // Without this packet the frame can never be completed: the rest of it need not be collected.
             self.window.finish(number, false);
             return Err(PacketDrop::Superseded);
         }
-        self.open(header, payload, now).map(|()| None)
+        self.open(header, payload, now, place).map(|()| None)
     }
 
     /// A packet of the open frame at `index`.
@@ -230,26 +229,47 @@ impl Depacketizer {
         }
     }
 
-    /// Opens the frame of a packet that is newer than every open one.
-    fn open(&mut self, header: &Header, payload: Bytes, now: Instant) -> Result<(), PacketDrop> {
+    /// How many of the open frames are older than frame `number`.
+    fn place_of(&self, number: u16) -> usize {
+        self.partials
+            .iter()
+            .rposition(|partial| is_newer(number, partial.number))
+            .map_or(0, |newest_older| newest_older + 1)
+    }
+
+    /// Opens the frame of a packet behind the `place` frames that are older. The caller has seen to it that a slot is
+    /// free, or that there is an older frame to give up.
+    fn open(
+        &mut self,
+        header: &Header,
+        payload: Bytes,
+        now: Instant,
+        mut place: usize,
+    ) -> Result<(), PacketDrop> {
         let number = header.frame_number;
         self.observe(number);
         let store = self.spare.take().unwrap_or_default();
-        let mut partial =
-            Partial::new(header, self.options.max_packets_per_frame, now, self.opened_partials, store);
+        let mut partial = Partial::new(header, self.options.max_packets_per_frame, now, store);
         if partial.insert(header, payload, self.options.max_frame_len) != Insertion::Missing {
             self.keep(partial.into_store());
             self.window.finish(number, false);
             return Err(PacketDrop::Inconsistent);
         }
-        self.opened_partials += 1;
         let slots = self.options.max_partial_frames;
-        while self.partials.front().is_some_and(|oldest| {
-            self.partials.len() >= slots || self.opened_partials - oldest.ordinal > slots as u64 + 1
-        }) {
-            self.give_up_oldest(FrameDrop::Incomplete);
+        for older in (0..place).rev() {
+            if let Some(partial) = self.partials.get_mut(older) {
+                partial.newer_opened += 1;
+                if partial.newer_opened > slots {
+                    self.give_up(older, FrameDrop::Incomplete);
+                    place -= 1;
+                }
+            }
         }
-        self.partials.push_back(partial);
+        while place > 0 && self.partials.len() >= slots {
+            self.give_up_oldest(FrameDrop::Incomplete);
+            place -= 1;
+        }
+        self.partials.insert(place, partial);
         self.stats.packets_accepted += 1;
         self.stats.opened += 1;
         self.stats.open += 1;

@@ -17,8 +17,8 @@ const KEPT_CAPACITY: usize = 256;
 pub(super) struct Partial {
     pub(super) number: u16,
     pub(super) last_packet_at: Instant,
-    /// How many frames had been opened before this one.
-    pub(super) ordinal: u64,
+    /// How many newer frames have been opened since this one was.
+    pub(super) newer_opened: usize,
     /// Set once the start packet is there.
     timestamp: u32,
     extensions: Extensions,
@@ -98,14 +98,13 @@ impl Partial {
         header: &Header,
         max_packets: u16,
         now: Instant,
-        ordinal: u64,
         mut store: Store,
     ) -> Self {
         store.clear(max_packets);
         Self {
             number: header.frame_number,
             last_packet_at: now,
-            ordinal,
+            newer_opened: 0,
             timestamp: header.timestamp,
             extensions: header.extensions,
             start: false,

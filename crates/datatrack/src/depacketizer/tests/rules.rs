@@ -198,14 +198,54 @@ fn more_bytes_than_allowed_drop_the_frame() {
 
 #[test]
 fn a_late_packet_of_an_older_frame_evicts_nothing() {
+    for slots in 1..=3 {
+        let mut harness = Harness::with_slots(usize::from(slots));
+        for number in 10..10 + slots {
+            harness.pending(nth(number, number * 2, 0, 2));
+        }
+        harness.dropped(nth(9, 17, 1, 2), PacketDrop::Superseded);
+        harness.dropped(nth(9, 16, 0, 2), PacketDrop::Superseded);
+        for number in 10..10 + slots {
+            harness.frame(nth(number, number * 2, 1, 2));
+        }
+        // Nor is it opened now, when it can never be completed.
+        harness.dropped(nth(9, 17, 1, 2), PacketDrop::Superseded);
+        assert_eq!(harness.depacketizer.stats().open, 0);
+    }
+}
+
+#[test]
+fn a_frame_overtaken_by_the_first_packet_of_a_newer_one_opens_in_a_free_slot() {
     let mut harness = Harness::with_slots(2);
+    harness.pending(nth(1, 2, 0, 2));
+    harness.pending(nth(0, 0, 0, 2));
+    assert_eq!(harness.frame(nth(0, 0, 1, 2)).number, 0);
+    assert_eq!(harness.frame(nth(1, 2, 1, 2)).number, 1);
+    assert_eq!(harness.depacketizer.stats().dropped.total(), 0);
+}
+
+#[test]
+fn a_frame_between_the_open_ones_takes_the_place_of_the_oldest() {
+    let mut harness = Harness::with_slots(2);
+    harness.pending(nth(1, 2, 0, 2));
+    harness.pending(nth(3, 6, 0, 2));
+    harness.pending(nth(2, 4, 0, 2));
+    assert_eq!(harness.frames_dropped(FrameDrop::Incomplete), 1);
+    harness.dropped(nth(1, 2, 1, 2), PacketDrop::Superseded);
+    harness.frame(nth(2, 4, 1, 2));
+    harness.frame(nth(3, 6, 1, 2));
+}
+
+#[test]
+fn only_newer_frames_that_open_count_against_a_frame() {
+    let mut harness = Harness::with_slots(3);
     harness.pending(nth(10, 20, 0, 2));
-    harness.dropped(nth(9, 17, 1, 2), PacketDrop::Superseded);
-    harness.dropped(nth(9, 16, 0, 2), PacketDrop::Superseded);
+    for number in 1..8 {
+        harness.pending(nth(number, number * 2, 0, 2));
+        harness.frame(nth(number, number * 2, 1, 2));
+    }
     harness.frame(nth(10, 20, 1, 2));
-    // Nor is it opened now, when it can never be completed.
-    harness.dropped(nth(9, 17, 1, 2), PacketDrop::Superseded);
-    assert_eq!(harness.depacketizer.stats().open, 0);
+    assert_eq!(harness.depacketizer.stats().dropped.total(), 0);
 }
 
 #[test]
@@ -221,7 +261,7 @@ fn newer_is_serial_arithmetic() {
     let mut harness = Harness::with_slots(2);
     harness.pending(nth(65_535, 0, 0, 2));
     harness.pending(nth(0, 2, 0, 2));
-    harness.dropped(nth(65_534, 0, 1, 2), PacketDrop::Superseded);
+    harness.dropped(nth(65_534, 65_534, 0, 2), PacketDrop::Superseded);
     assert_eq!(harness.frame(nth(65_535, 0, 1, 2)).number, 65_535);
     assert_eq!(harness.frame(nth(0, 2, 1, 2)).number, 0);
 }

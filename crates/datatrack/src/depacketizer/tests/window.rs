@@ -74,11 +74,21 @@ fn a_publisher_that_restarts_at_0_is_not_blacked_out() {
 }
 
 #[test]
-fn a_restart_while_a_frame_is_open_waits_no_longer_than_its_time() {
+fn a_restart_while_a_frame_is_open_is_delivered_at_once_if_a_slot_is_free() {
     let mut harness = Harness::with_slots(2);
     harness.pending(nth(5_000, 0, 0, 2));
-    harness.dropped(nth(0, 0, 0, 2), PacketDrop::Superseded);
+    harness.pending(nth(0, 0, 0, 2));
+    harness.frame(nth(0, 0, 1, 2));
     harness.single(1);
+    harness.pending(nth(2, 3, 0, 2));
+    harness.frame(nth(2, 3, 1, 2));
+}
+
+#[test]
+fn with_one_slot_a_restart_while_a_frame_is_open_waits_no_longer_than_its_time() {
+    let mut harness = Harness::with_slots(1);
+    harness.pending(nth(5_000, 0, 0, 2));
+    harness.dropped(nth(0, 0, 0, 2), PacketDrop::Superseded);
     harness.advance(500);
     harness.pending(nth(2, 3, 0, 2));
     harness.frame(nth(2, 3, 1, 2));
