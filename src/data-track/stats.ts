@@ -125,6 +125,7 @@ export interface DataTrackStreamStats {
   readonly dropped: DropCounts<StreamDropReason>
   /** Frames that wait for the reader. */
   readonly buffered: number
+  /** Their memory, in bytes: the payloads, and 128 for each packet that they came in. */
   readonly bufferedBytes: number
 }
 

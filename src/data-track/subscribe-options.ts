@@ -17,7 +17,10 @@ export interface DataTrackSubscribeOptions {
   readonly bufferSize?: number | undefined
   /** Frames that wait for the reader, 1 to 65,536. Default: 1,024. */
   readonly maxBufferFrames?: number | undefined
-  /** Bytes that wait for the reader, 1 to 2^31 − 1. Default: 4 MiB. */
+  /**
+   * Memory of the frames that wait for the reader, in bytes: their payloads, and 128 for each packet that they came in.
+   * 1 to 2^31 − 1; a single frame may be larger. Default: 4 MiB.
+   */
   readonly maxBufferBytes?: number | undefined
   /** Frames older than this go when more than 16 newer ones are behind them, in ms; `Infinity`: never. Default: 200. */
   readonly maxBufferAge?: number | undefined

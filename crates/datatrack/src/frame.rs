@@ -17,6 +17,10 @@ pub struct AssembledFrame {
     pub payload: Payload,
 }
 
+/// What a received packet that is kept costs beside its payload, in bytes: its header, the buffer's own record, a place
+/// in a list, and the allocator's. So frames without a payload have a price, too.
+pub const PIECE_OVERHEAD: usize = 128;
+
 /// A frame's bytes: one or more pieces of received packets, shared and never copied until somebody asks.
 #[derive(Debug, Clone)]
 pub struct Payload {
@@ -40,6 +44,11 @@ impl Payload {
     /// Bytes in all.
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// What the frame costs in memory while it is kept, in bytes: the payload, and [`PIECE_OVERHEAD`] for each piece.
+    pub fn kept_bytes(&self) -> usize {
+        self.len + self.pieces().len() * PIECE_OVERHEAD
     }
 
     /// Whether there is no byte in it; an empty frame is a frame.

@@ -7,7 +7,7 @@
 //!
 //! 1. give it an input: `publish`, `push`, `handle_packet`, `handle_publish_response` …;
 //! 2. `poll_event` until `None`, and carry out what the events ask for;
-//! 3. take packets with `peek_transmit` and `advance_transmit` ([`Publisher`]) or frames with `read_frames`
+//! 3. take packets with `peek_transmit` and `advance_transmit` ([`Publisher`]) or frames with `read_frame`
 //!    ([`Subscriber`]);
 //! 4. ask `poll_timeout`, and call `handle_timeout` no later than then.
 //!
@@ -25,7 +25,7 @@ pub mod stats;
 pub mod subscriber;
 mod time;
 
-pub use frame::{AssembledFrame, Payload};
+pub use frame::{AssembledFrame, PIECE_OVERHEAD, Payload};
 pub use info::{EncryptionType, TrackInfo, TrackSid, TrackSidError};
 pub use packet::Handle;
 pub use publisher::Publisher;

@@ -187,7 +187,7 @@ pub struct StreamStats {
     pub dropped: StreamDrops,
     /// Frames that wait for the reader.
     pub buffered: u64,
-    /// Bytes that wait for the reader.
+    /// What they cost in memory, in bytes: their payloads, and 128 for each packet.
     pub buffered_bytes: u64,
 }
 

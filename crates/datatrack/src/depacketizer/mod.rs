@@ -96,9 +96,10 @@ impl Depacketizer {
         self.partials.iter().map(Partial::packets).sum()
     }
 
-    /// How many bytes of payload it holds on to. Each packet keeps the whole buffer that it came in alive.
+    /// What the packets that it holds on to cost in memory, in bytes. Each payload counts as its own length and
+    /// [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD): the caller hands in no small part of a large buffer.
     pub fn held_bytes(&self) -> usize {
-        self.partials.iter().map(Partial::len).sum()
+        self.partials.iter().map(Partial::kept_bytes).sum()
     }
 
     /// When [`Self::handle_timeout`] must be called at the latest; `None` if no frame is open.

@@ -10,7 +10,8 @@ pub const MAX_PARTIAL_FRAMES: usize = 64;
 /// Settings of a [`Depacketizer`](super::Depacketizer). Values outside their ranges are brought inside.
 ///
 /// What a remote peer can make a depacketizer hold is `max_partial_frames` times `max_packets_per_frame` received
-/// packets, each with the whole buffer that it came in, however short the packet.
+/// packets, with `max_frame_len` bytes of payload for each frame.
+/// What that costs in memory is what [`held_bytes`](super::Depacketizer::held_bytes) counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DepacketizerOptions {
     /// How many frames may be incomplete at a time: 1 to 64, 2 by default, so that a packet that is late by one

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frame::{AssembledFrame, Payload};
+use crate::frame::{AssembledFrame, PIECE_OVERHEAD, Payload};
 use crate::packet::{Extensions, Header, Marker};
 use crate::time::Instant;
 
@@ -94,12 +94,7 @@ impl Store {
 
 impl Partial {
     /// A frame without packets; the first one must be inserted at once.
-    pub(super) fn new(
-        header: &Header,
-        max_packets: u16,
-        now: Instant,
-        mut store: Store,
-    ) -> Self {
+    pub(super) fn new(header: &Header, max_packets: u16, now: Instant, mut store: Store) -> Self {
         store.clear(max_packets);
         Self {
             number: header.frame_number,
@@ -123,9 +118,9 @@ impl Partial {
         self.store.pieces.len()
     }
 
-    /// Bytes of payload that are there.
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// What the packets that are there cost in memory, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.len + self.packets() * PIECE_OVERHEAD
     }
 
     #[inline]

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::frame::PIECE_OVERHEAD;
 use crate::packet::Handle;
 use crate::time::Instant;
 
@@ -25,9 +26,6 @@ pub(super) struct EarlyPacket {
 }
 
 impl EarlyPackets {
-    /// What a kept packet costs beside its bytes, so that empty ones are bounded too.
-    const OVERHEAD: usize = 64;
-
     pub(super) const fn new(max_bytes: usize, max_age: Duration) -> Self {
         Self { max_bytes, max_age, packets: VecDeque::new(), bytes: 0 }
     }
@@ -35,7 +33,7 @@ impl EarlyPackets {
     /// Keeps a packet; returns how many had to go for it, itself included if it is too large.
     #[must_use]
     pub(super) fn push(&mut self, handle: Handle, packet: Bytes, now: Instant) -> u64 {
-        let cost = packet.len() + Self::OVERHEAD;
+        let cost = packet.len() + PIECE_OVERHEAD;
         if cost > self.max_bytes {
             return 1;
         }
@@ -50,7 +48,7 @@ impl EarlyPackets {
 
     fn pop_oldest(&mut self) -> bool {
         self.packets.pop_front().is_some_and(|oldest| {
-            self.bytes -= oldest.packet.len() + Self::OVERHEAD;
+            self.bytes -= oldest.packet.len() + PIECE_OVERHEAD;
             true
         })
     }
@@ -62,7 +60,7 @@ impl EarlyPackets {
             .partition::<VecDeque<_>, _>(|early| known(early.handle));
         self.packets = kept;
         for early in &taken {
-            self.bytes -= early.packet.len() + Self::OVERHEAD;
+            self.bytes -= early.packet.len() + PIECE_OVERHEAD;
         }
         taken.into()
     }

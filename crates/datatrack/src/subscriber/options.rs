@@ -14,7 +14,7 @@ pub struct SubscriberConfig {
     /// livekit-server 1.13.5 forgets some requests: of more than five that come at once, and one that comes while it
     /// ends an earlier subscription to the same track.
     pub subscribe_retry: Duration,
-    /// Bytes of packets kept while the SFU has not named their handle; 256 KiB by default.
+    /// Bytes of memory for packets kept while the SFU has not named their handle; 256 KiB by default.
     pub early_packet_bytes: usize,
     /// How long such packets are kept; 1 s by default.
     pub early_packet_age: Duration,
@@ -53,7 +53,8 @@ pub enum BufferPolicy {
     Bounded {
         /// Frames; 1,024 by default.
         max_frames: usize,
-        /// Bytes of payload; 4 MiB by default. A single frame may be larger.
+        /// Bytes of memory, [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD) for each packet included; 4 MiB by default. A
+        /// single frame may be larger.
         max_bytes: usize,
         /// A frame older than this goes when more than 16 newer ones are behind it; 200 ms by default, `None` turns
         /// it off.

@@ -22,9 +22,12 @@ pub(super) enum Route {
     Gone,
 }
 
+/// A packet whose header is longer than this is not kept: its payload is copied out, so that a peer cannot make a frame
+/// of one byte hold a packet of 60 kB. All extensions that are known need 40 bytes.
+const LONGEST_KEPT_HEADER: usize = 64;
+
 impl Subscriber {
     // Handles.
-
     /// The SFU's whole table of handles, as pairs of handle and SID. Handles that it no longer names go on routing
     /// until their track gets another one: packets that left before the table did are still worth having.
     ///
@@ -124,8 +127,10 @@ impl Subscriber {
         }
     }
 
-    /// A packet from the data channel, with the epoch in which its channel was opened. The buffer is kept as it is
-    /// until its frame is read.
+    /// A packet from the data channel, with the epoch in which its channel was opened.
+    ///
+    /// The buffer is kept as it is until its frame is read, unless its header is longer than known extensions make it.
+    /// It must not be a part of a larger one: bounds count the packet's own bytes.
     pub fn handle_packet(&mut self, packet: Bytes, epoch: Epoch, now: Instant) {
         self.packets.received += 1;
         self.packets.bytes_received += packet.len() as u64;
@@ -135,7 +140,7 @@ impl Subscriber {
         self.accept(packet, now);
     }
 
-    fn accept(&mut self, mut packet: Bytes, now: Instant) {
+    fn accept(&mut self, packet: Bytes, now: Instant) {
         let Ok((header, payload_at)) = Header::parse(&packet) else {
             return self.packets.dropped.count(PacketDrop::Malformed);
         };
@@ -164,9 +169,8 @@ impl Subscriber {
         let answers = track.subscription != Subscription::Active
             && assignment.named
             && assignment.sid == track.info.sid;
-        // Not a slice: that would share the buffer, and so allocate, only to let go of it again.
-        packet.advance(payload_at);
-        match assignment.depacketizer.handle_packet(&header, packet, now) {
+        let payload = payload_of(packet, payload_at);
+        match assignment.depacketizer.handle_packet(&header, payload, now) {
             Outcome::Frame(frame) => {
                 self.packets.accepted += 1;
                 self.complete(id, frame, now, now);
@@ -193,4 +197,12 @@ impl Subscriber {
             self.accept(early.packet, now);
         }
     }
+}
+
+/// The payload of a packet whose header ends at `payload_at`.
+#[inline]
+fn payload_of(mut packet: Bytes, payload_at: usize) -> Bytes {
+    // Not a slice: that would share the buffer, and so allocate, only to let go of it again.
+    packet.advance(payload_at);
+    if payload_at > LONGEST_KEPT_HEADER { Bytes::copy_from_slice(&packet) } else { packet }
 }

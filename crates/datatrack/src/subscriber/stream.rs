@@ -37,6 +37,7 @@ pub(super) struct Stream {
     /// The end was told.
     pub(super) ended: bool,
     frames: VecDeque<Frame>,
+    /// What the frames cost in memory.
     bytes: usize,
     stats: StreamStats,
 }
@@ -59,7 +60,7 @@ impl Stream {
     #[inline]
     pub(super) fn push(&mut self, frame: Frame, now: Instant) {
         self.stats.received += 1;
-        self.bytes += frame.payload.len();
+        self.bytes += frame.payload.kept_bytes();
         self.frames.push_back(frame);
         match self.options.buffer {
             BufferPolicy::Frames(frames) => {
@@ -92,14 +93,14 @@ impl Stream {
 
     fn drop_oldest(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
-            self.bytes -= frame.payload.len();
+            self.bytes -= frame.payload.kept_bytes();
             self.stats.dropped.count(StreamDrop::TooSlow);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
         let frame = self.frames.pop_front()?;
-        self.bytes -= frame.payload.len();
+        self.bytes -= frame.payload.kept_bytes();
         self.stats.delivered += 1;
         Some(frame)
     }

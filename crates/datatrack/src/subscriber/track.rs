@@ -81,6 +81,7 @@ impl Subscription {
 #[derive(Debug, Default)]
 pub(super) struct SealedFrames {
     frames: VecDeque<SealedFrame>,
+    /// What the frames cost in memory.
     bytes: usize,
 }
 
@@ -180,7 +181,7 @@ impl Track {
 impl SealedFrames {
     /// Frames a track holds at most.
     const MAX_FRAMES: usize = 256;
-    /// Bytes a track holds at most, unless a single frame is larger.
+    /// Bytes of memory a track holds at most, unless a single frame is larger.
     const MAX_BYTES: usize = 1 << 20;
     /// How long a frame is held; a derivation takes some 30 ms, a ratchet window of 16 half a second.
     const MAX_AGE: Duration = Duration::from_secs(2);
@@ -189,7 +190,7 @@ impl SealedFrames {
     #[must_use]
     pub(super) fn push(&mut self, frame: AssembledFrame, completed_at: Instant) -> u64 {
         let mut dropped = 0;
-        let len = frame.payload.len();
+        let len = frame.payload.kept_bytes();
         while self.frames.len() >= Self::MAX_FRAMES
             || (self.bytes + len > Self::MAX_BYTES && !self.frames.is_empty())
         {
@@ -203,7 +204,7 @@ impl SealedFrames {
 
     fn pop(&mut self) -> Option<SealedFrame> {
         let sealed = self.frames.pop_front()?;
-        self.bytes -= sealed.frame.payload.len();
+        self.bytes -= sealed.frame.payload.kept_bytes();
         Some(sealed)
     }
 

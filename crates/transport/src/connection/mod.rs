@@ -4,6 +4,7 @@
 //! events that are polled. Data tracks are not seen here at all: the task takes packets from the [`Link`] and gives it
 //! those that come. A full reconnect is a new `Connection` on the same link.
 
+mod events;
 mod limit;
 mod outgoing;
 mod pump;
@@ -24,6 +25,7 @@ use tokio::sync::Notify;
 use crate::peer::{ChannelKind, PeerError};
 use crate::{Link, LinkHost, LinkOptions};
 
+use events::{Delivery, Events};
 use outgoing::Outgoing;
 pub use stats::{ChannelStats, ConnectionStats};
 use task::Task;
@@ -246,13 +248,6 @@ struct Shared {
     stats: Mutex<ConnectionStats>,
 }
 
-#[derive(Default)]
-struct Events {
-    queue: VecDeque<ConnectionEvent>,
-    /// Bytes of the messages in it.
-    bytes: usize,
-}
-
 #[derive(Debug)]
 enum Command {
     CreateOffer,
@@ -372,12 +367,7 @@ impl Connection {
     /// The next event; poll until `None` when [`ConnectionHost::events_ready`] was called.
     #[must_use]
     pub fn poll_event(&self) -> Option<ConnectionEvent> {
-        let mut events = lock(&self.shared.events);
-        let event = events.queue.pop_front()?;
-        if let ConnectionEvent::Message { data, .. } = &event {
-            events.bytes = events.bytes.saturating_sub(data.len());
-        }
-        Some(event)
+        lock(&self.shared.events).pop()
     }
 
     /// What was measured, as of the task's last turn.
@@ -416,11 +406,6 @@ impl Drop for Connection {
     }
 }
 
-/// Unread messages, in bytes: above the first, those of `_lossy` are dropped; above the second, a reader that does not
-/// read ends the connection, since a message of `_reliable` cannot be dropped.
-const MAX_UNREAD_LOSSY: usize = 4 << 20;
-const MAX_UNREAD: usize = 64 << 20;
-
 impl Shared {
     fn command(&self, command: Command) {
         lock(&self.commands).push_back(command);
@@ -428,32 +413,18 @@ impl Shared {
     }
 
     fn tell(&self, event: ConnectionEvent) {
-        lock(&self.events).queue.push_back(event);
+        lock(&self.events).push(event);
         self.host.events_ready();
     }
 
     /// Queues a message for the reader. What is returned: whether it was taken, dropped (`_lossy`) or cannot be.
     fn tell_message(&self, channel: ChannelKind, data: Vec<u8>) -> Delivery {
-        let mut events = lock(&self.events);
-        if channel == ChannelKind::Lossy && events.bytes > MAX_UNREAD_LOSSY {
-            return Delivery::Dropped;
+        let delivery = lock(&self.events).push_message(channel, data);
+        if delivery == Delivery::Queued {
+            self.host.events_ready();
         }
-        if events.bytes > MAX_UNREAD {
-            return Delivery::Impossible;
-        }
-        events.bytes += data.len();
-        events.queue.push_back(ConnectionEvent::Message { channel, data: data.into() });
-        drop(events);
-        self.host.events_ready();
-        Delivery::Queued
+        delivery
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
-    Queued,
-    Dropped,
-    Impossible,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

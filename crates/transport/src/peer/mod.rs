@@ -633,7 +633,11 @@ impl Peer {
             Event::ChannelData(message) => {
                 let known = ChannelKind::ALL.into_iter().find(|&kind| self.id(kind) == Some(message.id));
                 if let Some(channel) = known {
-                    self.events.push_back(PeerEvent::Message { channel, data: message.data });
+                    let mut data = message.data;
+                    // A message that SCTP calls empty comes in a buffer as long as what it had nevertheless. Bounds count
+                    // lengths.
+                    data.shrink_to_fit();
+                    self.events.push_back(PeerEvent::Message { channel, data });
                 }
             }
             // A LiveKit connection without one of its channels is of no use.

@@ -1,0 +1,99 @@
+//! What a connection has to tell, until its owner reads it.
+
+use std::collections::VecDeque;
+
+use super::ConnectionEvent;
+use crate::peer::ChannelKind;
+
+/// Unread messages, in bytes of memory, above which those of `_lossy` are dropped.
+const MAX_UNREAD_LOSSY: usize = 4 << 20;
+
+/// Unread messages, in bytes of memory, above which a reader that does not read ends the connection: a message of
+/// `_reliable` cannot be dropped.
+const MAX_UNREAD: usize = 64 << 20;
+
+/// What a message costs beside its bytes, so that empty ones are bounded, too.
+const MESSAGE_OVERHEAD: usize = 128;
+
+/// Events in their order.
+#[derive(Default)]
+pub(super) struct Events {
+    queue: VecDeque<ConnectionEvent>,
+    /// What the messages in it cost in memory.
+    bytes: usize,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Queued,
+    /// Too much is unread, and it was one of `_lossy`.
+    Dropped,
+    /// Far too much is unread: the connection cannot go on.
+    Impossible,
+}
+
+impl Events {
+    pub(super) fn push(&mut self, event: ConnectionEvent) {
+        self.queue.push_back(event);
+    }
+
+    pub(super) fn push_message(&mut self, channel: ChannelKind, data: Vec<u8>) -> Delivery {
+        if channel == ChannelKind::Lossy && self.bytes > MAX_UNREAD_LOSSY {
+            return Delivery::Dropped;
+        }
+        if self.bytes > MAX_UNREAD {
+            return Delivery::Impossible;
+        }
+        self.bytes += data.len() + MESSAGE_OVERHEAD;
+        self.push(ConnectionEvent::Message { channel, data: data.into() });
+        Delivery::Queued
+    }
+
+    pub(super) fn pop(&mut self) -> Option<ConnectionEvent> {
+        let event = self.queue.pop_front()?;
+        if let ConnectionEvent::Message { data, .. } = &event {
+            self.bytes = self.bytes.saturating_sub(data.len() + MESSAGE_OVERHEAD);
+        }
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many messages of `len` bytes are taken before one is not, and what happens to that.
+    fn fill(events: &mut Events, channel: ChannelKind, len: usize) -> (usize, Delivery) {
+        let mut taken = 0;
+        loop {
+            match events.push_message(channel, vec![0; len]) {
+                Delivery::Queued => taken += 1,
+                refused => return (taken, refused),
+            }
+        }
+    }
+
+    #[test]
+    fn unread_messages_are_bounded_however_short_they_are() {
+        for len in [0, 1, 1_000] {
+            let mut events = Events::default();
+            let cost = len + MESSAGE_OVERHEAD;
+            let (lossy, refused) = fill(&mut events, ChannelKind::Lossy, len);
+            assert_eq!((lossy, refused), (MAX_UNREAD_LOSSY / cost + 1, Delivery::Dropped));
+            let (reliable, refused) = fill(&mut events, ChannelKind::Reliable, len);
+            assert_eq!((lossy + reliable, refused), (MAX_UNREAD / cost + 1, Delivery::Impossible));
+        }
+    }
+
+    #[test]
+    fn what_was_read_makes_room() {
+        let mut events = Events::default();
+        let (taken, _) = fill(&mut events, ChannelKind::Lossy, 0);
+        for _ in 0..taken {
+            assert!(matches!(events.pop(), Some(ConnectionEvent::Message { .. })));
+        }
+        assert!(events.pop().is_none());
+        assert_eq!(fill(&mut events, ChannelKind::Lossy, 0).0, taken);
+    }
+}
