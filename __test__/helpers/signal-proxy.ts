@@ -7,9 +7,11 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { LeaveRequest_Action, SignalRequest, SignalResponse } from '@livekit/protocol'
+import { LeaveRequest, SignalRequest, SignalResponse } from '@livekit/protocol'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { RawData } from 'ws'
+import type { DisconnectReason } from '../../index'
+import { disconnectReasonNumber } from '../../src/room/events'
 import { learnFromSdp, learnSecret } from './secrets'
 
 /** What a message may be called: the case of its `message`. */
@@ -28,6 +30,7 @@ export class SignalProxy {
   readonly #pairs = new Set<Pair>()
   readonly #listeners = new Set<(response: SignalResponse) => void>()
   readonly #kept: ResponseCase[] = []
+  #only: ResponseCase | undefined
 
   private constructor(target: string) {
     this.#target = target
@@ -73,17 +76,23 @@ export class SignalProxy {
     return this.next(kind)
   }
 
-  /** Tells all clients to come back: to their session, or to a new one. */
-  sendAway(action: 'resume' | 'reconnect'): void {
-    const leave = new SignalResponse({
-      message: {
-        case: 'leave',
-        value: {
-          action: action === 'resume' ? LeaveRequest_Action.RESUME : LeaveRequest_Action.RECONNECT,
-        },
-      },
-    })
-    for (const { client } of this.#pairs) client.send(leave.toBinary())
+  /** From now on the server's messages do not arrive, but for those of that kind. */
+  passOnly(only: ResponseCase): void {
+    this.#only = only
+  }
+
+  /** Tells all clients to come back, to their session or to a new one; or to stay away, for that reason. */
+  sendAway(action: 'resume' | 'reconnect'): void
+  sendAway(action: 'disconnect', reason: DisconnectReason): void
+  sendAway(action: 'resume' | 'reconnect' | 'disconnect', reason: DisconnectReason = 'unknownReason'): void {
+    const value = { action: action.toUpperCase(), reason: disconnectReasonNumber(reason) }
+    this.say({ case: 'leave', value: LeaveRequest.fromJson(value) })
+  }
+
+  /** Tells all clients something in the server's name. */
+  say(message: SignalResponse['message']): void {
+    const response = new SignalResponse({ message })
+    for (const { client } of this.#pairs) client.send(response.toBinary())
   }
 
   /** Breaks all connections there are; new ones work. */
@@ -154,6 +163,7 @@ export class SignalProxy {
     for (const listener of [...this.#listeners]) listener(response)
     const at = this.#kept.findIndex((kind) => kind === response.message.case)
     if (at >= 0) this.#kept.splice(at, 1)
+    else if (this.#only !== undefined && this.#only !== response.message.case) return
     else if (client.readyState === WebSocket.OPEN) client.send(data)
   }
 }

@@ -96,7 +96,7 @@ class ServerConnection implements RoomConnection {
   #client: SignalClient | undefined
   #transport: PeerTransport | undefined
   readonly #totals = new ConnectionTotals()
-  #reconnecting = false
+  #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
   /** Gives up the wait for an attempt to reconnect, or the attempt, for a new one. */
   #hurry = new AbortController()
   /** Fails the attempt to connect that is under way, if one is: signalling is lost in the middle of it. */
@@ -106,7 +106,7 @@ class ServerConnection implements RoomConnection {
   #rebuild = false
   /** What is to be told to the room, while it is not ready for it. */
   #held: (() => void)[] | null = null
-  /** Why the server ended a connection that was being made. */
+  /** Why the server ended the first connection while it was being made. */
   #sentAway: DataTrackConnectionError | undefined
   readonly #subscriptions = new SubscriptionPacer((request) => this.#client?.send(request))
   /** Requests that must not get lost with a connection: nothing asks for them again. */
@@ -135,6 +135,7 @@ class ServerConnection implements RoomConnection {
       this.#regions?.prefetch(this.#token, this.#closing.signal)
       const { identity, response } = await this.#joinSomewhere(this.#options.signal)
       this.#attempt = undefined
+      this.#state = 'connected'
       this.#room.attach(this, identity)
       this.#room.receive(response)
       this.#releaseHeld()
@@ -153,7 +154,8 @@ class ServerConnection implements RoomConnection {
   }
 
   sendRequest(request: RoomSignalRequest): void {
-    if (this.#reconnecting && request.case === 'unpublishDataTrackRequest') this.#unsent.push(request)
+    if (this.#state === 'reconnecting' && request.case === 'unpublishDataTrackRequest')
+      this.#unsent.push(request)
     else if (request.case === 'updateDataSubscription') this.#subscriptions.push(request.value.updates)
     else this.#client?.send(request)
   }
@@ -169,7 +171,7 @@ class ServerConnection implements RoomConnection {
   }
 
   reconnectNow(): void {
-    if (this.#reconnecting) this.#hurry.abort()
+    if (this.#state === 'reconnecting') this.#hurry.abort()
     else this.#lost(false)
   }
 
@@ -192,9 +194,12 @@ class ServerConnection implements RoomConnection {
   async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
     this.#regions?.reset(this.#server)
     for (;;) {
+      const signal = this.#attemptSignal(given)
       try {
-        this.#sentAway = undefined
-        return await this.#join(this.#attemptSignal(given))
+        const joined = await this.#join(signal)
+        // Messages may come, and the caller may act, between a promise that is resolved and what waits for it.
+        signal.throwIfAborted()
+        return joined
       } catch (error) {
         const region = await this.#nextRegion(error, given)
         if (region === undefined) {
@@ -213,7 +218,7 @@ class ServerConnection implements RoomConnection {
     // A token that one region does not take, another does not take, either; 403 is the region's own word.
     const everywhere =
       error instanceof DataTrackConnectionError && error.reason === 'notAllowed' && error.status !== 403
-    if (everywhere || signals.some(({ aborted }) => aborted)) return undefined
+    if (everywhere || this.#sentAway !== undefined || signals.some(({ aborted }) => aborted)) return undefined
     return await this.#regions?.next(this.#token, AbortSignal.any(signals))
   }
 
@@ -228,10 +233,9 @@ class ServerConnection implements RoomConnection {
         loadWebSocket()
         const publisherOffer = await offer
         const { client, first } = await this.#connectSignal({ publisherOffer }, signal)
-        this.#client = client
-        client.setRef(this.#ref)
         if (first.message.case !== 'join') {
           client.close()
+          if (isFinalLeave(first)) this.#endByServer(first)
           throw refused(first)
         }
         const { participant } = first.message.value
@@ -256,7 +260,11 @@ class ServerConnection implements RoomConnection {
     const transport: PeerTransport = new PeerTransport(
       environment(),
       this.native.id,
-      { mode: this.#mode, iceTransports: this.#options.iceTransports, nextSession: this.#reconnecting },
+      {
+        mode: this.#mode,
+        iceTransports: this.#options.iceTransports,
+        nextSession: this.#state === 'reconnecting',
+      },
       {
         description: (kind, description) => this.#describe(kind, description),
         candidate: (target, candidate) => this.#trickle(target, candidate),
@@ -271,17 +279,23 @@ class ServerConnection implements RoomConnection {
     return transport
   }
 
-  #connectSignal(
+  async #connectSignal(
     request: { readonly participantSid?: string; readonly publisherOffer?: LocalDescription | undefined },
     signal: AbortSignal,
   ): ReturnType<typeof SignalClient.connect> {
-    return SignalClient.connect(
+    const connected = await SignalClient.connect(
       this.#server,
       this.#token,
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
       { ...this.#options, signal },
       { message: (response) => this.#received(response), lost: () => this.#signalLost() },
     )
+    const { client } = connected
+    if (signal.aborted) client.close()
+    signal.throwIfAborted()
+    this.#client = client
+    client.setRef(this.#ref)
+    return connected
   }
 
   #describe(kind: 'offer' | 'answer', { sdp, id }: LocalDescription): void {
@@ -314,23 +328,32 @@ class ServerConnection implements RoomConnection {
         this.#token = message.value
         return
       case 'leave': {
-        const { LeaveRequest_Action } = loadProtocol()
         const { action, regions } = message.value
         this.#regions?.report(regions)
-        if (action !== LeaveRequest_Action.DISCONNECT) {
-          this.#attempt?.abort(refused({ message }))
-          this.#lost(action === LeaveRequest_Action.RECONNECT)
-        } else if (this.#held === null) {
-          this.#room.receive({ message })
+        if (isFinalLeave({ message })) {
+          this.#endByServer({ message })
         } else {
-          this.#sentAway = refused({ message })
-          this.#transport?.close()
+          this.#attempt?.abort(refused({ message }))
+          this.#lost(action === loadProtocol().LeaveRequest_Action.RECONNECT)
         }
         return
       }
       default:
         this.#tell(() => this.#room.receive({ message }))
     }
+  }
+
+  /**
+   * The server ends this participant's session for good, at whatever moment: an attempt to connect or to reconnect that is
+   * under way ends with it, and none follows. The room may have come by an older session; what it hears of is the same.
+   */
+  #endByServer(response: Pick<SignalResponse, 'message'>): void {
+    if (this.#state !== 'connecting') {
+      this.#room.receive(response)
+      return
+    }
+    this.#sentAway = refused(response)
+    this.#attempt?.abort(this.#sentAway)
   }
 
   /** The room is ready for what came while the peer connections were made. */
@@ -375,10 +398,9 @@ class ServerConnection implements RoomConnection {
     if (this.#closing.signal.aborted) return
     // After an ICE restart over TCP livekit-server 1.13.5 forwards nothing any more, and says nothing of it.
     this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
-    if (this.#reconnecting) return
     // While the first connection is made, its own waiting tells.
-    if (this.#held !== null) return
-    this.#reconnecting = true
+    if (this.#state !== 'connected') return
+    this.#state = 'reconnecting'
     this.#subscriptions.clear()
     this.#room.connectionLost()
     void this.#reconnect(grace)
@@ -428,21 +450,18 @@ class ServerConnection implements RoomConnection {
   async #resume(signal: AbortSignal): Promise<Resumed> {
     this.#client?.close()
     const { client, first } = await this.#connectSignal({ participantSid: this.#participantSid }, signal)
-    this.#client = client
-    client.setRef(this.#ref)
     if (first.message.case !== 'reconnect') {
       client.close()
-      if (first.message.case === 'leave') {
-        const { LeaveRequest_Action } = loadProtocol()
-        if (first.message.value.action === LeaveRequest_Action.DISCONNECT) throw refused(first)
-      }
-      return 'rebuild'
+      if (!isFinalLeave(first)) return 'rebuild'
+      this.#endByServer(first)
+      throw refused(first)
     }
     client.start()
     const transport = this.#transport
     if (transport === undefined) return 'rebuild'
     transport.negotiate()
     await transport.connected(signal)
+    signal.throwIfAborted()
     this.#reconnected()
     this.#room.connectionResumed(first.message.value.lastMessageSeq)
     this.#flush()
@@ -462,7 +481,7 @@ class ServerConnection implements RoomConnection {
   }
 
   #reconnected(): void {
-    this.#reconnecting = false
+    this.#state = 'connected'
     this.#rebuild = false
   }
 
@@ -478,6 +497,12 @@ class ServerConnection implements RoomConnection {
     this.#attempt = attempt
     return withDeadline(this.#options.timeoutMs, attempt.signal, this.#closing.signal, signal)
   }
+}
+
+/** Whether the server ends the session for good, and does not want another. */
+function isFinalLeave({ message }: Pick<SignalResponse, 'message'>): boolean {
+  const { LeaveRequest_Action } = loadProtocol()
+  return message.case === 'leave' && message.value.action === LeaveRequest_Action.DISCONNECT
 }
 
 /** A first message that is no welcome. */

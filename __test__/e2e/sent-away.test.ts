@@ -1,0 +1,125 @@
+/** A server that sends a participant away means it, whenever it says so. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import type { DisconnectReason, Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { event, Scene } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+let proxy: SignalProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  proxy = await SignalProxy.start(server.url)
+})
+afterEach(() => proxy.close())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** What ends alice's session, and who is in the room afterwards; `undefined`: there is no such room any more. */
+interface Ending {
+  readonly reason: DisconnectReason
+  readonly end: (scene: Scene) => Promise<unknown>
+  readonly left: readonly string[] | undefined
+}
+
+const endings: readonly Ending[] = [
+  {
+    reason: 'participantRemoved',
+    end: ({ name }) => server.admin.removeParticipant(name, 'alice'),
+    left: ['bob'],
+  },
+  { reason: 'roomDeleted', end: ({ name }) => server.admin.deleteRoom(name), left: undefined },
+  { reason: 'duplicateIdentity', end: (scene) => scene.join('alice'), left: ['alice', 'bob'] },
+]
+
+async function inRoom({ name }: Scene): Promise<string[] | undefined> {
+  const [room] = await server.admin.listRooms([name])
+  if (room === undefined) return undefined
+  const participants = await server.admin.listParticipants(name)
+  return participants.map(({ identity }) => identity).sort()
+}
+
+/** What a room tells of its connection. */
+function connectionEvents(room: Room): string[] {
+  const told: string[] = []
+  room.on(RoomEvent.Reconnecting, () => told.push('reconnecting'))
+  room.on(RoomEvent.Reconnected, () => told.push('reconnected'))
+  room.on(RoomEvent.Disconnected, (reason) => told.push(reason))
+  return told
+}
+
+describe.each(endings)('a participant that is sent away ($reason) does not come back', (ending) => {
+  const { reason, end, left } = ending
+
+  /** Alice is on the way back, and does not get the server's answer to her offer. */
+  async function whileReturning(
+    scene: Scene,
+    action: 'resume' | 'reconnect',
+    peerConnections: 'single' | 'dual',
+  ): Promise<void> {
+    const running = proxy.next('pongResp')
+    const alice = await scene.join('alice', { url: proxy.url, connect: { peerConnections } })
+    await running
+    await scene.join('bob')
+    const told = connectionEvents(alice)
+    const disconnected = event(alice, RoomEvent.Disconnected)
+    const kept = proxy.keepBack('answer')
+    // A session of which the server has not read a message yet may end without the server's last word.
+    const runningAgain = proxy.next('pongResp')
+    proxy.sendAway(action)
+    await Promise.all([kept, runningAgain])
+    await end(scene)
+    expect(await disconnected).toEqual([reason])
+    expect([told, alice.state]).toEqual([['reconnecting', reason], 'disconnected'])
+    expect(await inRoom(scene)).toEqual(left)
+    expect(alice.remoteParticipants.size).toBe(0)
+  }
+
+  for (const mode of ['single', 'dual'] as const) {
+    it(
+      `while its new session has no path yet (${mode})`,
+      inScene((scene) => whileReturning(scene, 'reconnect', mode)),
+    )
+  }
+
+  it(
+    'while its resumed session has no path yet',
+    inScene((scene) => whileReturning(scene, 'resume', 'single')),
+  )
+
+  it(
+    'while it connects for the first time',
+    inScene(async (scene) => {
+      await scene.join('bob')
+      const [kept, running] = [proxy.keepBack('answer'), proxy.next('pongResp')]
+      const connecting = rejection(scene.join('alice', { url: proxy.url }))
+      await Promise.all([kept, running])
+      await end(scene)
+      const error = await connecting
+      expect([error.reason, error.message.includes(reason)]).toEqual(['leaveRequest', true])
+      expect(await inRoom(scene)).toEqual(left)
+    }),
+  )
+})
+
+describe.each(['resume', 'reconnect'] as const)('a participant whose request to %s', (action) => {
+  it.each(endings)('is answered by being sent away ($reason) does not ask again', ({ reason }) =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice', { url: proxy.url })
+      const told = connectionEvents(alice)
+      const disconnected = event(alice, RoomEvent.Disconnected)
+      const answer = proxy.next(action === 'resume' ? 'reconnect' : 'join')
+      proxy.passOnly('leave')
+      proxy.sendAway(action)
+      await answer
+      proxy.sendAway('disconnect', reason)
+      expect(await disconnected).toEqual([reason])
+      expect([told, alice.state]).toEqual([['reconnecting', reason], 'disconnected'])
+    }),
+  )
+})
