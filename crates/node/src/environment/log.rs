@@ -11,13 +11,16 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::environment::Shared;
+use crate::environment::log_limit::Limits;
 use crate::js::error::Failure;
 use crate::js::{IntoJs, Js, Value};
 
@@ -32,6 +35,10 @@ const LEVELS: [&str; 6] = ["silent", "error", "warn", "info", "debug", "trace"];
 
 /// Warnings, until `setLogLevel` says otherwise.
 const DEFAULT_LEVEL: u8 = 2;
+
+/// Up to here, records of one place in the code are limited: a program did not ask for all of them, and a peer can cause
+/// them. Who wants to see more asks for `debug`.
+const LIMITED_LEVEL: u8 = 3;
 
 /// All environments of this image, the oldest first.
 static ENVIRONMENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -54,6 +61,7 @@ pub(crate) struct LogBuffer {
 struct Queue {
     records: VecDeque<Record>,
     lost: u64,
+    limits: Limits,
 }
 
 /// A record of `pollLogs()`.
@@ -92,6 +100,11 @@ impl LogBuffer {
 
     fn wants(&self, level: u8) -> bool {
         level <= self.level.load(Ordering::Relaxed)
+    }
+
+    /// How many records of that place were left out; `None` if this one is, too.
+    fn admit(&self, level: u8, place: Identifier, now: Instant) -> Option<u64> {
+        if level > LIMITED_LEVEL { Some(0) } else { self.queue().limits.admit(place, now) }
     }
 
     fn push(&self, record: Record) {
@@ -241,8 +254,14 @@ impl Subscriber for ToJavaScript {
         let Some(environment) = environment.filter(|environment| environment.logs.wants(level)) else {
             return;
         };
+        let place = event.metadata().callsite();
+        let Some(left_out) = environment.logs.admit(level, place, Instant::now()) else { return };
         let mut text = Text(String::new());
         event.record(&mut text);
+        if left_out > 0 {
+            // Writing to a string does not fail.
+            let _ = write!(text.0, " ({left_out} more records like this one were left out before it)");
+        }
         environment.logs.push(Record {
             level: LEVELS.get(usize::from(level)).copied().unwrap_or("error"),
             target: event.metadata().target(),

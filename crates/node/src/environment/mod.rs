@@ -11,6 +11,7 @@
 
 pub(crate) mod handles;
 pub(crate) mod log;
+mod log_limit;
 pub(crate) mod runtime;
 pub(crate) mod task;
 
