@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datatrack::subscriber::Epoch;
 use tokio::time::Sleep;
 
 use super::pump::Pump;
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, since_boot};
 use super::{
     Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
     PeerState, Shared, Target, lock,
@@ -364,9 +364,8 @@ impl Side {
         let remote = self.peer.stats().remote.filter(|_| options.local_addresses.is_empty());
         match remote {
             Some(remote) if self.peer.is_connected() => {
-                let wall = SystemTime::now();
                 let route = |remote| route_to(remote).ok();
-                if self.surroundings.look(remote, now, wall, route) {
+                if self.surroundings.look(remote, now, since_boot(), route) {
                     self.set_state(PeerState::Disconnected, shared);
                 }
             }
