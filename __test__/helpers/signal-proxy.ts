@@ -29,6 +29,7 @@ export class SignalProxy {
   readonly #sockets = new WebSocketServer({ noServer: true })
   readonly #pairs = new Set<Pair>()
   readonly #listeners = new Set<(response: SignalResponse) => void>()
+  readonly #requests = new Set<(request: SignalRequest) => void>()
   readonly #kept: ResponseCase[] = []
   #only: ResponseCase | undefined
 
@@ -56,6 +57,11 @@ export class SignalProxy {
   /** Hears of each message of the server, kept ones included. */
   onResponse(listener: (response: SignalResponse) => void): void {
     this.#listeners.add(listener)
+  }
+
+  /** Hears of each message of the clients. */
+  onRequest(listener: (request: SignalRequest) => void): void {
+    this.#requests.add(listener)
   }
 
   /** Resolves when the server has sent a message of that kind. */
@@ -139,7 +145,9 @@ export class SignalProxy {
     const { client, upstream } = pair
     this.#pairs.add(pair)
     client.on('message', (data: Buffer) => {
-      learn(SignalRequest.fromBinary(data))
+      const request = SignalRequest.fromBinary(data)
+      learn(request)
+      for (const listener of [...this.#requests]) listener(request)
       if (upstream.readyState === WebSocket.OPEN) upstream.send(data)
     })
     upstream.on('message', (data) => this.#respond(client, data))

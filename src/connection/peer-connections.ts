@@ -107,6 +107,11 @@ export class PeerTransport implements EventSink, MessageChannels {
     this.#call(() => this.#native.addRemoteCandidate(target, candidate))
   }
 
+  /** Where signalling reached the server: candidates of this machine are only tried if that is this machine. */
+  serverAt(address: string | undefined): void {
+    this.#call(() => this.#native.setServerAddress(address ?? ''))
+  }
+
   /**
    * Waits until all peer connections are there.
    *

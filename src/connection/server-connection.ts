@@ -232,7 +232,7 @@ class ServerConnection implements RoomConnection {
         loadProtocol()
         loadWebSocket()
         const publisherOffer = await offer
-        const { client, first } = await this.#connectSignal({ publisherOffer }, signal)
+        const { client, first, address } = await this.#connectSignal({ publisherOffer }, signal)
         if (first.message.case !== 'join') {
           client.close()
           if (isFinalLeave(first)) this.#endByServer(first)
@@ -241,6 +241,7 @@ class ServerConnection implements RoomConnection {
         const { participant } = first.message.value
         this.#participantSid = participant?.sid ?? ''
         this.#held = []
+        transport.serverAt(address)
         client.start()
         if (this.#mode === 'dual') transport.negotiate()
         await transport.connected(signal)

@@ -1,5 +1,7 @@
 /** The signalling WebSocket of a room: messages both ways, and knowing in time that the other end is gone. */
+import { lookup } from 'node:dns/promises'
 import type { Agent, IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { SignalResponse } from '@livekit/protocol'
 import type { WebSocket, RawData } from 'ws'
 import { Deferred } from '../base/abort'
@@ -36,6 +38,11 @@ const PING_INTERVAL_S = 5
 /** A message of a server is far below it, bytes. */
 const MAX_MESSAGE = 16 << 20
 
+/** What the WebSocket runs over; it has no public name. */
+function streamOf(socket: WebSocket): Socket | undefined {
+  return (socket as unknown as { _socket?: Socket })._socket
+}
+
 /** An open signalling connection. */
 export class SignalClient {
   readonly #socket: WebSocket
@@ -65,21 +72,34 @@ export class SignalClient {
     request: SignalRequestOptions,
     options: SignalSocketOptions,
     owner: SignalClientOwner,
-  ): Promise<{ client: SignalClient; first: SignalResponse }> {
+  ): Promise<{ client: SignalClient; first: SignalResponse; address: string | undefined }> {
     options.signal?.throwIfAborted()
     const { WebSocket } = loadWebSocket()
     // Ends a connection to a proxy that has not answered: the socket does not know of it yet.
     const attempt = new AbortController()
+    const agent = options.agent ?? (options.proxy ? agentFor(server, attempt.signal) : undefined)
     const socket = new WebSocket(signalUrl(server, request), {
       headers: { authorization: `Bearer ${token}` },
-      agent: options.agent ?? (options.proxy ? agentFor(server, attempt.signal) : undefined),
+      agent,
       ...(options.ca !== undefined && { ca: options.ca as string }),
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE,
     })
     socket.binaryType = 'nodebuffer'
     const client = new SignalClient(socket, owner)
-    return { client, first: await client.#first(options, token, attempt) }
+    const first = await client.#first(options, token, attempt)
+    return { client, first, address: await client.#address(server, agent) }
+  }
+
+  /** The IP address at which the server was reached. Behind an agent, which may be a proxy's, that of the URL's host. */
+  async #address(server: URL, agent: Agent | undefined): Promise<string | undefined> {
+    if (agent === undefined) return streamOf(this.#socket)?.remoteAddress
+    const host = server.hostname.replace(/^\[|\]$/g, '')
+    // A name that only the proxy knows is none of this machine.
+    return await lookup(host).then(
+      ({ address }) => address,
+      () => undefined,
+    )
   }
 
   /** Hands out what came since the first message, and from now on each message as it comes. */
@@ -108,7 +128,7 @@ export class SignalClient {
 
   /** Whether the connection keeps the process alive. */
   setRef(ref: boolean): void {
-    const stream = (this.#socket as unknown as { _socket?: { ref(): void; unref(): void } })._socket
+    const stream = streamOf(this.#socket)
     if (ref) stream?.ref()
     else stream?.unref()
   }

@@ -419,6 +419,11 @@ export interface NativeConnection {
   /** `candidate`: `candidate:…`, the member of that name in a Trickle's JSON. */
   addRemoteCandidate(target: string, candidate: string): void
   /**
+   * The IP address at which signalling reached the server; `''` if it is not known. Candidates of the loopback and the
+   * local link that come afterwards are only tried if the server is there, too.
+   */
+  setServerAddress(address: string): void
+  /**
    * Queues a message of at most 65,535 bytes; {@link SendStatus}. What waits leaves when the connection is there. `more`:
    * another one follows at once, or {@link flush}, and this one can wait for that.
    */

@@ -28,6 +28,7 @@ pub(crate) static METHODS: Methods = exports! {
     c"handleAnswer" => handle_answer,
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
+    c"setServerAddress" => set_server_address,
     c"send" => send,
     c"flush" => flush,
     c"bufferedAmount" => buffered_amount,
@@ -176,6 +177,14 @@ fn add_remote_candidate(call: &Call) -> Result<(), Failure> {
     };
     let candidate = call.argument(1, "candidate").string()?;
     ServerConnection::of(call)?.connection.add_remote_candidate(target, candidate);
+    Ok(())
+}
+
+fn set_server_address(call: &Call) -> Result<(), Failure> {
+    let address = call.argument(0, "address").string()?;
+    // With the zone of a local link's address: `fe80::1%eth0`. What is none, `''` above all, is not known.
+    let address = address.split('%').next().and_then(|address| address.parse().ok());
+    ServerConnection::of(call)?.connection.set_server_address(address);
     Ok(())
 }
 

@@ -31,6 +31,7 @@ impl End {
     fn new(mode: ConnectionMode) -> Self {
         Self::with(ConnectionOptions {
             local_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            server: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tcp: false,
             ..ConnectionOptions::new(mode)
         })

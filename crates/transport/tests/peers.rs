@@ -357,3 +357,35 @@ fn nonsense_is_refused_and_ends_nothing() {
     world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"alive"]);
 }
+
+#[test]
+fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
+    let [dialled, server] = [addr("10.0.0.1:1000"), addr("10.0.0.2:2000")];
+    let other = addr("10.0.0.1:1001");
+    let told = |events: &[PeerEvent]| {
+        events.iter().filter(|event| matches!(event, PeerEvent::LocalCandidate(_))).count()
+    };
+    let mut world = World::new(0.0);
+    world.answering.add_local_candidate(Protocol::Tcp, server, world.now);
+    world.negotiate();
+    let passive = "candidate:1 1 tcp 1 10.0.0.2 2000 typ host tcptype passive";
+    world.offering.add_remote_candidate(passive, world.now).unwrap();
+    // Something listens there, and answers what it likes.
+    for local in [dialled, other] {
+        world.offering.add_local_candidate(Protocol::Tcp, local, world.now);
+    }
+    for contents in [&b"220 mail.example.org ESMTP\r\n"[..], &[0, 1, 0, 0], &[22; 40], &[0; 20]] {
+        world.offering.handle_datagram(Protocol::Tcp, dialled, server, contents, world.now);
+    }
+    while let Some(event) = world.offering.poll_event() {
+        world.events[0].push(event);
+    }
+    assert_eq!(told(&world.events[0]), 0);
+    world.offering.remove_local_candidate(Protocol::Tcp, other, world.now);
+    world.run_until(|world| world.offering.is_connected());
+    world.step();
+    assert_eq!(told(&world.events[0]), 1);
+    // Nor does a later description name it.
+    let offer = world.offering.create_offer(world.now).unwrap();
+    assert!(!offer.contains("tcptype") && offer.contains("a=ice-ufrag:"), "{offer}");
+}

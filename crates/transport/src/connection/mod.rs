@@ -8,6 +8,7 @@ mod events;
 mod limit;
 mod outgoing;
 mod pump;
+mod reach;
 mod stats;
 mod surroundings;
 mod task;
@@ -62,6 +63,8 @@ pub struct ConnectionOptions {
     /// Local addresses to use, which the descriptions then name. None by default: those from which the system sends to
     /// the server's candidates are used, and the server sees them when it is reached.
     pub local_addresses: Vec<IpAddr>,
+    /// Where signalling reached the server, if that is known already; see [`Connection::set_server_address`].
+    pub server: Option<IpAddr>,
     /// How long UDP may try alone; 300 ms by default.
     pub tcp_delay: Duration,
     /// How long a peer connection may take from its first description, or from a restart, until it is connected; 15 s
@@ -79,6 +82,7 @@ impl ConnectionOptions {
             udp: true,
             tcp: true,
             local_addresses: Vec::new(),
+            server: None,
             tcp_delay: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(15),
         }
@@ -254,6 +258,7 @@ enum Command {
     Answer { sdp: String, id: u32 },
     Offer { sdp: String, id: u32 },
     Candidate { target: Target, candidate: String },
+    ServerAddress(Option<IpAddr>),
     Close,
 }
 
@@ -327,6 +332,12 @@ impl Connection {
     /// A candidate of the server's: the member `candidate` of a Trickle's JSON. One that cannot be used is ignored.
     pub fn add_remote_candidate(&self, target: Target, candidate: impl Into<String>) {
         self.shared.command(Command::Candidate { target, candidate: candidate.into() });
+    }
+
+    /// Where signalling reached the server; `None` if that is not known. Candidates of the loopback and of the local link
+    /// that come after this are only tried if the server is there, too.
+    pub fn set_server_address(&self, address: Option<IpAddr>) {
+        self.shared.command(Command::ServerAddress(address));
     }
 
     /// Queues a message. Messages leave when the connection is there, those of `_reliable` before data tracks.

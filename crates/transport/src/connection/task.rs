@@ -11,6 +11,7 @@ use datatrack::subscriber::Epoch;
 use tokio::time::Sleep;
 
 use super::pump::Pump;
+use super::reach::Reach;
 use super::surroundings::{Surroundings, since_boot};
 use super::{
     Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
@@ -23,6 +24,9 @@ use crate::sockets::{SocketEvent, Sockets, route_to};
 /// Datagrams taken from a socket before packets are sent and others have their turn.
 const RECEIVE_BUDGET: usize = 128;
 
+/// Addresses of the server that wait for being dialled: of each path one or two, and none of more use than the first ones.
+const MAX_DIALS: usize = 16;
+
 /// How long to wait when nothing has a deadline.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -32,6 +36,7 @@ pub(super) struct Task {
     link: Arc<Link>,
     epoch: Epoch,
     options: ConnectionOptions,
+    reach: Reach,
     publisher: Side,
     subscriber: Option<Side>,
     offers: u32,
@@ -69,6 +74,7 @@ impl Task {
             shared,
             link,
             epoch,
+            reach: Reach::to(options.server),
             options,
             publisher: Side::new(Target::Publisher, Peer::offering(now)),
             subscriber,
@@ -169,6 +175,8 @@ impl Task {
                 Command::CreateOffer => self.create_offer(now),
                 Command::Answer { sdp, id } => self.handle_answer(&sdp, id, now),
                 Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
+                Command::ServerAddress(address) => self.reach = Reach::to(address),
+                Command::Candidate { candidate, .. } if !self.reach.takes(&candidate) => {}
                 Command::Candidate { target, candidate } => {
                     let side = match (target, &mut self.subscriber) {
                         (Target::Subscriber, Some(subscriber)) => subscriber,
@@ -203,7 +211,7 @@ impl Task {
     fn handle_answer(&mut self, sdp: &str, id: u32, now: Instant) {
         // An answer to an offer that a later one replaced is of no use to anybody.
         if (id == 0 || id == self.offers)
-            && let Err(error) = self.publisher.peer.handle_answer(sdp, now)
+            && let Err(error) = self.publisher.peer.handle_answer(&self.reach.filter(sdp), now)
         {
             self.shared.tell(ConnectionEvent::DescriptionRejected { target: Target::Publisher, id, error });
         }
@@ -216,7 +224,7 @@ impl Task {
             return self.shared.tell(ConnectionEvent::DescriptionRejected { target, id, error });
         };
         side.refresh_sockets(&self.options, now);
-        match side.peer.handle_offer(sdp, now) {
+        match side.peer.handle_offer(&self.reach.filter(sdp), now) {
             Ok(sdp) => {
                 if !side.peer.is_connected() {
                     side.connect_by = Some(now + self.options.connect_timeout);
@@ -380,7 +388,7 @@ impl Side {
                     self.peer.add_local_candidate(Protocol::Udp, local, now);
                 }
             }
-            Protocol::Tcp if options.tcp => {
+            Protocol::Tcp if options.tcp && self.dials.len() < MAX_DIALS => {
                 let at = if options.udp { now + options.tcp_delay } else { now };
                 self.dials.push_back((candidate.addr, at));
             }

@@ -9,6 +9,7 @@
 
 mod liveness;
 mod records;
+mod remote;
 mod types;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, 
 
 use liveness::Liveness;
 use records::Records;
+use remote::Remote;
 pub use types::{
     ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
 };
@@ -59,11 +61,21 @@ const LEAST_HASTE: Duration = Duration::from_millis(10);
 /// A round trip that takes longer says that the path stood still.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
 
-/// Candidates of the other side that are kept: for a description that has not come yet, and to know an address again.
-const MAX_CANDIDATES: usize = 64;
-
 fn is_dtls(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|&first| first >= FIRST_DTLS)
+}
+
+/// A description of ours without the TCP connections that were dialled: the other side sees where they come from, and they
+/// would tell which of the ports that it named are open.
+fn without_tcp(sdp: &str) -> String {
+    let dialled = |line: &str| {
+        line.starts_with("a=candidate:")
+            && line
+                .split_ascii_whitespace()
+                .nth(2)
+                .is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
+    };
+    sdp.split_inclusive('\n').filter(|line| !dialled(line)).collect()
 }
 
 fn config(channel: ChannelKind) -> ChannelConfig {
@@ -107,7 +119,9 @@ pub struct Peer {
     /// Bytes that each channel ever took, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
-    remotes: VecDeque<(SocketAddr, PathKind)>,
+    /// TCP connections that the other side was not told of yet: where from, and the candidate's text.
+    unproven: Vec<(SocketAddr, String)>,
+    remote: Remote,
     described: bool,
     ice_connected: bool,
     dtls_connected: bool,
@@ -165,7 +179,8 @@ impl Peer {
             channels: [None; 3],
             written: [0; 3],
             early_candidates: Vec::new(),
-            remotes: VecDeque::new(),
+            unproven: Vec::new(),
+            remote: Remote::default(),
             described: false,
             ice_connected: false,
             dtls_connected: false,
@@ -207,15 +222,16 @@ impl Peer {
         self.offered = true;
         self.pending = Some(pending);
         self.drain(now);
-        Ok(offer.to_sdp_string())
+        Ok(without_tcp(&offer.to_sdp_string()))
     }
 
     /// Takes the answer to the last offer.
     pub fn handle_answer(&mut self, sdp: &str, now: Instant) -> Result<(), PeerError> {
         let now = self.advance(now)?;
-        let answer = SdpAnswer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
+        let (sdp, candidates) = self.remote.describe(sdp).ok_or(PeerError::BadDescription)?;
+        let answer = SdpAnswer::from_sdp_string(&sdp).map_err(|_| PeerError::BadDescription)?;
         let pending = self.pending.take().ok_or(PeerError::UnexpectedAnswer)?;
-        self.tell_candidates(sdp);
+        self.tell_candidates(&candidates);
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
         self.described(accepted.is_ok(), now);
         accepted.map_err(|_| PeerError::BadDescription)
@@ -224,11 +240,12 @@ impl Peer {
     /// Takes an offer and makes the answer.
     pub fn handle_offer(&mut self, sdp: &str, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
-        let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| PeerError::BadDescription)?;
-        self.tell_candidates(sdp);
+        let (sdp, candidates) = self.remote.describe(sdp).ok_or(PeerError::BadDescription)?;
+        let offer = SdpOffer::from_sdp_string(&sdp).map_err(|_| PeerError::BadDescription)?;
+        self.tell_candidates(&candidates);
         let answer = self.rtc.sdp_api().accept_offer(offer);
         self.described(answer.is_ok(), now);
-        answer.map(|answer| answer.to_sdp_string()).map_err(|_| PeerError::BadDescription)
+        answer.map(|answer| without_tcp(&answer.to_sdp_string())).map_err(|_| PeerError::BadDescription)
     }
 
     fn described(&mut self, accepted: bool, now: Instant) {
@@ -243,12 +260,9 @@ impl Peer {
     }
 
     /// Candidates inside a description are taken by `str0m` itself; the owner hears of them here.
-    fn tell_candidates(&mut self, sdp: &str) {
-        for line in sdp.lines() {
-            if let Some(candidate) = line.trim().strip_prefix("a=")
-                && candidate.starts_with("candidate:")
-                && let Ok(candidate) = Candidate::from_sdp_string(candidate)
-            {
+    fn tell_candidates(&mut self, candidates: &[&str]) {
+        for candidate in candidates {
+            if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
                 self.tell_candidate(&candidate);
             }
         }
@@ -257,7 +271,9 @@ impl Peer {
     // Candidates.
 
     /// Adds an address of this side. For TCP, one of a connection that was dialled. One that comes after the first local
-    /// description has to be told to the other side: [`PeerEvent::LocalCandidate`].
+    /// description has to be told to the other side: [`PeerEvent::LocalCandidate`]. That of a TCP connection is told when
+    /// the other side has proved by an answer to ICE's check that it is at the other end. Otherwise whoever names
+    /// candidates would learn which ports are open.
     pub fn add_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
         let candidate = match protocol {
             Protocol::Udp => Candidate::builder().udp().host(addr).build(),
@@ -270,7 +286,10 @@ impl Peer {
             if self.is_started()
                 && let Some(added) = added
             {
-                self.events.push_back(PeerEvent::LocalCandidate(added));
+                match protocol {
+                    Protocol::Udp => self.events.push_back(PeerEvent::LocalCandidate(added)),
+                    Protocol::Tcp => self.unproven.push((addr, added)),
+                }
             }
             self.drain(now);
         }
@@ -278,6 +297,9 @@ impl Peer {
 
     /// Takes an address of this side away: its interface is gone or its connection ended.
     pub fn remove_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
+        if protocol == Protocol::Tcp {
+            self.unproven.retain(|(unproven, _)| *unproven != addr);
+        }
         let candidate = match protocol {
             Protocol::Udp => Candidate::builder().udp().host(addr).build(),
             Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
@@ -295,9 +317,7 @@ impl Peer {
     pub fn add_remote_candidate(&mut self, candidate: &str, now: Instant) -> Result<(), PeerError> {
         let now = self.advance(now)?;
         if !self.described {
-            if self.early_candidates.len() < MAX_CANDIDATES {
-                self.early_candidates.push(candidate.to_owned());
-            }
+            Remote::keep_early(&mut self.early_candidates, candidate);
             return Ok(());
         }
         let taken = self.take_remote_candidate(candidate);
@@ -311,9 +331,11 @@ impl Peer {
             // The end of candidates, as browsers write it.
             return Ok(());
         }
-        let candidate = Candidate::from_sdp_string(candidate).map_err(|_| PeerError::BadCandidate)?;
-        self.tell_candidate(&candidate);
-        self.rtc.add_remote_candidate(candidate);
+        let parsed = Candidate::from_sdp_string(candidate).map_err(|_| PeerError::BadCandidate)?;
+        if self.remote.take(candidate) {
+            self.tell_candidate(&parsed);
+            self.rtc.add_remote_candidate(parsed);
+        }
         Ok(())
     }
 
@@ -330,16 +352,8 @@ impl Peer {
             CandidateKind::PeerReflexive => return,
         };
         let addr = candidate.addr();
-        if self.remotes.len() == MAX_CANDIDATES {
-            self.remotes.pop_front();
-        }
-        self.remotes.push_back((addr, kind));
+        self.remote.note(addr, kind);
         self.events.push_back(PeerEvent::RemoteCandidate(RemoteCandidate { protocol, addr, kind }));
-    }
-
-    fn kind_of(&self, remote: SocketAddr) -> PathKind {
-        let told = self.remotes.iter().rev().find(|(addr, _)| *addr == remote);
-        told.map_or(PathKind::PeerReflexive, |&(_, kind)| kind)
     }
 
     // Datagrams and time.
@@ -372,6 +386,10 @@ impl Peer {
         };
         if handled {
             self.latest = now;
+            // What is taken of STUN is signed with what the descriptions say.
+            if !self.unproven.is_empty() && !is_dtls(contents) {
+                self.tell_proven(local);
+            }
         } else {
             // Anybody may send such a thing, so it ends nothing.
             self.stats.datagrams_rejected += 1;
@@ -386,6 +404,13 @@ impl Peer {
                 && self.liveness.is_unanswered()
                 && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
             self.liveness.handle_received(answer, buffered, now);
+        }
+    }
+
+    fn tell_proven(&mut self, local: SocketAddr) {
+        if let Some(at) = self.unproven.iter().position(|(unproven, _)| *unproven == local) {
+            let (_, candidate) = self.unproven.swap_remove(at);
+            self.events.push_back(PeerEvent::LocalCandidate(candidate));
         }
     }
 
@@ -599,7 +624,7 @@ impl Peer {
                         self.stats.protocol = Some(protocol);
                         self.stats.local = Some(transmit.source);
                         if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
-                            self.stats.kind = Some(self.kind_of(transmit.destination));
+                            self.stats.kind = Some(self.remote.kind_of(transmit.destination));
                         }
                         self.liveness.handle_sent(now);
                     }

@@ -4,6 +4,7 @@
 pub mod server;
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -125,6 +126,7 @@ impl Participant {
         let host = Arc::new(Host::default());
         let (link, signal) = link(&host);
         let mode = options.mode;
+        let options = ConnectionOptions { server: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), ..options };
         let connection = Arc::new(Connection::spawn(
             link.clone(),
             &signal,

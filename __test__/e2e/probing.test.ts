@@ -1,0 +1,114 @@
+/** A server that names ports of the client's own machine learns nothing of them. */
+import { once } from 'node:events'
+import { Agent } from 'node:http'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { SignalTarget } from '@livekit/protocol'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { PeerConnectionMode } from '../../src/connection/address'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
+import { flowing, publish, Scene } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** A port of this machine behind which there is no LiveKit, and the ports from which it was dialled. */
+class Door {
+  readonly dialledFrom: number[] = []
+  readonly knocked: Promise<unknown>
+  readonly #sockets: Socket[] = []
+  readonly #server: Server
+
+  private constructor(listening: Server) {
+    this.#server = listening
+    this.knocked = once(listening, 'connection')
+    listening.on('connection', (socket: Socket) => {
+      this.dialledFrom.push(socket.remotePort!)
+      this.#sockets.push(socket.on('error', () => {}))
+      socket.write('220 this is something else\r\n')
+    })
+  }
+
+  static async open(): Promise<Door> {
+    const listening = createServer().listen(0, '127.0.0.1')
+    await once(listening, 'listening')
+    return new Door(listening)
+  }
+
+  get candidate(): string {
+    const { port } = this.#server.address() as AddressInfo
+    return `candidate:7 1 tcp 1671430143 127.0.0.1 ${port} typ host tcptype passive`
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+  }
+}
+
+/** Signalling that names such a port before the server's own candidates, and notes the client's. */
+async function withDoor(
+  use: (proxy: SignalProxy, door: Door, candidates: string[]) => Promise<void>,
+): Promise<void> {
+  const [proxy, door] = [await SignalProxy.start(server.url), await Door.open()]
+  const candidates: string[] = []
+  proxy.onRequest(({ message }) => {
+    if (message.case === 'trickle') candidates.push(message.value.candidateInit)
+    else if (message.case === 'offer' || message.case === 'answer') candidates.push(message.value.sdp)
+  })
+  proxy.onResponse(({ message }) => {
+    if (message.case !== 'join') return
+    // After the message itself.
+    queueMicrotask(() => {
+      for (const target of [SignalTarget.PUBLISHER, SignalTarget.SUBSCRIBER]) {
+        const candidateInit = JSON.stringify({ candidate: door.candidate, sdpMLineIndex: 0 })
+        proxy.say({ case: 'trickle', value: { target, candidateInit } as never })
+      }
+    })
+  })
+  try {
+    await use(proxy, door, candidates)
+  } finally {
+    door.close()
+    await proxy.close()
+  }
+}
+
+describe.each<PeerConnectionMode>(['single', 'dual'])('with %s peer connections', (peerConnections) => {
+  const options = { peerConnections, iceTransports: 'tcp' } as const
+
+  it('a server on this machine is dialled here, and does not learn which ports are open', () =>
+    Scene.with(server, (scene) =>
+      withDoor(async (proxy, door, candidates) => {
+        const alice = await scene.join('alice', { url: proxy.url, connect: options })
+        await door.knocked
+        const bob = await scene.join('bob')
+        const { local, remote } = await publish(alice, bob)
+        await flowing(local, remote.subscribe())
+        expect(alice.stats().connection!.overTcp).toBe(true)
+        expect(door.dialledFrom.length).toBeGreaterThan(0)
+        for (const port of door.dialledFrom) expect(candidates.join('\n')).not.toContain(` ${port} typ`)
+      }),
+    ))
+
+  it('ports of this machine are not dialled for a server elsewhere', () =>
+    Scene.with(server, (scene) =>
+      withDoor(async (proxy, door) => {
+        // As a tunnel does: signalling goes here, and the server is somewhere else.
+        const agent = new Agent()
+        agent.createConnection = () => connect(Number(new URL(proxy.url).port), '127.0.0.1')
+        const connecting = scene.join('alice', {
+          url: 'ws://192.0.2.1',
+          connect: { ...options, agent, connectTimeout: 3_000 },
+        })
+        // The server's own candidates are of this machine, too, so there is no way.
+        expect(await rejection(connecting)).toMatchObject({ reason: 'timeout' })
+        expect(door.dialledFrom).toEqual([])
+      }),
+    ))
+})
