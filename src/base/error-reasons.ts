@@ -265,7 +265,7 @@ export const errorReasons = {
     },
     lengthExceeded: {
       message: 'the stream is longer than its sender said',
-      doc: 'Receiving: the sender is at fault. Writing: more was written than `totalSize`.',
+      doc: 'Receiving: the sender is at fault. Writing: more was written than `totalSize`, or the file is longer than it was.',
     },
     incomplete: {
       message: 'parts of the stream are missing',
@@ -278,6 +278,10 @@ export const errorReasons = {
     encryptionTypeMismatch: {
       message: 'a part of the stream is encrypted otherwise than its beginning',
       doc: 'The stream was dropped: all of it is end-to-end encrypted or none.',
+    },
+    unreadable: {
+      message: 'that is neither a file nor a pipe',
+      doc: '`sendFile` sends what ends: files and named pipes. Devices and sockets are refused. Nothing was sent.',
     },
     headerTooLarge: {
       message: 'the header of the stream is too large',

@@ -117,8 +117,7 @@ export class OutgoingStreams {
     const file = await openFile('source', source)
     try {
       const info = { ...described, ...ownOf(file, options), size: file.size }
-      await this.#sendOpenFile(info, file, sending)
-      return info
+      return await this.#sendOpenFile(info, file, sending)
     } finally {
       await file.close()
     }
@@ -182,15 +181,21 @@ export class OutgoingStreams {
     }
   }
 
-  async #sendOpenFile(info: ByteStreamInfo, file: OpenFile, sending: Sending): Promise<void> {
+  async #sendOpenFile(info: ByteStreamInfo, file: OpenFile, sending: Sending): Promise<ByteStreamInfo> {
     const stream = { kind: 'bytes', info } as const
-    if (file.size > WHOLE_BYTES) {
-      await this.#sendPieces(stream, file.pieces(), sending)
-      return
+    const pieces = file.pieces(sending.signal)
+    if (file.size !== undefined && file.size > WHOLE_BYTES) {
+      await this.#sendPieces(stream, pieces, sending)
+      return info
     }
-    const pieces: Uint8Array[] = []
-    for await (const piece of file.pieces()) pieces.push(piece)
-    await this.#sendContent(stream, Buffer.concat(pieces), sending)
+    const { beginning, ended } = await read(pieces, WHOLE_BYTES)
+    if (!ended) {
+      await this.#sendPieces(stream, followed(beginning, pieces), sending)
+      return info
+    }
+    const known = { ...info, size: beginning.length }
+    await this.#sendContent({ kind: 'bytes', info: known }, beginning, sending)
+    return known
   }
 
   async #sendContent(stream: StreamDescription, content: Uint8Array, sending: Sending): Promise<void> {
@@ -227,20 +232,20 @@ export class OutgoingStreams {
     })
   }
 
-  /** Sends what comes piece by piece, `size` bytes in all. */
+  /** Sends what comes piece by piece, `size` bytes in all if that is known. */
   async #sendPieces(
     stream: StreamDescription,
     pieces: AsyncGenerator<Uint8Array, undefined>,
     sending: Sending,
   ): Promise<void> {
-    const { size = 0 } = stream.info
-    let read = 0
+    const { size } = stream.info
+    let sent = 0
     let first = (await pieces.next()).value
     const all = async function* (): AsyncGenerator<Uint8Array, undefined> {
       for (; first !== undefined; first = (await pieces.next()).value) {
         yield first
-        read += first.length
-        sending.progress(read / size)
+        sent += first.length
+        if (size !== undefined) sending.progress(sent / size)
       }
       return undefined
     }
@@ -256,6 +261,7 @@ export class OutgoingStreams {
           for (const chunk of chunks) await outgoing.chunk(chunk)
         }
       })
+      if (size === undefined) sending.progress(1)
     } finally {
       await pieces.return(undefined)
     }
@@ -307,5 +313,35 @@ function ownOf(
 // eslint-disable-next-line @typescript-eslint/require-await -- as a file's pieces
 async function* feed(content: Uint8Array): AsyncGenerator<Uint8Array, undefined> {
   yield* textChunks(content, FEED_BYTES)
+  return undefined
+}
+
+/** Reads until there are more than `enough` bytes, or no more. */
+async function read(
+  pieces: AsyncGenerator<Uint8Array, undefined>,
+  enough: number,
+): Promise<{ readonly beginning: Uint8Array; readonly ended: boolean }> {
+  const read: Uint8Array[] = []
+  let length = 0
+  while (length <= enough) {
+    const { value } = await pieces.next()
+    if (value === undefined) return { beginning: Buffer.concat(read), ended: true }
+    read.push(value)
+    length += value.length
+  }
+  return { beginning: Buffer.concat(read), ended: false }
+}
+
+/** Pieces of which the beginning has been read. */
+async function* followed(
+  beginning: Uint8Array,
+  rest: AsyncGenerator<Uint8Array, undefined>,
+): AsyncGenerator<Uint8Array, undefined> {
+  try {
+    yield beginning
+    yield* rest
+  } finally {
+    await rest.return(undefined)
+  }
   return undefined
 }

@@ -185,11 +185,12 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a file as a byte stream: a path, a `file:` URL, or a `Blob` or `File`. It is read as it is sent, not kept.
+   * Sends a file as a byte stream: a path, a `file:` URL, or a `Blob` or `File`. It is read as it is sent, not kept. Named
+   * pipes are read until their writers close them.
    *
    * @returns what receivers are told of the stream
-   * @throws as `sendText`; the system's error for a file that cannot be read; `DataStreamError` (`incomplete`) when it
-   * becomes shorter meanwhile
+   * @throws as `sendText`; the system's error for a file that cannot be read; `DataStreamError`: `incomplete` or
+   * `lengthExceeded` when it becomes shorter or longer meanwhile, `unreadable` for devices and sockets
    */
   sendFile(source: FileSource, options?: SendFileOptions): Promise<ByteStreamInfo> {
     return this.#streams.sendFile(source, options)
