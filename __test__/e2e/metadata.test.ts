@@ -3,6 +3,7 @@ import { RoomEvent, SignalRequestError } from '../../index'
 import type { LocalParticipant, RemoteParticipant, Room } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
+import { entries, membersOfObjects } from '../helpers/map-keys'
 import { event, Scene } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
 
@@ -41,6 +42,25 @@ const of = ({ name, metadata, attributes }: LocalParticipant | RemoteParticipant
 ]
 
 describe('metadata, name and attributes', () => {
+  it(
+    'may have attributes of any name, also such that every object has, and they go when they are taken away',
+    inScene(async (scene) => {
+      const alice = await scene.join('alice', { grant })
+      const bob = await scene.join('bob')
+      const bobsAlice = bob.remoteParticipants.get('alice')!
+      const set = Object.fromEntries(membersOfObjects.map((name) => [name, `value of ${name}`]))
+      const gone = Object.fromEntries(membersOfObjects.map((name) => [name, '']))
+      for (const given of [set, gone]) {
+        const heard = [alice, bob].map((room) => event(room, RoomEvent.ParticipantAttributesChanged))
+        await alice.localParticipant.setAttributes(given)
+        for (const [changed] of await Promise.all(heard)) expect(entries(changed)).toEqual(entries(given))
+        const now = given === set ? entries(set) : []
+        expect(entries(alice.localParticipant.attributes)).toEqual(now)
+        expect(entries(bobsAlice.attributes)).toEqual(now)
+      }
+    }),
+  )
+
   it(
     'are set by one and observed by both',
     inScene(async (scene) => {

@@ -7,6 +7,8 @@ import type { WebSocket, RawData } from 'ws'
 import { Deferred } from '../base/abort'
 import { DataTrackConnectionError } from '../base/errors'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
+import { withAllKeys } from '../base/map-keys'
+import type { UpdateMetadataMessage } from '../signal/messages'
 import { signalUrl } from './address'
 import type { SignalRequestOptions } from './address'
 import { proxyAgent, ProxyError } from './proxy'
@@ -114,6 +116,10 @@ export class SignalClient {
     if (this.#closed || this.#socket.readyState !== this.#socket.OPEN) return
     const { SignalRequest } = loadProtocol()
     const request = new SignalRequest({ message: message as never })
+    // The constructor assigns entry by entry, and so loses one of the key `__proto__`.
+    if (message.case === 'updateMetadata' && request.message.case === 'updateMetadata') {
+      request.message.value.attributes = { ...(message.value as UpdateMetadataMessage).attributes }
+    }
     this.#socket.send(request.toBinary())
   }
 
@@ -211,7 +217,8 @@ export class SignalClient {
 
   #decode(data: RawData): SignalResponse | undefined {
     try {
-      return loadProtocol().SignalResponse.fromBinary(data as Buffer)
+      const { SignalResponse } = loadProtocol()
+      return withAllKeys(SignalResponse, data as Buffer, SignalResponse.fromBinary(data as Buffer))
     } catch {
       return undefined
     }

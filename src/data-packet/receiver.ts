@@ -4,6 +4,7 @@
  */
 import type { DataPacket } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
+import { withAllKeys } from '../base/map-keys'
 import type { NativeSession } from '../native/native'
 import { log } from '../base/logging'
 import type { MessageChannel } from './channels'
@@ -122,6 +123,7 @@ export class PacketReceiver {
     let packet: DataPacket
     try {
       packet = DataPacket.fromBinary(data)
+      if (hasMap(packet.value.case)) packet = withAllKeys(DataPacket, data, packet)
     } catch {
       this.#received++
       this.#drop('malformed')
@@ -209,7 +211,11 @@ export class PacketReceiver {
     }
     const { EncryptedPacketPayload } = loadProtocol()
     try {
-      this.#deliver(arrived, EncryptedPacketPayload.fromBinary(opened).value, true)
+      const payload = EncryptedPacketPayload.fromBinary(opened)
+      const { value } = hasMap(payload.value.case)
+        ? withAllKeys(EncryptedPacketPayload, opened, payload)
+        : payload
+      this.#deliver(arrived, value, true)
     } catch {
       this.#drop('malformed')
     }
@@ -252,6 +258,11 @@ export class PacketReceiver {
 }
 
 const IV_LENGTH = 12
+
+/** Whether packets of a kind have attributes. */
+function hasMap(kind: string | undefined): boolean {
+  return kind === 'streamHeader' || kind === 'streamTrailer'
+}
 
 function sizeOf({ packet: { value } }: Arrived): number {
   return 256 + (value.case === 'encryptedPacket' ? value.value.encryptedValue.length : 0)

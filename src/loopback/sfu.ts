@@ -6,6 +6,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
 import { loadProtocol } from '../base/lazy'
+import { withAllKeys } from '../base/map-keys'
 import { CLIENT_PROTOCOL } from '../signal/messages'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
@@ -230,7 +231,7 @@ export class SignalSfu {
     const { DataPacket } = loadProtocol()
     let packet: DataPacket
     try {
-      packet = DataPacket.fromBinary(message)
+      packet = withAllKeys(DataPacket, message, DataPacket.fromBinary(message))
     } catch {
       return
     }

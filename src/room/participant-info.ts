@@ -1,4 +1,5 @@
 /** What the server says of a participant, and what has changed when it says it again. */
+import { entryOf } from '../base/map-keys'
 import type { ParticipantInfoMessage, ParticipantPermissionMessage } from '../signal/messages'
 
 /** What a participant may do; from its token, or as the application's server changed it. Names are livekit-client's. */
@@ -89,11 +90,9 @@ function changedAttributes(
   before: Readonly<Record<string, string>>,
   now: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const changed: Record<string, string> = {}
-  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
-    if (before[key] !== now[key]) changed[key] = now[key] ?? ''
-  }
-  return changed
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])]
+  const changed = keys.filter((key) => entryOf(before, key) !== entryOf(now, key))
+  return Object.fromEntries(changed.map((key) => [key, entryOf(now, key) ?? '']))
 }
 
 /** @internal Whether the server's word is an older one of the same session, overtaken on its way. */

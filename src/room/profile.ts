@@ -2,6 +2,7 @@
 import * as check from '../base/arguments'
 import { SignalRequestError } from '../base/errors'
 import { log } from '../base/logging'
+import { entryOf } from '../base/map-keys'
 import type { PendingRequests } from './pending-requests'
 
 /** Options of a request to the server. */
@@ -67,13 +68,13 @@ export class OwnProfile {
     const metadata = this.#unrestored.metadata ?? this.#mine.metadata
     const attributes = { ...this.#mine.attributes, ...this.#unrestored.attributes }
     const lost = [...this.#set.attributes].filter(
-      (key) => (attributes[key] ?? '') !== (joined.attributes[key] ?? ''),
+      (key) => (entryOf(attributes, key) ?? '') !== (entryOf(joined.attributes, key) ?? ''),
     )
     let update: Partial<Profile> = {
       ...(this.#set.name && name !== '' && name !== joined.name && { name }),
       ...(this.#set.metadata && metadata !== '' && metadata !== joined.metadata && { metadata }),
       ...(lost.length > 0 && {
-        attributes: Object.fromEntries(lost.map((key) => [key, attributes[key] ?? ''])),
+        attributes: Object.fromEntries(lost.map((key) => [key, entryOf(attributes, key) ?? ''])),
       }),
     }
     for (const pending of this.#updates) update = without(update, pending)
@@ -106,7 +107,7 @@ export class OwnProfile {
         done: () =>
           (name === '' || mine.name === name) &&
           (metadata === '' || mine.metadata === metadata) &&
-          wanted.every(([key, value]) => (mine.attributes[key] ?? '') === value),
+          wanted.every(([key, value]) => (entryOf(mine.attributes, key) ?? '') === value),
       },
     )
   }
@@ -115,7 +116,7 @@ export class OwnProfile {
 /** What is left of an update when another one sets some of it. */
 function without(update: Partial<Profile>, other: Partial<Profile>): Partial<Profile> {
   const attributes = Object.entries(update.attributes ?? {}).filter(
-    ([key]) => other.attributes?.[key] === undefined,
+    ([key]) => entryOf(other.attributes ?? {}, key) === undefined,
   )
   return {
     ...(update.name !== undefined && other.name === undefined && { name: update.name }),
