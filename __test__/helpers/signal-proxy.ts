@@ -11,7 +11,7 @@ import { LeaveRequest, SignalRequest, SignalResponse } from '@livekit/protocol'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { RawData } from 'ws'
 import type { DisconnectReason } from '../../index'
-import { disconnectReasonNumber } from '../../src/room/events'
+import { disconnectReasonNumber } from '../../src/connection/disconnect-reason'
 import { learnFromSdp, learnSecret } from './secrets'
 
 /** What a message may be called: the case of its `message`. */

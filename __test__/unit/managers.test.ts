@@ -250,7 +250,7 @@ describe('a queue that nobody empties', () => {
       wire.local.handleResumed()
       await pushing
       expect([...wire.local.packets()]).toHaveLength(1)
-      wire.local.handleReconnected()
+      wire.local.handleRebuilt()
       expect(wire.requests).toEqual(['publish track', 'publish track'])
       wire.local.handlePublishResponse({ ...track.info, sid: 'DTR_another' })
       await until(() => track.info.sid === 'DTR_another')

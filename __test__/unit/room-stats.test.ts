@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DataTrackClosedError, Room, RoomEvent } from '../../index'
 import type { SimulationScenario } from '../../index'
-import { ConnectionTotals } from '../../src/room/stats'
+import { ConnectionTotals } from '../../src/connection/stats'
 import { publish, rejection, subscribe, take, turn, until, withPair } from '../helpers/rooms'
 
 const nothing = {

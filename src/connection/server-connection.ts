@@ -7,19 +7,18 @@ import { checkConnectOptions } from './connect-options'
 import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
 import { environment } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
-import { disconnectReason, disconnectReasonNumber } from '../room/events'
-import type { DisconnectReason } from '../room/events'
+import { disconnectReason, disconnectReasonNumber } from './disconnect-reason'
+import type { DisconnectReason } from './disconnect-reason'
 import type { NativeSession } from '../native/native'
-import type { RoomConnection } from '../room/room'
-import { ConnectionTotals } from '../room/stats'
-import type { ConnectionStats } from '../room/stats'
+import type { ConnectableRoom, RoomConnection } from './contract'
+import { ConnectionTotals } from './stats'
+import type { ConnectionStats } from './stats'
 import type { ScenarioSteps } from './scenarios'
 import { sessionOptions } from '../session/session-options'
-import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { serverUrl } from './address'
 import type { PeerConnectionMode } from './address'
 import { RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
-import type { MessageChannel, MessageChannels } from '../data-packet/channels'
+import type { MessageChannels } from '../data-packet/channels'
 import { SignalClient } from './signal-client'
 import { isObject } from '../base/arguments'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
@@ -36,19 +35,6 @@ import { log } from '../base/logging'
  */
 const LEAVE_GRACE = 300
 
-/** What a connection does to its room. */
-export interface ConnectableRoom {
-  readonly encryption: EncryptionOptions | undefined
-  attach(connection: RoomConnection, identity: string): void
-  receive(response: SignalResponseLike): void
-  connectionLost(): void
-  /** `lastSequence`: the last reliable packet that the server got of us; 0 where it does not say. */
-  connectionResumed(lastSequence: number): void
-  receiveMessage(channel: MessageChannel, data: Uint8Array): void
-  bufferedAmountLow(): void
-  connectionRebuilt(join: SignalResponseLike): void
-}
-
 /** Who one is in the room, and the server's `join` message. */
 interface Joined {
   readonly identity: string
@@ -57,6 +43,19 @@ interface Joined {
 
 /** What an attempt to resume came to. */
 type Resumed = 'resumed' | 'rebuild'
+
+/** @throws `TypeError` or `RangeError` that names the argument; the signal's `reason` */
+export function checkConnectArguments(
+  url: string | URL,
+  token: string,
+  given: ConnectOptions,
+): { readonly server: URL; readonly options: CheckedConnectOptions } {
+  const server = serverUrl(url)
+  if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
+  const options = checkConnectOptions(given)
+  options.signal?.throwIfAborted()
+  return { server, options }
+}
 
 /**
  * Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason.
@@ -70,10 +69,7 @@ export async function connectRoom(
   stop: AbortSignal,
   hasRegions: (server: URL) => boolean = isCloudHost,
 ): Promise<void> {
-  const server = serverUrl(url)
-  if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
-  const options = checkConnectOptions(given)
-  options.signal?.throwIfAborted()
+  const { server, options } = checkConnectArguments(url, token, given)
   const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
   const regions = hasRegions(server) ? new Regions(server, options) : undefined
   const connection = new ServerConnection(room, server, token, { ...options, signal }, regions)
@@ -139,6 +135,8 @@ class ServerConnection implements RoomConnection {
       this.#room.attach(this, identity)
       this.#room.receive(response)
       this.#releaseHeld()
+      // A listener may have disconnected the room.
+      this.#closing.signal.throwIfAborted()
     } catch (error) {
       this.close()
       throw this.#options.signal?.aborted === true
@@ -361,7 +359,11 @@ class ServerConnection implements RoomConnection {
   #releaseHeld(): void {
     const held = this.#held ?? []
     this.#held = null
-    for (const tell of held) tell()
+    for (const tell of held) {
+      // A listener may disconnect the room, and connect it again.
+      if (this.#closing.signal.aborted) return
+      tell()
+    }
   }
 
   /** Tells the room something now, or when it is ready. */
@@ -404,6 +406,7 @@ class ServerConnection implements RoomConnection {
     this.#state = 'reconnecting'
     this.#subscriptions.clear()
     this.#room.connectionLost()
+    this.#room.connectionReconnecting()
     void this.#reconnect(grace)
   }
 

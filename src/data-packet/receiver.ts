@@ -160,6 +160,8 @@ export class PacketReceiver {
           break
         }
         if (this.#open(arrived) === 'wait') break
+        // What handles the packet may have ended the connection, and with it what is held.
+        if (this.#held.get(identity) !== held) break
         held.packets.shift()
         held.bytes -= sizeOf(arrived)
       }

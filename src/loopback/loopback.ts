@@ -5,11 +5,11 @@ import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { environment } from '../native/environment'
 import type { Environment } from '../native/environment'
 import { DataTrackClosedError } from '../base/errors'
-import { disconnectReasonNumber } from '../room/events'
-import type { DisconnectReason } from '../room/events'
+import { disconnectReasonNumber } from '../connection/disconnect-reason'
+import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { NativeLoopbackHub, NativeSession } from '../native/native'
 import { Room } from '../room/room'
-import type { RoomConnection } from '../room/room'
+import type { RoomConnection } from '../connection/contract'
 import type { ScenarioSteps } from '../connection/scenarios'
 import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
@@ -139,6 +139,8 @@ export class Loopback {
     })
     this.#guests.set(identity, { room, connection })
     room.attach(connection, identity)
+    // A listener may have disconnected the room, or closed the loopback.
+    if (this.#guests.get(identity)?.connection !== connection) return room
     const join = this.#sfu.join(
       native.id,
       description,
@@ -181,6 +183,7 @@ export class Loopback {
     const { room, connection } = this.#guest(identity)
     connection.cut()
     room.connectionLost()
+    room.connectionReconnecting()
     await turn()
     // Disconnected meanwhile, or by a listener.
     if (this.#guests.get(identity)?.connection !== connection) return
@@ -247,8 +250,11 @@ export class Loopback {
   /** Disconnects all rooms (`serverShutdown`) and ends the loopback. Idempotent. */
   close(): void {
     if (this.#closed) return
-    for (const identity of [...this.#guests.keys()]) this.#remove(identity, 'serverShutdown')
     this.#closed = true
+    for (const identity of [...this.#guests.keys()]) {
+      // A listener may have disconnected the room before its turn came.
+      if (this.#guests.has(identity)) this.#remove(identity, 'serverShutdown')
+    }
     this.#hub.close()
     this.#environment.pump()
   }

@@ -1,4 +1,5 @@
 /** Events of rooms. Names are livekit-client's. */
+import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
@@ -47,44 +48,6 @@ export const RoomEvent = {
 
 /** State of a room's connection. Names are livekit-client's. */
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected' | 'reconnecting'
-
-/** Why a room was disconnected: `livekit.DisconnectReason` as text. */
-export type DisconnectReason =
-  | 'unknownReason'
-  | 'clientInitiated'
-  | 'duplicateIdentity'
-  | 'serverShutdown'
-  | 'participantRemoved'
-  | 'roomDeleted'
-  | 'stateMismatch'
-  | 'joinFailure'
-  | 'migration'
-  | 'signalClose'
-  | 'roomClosed'
-
-const disconnectReasons: readonly DisconnectReason[] = [
-  'unknownReason',
-  'clientInitiated',
-  'duplicateIdentity',
-  'serverShutdown',
-  'participantRemoved',
-  'roomDeleted',
-  'stateMismatch',
-  'joinFailure',
-  'migration',
-  'signalClose',
-  'roomClosed',
-]
-
-/** @internal The text for the protocol's number. */
-export function disconnectReason(number: unknown): DisconnectReason {
-  return (typeof number === 'number' ? disconnectReasons[number] : undefined) ?? 'unknownReason'
-}
-
-/** @internal The protocol's number for the text. */
-export function disconnectReasonNumber(reason: DisconnectReason): number {
-  return disconnectReasons.indexOf(reason)
-}
 
 /** How a data packet travelled: in order and without loss, or neither. */
 export type DataPacketKind = 'reliable' | 'lossy'

@@ -1,7 +1,7 @@
 /** Rooms: what a participant sees of the others, whatever connection is below. */
 import type { UserPacket } from '@livekit/protocol'
 import * as check from '../base/arguments'
-import type { MessageChannel, MessageChannels } from '../data-packet/channels'
+import type { MessageChannel } from '../data-packet/channels'
 import { DataPackets } from '../data-packet/data-packets'
 import type { DataPacketStats, PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
 import { DataStreams } from '../data-stream/data-streams'
@@ -12,39 +12,40 @@ import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackPacketStats } from '../data-track/stats'
 import { encryptionForNative, packetEncryption } from '../e2ee/session-encryption'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
-import { reportUncaught } from '../base/abort'
+import { onAbort } from '../base/abort'
 import { environment } from '../native/environment'
 import { DataTrackClosedError, DataTrackE2eeError } from '../base/errors'
-import { disconnectReason, disconnectReasonNumber, RoomEvent } from './events'
-import type { ConnectionState, DisconnectReason, RoomEvents } from './events'
-import type { NativeSession } from '../native/native'
-import { LocalParticipant, RemoteParticipant } from './participant'
-import type { ParticipantRequests } from './participant'
-import type { ParticipantChanges } from './participant-info'
+import type { ConnectableRoom, RoomConnection } from '../connection/contract'
+import { disconnectReason, disconnectReasonNumber } from '../connection/disconnect-reason'
+import type { DisconnectReason } from '../connection/disconnect-reason'
+import { EventQueue } from './event-queue'
+import { RoomEvent } from './events'
+import type { ConnectionState, RoomEvents } from './events'
+import { LocalParticipant } from './participant'
+import type { ParticipantRequests, RemoteParticipant } from './participant'
+import { isParticipant, Roster } from './roster'
 import { noRoom, roomInfoOf } from './room-info'
 import type { RoomInfo } from './room-info'
 import { nothingSent } from '../data-track/stats'
 import { ConnectionHistory } from './stats'
-import type { ConnectionStats, RoomStats } from './stats'
+import type { RoomStats } from './stats'
 import { scenarioSteps } from '../connection/scenarios'
-import type { ScenarioSteps, SimulationScenario } from '../connection/scenarios'
+import type { SimulationScenario } from '../connection/scenarios'
 import { OwnProfile } from './profile'
 import type { Profile } from './profile'
 import { Schemas } from './schemas'
 import { RoomRpc } from '../rpc/room-rpc'
 import type { RpcMethodHandler } from '../rpc/server-manager'
 import { TypedRpc } from '../rpc/typed-rpc'
-import { connectRoom } from '../connection/server-connection'
+import { checkConnectArguments, connectRoom } from '../connection/server-connection'
 import type { ConnectOptions } from '../connection/connect-options'
 import { Session } from '../session/session'
 import type { SessionOwner } from '../session/session'
 import { isObject } from '../base/arguments'
-import { SignalDispatcher } from '../signal/dispatch'
 import { ParticipantState } from '../signal/messages'
-import type { ParticipantInfoMessage, RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
 import { PendingRequests } from './pending-requests'
 import { syncStateOf } from '../signal/requests'
-import { ReturningParticipants } from './returning'
 import { TrackQueue } from './track-queue'
 import { TypedEmitter } from '../base/typed-emitter'
 
@@ -66,24 +67,6 @@ export interface DataTracksOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** @internal What carries a room's signals and packets. The loopback is one, a server's connection another. */
-export interface RoomConnection {
-  readonly native: NativeSession
-  /** What carries messages; another one after the connection was rebuilt. */
-  readonly channels: MessageChannels
-  /** Sends a request. What comes back goes to {@link Room.receive}. */
-  sendRequest(request: RoomSignalRequest): void
-  /** Whether what the connection has beside the native session keeps the process alive. */
-  setRef(ref: boolean): void
-  /** `undefined`: there is no network. */
-  stats(): ConnectionStats | undefined
-  /** Loses the connection, or hurries the attempt to get it back. */
-  reconnectNow(): void
-  simulate(steps: ScenarioSteps): void
-  /** Ends the connection; the session is closed already. */
-  close(): void
-}
-
 const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
 
 /**
@@ -91,7 +74,7 @@ const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: Participa
  *
  * A connected room keeps the process alive; see {@link unref}.
  */
-export class Room extends TypedEmitter<RoomEvents> {
+export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   /** Oneself. */
   readonly localParticipant: LocalParticipant
   /** The others by identity. Do not change it. */
@@ -103,6 +86,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #packets: DataPackets
   readonly #streams: DataStreams
   readonly #rpc: RoomRpc
+  readonly #roster: Roster
+  readonly #events = new EventQueue()
   #serverVersion: string | undefined
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
@@ -112,10 +97,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   #history = new ConnectionHistory()
   /** Gives up the connection that is being made. */
   #connecting: AbortController | undefined
-  #dispatcher = new SignalDispatcher({})
-  #returning: ReturningParticipants | undefined
-  /** Who was there before our connection was rebuilt, and has not been named since. */
-  readonly #absent = new Set<string>()
+  /** The end of a connection that is being left; the next one begins after it. */
+  #leaving: Promise<void> | undefined
 
   /** @throws `TypeError` that names the option */
   constructor(options: RoomOptions = {}) {
@@ -143,6 +126,16 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#rpc,
     )
     this.rpc = new TypedRpc(this.localParticipant)
+    this.#roster = new Roster(this.localParticipant, this.remoteParticipants, {
+      tell: (event, ...args) => this.#tell(event, ...args),
+      localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
+      joined: (identity) => this.#rpc.handleParticipantConnected(identity),
+      replaced: (participant) => this.#streams.handleReplaced(participant),
+      left: (participant) => {
+        this.#rpc.handleParticipantDisconnected(participant.identity)
+        this.#streams.handleLeft(participant)
+      },
+    })
   }
 
   /** The room's name, which the token gives; empty before the room is connected. */
@@ -186,16 +179,37 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
-    if (this.#state !== 'disconnected' || this.#connecting !== undefined) {
+    if (this.#connecting !== undefined || (this.#session !== undefined && this.#leaving === undefined)) {
       throw new DataTrackClosedError('alreadyConnected')
     }
+    checkConnectArguments(url, token, options)
     const connecting = new AbortController()
     this.#connecting = connecting
+    const { signal } = options
+    const stopListening = onAbort(signal, () => this.#giveUp(connecting, signal?.reason))
     try {
+      if (this.#leaving !== undefined) await this.#leaving
+      connecting.signal.throwIfAborted()
+      this.#setState('connecting')
+      // A listener may have given it up.
+      connecting.signal.throwIfAborted()
       await connectRoom(this, url, token, options, connecting.signal)
+    } catch (error) {
+      this.#giveUp(connecting, error)
+      throw error
     } finally {
-      this.#connecting = undefined
+      stopListening()
+      if (this.#connecting === connecting) this.#connecting = undefined
     }
+  }
+
+  /** An attempt to connect is over at once, so that the next one can begin: it need not have noticed yet. */
+  #giveUp(connecting: AbortController, reason: unknown): void {
+    if (this.#connecting !== connecting) return
+    this.#connecting = undefined
+    connecting.abort(reason)
+    if (this.#session !== undefined && this.#leaving === undefined) this.#leave()
+    else if (this.#state === 'connecting') this.#setState('disconnected')
   }
 
   /**
@@ -324,18 +338,21 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /**
    * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A `connect` that is under way rejects
-   * with `DataTrackClosedError` (`closed`).
+   * with `DataTrackClosedError` (`closed`). The room can be connected again at once.
    */
   disconnect(): Promise<void> {
-    this.#connecting?.abort(new DataTrackClosedError('closed'))
-    if (this.#session !== undefined) {
-      this.#connection?.sendRequest({
-        case: 'leave',
-        value: { reason: disconnectReasonNumber('clientInitiated') },
-      })
-      this.#end('clientInitiated', true)
-    }
-    return Promise.resolve()
+    if (this.#connecting !== undefined) this.#giveUp(this.#connecting, new DataTrackClosedError('closed'))
+    else if (this.#session !== undefined && this.#leaving === undefined) this.#leave()
+    return this.#leaving ?? Promise.resolve()
+  }
+
+  /** Leaves the room. What a connection still has to do takes its time; the next one waits for it. */
+  #leave(): void {
+    this.#connection?.sendRequest({
+      case: 'leave',
+      value: { reason: disconnectReasonNumber('clientInitiated') },
+    })
+    this.#end('clientInitiated', true)
   }
 
   /** The same as {@link disconnect}, for `await using`. */
@@ -373,13 +390,16 @@ export class Room extends TypedEmitter<RoomEvents> {
     const profile = new OwnProfile(this.localParticipant, pending)
     this.#requests = { pending, schemas: new Schemas(pending), profile }
     this.#history = new ConnectionHistory()
-    this.#returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
-    this.#dispatcher = new SignalDispatcher({ local: session, remote: this.#returning, identity })
+    this.#roster.attach(session, identity)
     this.#setState('connecting')
   }
 
   /** @internal A message of the SFU. */
   receive(response: SignalResponseLike): void {
+    this.#events.run(() => this.#receive(response))
+  }
+
+  #receive(response: SignalResponseLike): void {
     if (this.#session === undefined) return
     const { case: kind, value } = response.message
     if (this.#requests?.pending.handle(kind, value) === true) return
@@ -388,7 +408,7 @@ export class Room extends TypedEmitter<RoomEvents> {
         this.#joined(response, isObject(value) ? value : {})
         return
       case 'update':
-        this.#updated(response, isObject(value) ? value : {})
+        this.#roster.updated(response)
         return
       case 'roomUpdate':
         this.#roomUpdated(isObject(value) ? value['room'] : undefined)
@@ -398,7 +418,7 @@ export class Room extends TypedEmitter<RoomEvents> {
         return
       case undefined:
       default:
-        this.#dispatcher.dispatch(response)
+        this.#roster.dispatch(response)
     }
   }
 
@@ -407,12 +427,23 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#session.handleConnectionLost()
     this.#packets.lost()
-    this.#setState('reconnecting')
-    this.#tell(RoomEvent.Reconnecting)
+  }
+
+  /** @internal */
+  connectionReconnecting(): void {
+    if (this.#session === undefined || this.#state === 'reconnecting') return
+    this.#events.run(() => {
+      this.#setState('reconnecting')
+      this.#tell(RoomEvent.Reconnecting)
+    })
   }
 
   /** @internal The same signalling session goes on. */
   connectionResumed(lastSequence: number): void {
+    this.#events.run(() => this.#resumed(lastSequence))
+  }
+
+  #resumed(lastSequence: number): void {
     const session = this.#session
     if (session === undefined) return
     const publications = session.native.publishResponsesForSyncState()
@@ -428,6 +459,10 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /** @internal There is a new signalling session; its `join` message has come with it. */
   connectionRebuilt(join: SignalResponseLike): void {
+    this.#events.run(() => this.#rebuilt(join))
+  }
+
+  #rebuilt(join: SignalResponseLike): void {
     const session = this.#session
     const connection = this.#connection
     if (session === undefined || connection === undefined) return
@@ -437,16 +472,13 @@ export class Room extends TypedEmitter<RoomEvents> {
       requests.schemas.restore()
       requests.profile.restore(profileIn(join))
     })
-    session.handleReconnected()
+    session.handleRebuilt()
     this.#packets.attach(connection.channels, connection.native, packetEncryption(this.#options.encryption))
     this.#packets.rebuilt()
     this.#streams.rebuilt()
     this.#history.rebuilt()
-    for (const identity of this.remoteParticipants.keys()) {
-      this.#absent.add(identity)
-      this.#returning?.expect(identity)
-    }
-    this.receive(join)
+    this.#roster.rebuilt()
+    this.#receive(join)
     this.#tell(RoomEvent.Reconnected)
   }
 
@@ -469,64 +501,25 @@ export class Room extends TypedEmitter<RoomEvents> {
     const { participant, room } = join
     this.#serverVersion = serverVersionIn(join)
     const first = this.#state === 'connecting'
+    this.#roster.joinedAs(participant, first)
     if (first) {
-      if (isParticipant(participant)) this.localParticipant.update(participant)
       this.#allowPackets()
       this.#info = roomInfoOf(room)
       this.#history.connected()
     } else {
-      if (isParticipant(participant)) this.#came(participant)
       this.#roomUpdated(room)
     }
-    const others = participantsIn(join['otherParticipants'])
     this.#setState('connected')
     if (first) this.#tell(RoomEvent.Connected)
-    // After a rebuilt connection: who is not named left meanwhile, or is on the way back, too.
-    for (const info of others) this.#came(info)
-    this.#dispatcher.dispatch(response)
+    this.#roster.joinedBy(response)
   }
 
-  #updated(response: SignalResponseLike, update: Readonly<Record<string, unknown>>): void {
-    const participants = participantsIn(update['participants'])
-    for (const { identity, sid, state } of participants) {
-      const there = this.remoteParticipants.get(identity)
-      if (state === ParticipantState.Disconnected) {
-        if (there?.sid === sid) this.#returning?.settle(identity)
-      } else if (there !== undefined && there.sid !== sid) {
-        this.#returning?.expect(identity)
-      }
+  #localUpdated(permissions: boolean): void {
+    this.#allowPackets()
+    if (permissions && this.localParticipant.permissions?.canPublishData === false) {
+      this.#session?.handlePublishingRevoked()
     }
-    for (const info of participants) if (info.state !== ParticipantState.Disconnected) this.#came(info)
-    this.#dispatcher.dispatch(response)
-    for (const { identity, sid, state } of participants) {
-      const there = this.remoteParticipants.get(identity)
-      // Who came back under a new SID is not gone because the old session ends.
-      if (state === ParticipantState.Disconnected && there?.sid === sid) this.#left(there)
-    }
-  }
-
-  #came(info: ParticipantInfoMessage): void {
-    this.#absent.delete(info.identity)
-    if (info.identity === this.localParticipant.identity) {
-      const changes = this.localParticipant.update(info)
-      this.#allowPackets()
-      this.#tellChanges(this.localParticipant, changes)
-      if (changes.permissions !== undefined && this.localParticipant.permissions?.canPublishData === false) {
-        this.#session?.handlePublishingRevoked()
-      }
-      this.#requests?.pending.updated()
-      return
-    }
-    const there = this.remoteParticipants.get(info.identity)
-    if (there !== undefined) {
-      if (there.sid !== info.sid) this.#streams.handleReplaced(there)
-      this.#tellChanges(there, there.update(info))
-      return
-    }
-    const participant = new RemoteParticipant(info)
-    this.remoteParticipants.set(info.identity, participant)
-    this.#rpc.handleParticipantConnected(info.identity)
-    this.#tell(RoomEvent.ParticipantConnected, participant)
+    this.#requests?.pending.updated()
   }
 
   /** What the server has not said yet, it says with the refusal of what needs it. */
@@ -542,42 +535,18 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#tell(RoomEvent.RoomMetadataChanged, this.#info.metadata)
   }
 
-  #tellChanges(
-    participant: LocalParticipant | RemoteParticipant,
-    { name, metadata, attributes, permissions }: ParticipantChanges,
-  ): void {
-    if (name !== undefined) this.#tell(RoomEvent.ParticipantNameChanged, name, participant)
-    if (metadata !== undefined) this.#tell(RoomEvent.ParticipantMetadataChanged, metadata, participant)
-    if (attributes !== undefined) this.#tell(RoomEvent.ParticipantAttributesChanged, attributes, participant)
-    if (permissions !== undefined) {
-      this.#tell(RoomEvent.ParticipantPermissionsChanged, permissions.before, participant)
-    }
-  }
-
-  #returnExpired(identity: string): void {
-    const participant = this.remoteParticipants.get(identity)
-    if (this.#absent.has(identity) && participant !== undefined) this.#left(participant)
-  }
-
-  #left(participant: RemoteParticipant): void {
-    this.#absent.delete(participant.identity)
-    if (!this.remoteParticipants.delete(participant.identity)) return
-    this.#rpc.handleParticipantDisconnected(participant.identity)
-    this.#streams.handleLeft(participant)
-    this.#tell(RoomEvent.ParticipantDisconnected, participant)
-  }
-
   #end(reason: DisconnectReason, ours: boolean): void {
+    this.#events.run(() => this.#ended(reason, ours))
+  }
+
+  #ended(reason: DisconnectReason, ours: boolean): void {
     const session = this.#session
     const connection = this.#connection
     if (session === undefined) return
     this.#session = undefined
     this.#connection = undefined
     this.#history = new ConnectionHistory()
-    this.#returning?.close()
-    // A room that lives on must not keep its last connection: a closure made beside another has all that both see.
-    this.#returning = undefined
-    this.#dispatcher = new SignalDispatcher({})
+    this.#roster.detach()
     this.#rpc.close()
     this.#packets.detach()
     this.#streams.detach()
@@ -585,19 +554,14 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#requests = undefined
     session.close(ours)
     connection?.close()
-    for (const participant of [...this.remoteParticipants.values()]) this.#left(participant)
+    this.#roster.clear()
     for (const queue of [...this.#queues]) queue.end()
     this.#setState('disconnected')
     this.#tell(RoomEvent.Disconnected, reason)
   }
 
-  /** A listener that throws must not keep the room from what comes after it. */
   #tell<Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>): void {
-    try {
-      this.emit(event, ...args)
-    } catch (error) {
-      reportUncaught(error)
-    }
+    this.#events.add(() => void this.emit(event, ...args))
   }
 
   #setState(state: ConnectionState): void {
@@ -622,7 +586,7 @@ export class Room extends TypedEmitter<RoomEvents> {
       trackPublished: (track) => this.#trackPublished(track),
       trackUnpublished: (track) => this.#trackUnpublished(track),
       encryptionError: (error) => this.#encryptionError(error),
-      keysChanged: () => this.#packets.handleKeysChanged(),
+      keysChanged: () => this.#events.run(() => this.#packets.handleKeysChanged()),
       failed: () => this.#end('unknownReason', false),
     }
   }
@@ -649,14 +613,6 @@ export class Room extends TypedEmitter<RoomEvents> {
     for (const queue of [...this.#queues]) queue.remove(track)
     this.#tell(RoomEvent.DataTrackUnpublished, track.info.sid, track)
   }
-}
-
-function participantsIn(messages: unknown): ParticipantInfoMessage[] {
-  return Array.isArray(messages) ? messages.filter(isParticipant) : []
-}
-
-function isParticipant(message: unknown): message is ParticipantInfoMessage {
-  return isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
 }
 
 /** What a session begins with. */

@@ -118,8 +118,8 @@ abstract class DataTrackManager<
   }
 
   /** There is a new signalling session: everything is asked for again. */
-  handleReconnected(): void {
-    this.run(() => this.session.handleReconnected())
+  handleRebuilt(): void {
+    this.run(() => this.session.handleRebuilt())
   }
 
   /** Ends all tracks and streams. Idempotent. */

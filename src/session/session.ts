@@ -215,7 +215,7 @@ export class Session
     this.#wakePublications()
   }
 
-  handleReconnected(): void {
+  handleRebuilt(): void {
     this.control(() => this.native.handleReconnected())
     this.#wakePublications()
   }

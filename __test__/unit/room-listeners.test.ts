@@ -1,0 +1,149 @@
+/** A listener may disconnect its room, and connect it again, whatever it is told. */
+import { describe, expect, it } from 'vitest'
+import { Loopback, Room, RoomEvent } from '../../index'
+import type { RoomEvents } from '../../index'
+import { turn, until } from '../helpers/rooms'
+
+type EventName = keyof RoomEvents
+
+/** Everything that a room tells, in order. */
+function heard(room: Room): string[] {
+  const told: string[] = []
+  for (const name of Object.values(RoomEvent)) {
+    room.on(name, (...args: unknown[]) => told.push(describeEvent(name, args)))
+  }
+  return told
+}
+
+function describeEvent(name: EventName, [first]: readonly unknown[]): string {
+  if (typeof first === 'string') return `${name} ${first}`
+  const { identity } = (first ?? {}) as { readonly identity?: string }
+  return identity === undefined ? name : `${name} ${identity}`
+}
+
+/** Others who are there before, each with a track, and what they do that a room hears of. */
+async function stage(sfu: Loopback): Promise<() => Promise<void>> {
+  const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
+  for (const room of [alice, bob]) await room.localParticipant.publishDataTrack({ name: 'track' })
+  return async () => {
+    await alice.localParticipant.publishData(new Uint8Array(1), { reliable: true })
+    await alice.localParticipant.setMetadata('m')
+    await alice.localParticipant.setName('Alice')
+    await alice.localParticipant.setAttributes({ a: '1' })
+    sfu.updateRoomMetadata('r')
+    const more = await alice.localParticipant.publishDataTrack({ name: 'more' })
+    await more.unpublish()
+    await alice.disconnect()
+    await turn()
+  }
+}
+
+/** Carol's room hears of all these, one after the other. */
+async function live(sfu: Loopback, room: Room, others: () => Promise<void>): Promise<void> {
+  sfu.join('carol', { room })
+  await turn()
+  // Each step may find the room disconnected, which is what is tested.
+  const track = await room.localParticipant.publishDataTrack({ name: 'own' }).catch(() => undefined)
+  await track?.unpublish()
+  await others()
+  try {
+    await sfu.reconnect('carol', 'resume')
+    await sfu.reconnect('carol', 'full')
+    sfu.updateParticipant('carol', { permission: { canPublishData: false } })
+    await turn()
+  } catch (error) {
+    // Carol is not there any more.
+    expect(error).toBeInstanceOf(RangeError)
+  }
+}
+
+const events: readonly EventName[] = Object.values(RoomEvent).filter(
+  (name) => name !== RoomEvent.EncryptionError && name !== RoomEvent.Disconnected,
+)
+
+describe('a listener that disconnects its room', () => {
+  it.each(events)('in %s hears of nothing after disconnected, and leaves no participants', async (name) => {
+    await using sfu = new Loopback()
+    const others = await stage(sfu)
+    const room = new Room()
+    const told = heard(room)
+    room.prependOnceListener(name, () => void room.disconnect())
+    // Another listener of the same event, behind the one that disconnects.
+    const states: string[] = []
+    room.once(name, () => states.push(room.state))
+    await live(sfu, room, others)
+    await room.disconnect()
+    expect(states).toHaveLength(1)
+    expect(told.filter((event) => event.startsWith('disconnected'))).toEqual(['disconnected clientInitiated'])
+    expect(told.at(-1)).toBe('disconnected clientInitiated')
+    expect([...room.remoteParticipants.keys()]).toEqual([])
+    // Who came also left, and no track is left behind.
+    for (const [begin, end] of [
+      ['participantConnected', 'participantDisconnected'],
+      ['dataTrackPublished', 'dataTrackUnpublished'],
+      ['localDataTrackPublished', 'localDataTrackUnpublished'],
+    ] as const) {
+      const count = (kind: string) => told.filter((event) => event.split(' ')[0] === kind).length
+      expect([end, count(end)]).toEqual([end, count(begin)])
+    }
+    // The next room that is joined with this Room has its own participants, and no others.
+    await using next = new Loopback()
+    next.join('dave')
+    told.length = 0
+    next.join('carol', { room })
+    await turn()
+    expect([...room.remoteParticipants.keys()]).toEqual(['dave'])
+    expect(told).toEqual([
+      'connectionStateChanged connecting',
+      'connectionStateChanged connected',
+      'connected',
+      'participantConnected dave',
+    ])
+  })
+
+  it.each(events)('and connects it again in %s hears of both in order', async (name) => {
+    await using sfu = new Loopback()
+    await using next = new Loopback()
+    next.join('dave')
+    const others = await stage(sfu)
+    const room = new Room()
+    const told = heard(room)
+    room.prependOnceListener(name, () => {
+      void room.disconnect()
+      next.join('carol', { room })
+    })
+    await live(sfu, room, others)
+    await until(() => room.remoteParticipants.has('dave'))
+    expect(room.state).toBe('connected')
+    expect([...room.remoteParticipants.keys()]).toEqual(['dave'])
+    const at = told.indexOf('disconnected clientInitiated')
+    expect(told.lastIndexOf('disconnected clientInitiated')).toBe(at)
+    const after = told.slice(at + 1)
+    expect(after.filter((event) => /alice|bob/.test(event))).toEqual([])
+    // Later ones are about carol's own track.
+    expect(after.slice(0, 4)).toEqual([
+      'connectionStateChanged connecting',
+      'connectionStateChanged connected',
+      'connected',
+      'participantConnected dave',
+    ])
+  })
+
+  it('and connects it again in disconnected has a room', async () => {
+    await using sfu = new Loopback()
+    sfu.join('dave')
+    const room = sfu.join('carol')
+    room.once(RoomEvent.Disconnected, () => void sfu.join('carol', { room }))
+    await room.disconnect()
+    await until(() => room.remoteParticipants.has('dave'))
+    expect(room.state).toBe('connected')
+  })
+
+  it('while the loopback closes keeps it from no other room', () => {
+    const sfu = new Loopback()
+    const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
+    alice.once(RoomEvent.Disconnected, () => void bob.disconnect())
+    sfu.close()
+    expect([alice.state, bob.state]).toEqual(['disconnected', 'disconnected'])
+  })
+})
