@@ -21,6 +21,7 @@ export type { ByteStreamHandler, TextStreamHandler } from './src/data-stream/han
 export type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './src/data-stream/info'
 export type { DataStreamDropReason, DataStreamStats } from './src/data-stream/incoming'
 export type { DataStreamLimits } from './src/data-stream/limits'
+export type { RpcLimits } from './src/rpc/limits'
 export type { FileSource } from './src/data-stream/file-source'
 export type {
   BytesDescription,

@@ -1,6 +1,7 @@
 /** Managers of RPC without a room: who sends what to whom goes by a script. */
 import { RpcClientManager } from '../../src/rpc/client-manager'
 import { RpcServerManager } from '../../src/rpc/server-manager'
+import { DataStreamError } from '../../src/base/errors'
 import type { SentPacket } from '../../src/data-packet/sender'
 import { MAX_V1_PAYLOAD_BYTES, REQUEST_TOPIC } from '../../src/rpc/transport'
 import type { OutgoingText } from '../../src/data-stream/outgoing'
@@ -157,9 +158,16 @@ export class ScriptedText implements IncomingText {
     return undefined
   }
 
-  readAll({ signal }: { readonly signal: AbortSignal }): Promise<string> {
+  readAll({
+    signal,
+    maxLength = Infinity,
+  }: {
+    readonly signal: AbortSignal
+    readonly maxLength?: number
+  }): Promise<string> {
     const { duration = 0, breaks = false } = this.#fate
     return new Promise((resolve, reject) => {
+      if (Buffer.byteLength(this.#text) > maxLength) reject(new DataStreamError('payloadTooLarge'))
       if (signal.aborted) reject(signal.reason as Error)
       const end = (): void => (breaks ? reject(new Error('broken off')) : resolve(this.#text))
       const timer = duration === Infinity ? undefined : setTimeout(end, duration)

@@ -3,7 +3,8 @@ import { RpcAck, RpcRequest, RpcResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RpcError, setLogger } from '../../index'
 import { MAX_PENDING_CALLS } from '../../src/rpc/client-manager'
-import { MAX_RUNNING_CALLS, RpcServerManager } from '../../src/rpc/server-manager'
+import { MAX_REQUEST_BYTES } from '../../src/rpc/limits'
+import { MAX_RUNNING_BYTES, MAX_RUNNING_CALLS, RpcServerManager } from '../../src/rpc/server-manager'
 import type { RpcInvocationData, RpcMethodHandler } from '../../src/rpc/server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
 import type { OutgoingText } from '../../src/data-stream/outgoing'
@@ -608,18 +609,71 @@ describe('a recipient', () => {
     ])
   })
 
-  it('works on so many calls at a time and refuses more', async () => {
+  it('works on so many calls at a time, of which one caller has a share, and refuses more', async () => {
     const { wire, bob } = two(0)
     bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
-    for (let id = 0; id <= MAX_RUNNING_CALLS; id++) {
+    const call = (caller: string, id: number): void => {
       const value = new RpcRequest({ id: String(id), method: 'hang', responseTimeoutMs: 60_000, version: 1 })
-      wire.deliver('alice', 'bob', { case: 'rpcRequest', value })
+      wire.deliver(caller, 'bob', { case: 'rpcRequest', value })
     }
+    for (let id = 0; id <= MAX_RUNNING_CALLS / 2; id++) call('mallory', id)
     await turn()
-    expect(bob.server.running).toBe(MAX_RUNNING_CALLS)
+    expect(bob.server.running).toBe(MAX_RUNNING_CALLS / 2)
     expect(errors(wire)).toMatchObject([{ code: 1500, data: 'too many calls at once' }])
+    call('alice', 1)
+    await turn()
+    expect(bob.server.running).toBe(MAX_RUNNING_CALLS / 2 + 1)
+    expect(errors(wire)).toHaveLength(1)
     bob.server.close()
     expect(bob.server.running).toBe(0)
+  })
+
+  it('lets others have the slot of a call whose time is over, and sends its answer all the same', async () => {
+    const { wire, bob } = two(0)
+    const handlers: (() => void)[] = []
+    bob.server.registerRpcMethod(
+      'slow',
+      () => new Promise<string>((resolve) => handlers.push(() => resolve('late'))),
+    )
+    for (let id = 0; id < 10; id++) {
+      const value = new RpcRequest({ id: String(id), method: 'slow', responseTimeoutMs: 1, version: 1 })
+      wire.deliver('alice', 'bob', { case: 'rpcRequest', value })
+    }
+    expect(bob.server.running).toBe(10)
+    await until(() => bob.server.running === 0)
+    handlers[0]!()
+    await until(() => kinds(wire, 'bob').includes('rpcResponse'))
+    // The room is over: its calls are no business of the next connection's.
+    bob.server.close()
+    handlers[1]!()
+    await turn()
+    expect(kinds(wire, 'bob').filter((kind) => kind === 'rpcResponse')).toHaveLength(1)
+  })
+
+  it('keeps so much of what a caller sends, in ids and requests, and no more', async () => {
+    const { wire, bob } = two(0)
+    bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
+    const id = (number: number): string => String(number).padEnd(50_000)
+    for (let number = 0; number < 1000; number++) {
+      const value = new RpcRequest({ id: id(number), method: 'hang', responseTimeoutMs: 60_000, version: 1 })
+      wire.deliver('mallory', 'bob', { case: 'rpcRequest', value })
+      // What waits to be sent is bounded, too.
+      if (number % 10 === 0) await turn()
+    }
+    await turn()
+    expect(bob.server.running * 50_000 * 4).toBeLessThanOrEqual(MAX_RUNNING_BYTES / 2)
+    expect(errors(wire).length).toBeGreaterThan(500)
+  })
+
+  it('takes requests up to the limit', async () => {
+    const { wire, bob, alice } = two(0)
+    alice.clientProtocol = 1
+    bob.server.registerRpcMethod('echo', ({ payload }) => payload)
+    wire.deliverText('alice', 'bob', requestText({}, 'a'.repeat(MAX_REQUEST_BYTES + 1)))
+    await until(() => errors(wire).length === 1)
+    expect(errors(wire)).toMatchObject([{ code: 1402 }])
+    wire.deliverText('alice', 'bob', requestText({}, 'a'.repeat(MAX_REQUEST_BYTES)))
+    await until(() => kinds(wire, 'bob').includes('text'))
   })
 
   it('sends codes that fit the wire, whatever a handler chose', async () => {

@@ -3,6 +3,7 @@ import { Deferred } from '../base/abort'
 import type { Environment, EventSink } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
 import type { MessageChannels } from '../data-packet/channels'
+import { MessageIntake } from '../data-packet/intake'
 import type { NativeChannel, NativeConnection, NativeEvent } from '../native/native'
 import type { IceTransports } from './connect-options'
 import type { PeerConnectionMode } from './address'
@@ -48,6 +49,7 @@ export class PeerTransport implements EventSink, MessageChannels {
   readonly #owner: PeerTransportOwner
   readonly #targets: readonly PeerTarget[]
   readonly #connected = new Set<PeerTarget>()
+  readonly #intake: MessageIntake
   #firstOffer: Deferred<LocalDescription> | undefined
   #waiting: Deferred<void> | undefined
   #closed = false
@@ -68,6 +70,10 @@ export class PeerTransport implements EventSink, MessageChannels {
     })
     this.#owner = owner
     this.#targets = mode === 'single' ? ['publisher'] : ['publisher', 'subscriber']
+    this.#intake = new MessageIntake(
+      () => (this.#closed ? [] : this.#native.pollMessages()),
+      ({ channel, data }) => this.#owner.message(channel, data),
+    )
     environment.addSession(this.#native.id, this, false)
   }
 
@@ -159,6 +165,7 @@ export class PeerTransport implements EventSink, MessageChannels {
     if (this.#closed) return
     this.#closed = true
     this.#environment.removeSession(this.#native.id)
+    this.#intake.close()
     this.#native.close()
     this.#waiting?.reject(new DataTrackConnectionError('transportFailed'))
     this.#waiting = undefined
@@ -184,8 +191,8 @@ export class PeerTransport implements EventSink, MessageChannels {
       case 'peerState':
         this.#state(targetOf(event), event.state)
         return
-      case 'message':
-        this.#owner.message(event.channel, event.data)
+      case 'messages':
+        this.#intake.wake()
         return
       case 'channelBufferedAmountLow':
         if (event.channel === 'reliable') this.#owner.bufferedAmountLow()

@@ -1,6 +1,7 @@
 /** The data packets of a room: what sends them, what receives them, and what a program sends and gets itself. */
 import type { NativeSession } from '../native/native'
 import * as check from '../base/arguments'
+import { EventThrottle } from '../base/event-throttle'
 import { loadProtocol } from '../base/lazy'
 import type { MessageChannel, MessageChannels } from './channels'
 import { PacketReceiver } from './receiver'
@@ -24,9 +25,6 @@ export interface DataPublishOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** At most one event for each sender and reason in this many ms; the packets between are counted. */
-const ERROR_INTERVAL = 1000
-
 /** @internal The data packets of a room. Made with it; connections come and go. */
 export class DataPackets {
   readonly sender = new PacketSender()
@@ -42,17 +40,10 @@ export class DataPackets {
       count: number,
     ) => void,
   ) {
-    const told = new Map<string, { since: number; count: number }>()
+    const told = new EventThrottle()
     this.#receiver = new PacketReceiver(handlers, (reason, identity, keyIndex) => {
-      const key = `${reason} ${identity ?? ''}`
-      const last = told.get(key)
-      const now = performance.now()
-      if (last !== undefined && now - last.since < ERROR_INTERVAL) {
-        last.count++
-        return
-      }
-      told.set(key, { since: now, count: 0 })
-      encryptionError(reason, identity, keyIndex, (last?.count ?? 0) + 1)
+      const count = told.count(`${reason} ${identity ?? ''}`)
+      if (count > 0) encryptionError(reason, identity, keyIndex, count)
     })
   }
 

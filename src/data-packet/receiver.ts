@@ -9,6 +9,7 @@ import type { NativeSession } from '../native/native'
 import { log } from '../base/logging'
 import type { MessageChannel } from './channels'
 import { Fifo } from './packet-queue'
+import { ReplayWindow } from './replay-window'
 import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { ReceiveState } from '../signal/messages'
 import type { PacketValue } from './sender'
@@ -55,8 +56,14 @@ export interface DataPacketStats {
   readonly held: number
 }
 
-/** Bytes of sealed packets of one sender that wait for a key; more are dropped. */
+/** Bytes of sealed packets of one sender that wait for a key, and of what is around them; more are dropped. */
 const MAX_HELD_BYTES = 4 * 1024 * 1024
+/** The same for all senders. */
+const MAX_TOTAL_HELD_BYTES = 32 * 1024 * 1024
+/** ms for which packets that were held are handed out before others have their turn. */
+const TURN = 5
+/** What a packet costs beside its bytes: the objects that it is decoded to. */
+const HELD_OVERHEAD = 1024
 /** Senders whose last number is remembered; the one that was heard of longest ago is forgotten first. */
 const MAX_SENDERS = 4096
 
@@ -68,7 +75,12 @@ interface Held {
 interface Arrived {
   readonly packet: DataPacket
   readonly channel: MessageChannel
+  /** Bytes that keeping it takes: its parts are views of the whole message. */
+  readonly size: number
 }
+
+/** What is not known is not kept: it may be larger than all the rest. */
+const READ_OPTIONS = { readUnknownFields: false }
 
 /** See the top of this file. */
 export class PacketReceiver {
@@ -80,6 +92,9 @@ export class PacketReceiver {
   readonly #sequences = new Map<string, number>()
   /** By identity: packets that wait for a key, and those behind them. */
   readonly #held = new Map<string, Held>()
+  #heldBytes = 0
+  #goingOn = false
+  readonly #opened = new ReplayWindow()
   readonly #dropped: Partial<Record<DataPacketDropReason, number>> = {}
   #received = 0
   #delivered = 0
@@ -99,6 +114,7 @@ export class PacketReceiver {
     this.#sequences.clear()
     for (const { packets } of this.#held.values()) this.#drop('missingKey', packets.length)
     this.#held.clear()
+    this.#heldBytes = 0
   }
 
   detach(): void {
@@ -122,7 +138,7 @@ export class PacketReceiver {
     const { DataPacket } = loadProtocol()
     let packet: DataPacket
     try {
-      packet = DataPacket.fromBinary(data)
+      packet = DataPacket.fromBinary(data, READ_OPTIONS)
       if (hasMap(packet.value.case)) packet = withAllKeys(DataPacket, data, packet)
     } catch {
       this.#received++
@@ -140,18 +156,18 @@ export class PacketReceiver {
       }
       this.#remember(packet.participantSid, packet.sequence)
     }
-    const arrived = { packet, channel }
+    const arrived = { packet, channel, size: data.length + HELD_OVERHEAD }
     const held = this.#held.get(packet.participantIdentity)
     if (held !== undefined) this.#hold(held, arrived)
     else if (this.#open(arrived) === 'wait') {
       const waiting: Held = { packets: new Fifo(), bytes: 0 }
-      this.#held.set(packet.participantIdentity, waiting)
-      this.#hold(waiting, arrived)
+      if (this.#hold(waiting, arrived)) this.#held.set(packet.participantIdentity, waiting)
     }
   }
 
   /** Packets that waited for a key can be tried again. */
   handleKeysChanged(): void {
+    const until = performance.now() + TURN
     for (const [identity, held] of this.#held) {
       for (;;) {
         const arrived = held.packets.peek()
@@ -163,9 +179,24 @@ export class PacketReceiver {
         // What handles the packet may have ended the connection, and with it what is held.
         if (this.#held.get(identity) !== held) break
         held.packets.shift()
-        held.bytes -= sizeOf(arrived)
+        held.bytes -= arrived.size
+        this.#heldBytes -= arrived.size
+        if (performance.now() > until) {
+          this.#goOn()
+          return
+        }
       }
     }
+  }
+
+  /** Tries the rest in another turn of the event loop. */
+  #goOn(): void {
+    if (this.#goingOn) return
+    this.#goingOn = true
+    setImmediate(() => {
+      this.#goingOn = false
+      this.handleKeysChanged()
+    })
   }
 
   #handles(kind: string): kind is PacketValue['case'] {
@@ -182,14 +213,17 @@ export class PacketReceiver {
     }
   }
 
-  #hold(held: Held, arrived: Arrived): void {
-    const size = sizeOf(arrived)
-    if (held.bytes + size > MAX_HELD_BYTES) {
+  /** Whether there was room. */
+  #hold(held: Held, arrived: Arrived): boolean {
+    const { size } = arrived
+    if (held.bytes + size > MAX_HELD_BYTES || this.#heldBytes + size > MAX_TOTAL_HELD_BYTES) {
       this.#drop('tooManyHeld')
-      return
+      return false
     }
     held.bytes += size
+    this.#heldBytes += size
     held.packets.push(arrived)
+    return true
   }
 
   /** Opens a packet and hands it out, or drops it. `wait`: a key is being derived. */
@@ -205,15 +239,20 @@ export class PacketReceiver {
       this.#drop('malformed')
       return 'done'
     }
+    if (this.#opened.has(iv, encryptedValue)) {
+      this.#drop('duplicate')
+      return 'done'
+    }
     const opened = this.#native.openMessage(participantIdentity, keyIndex, iv, encryptedValue)
     if (opened === 'wait') return 'wait'
     if (typeof opened === 'string') {
       this.#refuse(opened, participantIdentity, keyIndex)
       return 'done'
     }
+    this.#opened.add(iv, encryptedValue)
     const { EncryptedPacketPayload } = loadProtocol()
     try {
-      const payload = EncryptedPacketPayload.fromBinary(opened)
+      const payload = EncryptedPacketPayload.fromBinary(opened, READ_OPTIONS)
       const { value } = hasMap(payload.value.case)
         ? withAllKeys(EncryptedPacketPayload, opened, payload)
         : payload
@@ -264,8 +303,4 @@ const IV_LENGTH = 12
 /** Whether packets of a kind have attributes. */
 function hasMap(kind: string | undefined): boolean {
   return kind === 'streamHeader' || kind === 'streamTrailer'
-}
-
-function sizeOf({ packet: { value } }: Arrived): number {
-  return 256 + (value.case === 'encryptedPacket' ? value.value.encryptedValue.length : 0)
 }

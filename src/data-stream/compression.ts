@@ -50,9 +50,13 @@ export interface Pieces<T> {
   cancel(): void
 }
 
-/** Decompresses a small content in one piece. Undefined: it is not small, or not said to be. */
-export function inflatedAtOnce(content: Uint8Array, size: number | undefined): Uint8Array | undefined {
-  if (size === undefined || size > SYNC_INFLATED_BYTES || size === 0) return undefined
+/** Whether content of that size, `undefined` if its sender did not say it, is decompressed in one piece. */
+export function inflatesAtOnce(size: number | undefined): size is number {
+  return size !== undefined && size > 0 && size <= SYNC_INFLATED_BYTES
+}
+
+/** Decompresses a small content in one piece. */
+export function inflatedAtOnce(content: Uint8Array, size: number): Uint8Array {
   try {
     return inflateRawSync(content, { maxOutputLength: size })
   } catch (cause) {

@@ -2,6 +2,7 @@
 import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError } from '../base/errors'
+import { costOfTexts } from './info'
 import type { PieceQueue } from './piece-queue'
 
 /** Longest text of a sender, why it gave a stream up, that gets into an error. */
@@ -11,6 +12,16 @@ const MAX_REASON = 256
 type Chunk = Pick<DataStream_Chunk, 'chunkIndex' | 'content' | 'version'>
 /** What counts of a trailer. */
 type Trailer = Pick<DataStream_Trailer, 'reason' | 'attributes'>
+
+/** Who watches how far its readers are. */
+export interface StreamWatcher {
+  /** Nothing more is expected of its sender. */
+  ended(): void
+  /** A reader has begun with it. */
+  begun(): void
+  /** It is over, and its readers are through: nothing of it is kept. */
+  released(): void
+}
 
 export class IncomingStream {
   readonly id: string
@@ -23,6 +34,9 @@ export class IncomingStream {
   readonly #ended: (failure: DataStreamError | undefined) => void
   #nextIndex = 0n
   #open = true
+  #begun = false
+  #released = false
+  #watcher: StreamWatcher | undefined
 
   /**
    * `queues`: one for each reader. `ended`: called once, when nothing more is expected: it is complete, it failed, or all
@@ -46,6 +60,21 @@ export class IncomingStream {
     return this.#open
   }
 
+  /** Whether a reader has begun with it. */
+  get begun(): boolean {
+    return this.#begun
+  }
+
+  watch(watcher: StreamWatcher): void {
+    this.#watcher = watcher
+  }
+
+  readerBegan(): void {
+    if (this.#begun) return
+    this.#begun = true
+    this.#watcher?.begun()
+  }
+
   chunk(packet: ReceivedPacket<Chunk>): void {
     if (!this.#belongs(packet)) return
     const { chunkIndex, content, version } = packet.value
@@ -56,12 +85,9 @@ export class IncomingStream {
       return
     }
     this.#nextIndex++
-    let first = true
-    for (const queue of this.#queues) {
-      // Bytes of its own for each reader: what one does with them is not the others' business.
-      if (queue.open) queue.push(first ? content : content.slice())
-      first = false
-    }
+    // Bytes of its own for each reader: what one does with them is not the others' business. And not a view of the packet,
+    // which may be far larger than what is counted.
+    for (const queue of this.#queues) if (queue.open) queue.push(new Uint8Array(content))
   }
 
   trailer(packet: ReceivedPacket<Trailer>): void {
@@ -72,8 +98,10 @@ export class IncomingStream {
       this.fail(new DataStreamError('abnormalEnd', { detail }))
       return
     }
+    const cost = costOfTexts(attributes)
     for (const queue of this.#queues) {
       queue.trailerAttributes = attributes
+      queue.hold(cost)
       queue.end()
     }
     this.#end(undefined)
@@ -81,13 +109,19 @@ export class IncomingStream {
 
   /** Readers get what came before, then the error. */
   fail(error: DataStreamError): void {
-    for (const queue of this.#queues) queue.fail(error, false)
+    for (const queue of this.#queues) queue.fail(error)
     this.#end(error)
   }
 
   /** A reader is through with it, for whatever reason. */
   readerFinished(): void {
     if (this.#queues.every((queue) => !queue.open)) this.#end(undefined)
+    this.#settle()
+  }
+
+  /** Drops what its readers have not read. */
+  drop(error: DataStreamError): void {
+    for (const queue of this.#queues) queue.drop(error)
   }
 
   #belongs({ encrypted }: ReceivedPacket<unknown>): boolean {
@@ -103,5 +137,14 @@ export class IncomingStream {
     if (!this.#open) return
     this.#open = false
     this.#ended(failure)
+    this.#watcher?.ended()
+    this.#settle()
+  }
+
+  /** Tells when nothing of it is kept any more. */
+  #settle(): void {
+    if (this.#open || this.#released || this.#queues.some((queue) => !queue.finished)) return
+    this.#released = true
+    this.#watcher?.released()
   }
 }

@@ -9,9 +9,10 @@ import { log } from '../base/logging'
 import { HandlerTable } from './handlers'
 import type { ByteStreamHandler, TextStreamHandler } from './handlers'
 import { IncomingStream } from './incoming-stream'
-import { infoOf } from './info'
+import { costOfHeader, infoOf } from './info'
+import { KeptStreams } from './kept-streams'
 import type { CheckedLimits } from './limits'
-import { PiecePool } from './piece-queue'
+import { PiecePool } from './piece-pool'
 import type { PieceQueue } from './piece-queue'
 import { ByteStreamReader, TextStreamReader } from './readers'
 import type { Content } from './readers'
@@ -44,8 +45,8 @@ type Sender = Pick<ReceivedPacket<unknown>, 'senderSid' | 'senderIdentity'>
 export class IncomingStreams {
   readonly text = new HandlerTable<TextStreamHandler>()
   readonly bytes = new HandlerTable<ByteStreamHandler>()
-  readonly #limits: CheckedLimits
   readonly #pool: PiecePool
+  readonly #kept: KeptStreams
   /** By {@link senderOf} and stream's id. */
   readonly #streams = new Map<string, Map<string, IncomingStream>>()
   readonly #dropped: Partial<Record<DataStreamDropReason, number>> = {}
@@ -55,8 +56,8 @@ export class IncomingStreams {
   #cancelled = 0
 
   constructor(limits: CheckedLimits) {
-    this.#limits = limits
     this.#pool = new PiecePool(limits)
+    this.#kept = new KeptStreams(limits.maxStreamsPerSender)
   }
 
   stats(): DataStreamStats {
@@ -96,7 +97,7 @@ export class IncomingStreams {
       this.#drop('noHandler')
       return
     }
-    if ((existing?.size ?? 0) >= this.#limits.maxStreamsPerSender) {
+    if (!this.#kept.makeRoom(sender)) {
       this.#drop('tooManyStreams')
       return
     }
@@ -167,10 +168,13 @@ export class IncomingStreams {
       else if (complete(queues)) this.#completed++
       else this.#cancelled++
     })
-    const overhead = STREAM_OVERHEAD + textsIn(header)
+    const overhead = STREAM_OVERHEAD + costOfHeader(header)
     for (let reader = 0; reader < readers; reader++) {
-      queues.push(this.#pool.queue(() => stream.readerFinished()))
+      const queue = this.#pool.queue(sender, () => stream.readerFinished())
+      queue.begun = () => stream.readerBegan()
+      queues.push(queue)
     }
+    this.#kept.add(sender, stream)
     const streams = this.#streams.get(sender) ?? new Map<string, IncomingStream>()
     this.#streams.set(sender, streams)
     streams.set(stream.id, stream)
@@ -215,16 +219,6 @@ function contentOf({ compression, inlineContent }: DataStream_Header): Content |
   if ((compression as number) === NONE) return 'plain'
   if ((compression as number) !== DEFLATE_RAW) return undefined
   return inlineContent === undefined ? 'compressed' : 'compressedInline'
-}
-
-/** Bytes of the texts that are kept with a stream, roughly. */
-function textsIn({ streamId, topic, mimeType, attributes, contentHeader }: DataStream_Header): number {
-  let length = streamId.length + topic.length + mimeType.length
-  for (const [name, value] of Object.entries(attributes)) length += name.length + value.length
-  if (contentHeader.case === 'textHeader') {
-    for (const id of contentHeader.value.attachedStreamIds) length += id.length
-  }
-  return length * 2
 }
 
 /** A handler's failure is its program's business; that a stream failed is none, whoever sent it. */

@@ -89,3 +89,32 @@ export function infoOf(
       return undefined
   }
 }
+
+/** What a text of a list, and an entry of a map, cost beside their characters, bytes. */
+const TEXT_OVERHEAD = 32
+const ENTRY_OVERHEAD = 128
+
+/** @internal Bytes of attributes as they are kept, roughly: never less than they take. */
+export function costOfTexts(attributes: Readonly<Record<string, string>>): number {
+  let cost = 0
+  for (const [name, value] of Object.entries(attributes))
+    cost += ENTRY_OVERHEAD + (name.length + value.length) * 2
+  return cost
+}
+
+/** @internal The same of a header. */
+export function costOfHeader({
+  streamId,
+  topic,
+  mimeType,
+  attributes,
+  contentHeader,
+}: DataStream_Header): number {
+  let cost = (streamId.length + topic.length + mimeType.length) * 2 + costOfTexts(attributes)
+  if (contentHeader.case === 'byteHeader') cost += contentHeader.value.name.length * 2
+  if (contentHeader.case === 'textHeader') {
+    cost += contentHeader.value.replyToStreamId.length * 2
+    for (const id of contentHeader.value.attachedStreamIds) cost += TEXT_OVERHEAD + id.length * 2
+  }
+  return cost
+}

@@ -4,7 +4,7 @@ import { ReadableStream } from 'node:stream/web'
 import { onAbort } from '../base/abort'
 import * as check from '../base/arguments'
 import { DataStreamError } from '../base/errors'
-import { inflatedAtOnce, inflating } from './compression'
+import { inflatedAtOnce, inflatesAtOnce, inflating } from './compression'
 import type { Pieces } from './compression'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
 import { MAX_READ_LENGTH } from './limits'
@@ -150,20 +150,29 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     this.#begin(check.signal('options.signal', signal) ?? this.#signal)
     const pieces: T[] = []
     if ((this.#info.size ?? 0) > limit) throw this.#tooLarge()
-    for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) {
-      if (this.#received > limit) throw this.#tooLarge()
-      pieces.push(piece)
+    try {
+      for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) {
+        if (this.#received > limit) throw this.#tooLarge()
+        this.#queue.keep(piece.length)
+        pieces.push(piece)
+      }
+      return pieces
+    } catch (error) {
+      this.cancel()
+      throw error
+    } finally {
+      this.#queue.letGo()
     }
-    return pieces
   }
 
   /** All of the stream if it is there already, in one piece as it was sent; `undefined`: it has to be read. */
-  protected takeOnly(): Uint8Array | undefined {
+  protected takeOnly(limit: number): Uint8Array | undefined {
     if (this.#begun || this.#content !== 'plain') return undefined
     const piece = this.#queue.takeOnly()
     if (piece === undefined) return undefined
     this.#begun = true
     this.#done = true
+    if (piece.length > limit) throw new DataStreamError('payloadTooLarge')
     const { size = 0 } = this.#info
     if (size !== 0 && size !== piece.length) {
       throw new DataStreamError(piece.length > size ? 'lengthExceeded' : 'incomplete')
@@ -236,25 +245,44 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
 
   async #open(): Promise<Pieces<Uint8Array>> {
     if (this.#content === 'plain') return this.#queue
-    if (this.#content === 'compressed') return inflating(this.#queue)
-    // All of it is there.
-    const content = (await this.#queue.next()) ?? new Uint8Array(0)
+    const { size } = this.#info
+    // In the header all of it is there.
+    if (this.#content === 'compressed' || !inflatesAtOnce(size)) return await this.#inflating(this.#queue)
+    let content: Uint8Array | undefined = (await this.#queue.next()) ?? new Uint8Array(0)
     this.#queue.cancel()
-    let first: Uint8Array | undefined = content
-    const source: Pieces<Uint8Array> = {
+    content = inflatedAtOnce(content, size)
+    return {
       next: () => {
-        const piece = first
-        first = undefined
+        const piece = content
+        content = undefined
         return Promise.resolve(piece)
       },
       cancel: () => {
-        first = undefined
+        content = undefined
       },
     }
-    first = inflatedAtOnce(content, this.#info.size)
-    if (first !== undefined) return source
-    first = content
-    return inflating(source)
+  }
+
+  /** Decompresses when it is the stream's turn: so many of a sender are decompressed at a time. */
+  async #inflating(source: Pieces<Uint8Array>): Promise<Pieces<Uint8Array>> {
+    const leave = await this.#queue.inflater()
+    const pieces = inflating(source)
+    return {
+      async next() {
+        try {
+          const piece = await pieces.next()
+          if (piece === undefined) leave()
+          return piece
+        } catch (error) {
+          leave()
+          throw error
+        }
+      },
+      cancel() {
+        leave()
+        pieces.cancel()
+      },
+    }
   }
 
   #take(piece: Uint8Array): T | undefined {
@@ -335,8 +363,8 @@ export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
   }
 
   /** @internal All of the text without waiting, if it is there. `undefined`: {@link readAll} waits for it. */
-  readAtOnce(): string | undefined {
-    const piece = this.takeOnly()
+  readAtOnce(maxLength: number = MAX_READ_LENGTH): string | undefined {
+    const piece = this.takeOnly(maxLength)
     return piece === undefined ? undefined : this.#text(piece, false)
   }
 

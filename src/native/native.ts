@@ -161,8 +161,8 @@ export type NativeEvent = { session: number } & (
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
   /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
-  /** A message came by a channel; `channel` as {@link NativeChannel}. */
-  | { type: 'message'; channel: NativeChannel; data: Uint8Array }
+  /** Messages came: {@link NativeConnection.pollMessages} until it returns none; then it is told again. */
+  | { type: 'messages' }
   /** What is buffered for a channel fell to the level that `watchBuffered` set; once for each call of it. */
   | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
   /** After a `wait` of `sealMessage` or `openMessage`: it is worth another try. */
@@ -409,6 +409,12 @@ export interface NativeConnectionStats {
   lossy: NativeChannelStats
 }
 
+/** A message that came by a channel. Rust: `Message` in `crates/node/src/connection.rs`. */
+export interface NativeMessage {
+  channel: NativeChannel
+  data: Uint8Array
+}
+
 /** Peer connections to a server. Rust: `crates/node/src/connection.rs`. */
 export interface NativeConnection {
   readonly id: number
@@ -436,6 +442,8 @@ export interface NativeConnection {
   watchBuffered(channel: NativeChannel, bytes: number): void
   /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */
   reliableLimit(): number
+  /** Some of the messages that came: few enough that a caller looks at its clock in between. */
+  pollMessages(): NativeMessage[]
   stats(): NativeConnectionStats
   /** Idempotent. */
   close(): void

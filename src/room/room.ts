@@ -34,6 +34,7 @@ import type { SimulationScenario } from '../connection/scenarios'
 import { OwnProfile } from './profile'
 import type { Profile } from './profile'
 import { Schemas } from './schemas'
+import type { RpcLimits } from '../rpc/limits'
 import { RoomRpc } from '../rpc/room-rpc'
 import type { RpcMethodHandler } from '../rpc/server-manager'
 import { TypedRpc } from '../rpc/typed-rpc'
@@ -55,6 +56,8 @@ export interface RoomOptions {
   readonly encryption?: EncryptionOptions | undefined
   /** What may be kept of data streams that others send; see {@link DataStreamLimits}. */
   readonly dataStreams?: DataStreamLimits | undefined
+  /** Limits of the calls that it answers. */
+  readonly rpc?: RpcLimits | undefined
 }
 
 /** Which tracks {@link Room.dataTracks} yields. */
@@ -111,11 +114,16 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     )
     const { sender } = this.#packets
     this.#streams = new DataStreams(sender, this.remoteParticipants, this.#options.dataStreams)
-    this.#rpc = new RoomRpc(sender, this.#streams, {
-      connected: () => this.#session !== undefined,
-      serverVersion: () => this.#serverVersion,
-      clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
-    })
+    this.#rpc = new RoomRpc(
+      sender,
+      this.#streams,
+      {
+        connected: () => this.#session !== undefined,
+        serverVersion: () => this.#serverVersion,
+        clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
+      },
+      this.#options.rpc,
+    )
     Object.assign(packetHandlers, this.#streams.packetHandlers(), this.#rpc.packetHandlers())
     this.localParticipant = new LocalParticipant(
       nobody,

@@ -3,6 +3,8 @@ import type { PacketHandlers } from '../data-packet/receiver'
 import type { PacketSender } from '../data-packet/sender'
 import type { DataStreams } from '../data-stream/data-streams'
 import { RpcClientManager } from './client-manager'
+import { checkRpcLimits } from './limits'
+import type { RpcLimits } from './limits'
 import { RpcServerManager } from './server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
 import type { RpcTransport } from './transport'
@@ -18,7 +20,8 @@ export class RoomRpc {
   readonly client: RpcClientManager
   readonly server: RpcServerManager
 
-  constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom) {
+  /** @throws `TypeError` or `RangeError` that names the limit */
+  constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom, limits: RpcLimits | undefined) {
     // Never without a destination: that would be everybody. Nobody has the empty identity.
     const transport: RpcTransport = {
       ...room,
@@ -36,7 +39,7 @@ export class RoomRpc {
       },
     }
     this.client = new RpcClientManager(transport)
-    this.server = new RpcServerManager(transport)
+    this.server = new RpcServerManager(transport, checkRpcLimits(limits))
     streams.handleText(REQUEST_TOPIC, (reader, { identity }) =>
       this.server.handleRequestStream(reader, identity),
     )

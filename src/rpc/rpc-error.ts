@@ -35,7 +35,7 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   REQUEST_PAYLOAD_TOO_LARGE: {
     message: 'Request payload too large',
-    doc: 'The recipient speaks RPC version 1, which carries 15,360 bytes. Nothing was sent.',
+    doc: 'The recipient speaks RPC version 1, which carries 15,360 bytes: nothing was sent. Or it takes no request that large (here 1 MiB, `rpc.maxRequestBytes`): its handler has not run.',
   },
   UNSUPPORTED_SERVER: {
     message: 'RPC not supported by server',

@@ -3,8 +3,12 @@ import type { RpcRequest } from '@livekit/protocol'
 import * as check from '../base/arguments'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError, DataTrackClosedError, PublishDataError } from '../base/errors'
+import type { SentPacket } from '../data-packet/sender'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
+import { Shares } from '../base/shares'
+import { MAX_REQUEST_BYTES } from './limits'
+import type { CheckedRpcLimits } from './limits'
 import { RpcError } from './rpc-error'
 import { Alarm } from './timeouts'
 import {
@@ -34,8 +38,17 @@ export interface RpcInvocationData {
 /** Answers calls of a method. Its calls run beside each other. */
 export type RpcMethodHandler = (data: RpcInvocationData) => Promise<string> | string
 
-/** Calls that may be worked on at a time; more are answered with an error. */
+/** Calls that may be worked on at a time, one caller's at most half of them; more are answered with an error. */
 export const MAX_RUNNING_CALLS = 16_384
+/** Bytes of what callers sent (ids, methods, requests) that may be kept, as text in memory. A caller's share is half of it. */
+export const MAX_RUNNING_BYTES = 64 * 1024 * 1024
+/**
+ * Bytes of acknowledgements and errors that may wait to be sent; more are not sent, and their callers run into a timeout. Half
+ * of what may wait in all: calls of others must not keep this side's own messages from being sent.
+ */
+export const MAX_WAITING_ANSWER_BYTES = 8 * 1024 * 1024
+/** What a packet has beside its texts, bytes at most. */
+const PACKET_OVERHEAD = 96
 
 /** How often an answer is sent, each time in another session. */
 const ANSWER_ATTEMPTS = 3
@@ -58,6 +71,10 @@ interface Call {
   readonly streams: boolean
   readonly end: EndSignal
   readonly alarm: Alarm
+  /** The connection that it came by. */
+  readonly connection: number
+  /** Bytes of the caller's share that it holds. */
+  bytes: number
   /** Whether the caller left, or the room is over: nobody waits for an answer. */
   abandoned: boolean
 }
@@ -68,9 +85,16 @@ export class RpcServerManager {
   readonly #handlers = new Map<string, Handler>()
   /** By caller and id. */
   readonly #calls = new Map<string, Call>()
+  readonly #limits: CheckedRpcLimits
+  readonly #slots = new Shares(MAX_RUNNING_CALLS)
+  readonly #bytes = new Shares(MAX_RUNNING_BYTES)
+  readonly #waiting = new Shares(MAX_WAITING_ANSWER_BYTES)
+  /** Counts connections: an answer belongs to the one that its request came by. */
+  #connection = 0
 
-  constructor(transport: RpcTransport) {
+  constructor(transport: RpcTransport, limits: CheckedRpcLimits = { maxRequestBytes: MAX_REQUEST_BYTES }) {
     this.#transport = transport
+    this.#limits = limits
   }
 
   /** Calls that are being worked on. */
@@ -98,7 +122,10 @@ export class RpcServerManager {
     const { id, method, payload, responseTimeoutMs, version } = request
     const call = this.#begin(id, senderIdentity, method, responseTimeoutMs, false)
     if (call === undefined) return
+    const { maxRequestBytes } = this.#limits
     if (version !== RPC_VERSION_PACKETS) this.#fail(call, RpcError.builtIn('UNSUPPORTED_VERSION'))
+    else if (Buffer.byteLength(payload) > maxRequestBytes)
+      this.#fail(call, RpcError.builtIn('REQUEST_PAYLOAD_TOO_LARGE'))
     else void this.#run(call, method, payload)
   }
 
@@ -138,9 +165,16 @@ export class RpcServerManager {
     }
     let payload: string
     try {
-      payload = text.readAtOnce() ?? (await text.readAll({ signal: call.end.signal }))
-    } catch {
-      this.#fail(call, RpcError.builtIn('APPLICATION_ERROR', 'the request broke off'))
+      const maxLength = this.#limits.maxRequestBytes
+      payload = text.readAtOnce(maxLength) ?? (await text.readAll({ signal: call.end.signal, maxLength }))
+    } catch (error) {
+      const tooLarge = error instanceof DataStreamError && error.reason === 'payloadTooLarge'
+      this.#fail(
+        call,
+        tooLarge
+          ? RpcError.builtIn('REQUEST_PAYLOAD_TOO_LARGE')
+          : RpcError.builtIn('APPLICATION_ERROR', 'the request broke off'),
+      )
       return
     }
     await this.#run(call, method, payload)
@@ -154,6 +188,7 @@ export class RpcServerManager {
 
   /** The connection is over; handlers stay for the next one. */
   close(): void {
+    this.#connection++
     if (this.#calls.size === 0) return
     const reason = new DataTrackClosedError('closed')
     for (const call of [...this.#calls.values()]) this.#abandon(call, reason)
@@ -169,21 +204,50 @@ export class RpcServerManager {
   ): Call | undefined {
     const { RpcAck } = loadProtocol()
     const value = new RpcAck({ requestId: id })
-    this.#sendPacket({ case: 'rpcAck', value }, callerIdentity, this.#handlers.get(method)?.quick)
+    this.#sendBounded(
+      { case: 'rpcAck', value },
+      callerIdentity,
+      bytesOf(id),
+      this.#handlers.get(method)?.quick,
+    )
     const key = `${id} ${callerIdentity}`
     if (this.#calls.has(key)) return undefined
-    if (this.#calls.size >= MAX_RUNNING_CALLS) {
-      this.#sendError(id, callerIdentity, RpcError.builtIn('APPLICATION_ERROR', 'too many calls at once'))
-      return undefined
+    const bytes = bytesOf(id, key, method)
+    if (!this.#slots.take(callerIdentity, 1)) {
+      this.#tooMany(id, callerIdentity)
+      return
+    }
+    if (!this.#bytes.take(callerIdentity, bytes)) {
+      this.#slots.give(callerIdentity, 1)
+      this.#tooMany(id, callerIdentity)
+      return
     }
     const end = new EndSignal()
     const expire = (): void => {
+      // The handler may go on, and its answer is sent: some callers wait for longer than they say.
+      this.#free(call)
       end.abort(RpcError.builtIn('RESPONSE_TIMEOUT', undefined, { timeout: responseTimeout }))
     }
     const alarm = new Alarm(responseTimeout, expire, true)
-    const call = { key, id, callerIdentity, responseTimeout, streams, end, alarm, abandoned: false }
+    const connection = this.#connection
+    const call = {
+      key,
+      id,
+      callerIdentity,
+      responseTimeout,
+      streams,
+      end,
+      alarm,
+      connection,
+      bytes,
+      abandoned: false,
+    }
     this.#calls.set(key, call)
     return call
+  }
+
+  #tooMany(id: string, callerIdentity: string): undefined {
+    this.#sendError(id, callerIdentity, RpcError.builtIn('APPLICATION_ERROR', 'too many calls at once'))
   }
 
   async #run(call: Call, method: string, payload: string): Promise<void> {
@@ -193,6 +257,11 @@ export class RpcServerManager {
       return
     }
     const { id: requestId, callerIdentity, responseTimeout, end } = call
+    if (!this.#bytes.take(callerIdentity, bytesOf(payload))) {
+      this.#fail(call, RpcError.builtIn('APPLICATION_ERROR', 'too many calls at once'))
+      return
+    }
+    call.bytes += bytesOf(payload)
     const data: RpcInvocationData = {
       requestId,
       callerIdentity,
@@ -224,7 +293,7 @@ export class RpcServerManager {
 
   async #answer(call: Call, payload: string): Promise<void> {
     this.#end(call)
-    if (call.abandoned) return
+    if (this.#isAbandoned(call)) return
     const { id, callerIdentity, streams } = call
     const protocol = this.#transport.clientProtocol(callerIdentity) ?? 0
     if (streams || protocol >= CLIENT_PROTOCOL_STREAM_RPC) {
@@ -246,22 +315,37 @@ export class RpcServerManager {
     }
     const { RpcResponse } = loadProtocol()
     const value = new RpcResponse({ requestId: id, value: { case: 'payload', value: payload } })
-    this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity)
+    this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity).catch(unsent)
   }
 
   #fail(call: Call, error: RpcError): void {
     this.#end(call)
-    if (!call.abandoned) this.#sendError(call.id, call.callerIdentity, error)
+    if (!this.#isAbandoned(call)) this.#sendError(call.id, call.callerIdentity, error)
   }
 
+  #isAbandoned(call: Call): boolean {
+    return call.abandoned || call.connection !== this.#connection
+  }
+
+  /** The handler is through. */
   #end(call: Call): void {
-    this.#calls.delete(call.key)
+    this.#free(call)
+    this.#bytes.give(call.callerIdentity, call.bytes)
+    call.bytes = 0
     call.alarm.cancel()
+  }
+
+  /** Others may have the call's slot. What the caller sent counts for as long as the handler has it. */
+  #free(call: Call): void {
+    if (this.#calls.get(call.key) !== call) return
+    this.#calls.delete(call.key)
+    this.#slots.give(call.callerIdentity, 1)
   }
 
   #abandon(call: Call, reason: Error): void {
     call.abandoned = true
-    this.#end(call)
+    this.#free(call)
+    call.alarm.cancel()
     call.end.abort(reason)
   }
 
@@ -269,12 +353,34 @@ export class RpcServerManager {
     const { RpcResponse } = loadProtocol()
     const error = { code: code >>> 0, message, data: data ?? '' }
     const value = new RpcResponse({ requestId, value: { case: 'error', value: error } })
-    this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity)
+    this.#sendBounded({ case: 'rpcResponse', value }, callerIdentity, bytesOf(requestId, message, error.data))
   }
 
-  #sendPacket(packet: RpcPacket, callerIdentity: string, later?: boolean): void {
-    untilItIsKnown(() => this.#transport.sendPacket(packet, callerIdentity, later).acknowledged).catch(unsent)
+  /** Sends what a caller can ask for as often as it likes. `bytes`: of its texts. */
+  #sendBounded(packet: RpcPacket, callerIdentity: string, bytes: number, later?: boolean): void {
+    const size = bytes + PACKET_OVERHEAD
+    if (!this.#waiting.take(callerIdentity, size)) return
+    const left = (): void => this.#waiting.give(callerIdentity, size)
+    this.#sendPacket(packet, callerIdentity, later).then(left, left)
   }
+
+  /** Sends a packet, again if need be. Resolves when the channel took it for the first time; rejects if it did not. */
+  #sendPacket(packet: RpcPacket, callerIdentity: string, later?: boolean): Promise<void> {
+    let first: SentPacket | undefined
+    untilItIsKnown(() => {
+      const packetSent = this.#transport.sendPacket(packet, callerIdentity, later)
+      first ??= packetSent
+      return packetSent.acknowledged
+    }).catch(unsent)
+    return first?.sent ?? Promise.resolve()
+  }
+}
+
+/** Bytes of texts as they are kept, two for each unit. */
+function bytesOf(...texts: readonly string[]): number {
+  let units = 0
+  for (const text of texts) units += text.length
+  return units * 2
 }
 
 /** An abort signal that is made when somebody asks for it: few handlers do, and it costs more than the rest of a call. */

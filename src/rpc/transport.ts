@@ -30,9 +30,12 @@ export type RpcPacket = Extract<PacketValue, { case: 'rpcRequest' | 'rpcAck' | '
 export interface IncomingText {
   readonly info: { readonly attributes: Readonly<Record<string, string>> }
   /** All of it, if it is there; `undefined`: it has to be waited for. Throws where {@link readAll} rejects. */
-  readAtOnce(): string | undefined
-  /** Reads to the end. Rejects when the stream breaks off, and with the signal's `reason`. */
-  readAll(options: { readonly signal: AbortSignal }): Promise<string>
+  readAtOnce(maxLength?: number): string | undefined
+  /**
+   * Reads to the end. Rejects when the stream breaks off or has more than `maxLength` bytes (default: 256 MiB), and with
+   * the signal's `reason`.
+   */
+  readAll(options: { readonly signal: AbortSignal; readonly maxLength?: number }): Promise<string>
   /** Lets go of what comes. */
   cancel(): void
 }

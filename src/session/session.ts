@@ -3,6 +3,7 @@
  * managers for those who bring their own connection are its owners; what has to be sent or told goes to them.
  */
 import { Deferred } from '../base/abort'
+import { EventThrottle } from '../base/event-throttle'
 import { LocalDataTrack } from '../data-track/local'
 import type { PushableFrame } from '../data-track/local'
 import { infoFromNative, infoToNative } from '../data-track/info'
@@ -70,9 +71,6 @@ interface RemoteEntry {
   readonly state: RemoteTrackState
 }
 
-/** At most one event of a failing custom provider per participant and this many ms; the frames between are counted. */
-const PROVIDER_EVENT_INTERVAL = 1000
-
 export class Session
   implements EventSink, PublicationSession, RemoteSession, LocalSignalHandlers, RemoteSignalHandlers
 {
@@ -88,7 +86,8 @@ export class Session
   readonly #pending = new Map<number, PendingPublication>()
   readonly #publications = new Map<number, Publication>()
   readonly #remote = new Map<number, RemoteEntry>()
-  readonly #providerFailures = new Map<string, { since: number; count: number }>()
+  /** By the participant. */
+  readonly #providerFailures = new EventThrottle()
   /** Counters of the publications that have ended. */
   #sentBefore = nothingSent
   #closed = false
@@ -317,7 +316,7 @@ export class Session
       case 'localCandidate':
       case 'descriptionRejected':
       case 'peerState':
-      case 'message':
+      case 'messages':
       case 'channelBufferedAmountLow':
         // A connection's; they go to its own sink.
         return
@@ -352,14 +351,8 @@ export class Session
   }
 
   #providerFailed(cause: unknown, identity: string | undefined, keyIndex: number | undefined): void {
-    const now = performance.now()
-    const failures = this.#providerFailures.get(identity ?? '')
-    if (failures !== undefined && now - failures.since < PROVIDER_EVENT_INTERVAL) {
-      failures.count++
-      return
-    }
-    this.#providerFailures.set(identity ?? '', { since: now, count: 0 })
-    this.#owner.encryptionError(providerFailed(cause, identity, keyIndex, (failures?.count ?? 0) + 1))
+    const count = this.#providerFailures.count(identity ?? '')
+    if (count > 0) this.#owner.encryptionError(providerFailed(cause, identity, keyIndex, count))
   }
 
   #published(handle: number, info: DataTrackInfo): void {

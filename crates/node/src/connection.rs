@@ -34,9 +34,15 @@ pub(crate) static METHODS: Methods = exports! {
     c"bufferedAmount" => buffered_amount,
     c"watchBuffered" => watch_buffered,
     c"reliableLimit" => reliable_limit,
+    c"pollMessages" => poll_messages,
     c"stats" => stats,
     c"close" => close,
 };
+
+/// Messages that one call hands to JavaScript at most, and their bytes, about: it copies them, and looks at its clock between
+/// two portions.
+const MAX_MESSAGES: usize = 64;
+const MAX_MESSAGE_BYTES: usize = 256 << 10;
 
 /// Peer connections with the task that drives them. On the environment's thread.
 pub(crate) struct ServerConnection {
@@ -45,6 +51,8 @@ pub(crate) struct ServerConnection {
     host: Arc<Host>,
     environment: Weak<Environment>,
     closed: Cell<bool>,
+    /// Whether JavaScript knows that there are messages, and has not taken all of them yet.
+    messages_told: Cell<bool>,
 }
 
 /// Whom the connection tells: leaves its number where its environment looks, and rings.
@@ -93,6 +101,7 @@ pub(crate) fn connect_session(call: &Call) -> Result<Value, Failure> {
         host,
         environment: environment.weak(),
         closed: Cell::new(false),
+        messages_told: Cell::new(false),
     });
     environment.connections.borrow_mut().insert(id, Rc::clone(&connection));
     environment.handles.add(js, Key::new(Kind::Connection, id));
@@ -129,8 +138,12 @@ impl ServerConnection {
     /// Takes what there is to tell.
     pub(crate) fn poll_events(&self, mut tell: impl FnMut(Event)) {
         self.host.events.store(false, Ordering::Release);
-        while let Some(event) = self.connection.poll_event() {
+        while let Some(event) = self.connection.poll_control() {
             tell(Event::Connection(event));
+        }
+        if !self.messages_told.get() && self.connection.has_messages() {
+            self.messages_told.set(true);
+            tell(Event::MessagesReady);
         }
     }
 
@@ -244,6 +257,37 @@ const fn channel_text(channel: ChannelKind) -> &'static str {
     }
 }
 
+/// Some of the messages that came. When there are none left, the next one is told again.
+fn poll_messages(call: &Call) -> Result<Vec<Message>, Failure> {
+    let connection = ServerConnection::of(call)?;
+    let mut messages = Vec::new();
+    let mut bytes = 0;
+    while messages.len() < MAX_MESSAGES && bytes < MAX_MESSAGE_BYTES {
+        let Some((channel, data)) = connection.connection.poll_message() else {
+            connection.messages_told.set(false);
+            break;
+        };
+        bytes += data.len();
+        messages.push(Message { channel, data });
+    }
+    Ok(messages)
+}
+
+/// `NativeMessage` in `src/native/native.ts`.
+struct Message {
+    channel: ChannelKind,
+    data: Bytes,
+}
+
+impl IntoJs for Message {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"channel", channel_text(self.channel))?;
+        js.put(object, c"data", &*self.data)?;
+        Ok(object)
+    }
+}
+
 fn stats(call: &Call) -> Result<ConnectionStats, Failure> {
     Ok(ServerConnection::of(call)?.connection.stats())
 }
@@ -303,11 +347,8 @@ pub(crate) fn put_event(js: Js, object: Value, event: ConnectionEvent) -> Result
             put(c"target", target_text(target))?;
             put(c"state", state_text(state))
         }
-        ConnectionEvent::Message { channel, data } => {
-            put(c"type", "message")?;
-            put(c"channel", channel_text(channel))?;
-            js.put(object, c"data", &*data)
-        }
+        // They are not polled with the others.
+        ConnectionEvent::Message { .. } => Ok(()),
         ConnectionEvent::BufferedAmountLow { channel } => {
             put(c"type", "channelBufferedAmountLow")?;
             put(c"channel", channel_text(channel))

@@ -20,6 +20,8 @@ pub(crate) struct SessionEvent {
 pub(crate) enum Event {
     Link(LinkEvent),
     Connection(ConnectionEvent),
+    /// There are messages to be taken by `pollMessages`.
+    MessagesReady,
 }
 
 /// The reason that a `DataTrackPublishError` has, and the text behind it where there is one.
@@ -83,6 +85,7 @@ impl IntoJs for SessionEvent {
         js.put(object, c"session", self.session)?;
         match self.event {
             Event::Connection(event) => connection::put_event(js, object, event)?,
+            Event::MessagesReady => js.put(object, c"type", "messages")?,
             Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
             Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
             Event::Link(LinkEvent::KeysChanged) => js.put(object, c"type", "keysChanged")?,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::ConnectionEvent;
 use crate::peer::ChannelKind;
 
@@ -15,11 +17,13 @@ const MAX_UNREAD: usize = 64 << 20;
 /// What a message costs beside its bytes, so that empty ones are bounded, too.
 const MESSAGE_OVERHEAD: usize = 128;
 
-/// Events in their order.
+/// Events in their order, and messages in theirs.
 #[derive(Default)]
 pub(super) struct Events {
     queue: VecDeque<ConnectionEvent>,
-    /// What the messages in it cost in memory.
+    /// Apart: what has to be known at once must not stand behind them.
+    messages: VecDeque<(ChannelKind, Bytes)>,
+    /// What the messages cost in memory.
     bytes: usize,
 }
 
@@ -46,16 +50,23 @@ impl Events {
             return Delivery::Impossible;
         }
         self.bytes += data.len() + MESSAGE_OVERHEAD;
-        self.push(ConnectionEvent::Message { channel, data: data.into() });
+        // An allocation of its own size: the one that it came in may be larger.
+        self.messages.push_back((channel, data.into_boxed_slice().into()));
         Delivery::Queued
     }
 
     pub(super) fn pop(&mut self) -> Option<ConnectionEvent> {
-        let event = self.queue.pop_front()?;
-        if let ConnectionEvent::Message { data, .. } = &event {
-            self.bytes = self.bytes.saturating_sub(data.len() + MESSAGE_OVERHEAD);
-        }
-        Some(event)
+        self.queue.pop_front()
+    }
+
+    pub(super) fn pop_message(&mut self) -> Option<(ChannelKind, Bytes)> {
+        let (channel, data) = self.messages.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(data.len() + MESSAGE_OVERHEAD);
+        Some((channel, data))
+    }
+
+    pub(super) fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
     }
 }
 
@@ -91,9 +102,9 @@ mod tests {
         let mut events = Events::default();
         let (taken, _) = fill(&mut events, ChannelKind::Lossy, 0);
         for _ in 0..taken {
-            assert!(matches!(events.pop(), Some(ConnectionEvent::Message { .. })));
+            assert!(events.pop_message().is_some());
         }
-        assert!(events.pop().is_none());
+        assert!(!events.has_messages());
         assert_eq!(fill(&mut events, ChannelKind::Lossy, 0).0, taken);
     }
 }

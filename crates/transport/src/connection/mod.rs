@@ -375,10 +375,32 @@ impl Connection {
         self.shared.signal.notify();
     }
 
-    /// The next event; poll until `None` when [`ConnectionHost::events_ready`] was called.
+    /// The next event, messages last; poll until `None` when [`ConnectionHost::events_ready`] was called.
     #[must_use]
     pub fn poll_event(&self) -> Option<ConnectionEvent> {
+        self.poll_control().or_else(|| {
+            let (channel, data) = self.poll_message()?;
+            Some(ConnectionEvent::Message { channel, data })
+        })
+    }
+
+    /// The next event that is not a message. For a reader who takes messages in portions, by
+    /// [`poll_message`](Self::poll_message).
+    #[must_use]
+    pub fn poll_control(&self) -> Option<ConnectionEvent> {
         lock(&self.shared.events).pop()
+    }
+
+    /// The next message.
+    #[must_use]
+    pub fn poll_message(&self) -> Option<(ChannelKind, Bytes)> {
+        lock(&self.shared.events).pop_message()
+    }
+
+    /// Whether there are messages.
+    #[must_use]
+    pub fn has_messages(&self) -> bool {
+        lock(&self.shared.events).has_messages()
     }
 
     /// What was measured, as of the task's last turn.

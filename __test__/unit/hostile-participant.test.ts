@@ -1,0 +1,486 @@
+/** What one participant can do to others by what it sends: it costs what the bounds say, and no one else's messages. */
+import { deflateRawSync } from 'node:zlib'
+import fc from 'fast-check'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import {
+  DataPacket,
+  DataStream_ByteHeader,
+  DataStream_Chunk,
+  DataStream_CompressionType,
+  DataStream_Header,
+  DataStream_Trailer,
+  EncryptedPacket,
+  UserPacket,
+} from '@livekit/protocol'
+import { ExternalE2EEKeyProvider, Loopback, RoomEvent } from '../../index'
+import type { ByteStreamReader, DataStreamError, DataStreamLimits, TextStreamReader } from '../../index'
+import { EventThrottle, MAX_KEYS } from '../../src/base/event-throttle'
+import { MaxHeap } from '../../src/base/max-heap'
+import { Shares } from '../../src/base/shares'
+import { MessageIntake, TURN } from '../../src/data-packet/intake'
+import { PacketReceiver } from '../../src/data-packet/receiver'
+import { REPLAY_WINDOW, ReplayWindow } from '../../src/data-packet/replay-window'
+import { IncomingStreams } from '../../src/data-stream/incoming'
+import { checkLimits } from '../../src/data-stream/limits'
+import { Places } from '../../src/data-stream/piece-pool'
+import { RawRoom, unknownField } from '../helpers/raw-room'
+import { rejection, turn, until } from '../helpers/rooms'
+
+/** Streams of several senders, with the readers that they got. */
+class Arrivals {
+  readonly streams: IncomingStreams
+  readonly bytes: ByteStreamReader[] = []
+  readonly texts: TextStreamReader[] = []
+
+  constructor(limits?: DataStreamLimits) {
+    this.streams = new IncomingStreams(checkLimits(limits))
+    this.streams.bytes.register('', (reader) => this.bytes.push(reader))
+    this.streams.text.register('', (reader) => this.texts.push(reader))
+  }
+
+  header(sender: string, streamId: string, fields: Record<string, unknown> = {}): this {
+    const contentHeader = { case: 'byteHeader', value: {} } as const
+    const value = new DataStream_Header({ streamId, contentHeader, ...fields })
+    this.streams.header({ value, ...from(sender) })
+    return this
+  }
+
+  text(sender: string, streamId: string, fields: Record<string, unknown> = {}): this {
+    return this.header(sender, streamId, { contentHeader: { case: 'textHeader', value: {} }, ...fields })
+  }
+
+  chunk(sender: string, streamId: string, index: number, content: Uint8Array): this {
+    const value = new DataStream_Chunk({ streamId, chunkIndex: BigInt(index), content })
+    this.streams.chunk({ value, ...from(sender) })
+    return this
+  }
+
+  trailer(sender: string, streamId: string, attributes: Record<string, string> = {}): this {
+    this.streams.trailer({ value: new DataStream_Trailer({ streamId, attributes }), ...from(sender) })
+    return this
+  }
+
+  get held(): number {
+    return this.streams.stats().bufferedBytes
+  }
+}
+
+const from = (sender: string) =>
+  ({ senderIdentity: sender, senderSid: `PA_${sender}`, channel: 'reliable', encrypted: false }) as const
+
+const reasonOf = async (reading: Promise<unknown>): Promise<string> => (await rejection(reading)).reason
+
+/** 14 kB that become 14.5 MB. */
+const bomb = deflateRawSync(new Uint8Array(14_500_000), { level: 9 })
+
+describe('content that is far larger decompressed', () => {
+  it('counts for all readers that put it together, and is given up over the limit of all', async () => {
+    const arrivals = new Arrivals({ maxTotalBufferedBytes: 20_000_000 })
+    for (let id = 0; id < 10; id++)
+      arrivals.text('mallory', String(id), { compression: 1, inlineContent: bomb })
+    let most = 0
+    const reading = Promise.all(
+      arrivals.texts.map((reader) =>
+        reader.readAll().then(
+          () => 'whole',
+          (error: unknown) => (error as DataStreamError).reason,
+        ),
+      ),
+    )
+    let reasons: string[] | undefined
+    void reading.then((all) => (reasons = all))
+    await until(() => {
+      most = Math.max(most, arrivals.held)
+      return reasons !== undefined
+    })
+    expect(reasons!.filter((reason) => reason === 'bufferFull').length).toBeGreaterThanOrEqual(8)
+    expect(new Set(reasons)).toEqual(
+      new Set(['bufferFull', ...reasons!.filter((reason) => reason === 'whole')]),
+    )
+    expect(most).toBeGreaterThan(1_000_000)
+    expect(most).toBeLessThanOrEqual(20_000_000)
+    expect(arrivals.held).toBe(0)
+  })
+
+  it('and content that is not compressed counts while it is put together, too', async () => {
+    const arrivals = new Arrivals({ maxTotalBufferedBytes: 1_000_000 }).header('mallory', 's')
+    const reading = reasonOf(arrivals.bytes[0]!.readAll())
+    for (let index = 0; index < 100; index++) {
+      arrivals.chunk('mallory', 's', index, new Uint8Array(15_000))
+      await turn()
+      expect(arrivals.held).toBeLessThanOrEqual(1_000_000)
+    }
+    expect(await reading).toBe('bufferFull')
+    expect(arrivals.held).toBe(0)
+  })
+
+  it('is decompressed for so many streams of a sender at a time; the others wait for their turn', async () => {
+    const places = new Places(2)
+    const inside: string[] = []
+    const waiting = new Map<string, () => void>()
+    const enter = async (name: string): Promise<void> => {
+      if (await places.enter((giveUp) => waiting.set(name, giveUp))) inside.push(name)
+      else inside.push(`not ${name}`)
+    }
+    const all = ['a', 'b', 'c', 'd', 'e'].map(enter)
+    await turn()
+    expect(inside).toEqual(['a', 'b'])
+    waiting.get('c')!()
+    places.leave()
+    await turn()
+    expect(inside).toEqual(['a', 'b', 'not c', 'd'])
+    places.leave()
+    await Promise.all(all)
+    places.leave()
+    places.leave()
+    expect(places.idle).toBe(true)
+  })
+
+  it('of a hundred streams of one sender is all read, a few at a time', async () => {
+    const arrivals = new Arrivals()
+    const content = deflateRawSync(new Uint8Array(100_000))
+    for (let id = 0; id < 100; id++)
+      arrivals.header('alice', String(id), { compression: 1, inlineContent: content })
+    const all = await Promise.all(arrivals.bytes.map((reader) => reader.bytes()))
+    expect(all.map(({ length }) => length)).toEqual(Array.from({ length: 100 }, () => 100_000))
+    expect(arrivals.held).toBe(0)
+  })
+
+  it('does not reach the handler of a call, whose caller is told', async () => {
+    const sfu = new Loopback({ seed: 1 })
+    try {
+      const bob = sfu.join('bob')
+      const mallory = new RawRoom()
+      sfu.join('mallory', { room: mallory })
+      let calls = 0
+      bob.registerRpcMethod('echo', () => String(++calls))
+      const codes: number[] = []
+      const receive = mallory.receiveMessage.bind(mallory)
+      mallory.receiveMessage = (channel, data) => {
+        const packet = DataPacket.fromBinary(data)
+        if (packet.value.case === 'rpcResponse' && packet.value.value.value.case === 'error') {
+          codes.push(packet.value.value.value.value.code)
+        }
+        receive(channel, data)
+      }
+      for (let id = 0; id < 50; id++) mallory.writePacket(request(String(id), bomb), 'reliable', ['bob'])
+      await until(() => codes.length === 50)
+      expect(new Set(codes)).toEqual(new Set([1402]))
+      mallory.writePacket(request('small', deflateRawSync(Buffer.alloc(1024 * 1024, 'a'))), 'reliable', [
+        'bob',
+      ])
+      await until(() => calls === 1)
+    } finally {
+      sfu.close()
+    }
+  })
+})
+
+/** A call of version 2 in one packet. */
+function request(id: string, inlineContent: Uint8Array) {
+  const attributes = {
+    'lk.rpc_request_id': id,
+    'lk.rpc_request_method': 'echo',
+    'lk.rpc_request_response_timeout_ms': '60000',
+    'lk.rpc_request_version': '2',
+  }
+  const value = new DataStream_Header({
+    streamId: id,
+    topic: 'lk.rpc_request',
+    attributes,
+    compression: DataStream_CompressionType.DEFLATE_RAW,
+    inlineContent,
+    contentHeader: { case: 'textHeader', value: {} },
+  })
+  return { case: 'streamHeader', value } as const
+}
+
+describe('streams that no handler reads', () => {
+  it('in one packet count as those do that are open; the oldest makes room', async () => {
+    const arrivals = new Arrivals({ maxStreamsPerSender: 2 })
+    const inlineContent = Uint8Array.of(1)
+    for (const id of ['a', 'b', 'c', 'd']) arrivals.header('mallory', id, { inlineContent })
+    arrivals.header('alice', 'e', { inlineContent })
+    const [a, b, c, d, e] = arrivals.bytes
+    expect([await reasonOf(a!.bytes()), await reasonOf(b!.bytes())]).toEqual(['bufferFull', 'bufferFull'])
+    for (const reader of [c, d, e]) expect(await reader!.bytes()).toEqual(inlineContent)
+    expect(arrivals.streams.stats()).toMatchObject({ completed: 5, open: 0, bufferedBytes: 0, dropped: {} })
+  })
+
+  it('do not make room while they are being read: more are dropped', async () => {
+    const arrivals = new Arrivals({ maxStreamsPerSender: 2 }).header('mallory', 'a').header('mallory', 'b')
+    const reading = arrivals.bytes.map((reader) => reader.bytes())
+    arrivals.header('mallory', 'c')
+    expect(arrivals.streams.stats().dropped).toEqual({ tooManyStreams: 1 })
+    for (const id of ['a', 'b']) arrivals.trailer('mallory', id)
+    await Promise.all(reading)
+    arrivals.header('mallory', 'd')
+    expect(arrivals.bytes).toHaveLength(3)
+  })
+
+  it('fill no more than is said, whatever they carry, and cost others nothing', async () => {
+    const arrivals = new Arrivals({ maxTotalBufferedBytes: 2_000_000 }).header('alice', 'large')
+    for (let index = 0; index < 60; index++) arrivals.chunk('alice', 'large', index, new Uint8Array(15_000))
+    const attributes = Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`k${n}`, '']))
+    for (let id = 0; id < 3000; id++) {
+      arrivals.header('mallory', `s${id}`)
+      if (id % 10 === 0) arrivals.chunk('mallory', `s${id}`, 0, new Uint8Array(10_000))
+      if (id % 7 === 0) arrivals.trailer('mallory', `s${id}`, attributes)
+      expect(arrivals.held).toBeLessThanOrEqual(2_000_000)
+    }
+    arrivals.trailer('alice', 'large')
+    expect((await arrivals.bytes[0]!.bytes()).length).toBe(900_000)
+  })
+
+  it('that failed with content unread make room as well', async () => {
+    const arrivals = new Arrivals({ maxTotalBufferedBytes: 50_000 })
+      .header('mallory', 'a')
+      .header('alice', 'b')
+    for (let index = 0; index < 2; index++) arrivals.chunk('mallory', 'a', index, new Uint8Array(15_000))
+    arrivals.chunk('mallory', 'a', 7, new Uint8Array(1))
+    for (let index = 0; index < 2; index++) arrivals.chunk('alice', 'b', index, new Uint8Array(15_000))
+    arrivals.trailer('alice', 'b')
+    expect(await reasonOf(arrivals.bytes[0]!.bytes())).toBe('incomplete')
+    expect((await arrivals.bytes[1]!.bytes()).length).toBe(30_000)
+  })
+})
+
+describe('the heaviest of many', () => {
+  it('is known at once, whatever changes', () => {
+    const steps = fc.array(fc.tuple(fc.nat(19), fc.option(fc.nat(1000), { nil: undefined })), {
+      maxLength: 200,
+    })
+    fc.assert(
+      fc.property(steps, (changes) => {
+        const heap = new MaxHeap<{ weight: number; place: number }>()
+        const items = Array.from({ length: 20 }, () => ({ weight: 0, place: -1 }))
+        const inside = new Set<(typeof items)[number]>()
+        for (const [which, weight] of changes) {
+          const item = items[which]!
+          if (weight === undefined) {
+            heap.remove(item)
+            inside.delete(item)
+          } else {
+            item.weight = weight
+            heap.update(item)
+            inside.add(item)
+          }
+          expect(heap.size).toBe(inside.size)
+          const heaviest = inside.size === 0 ? undefined : Math.max(...[...inside].map((one) => one.weight))
+          expect(heap.peek()?.weight).toBe(heaviest)
+        }
+      }),
+    )
+  })
+})
+
+describe('a share', () => {
+  it('leaves something for whoever comes next, and what is given back is there again', () => {
+    const shares = new Shares(16)
+    const takes = (who: string): number => {
+      let count = 0
+      while (shares.take(who, 1)) count++
+      return count
+    }
+    expect([takes('a'), takes('b'), takes('c'), takes('d')]).toEqual([8, 4, 2, 1])
+    for (let count = 0; count < 8; count++) shares.give('a', 1)
+    expect([takes('d'), takes('a')]).toEqual([4, 3])
+  })
+})
+
+describe('what a packet carries beside what is known of it', () => {
+  it('is not kept with the content of a stream, which is in a buffer of its own', async () => {
+    const streams = new IncomingStreams(checkLimits(undefined))
+    const readers: ByteStreamReader[] = []
+    streams.bytes.register('', (reader) => readers.push(reader))
+    const receiver = new PacketReceiver(
+      {
+        streamHeader: (packet) => streams.header(packet),
+        streamChunk: (packet) => streams.chunk(packet),
+        streamTrailer: (packet) => streams.trailer(packet),
+      },
+      () => undefined,
+    )
+    const send = (packet: DataPacket): void => {
+      packet.participantIdentity = 'mallory'
+      packet.participantSid = 'PA_1'
+      receiver.receive('reliable', Buffer.concat([packet.toBinary(), unknownField(999, 60_000)]))
+    }
+    const contentHeader = { case: 'byteHeader', value: new DataStream_ByteHeader() } as const
+    const header = new DataStream_Header({ streamId: 's', contentHeader })
+    send(new DataPacket({ value: { case: 'streamHeader', value: header } }))
+    for (let index = 0; index < 3; index++) {
+      const value = new DataStream_Chunk({
+        streamId: 's',
+        chunkIndex: BigInt(index),
+        content: Uint8Array.of(1),
+      })
+      send(new DataPacket({ value: { case: 'streamChunk', value } }))
+    }
+    const trailer = new DataStream_Trailer({ streamId: 's' })
+    send(new DataPacket({ value: { case: 'streamTrailer', value: trailer } }))
+    const pieces = await readers[0]!.readAll()
+    expect(pieces.map(({ buffer }) => buffer.byteLength)).toEqual([1, 1, 1])
+  })
+
+  it('counts for packets that wait for a key: of a sender, and of all', () => {
+    const receiver = new PacketReceiver({ user: () => undefined }, () => undefined)
+    receiver.attach({ openMessage: () => 'wait' } as never, 'native')
+    const sealed = (identity: string): Uint8Array => {
+      const value = new EncryptedPacket({ iv: new Uint8Array(12), encryptedValue: Uint8Array.of(1) })
+      const packet = new DataPacket({
+        participantIdentity: identity,
+        value: { case: 'encryptedPacket', value },
+      })
+      return Buffer.concat([packet.toBinary(), unknownField(999, 60_000)])
+    }
+    for (let count = 0; count < 100; count++) receiver.receive('reliable', sealed('mallory'))
+    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(4 * 1024 * 1024)
+    for (let count = 0; count < 2000; count++) receiver.receive('reliable', sealed(`m${count % 200}`))
+    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(32 * 1024 * 1024)
+    expect(receiver.stats().held * 61_200).toBeGreaterThan(31 * 1024 * 1024)
+  })
+})
+
+describe('messages that come', () => {
+  afterEach(() => void vi.restoreAllMocks())
+
+  it('are handled in portions, with a turn of the event loop in between, in their order', async () => {
+    let now = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => now)
+    const waiting = Array.from({ length: 1000 }, (_, n) => ({
+      channel: 'reliable' as const,
+      data: Uint8Array.of(n % 256),
+    }))
+    const got: number[] = []
+    let portion = 0
+    let longest = 0
+    const intake = new MessageIntake(
+      () => waiting.splice(0, 64),
+      ({ data }) => {
+        got.push(data[0]!)
+        // Half of the work is put off.
+        now += 0.5
+        portion += 0.5
+        void Promise.resolve().then(() => {
+          now += 0.5
+          portion += 0.5
+          longest = Math.max(longest, portion)
+        })
+      },
+    )
+    const turns = (): void => {
+      portion = 0
+      if (got.length < 1000) setImmediate(turns)
+    }
+    intake.wake()
+    setImmediate(turns)
+    await until(() => got.length === 1000)
+    expect(got).toEqual(Array.from({ length: 1000 }, (_, n) => n % 256))
+    expect(longest).toBeLessThanOrEqual(2 * (TURN + 8))
+    waiting.push({ channel: 'reliable', data: Uint8Array.of(7) })
+    intake.wake()
+    expect(got.at(-1)).toBe(7)
+    intake.close()
+    waiting.push({ channel: 'reliable', data: Uint8Array.of(8) })
+    intake.wake()
+    expect(got.at(-1)).toBe(7)
+  })
+})
+
+describe('errors of encryption', () => {
+  it('are told once a second of each sender, and of all others together however many names there are', () => {
+    let now = 0
+    const throttle = new EventThrottle(() => now)
+    let events = 0
+    let counted = 0
+    const count = (key: string): void => {
+      const told = throttle.count(key)
+      if (told > 0) events++
+      counted += told
+    }
+    for (let name = 0; name < 50_000; name++) {
+      count(`name ${name}`)
+      count('name 0')
+    }
+    expect(events).toBe(MAX_KEYS + 1)
+    now = 1000
+    events = 0
+    count('name 0')
+    for (let name = 0; name < 50_000; name++) count(`other ${name}`)
+    expect(events).toBeLessThanOrEqual(MAX_KEYS + 2)
+    now = 2000
+    for (let name = 0; name < 2 * MAX_KEYS; name++) count(`last ${name}`)
+    now = 3000
+    for (let name = 0; name < 2 * MAX_KEYS; name++) count(`end ${name}`)
+    expect(counted).toBeGreaterThan(150_000)
+  })
+})
+
+describe('a sealed packet', () => {
+  it('is handled once, whatever the server says of its sender and its number', async () => {
+    const keyProvider = new ExternalE2EEKeyProvider()
+    await keyProvider.setKey('key')
+    const sfu = new Loopback({ seed: 1 })
+    try {
+      const alice = sfu.join('alice', { encryption: { keyProvider } })
+      const bob = sfu.join('bob', { encryption: { keyProvider } })
+      const packets: Uint8Array[] = []
+      const got: number[] = []
+      bob.on(RoomEvent.DataReceived, (payload) => got.push(payload[0]!))
+      const receive = bob.receiveMessage.bind(bob)
+      bob.receiveMessage = (channel, data) => {
+        packets.push(data)
+        receive(channel, data)
+      }
+      for (const number of [1, 2])
+        await alice.localParticipant.publishData(Uint8Array.of(number), { reliable: true })
+      await until(() => got.length === 2)
+      for (const [index, bytes] of packets.entries()) {
+        const packet = DataPacket.fromBinary(bytes)
+        packet.sequence = 100 + index
+        packet.participantIdentity = 'admin'
+        packet.participantSid = 'PA_admin'
+        receive('reliable', packet.toBinary())
+        receive('lossy', packet.toBinary())
+      }
+      await alice.localParticipant.publishData(Uint8Array.of(3), { reliable: true })
+      await until(() => got.length > 2)
+      expect(got).toEqual([1, 2, 3])
+    } finally {
+      sfu.close()
+    }
+  })
+
+  it('is remembered among the last ones', () => {
+    const window = new ReplayWindow()
+    const iv = (number: number): Uint8Array => Buffer.from(String(number).padStart(12))
+    const tag = new Uint8Array(16)
+    for (let number = 0; number < 3 * REPLAY_WINDOW; number++) {
+      expect(window.has(iv(number), tag)).toBe(false)
+      window.add(iv(number), tag)
+      expect(window.has(iv(Math.max(0, number - REPLAY_WINDOW + 1)), tag)).toBe(true)
+    }
+    expect(window.has(iv(0), tag)).toBe(false)
+    expect(
+      window.has(
+        iv(3 * REPLAY_WINDOW - 1),
+        Uint8Array.from({ length: 16 }, () => 1),
+      ),
+    ).toBe(false)
+  })
+})
+
+describe('a user packet', () => {
+  it('of thousands of destinations and unknown fields is handed out as any other', () => {
+    const got: UserPacket[] = []
+    const receiver = new PacketReceiver({ user: ({ value }) => got.push(value) }, () => undefined)
+    const value = new UserPacket({
+      payload: Uint8Array.of(1),
+      destinationIdentities: Array.from({ length: 20_000 }, () => ''),
+    })
+    const packet = new DataPacket({ value: { case: 'user', value } }).toBinary()
+    receiver.receive('lossy', Buffer.concat([packet, unknownField(500, 1000)]))
+    expect([...got[0]!.payload]).toEqual([1])
+  })
+})

@@ -1,0 +1,165 @@
+/** What a room holds of the streams that come: by stream, by sender and in all. */
+import { MaxHeap } from '../base/max-heap'
+import type { HeapItem } from '../base/max-heap'
+import { DataStreamError } from '../base/errors'
+import type { CheckedLimits } from './limits'
+import { PieceQueue } from './piece-queue'
+
+/**
+ * Streams of one sender that are decompressed at a time; others wait. Each costs zlib some 200 KiB, so one sender costs
+ * 13 MiB at most. As many files at once as this are not held up.
+ */
+export const MAX_INFLATING_PER_SENDER = 64
+
+/** All queues of a room, and what readers put together. Looks after those on which nothing happens. */
+export class PiecePool {
+  readonly #limits: CheckedLimits
+  readonly #senders = new Map<string, SenderShare>()
+  /** Who holds how much. */
+  readonly #heaviest = new MaxHeap<SenderShare>()
+  readonly #queues = new Set<PieceQueue>()
+  #bytes = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(limits: CheckedLimits) {
+    this.#limits = limits
+  }
+
+  /** Bytes that wait to be read, or are being put together. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** `finished`: nothing more can come out of the queue. */
+  queue(sender: string, finished: () => void): PieceQueue {
+    const share = this.#share(sender)
+    const queue: PieceQueue = new PieceQueue({
+      changed: (bytes) => this.#changed(share, queue, bytes),
+      finished: () => {
+        this.#queues.delete(queue)
+        this.#settle(share, queue)
+        finished()
+      },
+      inflaters: share.inflaters,
+    })
+    this.#queues.add(queue)
+    share.queues.update(queue)
+    this.#watch()
+    return queue
+  }
+
+  #share(sender: string): SenderShare {
+    const share = this.#senders.get(sender) ?? new SenderShare(sender)
+    this.#senders.set(sender, share)
+    return share
+  }
+
+  #changed(share: SenderShare, queue: PieceQueue, bytes: number): void {
+    this.#bytes += bytes
+    share.bytes += bytes
+    if (!this.#senders.has(share.sender)) this.#senders.set(share.sender, share)
+    share.queues.update(queue)
+    this.#heaviest.update(share)
+    if (bytes <= 0) {
+      this.#settle(share, queue)
+      return
+    }
+    if (queue.bytes > this.#limits.maxBufferedBytes) queue.drop(new DataStreamError('bufferFull'))
+    while (this.#bytes > this.#limits.maxTotalBufferedBytes) {
+      // The sender who takes most of it: many small streams must not cost others their large one.
+      const largest = this.#heaviest.peek()?.queues.peek()
+      if (largest === undefined || largest.weight === 0) return
+      largest.drop(new DataStreamError('bufferFull'))
+    }
+  }
+
+  /** Forgets a queue that is read to its end and of which nothing is held, and a sender without one. */
+  #settle(share: SenderShare, queue: PieceQueue): void {
+    if (queue.weight > 0 || this.#queues.has(queue)) return
+    share.queues.remove(queue)
+    if (share.queues.size > 0 || !share.inflaters.idle) return
+    this.#heaviest.remove(share)
+    if (this.#senders.get(share.sender) === share) this.#senders.delete(share.sender)
+  }
+
+  #watch(): void {
+    const { idleTimeout } = this.#limits
+    if (this.#timer !== undefined || idleTimeout === Infinity) return
+    this.#timer = setInterval(() => this.#sweep(), Math.min(idleTimeout, 10_000))
+    this.#timer.unref()
+  }
+
+  /** Stops by itself when there is nothing to look after: of streams in one packet, over at once, there may be thousands. */
+  #sweep(): void {
+    if (this.#queues.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      return
+    }
+    const before = performance.now() - this.#limits.idleTimeout
+    for (const queue of this.#queues) {
+      if (queue.lastChange <= before) queue.drop(new DataStreamError('timeout'))
+    }
+  }
+}
+
+/** What one sender takes of the pool. */
+class SenderShare implements HeapItem {
+  readonly sender: string
+  bytes = 0
+  place = -1
+  readonly queues = new MaxHeap<PieceQueue>()
+  readonly inflaters = new Places(MAX_INFLATING_PER_SENDER)
+
+  constructor(sender: string) {
+    this.sender = sender
+  }
+
+  get weight(): number {
+    return this.bytes
+  }
+}
+
+/** A number of places that are taken in the order in which they were asked for. */
+export class Places {
+  readonly #waiting = new Set<() => void>()
+  readonly #places: number
+  #free: number
+
+  constructor(places: number) {
+    this.#places = places
+    this.#free = places
+  }
+
+  /** Whether all places are free. */
+  get idle(): boolean {
+    return this.#free === this.#places
+  }
+
+  /**
+   * Waits for a place; {@link leave} gives it back. `givenUp` gets what ends the waiting. Returns whether there is a
+   * place.
+   */
+  async enter(givenUp: (giveUp: () => void) => void): Promise<boolean> {
+    if (this.#free > 0) {
+      this.#free--
+      return true
+    }
+    return await new Promise<boolean>((resolve) => {
+      const turn = (): void => resolve(true)
+      this.#waiting.add(turn)
+      givenUp(() => {
+        if (this.#waiting.delete(turn)) resolve(false)
+      })
+    })
+  }
+
+  leave(): void {
+    for (const turn of this.#waiting) {
+      this.#waiting.delete(turn)
+      turn()
+      return
+    }
+    this.#free++
+  }
+}
