@@ -340,6 +340,25 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_that_a_peer_causes_again_and_again_is_told_a_few_times() {
+        let environment = Arc::new(Shared::default());
+        within(&Arc::downgrade(&environment), || {
+            tracing::subscriber::with_default(ToJavaScript, || {
+                for number in 0..10_000 {
+                    tracing::warn!("packet {number} is none");
+                }
+                tracing::warn!("something else");
+            });
+        });
+        let Records { records, lost } = environment.logs.take();
+        let told: Vec<&str> = records.iter().map(|record| record.message.as_str()).collect();
+        assert_eq!((told.len(), lost), (14, 0), "{told:?}");
+        assert_eq!(told.first(), Some(&"packet 0 is none"));
+        let many = "packet 1009 is none (999 more records like this one were left out before it)";
+        assert_eq!(told.get(12..), Some(&[many, "something else"][..]));
+    }
+
+    #[test]
     fn levels_are_known_by_name() {
         let buffer = LogBuffer::default();
         assert!(buffer.wants(2) && !buffer.wants(3));
