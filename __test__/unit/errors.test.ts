@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import * as api from '../../index'
 import {
@@ -48,6 +49,25 @@ describe('the table of errors', () => {
     // livekit-client's RpcError has numbers as codes, and a table of its own.
     const others = ['DataTrackError', 'RpcError']
     expect(exported.map(([name]) => name).sort()).toEqual([...others, ...classes.keys()].sort())
+  })
+})
+
+describe('reasons of the native side', () => {
+  const source = readFileSync('crates/node/src/convert/event.rs', 'utf8')
+
+  it.each([
+    ['publish_reason', 'DataTrackPublishError'],
+    ['subscribe_reason', 'DataTrackSubscribeError'],
+    ['e2ee_reason', 'DataTrackE2eeError'],
+    ['encryption_error_reason', 'DataTrackE2eeError'],
+    ['unpublished_reason', 'DataTrackUnpublishedError'],
+  ])('%s: each has a row of %s, and a new one is a compile error', (name, of) => {
+    const body = new RegExp(`fn ${name}\\(.*?\\n}\\n`, 's').exec(source)?.[0] ?? ''
+    const reasons = [...body.matchAll(/"(\w+)"/g)].map(([, reason]) => reason)
+    const rows = errorTable().filter(({ name: row }) => row === of)
+    expect(reasons.length).toBeGreaterThan(2)
+    expect(rows.map(({ reason }) => reason)).toEqual(expect.arrayContaining(reasons))
+    expect(body).not.toMatch(/\n\s+_ =>/)
   })
 })
 

@@ -1,6 +1,7 @@
 /**
  * The one table of reasons: class, reason, message, and what to do about it. Types, messages, docs and the test of all
- * errors come from here. The reasons of publishing and subscribing are those of `crates/node/src/convert/event.rs`.
+ * errors come from here. `crates/node/src/convert/event.rs` names
+ * those that come from the native side; a test compares.
  */
 
 interface ReasonText {
@@ -47,6 +48,10 @@ export const errorReasons = {
     encryptionMismatch: {
       message: 'the SFU answered with another encryption than was asked for',
       doc: 'Nothing was sent: a track that should be encrypted is never sent in the clear, nor the other way round.',
+    },
+    noEncryption: {
+      message: 'an encrypted track needs a room with end-to-end encryption',
+      doc: 'Give the room an `encryption` option, or publish without `encrypted: true`.',
     },
     internal: {
       message: 'publishing failed',
@@ -360,9 +365,17 @@ export type ErrorName = keyof typeof errorReasons
 /** The reasons of a class. */
 export type ErrorReason<Name extends ErrorName> = Extract<keyof (typeof errorReasons)[Name], string>
 
-/** The reason if the class has it, else `internal`: native texts never leak as reasons. */
-export function knownReason<
-  Name extends 'DataTrackPublishError' | 'DataTrackSubscribeError' | 'DataTrackE2eeError',
->(name: Name, reason: string): ErrorReason<Name> {
-  return (Object.hasOwn(errorReasons[name], reason) ? reason : 'internal') as ErrorReason<Name>
+/** Classes whose reasons the native side names. */
+type NativeErrorName = 'DataTrackPublishError' | 'DataTrackSubscribeError' | 'DataTrackE2eeError'
+
+/**
+ * The reason of an error that the native side threw. `internal` if the class does not have it, which only an addon of
+ * another version can bring about.
+ */
+export function knownReason<Name extends NativeErrorName>(
+  name: Name,
+  reason: string | null | undefined,
+): ErrorReason<Name> {
+  const known = typeof reason === 'string' && Object.hasOwn(errorReasons[name], reason)
+  return (known ? reason : 'internal') as ErrorReason<Name>
 }

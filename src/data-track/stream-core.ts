@@ -7,7 +7,7 @@
 import { onAbort } from '../base/abort'
 import type { Environment, FrameSink } from '../native/environment'
 import { DataTrackDecodeError, DataTrackSubscribeError } from '../base/errors'
-import { knownReason } from '../base/error-reasons'
+import type { ErrorReason } from '../base/error-reasons'
 import type { NativeSession, NativeStreamStats } from '../native/native'
 import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
 import type { DataTrackCodec } from '../base/codec'
@@ -96,7 +96,7 @@ export class StreamCore implements FrameSink {
   #turn: Promise<unknown> | null = null
   #subscribed = false
   #ended = false
-  #endReason: string | null = null
+  #endReason: ErrorReason<'DataTrackSubscribeError'> | null = null
   #finished = false
   #failed = false
   #error: unknown
@@ -186,7 +186,7 @@ export class StreamCore implements FrameSink {
     this.#subscribed = true
   }
 
-  handleEnded(reason: string | null): void {
+  handleEnded(reason: ErrorReason<'DataTrackSubscribeError'> | null): void {
     this.#ended = true
     this.#endReason = reason
     if (this.#waiter !== null) this.#serve()
@@ -256,7 +256,7 @@ export class StreamCore implements FrameSink {
     const reason = this.#endReason
     const ours = reason === 'disconnected' && this.#subscribed && this.#session.closing
     if (reason === null || ours) this.#finish(false, undefined)
-    else this.#finish(true, new DataTrackSubscribeError(knownReason('DataTrackSubscribeError', reason)))
+    else this.#finish(true, new DataTrackSubscribeError(reason))
   }
 
   #finish(failed: boolean, error: unknown): void {

@@ -15,6 +15,7 @@ import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
 import type { MessageChannel } from '../data-packet/channels'
 import { MessagePipe } from './message-pipe'
+import type { SeededNetwork } from './message-pipe'
 import { networkForNative } from './network'
 import type { LoopbackNetworkOptions } from './network'
 import type { LoopbackPermissions, ParticipantDescription } from './profiles'
@@ -128,12 +129,12 @@ export class Loopback {
     }
     if (this.#sfu.has(identity)) this.#remove(identity, 'duplicateIdentity')
     const native = this.#hub.join(sessionOptions(room.encryption))
-    const connection = new LoopbackConnection(native, {
+    const connection = new LoopbackConnection(native, identity, {
       request: (request) => this.#sfu.request(identity, request),
       receive: (response) => room.receive(response),
       message: (channel, message) => this.#sfu.message(identity, channel, message),
       bufferedAmountLow: () => room.bufferedAmountLow(),
-      network: () => this.#network,
+      network: this.#seeded(),
       reconnect: (kind) => void this.reconnect(identity, kind),
       closed: () => this.#left(identity, connection),
     })
@@ -239,6 +240,11 @@ export class Loopback {
     const network = { ...this.#network, ...check.options('options', options) }
     this.#hub.setNetwork(networkForNative(network, this.#seed))
     this.#network = network
+    for (const { connection } of this.#guests.values()) connection.channels.setNetwork(this.#seeded())
+  }
+
+  #seeded(): SeededNetwork {
+    return { options: this.#network, seed: this.#network.seed ?? this.#seed }
   }
 
   /** What happened to packets. */
@@ -310,7 +316,7 @@ interface ConnectionEnds {
   readonly receive: (response: SignalResponseLike) => void
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
   readonly bufferedAmountLow: () => void
-  readonly network: () => LoopbackNetworkOptions
+  readonly network: SeededNetwork
   readonly reconnect: (kind: 'resume' | 'full') => void
   readonly closed: () => void
 }
@@ -328,10 +334,10 @@ class LoopbackConnection implements RoomConnection {
   /** Messages that came while the connection was broken: the lossless channel keeps them for a resume. */
   #messages: (() => void)[] = []
 
-  constructor(native: NativeSession, ends: ConnectionEnds) {
+  constructor(native: NativeSession, identity: string, ends: ConnectionEnds) {
     this.native = native
     this.#ends = ends
-    this.channels = new MessagePipe(ends.network, ends.message, ends.bufferedAmountLow)
+    this.channels = new MessagePipe(identity, ends.network, ends.message, ends.bufferedAmountLow)
   }
 
   sendRequest(request: RoomSignalRequest): void {

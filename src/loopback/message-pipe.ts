@@ -2,6 +2,7 @@
 import { SendStatus } from '../native/native'
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import { Fifo } from '../data-packet/packet-queue'
+import { Dice } from './dice'
 import type { LoopbackNetworkOptions } from './network'
 
 /** As with a server: what fits its data channels, bytes. */
@@ -13,6 +14,12 @@ const RELIABLE_LIMIT = 128 * 1024
 /** Bytes that are delivered before others have their turn. */
 const TURN_BYTES = 256 * 1024
 
+/** A network whose chance is fixed. */
+export interface SeededNetwork {
+  readonly options: LoopbackNetworkOptions
+  readonly seed: number
+}
+
 interface UnderWay {
   readonly channel: MessageChannel
   readonly message: Uint8Array
@@ -23,9 +30,13 @@ interface UnderWay {
 /** The channels of one participant. */
 export class MessagePipe implements MessageChannels {
   readonly maxMessageSize = MAX_MESSAGE_SIZE
-  readonly #network: () => LoopbackNetworkOptions
+  readonly #identity: string
   readonly #deliver: (channel: MessageChannel, message: Uint8Array) => void
   readonly #low: () => void
+  #options!: LoopbackNetworkOptions
+  /** Which messages of the lossy channel are lost, whatever goes over the other one. */
+  #loss!: Dice
+  #jitter!: Dice
   readonly #underWay = new Fifo<UnderWay>()
   readonly #bytes = { reliable: 0, lossy: 0 }
   #watched: number | undefined
@@ -34,15 +45,24 @@ export class MessagePipe implements MessageChannels {
   #cut = false
   #closed = false
 
-  /** `deliver`: a message arrived; `low`: what is under way fell to the watched level. */
+  /** `identity`: whose it is. `deliver`: a message arrived; `low`: what is under way fell to the watched level. */
   constructor(
-    network: () => LoopbackNetworkOptions,
+    identity: string,
+    network: SeededNetwork,
     deliver: (channel: MessageChannel, message: Uint8Array) => void,
     low: () => void,
   ) {
-    this.#network = network
+    this.#identity = identity
+    this.setNetwork(network)
     this.#deliver = deliver
     this.#low = low
+  }
+
+  /** From now on; the sequence of the seed starts anew. */
+  setNetwork({ options, seed }: SeededNetwork): void {
+    this.#options = options
+    this.#loss = new Dice(seed, `loss of ${this.#identity}`)
+    this.#jitter = new Dice(seed, `jitter of ${this.#identity}`)
   }
 
   send(channel: MessageChannel, message: Uint8Array): number {
@@ -51,12 +71,15 @@ export class MessagePipe implements MessageChannels {
     if (this.#bytes[channel] > 0 && this.#bytes[channel] + message.length > MAX_UNDER_WAY) {
       return SendStatus.BufferFull
     }
-    const { delay = 0, jitter = 0, bandwidth = 0, loss = 0 } = this.#network()
+    const { delay = 0, jitter = 0, bandwidth = 0, loss = 0 } = this.#options
     // A message of the lossless channel is sent until it arrives; what that costs in time is left out.
-    if (channel === 'lossy' && Math.random() < loss) return SendStatus.Queued
+    if (channel === 'lossy' && this.#loss.next() < loss) return SendStatus.Queued
     const leaves = Math.max(performance.now(), this.#lastDue - delay)
     const due =
-      leaves + delay + Math.random() * jitter + (bandwidth > 0 ? (message.length / bandwidth) * 1000 : 0)
+      leaves +
+      delay +
+      this.#jitter.next() * jitter +
+      (bandwidth > 0 ? (message.length / bandwidth) * 1000 : 0)
     this.#lastDue = Math.max(due, this.#lastDue)
     this.#underWay.push({ channel, message, due: this.#lastDue })
     this.#bytes[channel] += message.length

@@ -7,7 +7,7 @@ import type { NativeNetworkOptions } from '../native/native'
  */
 export interface LoopbackNetworkOptions {
   /**
-   * Fixes which packets suffer what: a whole number from 0 to 2^53 − 1. It does not fix when. Default: random. It is
+   * Fixes which packets suffer what, data packets included: a whole number from 0 to 2^53 − 1. It does not fix when. Default: random. It is
    * never used for keys or initialization vectors.
    */
   readonly seed?: number | undefined

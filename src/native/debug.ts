@@ -1,9 +1,12 @@
 /** What helps to find leaks. */
 import { loadedEnvironment } from './environment'
 
+/** What can be alive: `connection` is a room's connection to a server. */
+export type HandleKind = 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
+
 /** Something native that is alive. */
 export interface Handle {
-  readonly kind: 'session' | 'stream' | 'publication' | 'loopback' | (string & {})
+  readonly kind: HandleKind | (string & {})
   /** Unique among those of its kind. */
   readonly id: number
   /** Where it was created, when the environment variable `DATATRACK_DEBUG` is `handles`; else `undefined`. */

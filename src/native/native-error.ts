@@ -6,6 +6,7 @@ import {
   DataTrackSubscribeError,
 } from '../base/errors'
 import { knownReason } from '../base/error-reasons'
+import type { ErrorReason } from '../base/error-reasons'
 import type { NativeErrorCode } from './native'
 
 /** The typed error for a native one; what is none of the addon's is returned as it is. */
@@ -14,11 +15,11 @@ export function mapNativeError(error: unknown): unknown {
   const { code, reason, message } = error as Error & { code?: NativeErrorCode; reason?: string | null }
   switch (code) {
     case 'PUBLISH':
-      return publishError(reason ?? '', message)
+      return publishError(knownReason('DataTrackPublishError', reason), message)
     case 'SUBSCRIBE':
-      return subscribeError(reason ?? '', message)
+      return subscribeError(knownReason('DataTrackSubscribeError', reason), message)
     case 'E2EE': {
-      const known = knownReason('DataTrackE2eeError', reason ?? '')
+      const known = knownReason('DataTrackE2eeError', reason)
       return new DataTrackE2eeError(known, known === 'internal' ? { detail: message } : {})
     }
     case 'CLOSED':
@@ -30,19 +31,25 @@ export function mapNativeError(error: unknown): unknown {
     case undefined:
       return error
     default:
+      // None of the addon's: Node's errors have codes, too. The addon's are all above.
+      code satisfies never
       return error
   }
 }
 
 /** The native message says more than ours only where the reason does not say it all. */
-export function publishError(reason: string, message: string): DataTrackPublishError {
-  const known = knownReason('DataTrackPublishError', reason)
-  const detail = known === 'internal' || known === 'invalidSchema' ? message : undefined
-  return new DataTrackPublishError(known, { detail })
+export function publishError(
+  reason: ErrorReason<'DataTrackPublishError'>,
+  message: string,
+): DataTrackPublishError {
+  const detail = reason === 'internal' || reason === 'invalidSchema' ? message : undefined
+  return new DataTrackPublishError(reason, { detail })
 }
 
 /** Like {@link publishError}. */
-export function subscribeError(reason: string, message?: string): DataTrackSubscribeError {
-  const known = knownReason('DataTrackSubscribeError', reason)
-  return new DataTrackSubscribeError(known, { detail: known === 'internal' ? message : undefined })
+export function subscribeError(
+  reason: ErrorReason<'DataTrackSubscribeError'>,
+  message?: string,
+): DataTrackSubscribeError {
+  return new DataTrackSubscribeError(reason, { detail: reason === 'internal' ? message : undefined })
 }

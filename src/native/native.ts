@@ -8,6 +8,7 @@
  * Control calls are synchronous and cheap. What they cause is not returned but polled: after each control call, and
  * whenever the doorbell rings for events, call {@link NativeBinding.pollEvents}.
  */
+import type { ErrorReason } from '../base/error-reasons'
 
 /** Rust: `crates/node/src/js/error.rs`. */
 export type NativeErrorCode =
@@ -112,11 +113,16 @@ export type NativeEvent = { session: number } & (
   | { type: 'updateSubscription'; sid: string; subscribe: boolean; targetFps: number }
   // A local track.
   | { type: 'published'; handle: number; info: NativeTrackInfo }
-  | { type: 'publishFailed'; handle: number; reason: string; message: string }
+  | { type: 'publishFailed'; handle: number; reason: ErrorReason<'DataTrackPublishError'>; message: string }
   /** After a full reconnect: the same track under a new SID. */
   | { type: 'republished'; handle: number; info: NativeTrackInfo }
-  /** `by`: `local`, `sfu`, `disconnected` or `republishRejected`. */
-  | { type: 'unpublished'; handle: number; by: string; message: string }
+  | {
+      type: 'unpublished'
+      handle: number
+      by: ErrorReason<'DataTrackUnpublishedError'>
+      /** Why the SFU did not take it again; empty otherwise. */
+      message: string
+    }
   /** What is queued fell to the level that `watchBuffered` set; once for each call of it. */
   | { type: 'bufferedAmountLow'; handle: number }
   // A remote track.
@@ -134,13 +140,12 @@ export type NativeEvent = { session: number } & (
   /** The SFU assigned a handle: frames can come. */
   | { type: 'subscribed'; stream: number }
   /** No more frames after those that are buffered. `reason` null: it ended normally. */
-  | { type: 'streamEnded'; stream: number; reason: string | null }
+  | { type: 'streamEnded'; stream: number; reason: ErrorReason<'DataTrackSubscribeError'> | null }
   // End-to-end encryption; throttled to one per participant, reason and second.
   | {
       type: 'encryptionError'
       publisherIdentity: string | null
-      /** `missingKey`, `decryptionFailed`, `unencrypted` or `invalidKey`. */
-      reason: string
+      reason: 'missingKey' | 'decryptionFailed' | 'unencrypted' | 'invalidKey'
       keyIndex: number
       /** Frames dropped for it since the last such event. */
       count: number
@@ -249,8 +254,12 @@ export interface NativeSession {
   watchBuffered(handle: number, bytes: number): void
   sendStats(handle: number): NativeSendStats
   handlePublishResponse(info: NativeTrackInfo): void
-  /** `reason`: `notAllowed`, `duplicateName`, `invalidName`, `limitReached`, `duplicateHandle` or `unknown`. */
-  handlePublishRejected(handle: number, reason: string, message: string): void
+  /** `message` counts with `unknown` only. */
+  handlePublishRejected(
+    handle: number,
+    reason: 'notAllowed' | 'duplicateName' | 'invalidName' | 'limitReached' | 'duplicateHandle' | 'unknown',
+    message: string,
+  ): void
   handleUnpublishResponse(handle: number): void
   /** The publications, for the sync state of a resumed session. */
   publishResponsesForSyncState(): NativeTrackInfo[]
@@ -517,8 +526,12 @@ export interface NativeBinding {
   setLogLevel(level: string): void
   /** `level`, `target`, `message` of each record since the last call; and how many were lost. */
   pollLogs(): { records: { level: string; target: string; message: string }[]; lost: number }
-  /** What is alive: `session`, `stream`, `publication`, `loopback`. */
-  handles(): { kind: string; id: number; createdAt: string | null }[]
+  /** What is alive. */
+  handles(): {
+    kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
+    id: number
+    createdAt: string | null
+  }[]
   /** For tests: panics inside the guard. */
   testPanic(session: number): void
   /** For tests: panics on the runtime; with a number for {@link cancel}, only waits to be cancelled. */

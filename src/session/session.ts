@@ -26,7 +26,7 @@ import { providerFailed, SessionKeys } from '../e2ee/session-encryption'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import type { Environment, EventSink } from '../native/environment'
 import { DataTrackE2eeError, DataTrackPublishError, DataTrackUnpublishedError } from '../base/errors'
-import { knownReason } from '../base/error-reasons'
+import type { ErrorReason } from '../base/error-reasons'
 import { log } from '../base/logging'
 import { mapNativeError, publishError } from '../native/native-error'
 import type { NativeEvent, NativeSession } from '../native/native'
@@ -297,7 +297,7 @@ export class Session
         // What a custom provider cannot open is told where it is known why.
         if (this.provider !== null && event.reason === 'decryptionFailed') return
         this.#owner.encryptionError(
-          new DataTrackE2eeError(knownReason('DataTrackE2eeError', event.reason), {
+          new DataTrackE2eeError(event.reason, {
             participantIdentity: event.publisherIdentity ?? undefined,
             keyIndex: event.keyIndex,
             count: event.count,
@@ -404,13 +404,9 @@ function openedFrame(frame: SealedFrame, plain: Uint8Array): DataTrackFrame {
   return new DataTrackFrame(plain, frame.userTimestamp, frame.number, frame.timestamp, frame.age)
 }
 
-function unpublishedError(by: string, message: string): DataTrackUnpublishedError {
-  switch (by) {
-    case 'local':
-    case 'sfu':
-    case 'disconnected':
-      return new DataTrackUnpublishedError(by)
-    default:
-      return new DataTrackUnpublishedError('republishRejected', { detail: message })
-  }
+function unpublishedError(
+  by: ErrorReason<'DataTrackUnpublishedError'>,
+  message: string,
+): DataTrackUnpublishedError {
+  return new DataTrackUnpublishedError(by, message === '' ? {} : { detail: message })
 }

@@ -239,7 +239,7 @@ fn in_a_namespace(test: &str) -> bool {
     }
     let unshare = || std::process::Command::new("unshare");
     if !unshare().args(["--net", "true"]).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: there is no right to make a network namespace");
+        support::skip("there is no right to make a network namespace");
         return false;
     }
     let this = std::env::current_exe().unwrap();

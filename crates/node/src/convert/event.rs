@@ -57,7 +57,32 @@ const fn e2ee_reason(error: E2eeError) -> &'static str {
     match error {
         E2eeError::NoKey { .. } => "missingKey",
         E2eeError::Disabled => "unsupported",
-        _ => "internal",
+        // Checked before it is called: only a bug of ours, or of the cipher's library, comes here.
+        E2eeError::KeyIndexOutOfRange { .. }
+        | E2eeError::EmptyKeyMaterial
+        | E2eeError::SharedKeyExpected
+        | E2eeError::ParticipantKeyExpected
+        | E2eeError::Derivation(_) => "internal",
+    }
+}
+
+/// The reason of an `encryptionError` event.
+const fn encryption_error_reason(reason: EncryptionErrorReason) -> &'static str {
+    match reason {
+        EncryptionErrorReason::MissingKey => "missingKey",
+        EncryptionErrorReason::DecryptionFailed => "decryptionFailed",
+        EncryptionErrorReason::Unencrypted => "unencrypted",
+        EncryptionErrorReason::InvalidKey => "invalidKey",
+    }
+}
+
+/// How a publication ended: the reason that a `DataTrackUnpublishedError` has.
+const fn unpublished_reason(by: &UnpublishedBy) -> &'static str {
+    match by {
+        UnpublishedBy::Local => "local",
+        UnpublishedBy::Sfu => "sfu",
+        UnpublishedBy::Disconnected => "disconnected",
+        UnpublishedBy::RepublishFailed(_) => "republishRejected",
     }
 }
 
@@ -128,13 +153,11 @@ fn put_publisher_event(js: Js, object: Value, event: PublisherEvent) -> Result<(
             js.put(object, c"message", error.to_string())
         }
         PublisherEvent::Unpublished { by, .. } => {
-            let (by, message) = match by {
-                UnpublishedBy::Local => ("local", String::new()),
-                UnpublishedBy::Sfu => ("sfu", String::new()),
-                UnpublishedBy::Disconnected => ("disconnected", String::new()),
-                UnpublishedBy::RepublishFailed(error) => ("republishRejected", error.to_string()),
+            js.put(object, c"by", unpublished_reason(&by))?;
+            let message = match by {
+                UnpublishedBy::RepublishFailed(error) => error.to_string(),
+                UnpublishedBy::Local | UnpublishedBy::Sfu | UnpublishedBy::Disconnected => String::new(),
             };
-            js.put(object, c"by", by)?;
             js.put(object, c"message", message)
         }
     }
@@ -176,15 +199,9 @@ fn put_subscriber_event(js: Js, object: Value, event: SubscriberEvent) -> Result
             js.put(object, c"reason", error.map(subscribe_reason))
         }
         SubscriberEvent::EncryptionError { publisher, reason, key_index, count } => {
-            let reason = match reason {
-                EncryptionErrorReason::MissingKey => "missingKey",
-                EncryptionErrorReason::DecryptionFailed => "decryptionFailed",
-                EncryptionErrorReason::Unencrypted => "unencrypted",
-                EncryptionErrorReason::InvalidKey => "invalidKey",
-            };
             js.put(object, c"type", "encryptionError")?;
             js.put(object, c"publisherIdentity", &*publisher)?;
-            js.put(object, c"reason", reason)?;
+            js.put(object, c"reason", encryption_error_reason(reason))?;
             js.put(object, c"keyIndex", u32::from(key_index))?;
             js.put(object, c"count", count)
         }

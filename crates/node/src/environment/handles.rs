@@ -28,8 +28,8 @@ impl Kind {
     }
 }
 
-/// Which object: sessions, streams and loopbacks have numbers of their environment; a publication's handle is unique
-/// in its session only.
+/// Which object: sessions, streams, loopbacks and connections have numbers of their environment; a publication's handle
+/// is unique in its session only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     kind: Kind,

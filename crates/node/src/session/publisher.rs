@@ -177,7 +177,8 @@ fn handle_publish_rejected(call: &Call) -> Result<(), Failure> {
         "duplicateHandle" => PublishRejection::DuplicateHandle,
         "invalidName" => PublishRejection::InvalidName,
         "limitReached" => PublishRejection::LimitReached,
-        _ => PublishRejection::Other(message),
+        "unknown" => PublishRejection::Other(message),
+        other => return Err(Failure::out_of_range(format!("reason {other:?} is none of a rejection"))),
     };
     with_handle(call, |link, handle| {
         link.publisher(|publisher, _| publisher.handle_publish_rejected(handle, rejection));

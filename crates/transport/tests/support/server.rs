@@ -28,7 +28,7 @@ impl Server {
     /// Starts the server that `LIVEKIT_SERVER_BIN` names; without it, says so and gives nothing.
     pub fn start() -> Option<Self> {
         let Some(binary) = std::env::var_os("LIVEKIT_SERVER_BIN") else {
-            eprintln!("skipped: LIVEKIT_SERVER_BIN does not name a livekit-server");
+            super::skip("LIVEKIT_SERVER_BIN does not name a livekit-server");
             return None;
         };
         let [port, tcp] = [free_tcp_port(), free_tcp_port()];
