@@ -20,6 +20,7 @@ const sessionOptions: NativeSessionOptions = {
   failureTolerance: -1,
   publishTimeoutMs: 10_000,
   subscribeTimeoutMs: 10_000,
+  pacedSubscriptions: false,
   earlyPacketBytes: 262_144,
   earlyPacketMs: 1_000,
 }

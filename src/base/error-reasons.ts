@@ -31,7 +31,7 @@ export const errorReasons = {
     },
     limitReached: {
       message: 'no more data tracks can be published',
-      doc: 'The SFU has a limit, or the 65,535 handles of a participant are used up.',
+      doc: 'The SFU has a limit, or all 65,535 handles of a participant are in use, or ended within 30 s, or wait for the SFU to confirm the end.',
     },
     disconnected: {
       message: 'the room is not connected',

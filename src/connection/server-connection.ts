@@ -104,7 +104,13 @@ class ServerConnection implements RoomConnection {
   #held: (() => void)[] | null = null
   /** Why the server ended the first connection while it was being made. */
   #sentAway: DataTrackConnectionError | undefined
-  readonly #subscriptions = new SubscriptionPacer((request) => this.#client?.send(request))
+  readonly #subscriptions = new SubscriptionPacer((updates) => {
+    this.#client?.send({ case: 'updateDataSubscription', value: { updates } })
+    // The server's time for its answer begins now.
+    this.native.handleSubscriptionsSent(
+      updates.filter(({ subscribe }) => subscribe).map(({ trackSid }) => trackSid),
+    )
+  })
   /** Requests that must not get lost with a connection: nothing asks for them again. */
   #unsent: RoomSignalRequest[] = []
 
@@ -122,7 +128,7 @@ class ServerConnection implements RoomConnection {
     this.#token = token
     this.#options = options
     this.#mode = options.mode === 'dual' ? 'dual' : 'single'
-    this.native = environment().binding.createServerSession(sessionOptions(room.encryption))
+    this.native = environment().binding.createServerSession(sessionOptions(room.encryption, true))
   }
 
   /** The first connection: what fails here, the caller learns. */

@@ -5,7 +5,7 @@
  * it does every three seconds: forty tracks would take twelve, and some of them time out. And what comes while it ends a
  * subscription to the same track it forgets with that one, for good.
  */
-import type { DataTrackSignalRequest, UpdateDataSubscriptionMessage } from '../signal/messages'
+import type { UpdateDataSubscriptionMessage } from '../signal/messages'
 
 type Update = UpdateDataSubscriptionMessage['updates'][number]
 
@@ -16,7 +16,7 @@ export const INTERVAL = 10
 
 /** See the top of this file. */
 export class SubscriptionPacer {
-  readonly #send: (request: DataTrackSignalRequest) => void
+  readonly #send: (updates: Update[]) => void
   #waiting: Update[] = []
   #credit = GROUP
   #timer: NodeJS.Timeout | undefined
@@ -24,7 +24,8 @@ export class SubscriptionPacer {
   #ended = new Set<string>()
   #endedBefore = new Set<string>()
 
-  constructor(send: (request: DataTrackSignalRequest) => void) {
+  /** `send`: these leave now, in one message. */
+  constructor(send: (updates: Update[]) => void) {
     this.#send = send
   }
 
@@ -44,7 +45,7 @@ export class SubscriptionPacer {
 
   #flush(): void {
     const updates = this.#take()
-    if (updates.length > 0) this.#send({ case: 'updateDataSubscription', value: { updates } })
+    if (updates.length > 0) this.#send(updates)
     const idle = this.#credit === GROUP && this.#ended.size + this.#endedBefore.size === 0
     if (idle || this.#timer !== undefined) return
     this.#timer = setTimeout(() => {

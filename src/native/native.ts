@@ -96,6 +96,8 @@ export interface NativeSessionOptions {
   failureTolerance: number
   publishTimeoutMs: number
   subscribeTimeoutMs: number
+  /** Whether `handleSubscriptionsSent` tells when a request for a subscription has left: `subscribeTimeoutMs` begins then. */
+  pacedSubscriptions: boolean
   /** Packets held for handles that the SFU has not named yet: bytes, and ms. */
   earlyPacketBytes: number
   earlyPacketMs: number
@@ -269,6 +271,8 @@ export interface NativeSession {
   handlePublicationUpdate(publisherIdentity: string, tracks: NativeTrackInfo[]): void
   /** The whole table: handles and the SIDs they stand for. */
   handleSubscriberHandles(handles: number[], sids: string[]): void
+  /** With `pacedSubscriptions`: requests to subscribe to these tracks have left. */
+  handleSubscriptionsSent(sids: string[]): void
   /** Opens a stream of a remote track and returns its number, unique in this environment. Throws `SUBSCRIBE`. */
   subscribe(track: number, options: NativeSubscribeOptions): number
   /**

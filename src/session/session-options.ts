@@ -12,12 +12,19 @@ export const EARLY_PACKET_BYTES = 262_144
 /** ms that such packets are held. */
 export const EARLY_PACKET_MS = 1000
 
-/** The native side's options for a session with that encryption; checks it. */
-export function sessionOptions(encryption: EncryptionOptions | undefined): NativeSessionOptions {
+/**
+ * The native side's options for a session with that encryption; checks it. `pacedSubscriptions`: requests for
+ * subscriptions may wait for their turn, and the native side is told when they leave.
+ */
+export function sessionOptions(
+  encryption: EncryptionOptions | undefined,
+  pacedSubscriptions = false,
+): NativeSessionOptions {
   return {
     ...encryptionForNative(encryption),
     publishTimeoutMs: PUBLISH_TIMEOUT,
     subscribeTimeoutMs: SUBSCRIBE_TIMEOUT,
+    pacedSubscriptions,
     earlyPacketBytes: EARLY_PACKET_BYTES,
     earlyPacketMs: EARLY_PACKET_MS,
   }

@@ -15,7 +15,7 @@ pub enum PublishError {
     /// The SFU did not answer in time.
     #[error("the server did not answer the publish request in time")]
     Timeout,
-    /// All 65,535 handles of this session are used up, or the SFU takes no more tracks.
+    /// All 65,535 handles of this session are in use or ended a moment ago, or the SFU takes no more tracks.
     #[error("no more data tracks can be published in this session")]
     LimitReached,
     /// The session is closed.

@@ -22,7 +22,7 @@ pub enum PublisherEvent {
         /// What the SFU says of it.
         info: TrackInfo,
     },
-    /// The track could not be published; its handle is used up.
+    /// The track could not be published; its handle is spent.
     PublishFailed {
         /// The track.
         handle: Handle,

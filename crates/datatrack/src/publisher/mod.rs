@@ -13,6 +13,7 @@ mod messages;
 mod options;
 mod publications;
 mod queue;
+mod spent;
 mod track;
 mod transmit;
 
@@ -30,6 +31,7 @@ use crate::packet::Handle;
 use crate::stats::SendStats;
 use crate::time::Instant;
 use queue::BufferPool;
+use spent::SpentHandles;
 use track::Track;
 
 /// Longest name of a track, in bytes (the server's limit).
@@ -40,8 +42,9 @@ pub struct Publisher {
     config: PublisherConfig,
     encryption: Encryption,
     connection: Connection,
-    /// By handle − 1. Handles are never used twice, so an ended track leaves its counters behind.
+    /// By handle − 1. An ended track leaves its counters behind, until its handle is used again.
     slots: Vec<Slot>,
+    spent: SpentHandles,
     /// Names of the publications that are not over.
     names: HashSet<Arc<str>>,
     /// Ended by us, and the SFU has not said that it knows: after a resumption it is told again.
@@ -96,6 +99,7 @@ impl Publisher {
             encryption,
             connection: Connection::Up,
             slots: Vec::new(),
+            spent: SpentHandles::default(),
             names: HashSet::new(),
             unsettled: BTreeSet::new(),
             turns: VecDeque::new(),
@@ -145,7 +149,8 @@ impl Publisher {
         self.earliest_deadline = self.active().filter_map(Track::deadline).min();
     }
 
-    /// Counters of a track, also of one that is over; `None` for a handle that was never given out.
+    /// Counters of a track, also of one that is over, until its handle is used again; `None` for a handle that was never
+    /// given out.
     pub fn track_stats(&self, handle: Handle) -> Option<SendStats> {
         Some(match self.slots.get(slot_index(handle))? {
             Slot::Active(track) => track.stats(),

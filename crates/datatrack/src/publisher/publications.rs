@@ -30,8 +30,7 @@ impl Publisher {
         if options.encrypted && matches!(self.encryption, Encryption::None) {
             return Err(PublishError::NoEncryption);
         }
-        let number = u16::try_from(self.slots.len() + 1).map_err(|_| PublishError::LimitReached)?;
-        let handle = Handle::new(number).ok_or(PublishError::LimitReached)?;
+        let handle = self.free_handle(now).ok_or(PublishError::LimitReached)?;
         let deadline = now + self.config.publish_timeout;
         self.expect_by(deadline);
         self.names.insert(options.name.clone());
@@ -40,8 +39,25 @@ impl Publisher {
             track.requested = true;
             self.events.push_back(PublisherEvent::PublishRequest(track.request()));
         }
-        self.slots.push(Slot::Active(Box::new(track)));
+        let track = Slot::Active(Box::new(track));
+        match self.slots.get_mut(slot_index(handle)) {
+            Some(slot) => *slot = track,
+            None => self.slots.push(track),
+        }
         Ok(handle)
+    }
+
+    /// A handle that was never used; once all were, the one whose publication ended first.
+    fn free_handle(&mut self, now: Instant) -> Option<Handle> {
+        self.spent.note_time(now);
+        let unused = u16::try_from(self.slots.len() + 1).ok().and_then(Handle::new);
+        if unused.is_some() {
+            return unused;
+        }
+        let unsettled = &self.unsettled;
+        let handle = self.spent.take(now, |handle| !unsettled.contains(&handle))?;
+        self.turns.retain(|other| *other != handle);
+        Some(handle)
     }
 
     /// Gives up a publication that the SFU has not answered; [`PublishError::Cancelled`] is its end. A late answer is
@@ -192,6 +208,7 @@ impl Publisher {
         if let Slot::Active(track) = std::mem::replace(slot, ended) {
             self.names.remove(&track.options.name);
             *slot = Slot::Ended(Box::new(track.end(reason)));
+            self.spent.push(handle);
         }
     }
 }

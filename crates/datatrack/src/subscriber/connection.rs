@@ -21,10 +21,11 @@ impl Subscriber {
         }
         self.connection = Connection::Up;
         for id in self.subscribed_tracks() {
-            if self.tracks.get(&id).is_some_and(|track| track.subscription != Subscription::Active) {
-                self.await_answer(id, now);
+            if self.tracks.get(&id).is_some_and(|track| track.subscription == Subscription::Active) {
+                self.tell_subscription(id, true);
+            } else {
+                self.ask(id, now);
             }
-            self.tell_subscription(id, true);
         }
     }
 

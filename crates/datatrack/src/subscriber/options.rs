@@ -14,6 +14,10 @@ pub struct SubscriberConfig {
     /// livekit-server 1.13.5 forgets some requests: of more than five that come at once, and one that comes while it
     /// ends an earlier subscription to the same track.
     pub subscribe_retry: Duration,
+    /// Whether requests for subscriptions may wait for their turn: the driver tells by
+    /// [`handle_subscription_sent`](super::Subscriber::handle_subscription_sent) when one has left, and the SFU's time
+    /// begins then. Otherwise, the default, it begins with the event.
+    pub paced_requests: bool,
     /// Bytes of memory for packets kept while the SFU has not named their handle; 256 KiB by default.
     pub early_packet_bytes: usize,
     /// How long such packets are kept; 1 s by default.
@@ -26,6 +30,7 @@ impl Default for SubscriberConfig {
             encryption: SessionEncryption::None,
             subscribe_timeout: Duration::from_secs(10),
             subscribe_retry: Duration::from_secs(1),
+            paced_requests: false,
             early_packet_bytes: 256 << 10,
             early_packet_age: Duration::from_secs(1),
         }

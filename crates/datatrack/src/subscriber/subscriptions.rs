@@ -1,11 +1,11 @@
 //! Streams that are opened and closed, and what the SFU is asked for on their behalf.
 
 use super::stream::Stream;
-use super::track::Subscription;
+use super::track::{Asked, Subscription};
 use super::{
     Connection, Encryption, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberEvent, TrackId,
 };
-use crate::info::EncryptionType;
+use crate::info::{EncryptionType, TrackSid};
 use crate::stats::StreamStats;
 use crate::time::Instant;
 
@@ -83,25 +83,50 @@ impl Subscriber {
         Some(state.close())
     }
 
+    /// The request for a subscription has left; only with [`paced_requests`](super::SubscriberConfig::paced_requests).
+    /// The SFU's time for its answer begins. Does nothing for a request that is sent again, or that is over.
+    pub fn handle_subscription_sent(&mut self, sid: &TrackSid, now: Instant) {
+        let Some(&id) = self.by_sid.get(sid) else { return };
+        let waits = self.tracks.get(&id).map(|track| track.subscription);
+        if let Some(Subscription::Pending { asked: None, renewed }) = waits {
+            self.begin_to_wait(id, renewed, now);
+        }
+    }
+
     /// Asks the SFU once more for a track that has streams.
     pub(super) fn ask(&mut self, id: TrackId, now: Instant) {
-        self.await_answer(id, now);
+        self.set_pending(id, self.is_renewed(id), now);
         self.tell_subscription(id, true);
     }
 
-    /// The SFU has the whole time for its answer, from now on.
+    /// The SFU has the whole time for its answer, from now on, though it is not asked now.
     pub(super) fn await_answer(&mut self, id: TrackId, now: Instant) {
-        let Some(track) = self.tracks.get(&id) else { return };
-        let renewed = !matches!(track.subscription, Subscription::Pending { renewed: false, .. });
-        self.set_pending(id, renewed, now);
+        self.begin_to_wait(id, self.is_renewed(id), now);
     }
 
+    /// Whether frames have come, so that the subscription is not the first one.
+    fn is_renewed(&self, id: TrackId) -> bool {
+        let subscription = self.tracks.get(&id).map(|track| track.subscription);
+        !matches!(subscription, Some(Subscription::Pending { renewed: false, .. }))
+    }
+
+    /// The SFU is asked as soon as it is the request's turn.
     fn set_pending(&mut self, id: TrackId, renewed: bool, now: Instant) {
-        let ask_at = now + self.config.subscribe_retry;
-        if let Some(track) = self.tracks.get_mut(&id) {
-            track.subscription = Subscription::Pending { since: now, ask_at, renewed };
+        if !self.config.paced_requests {
+            return self.begin_to_wait(id, renewed, now);
         }
-        self.expect_by(ask_at.min(now + self.config.subscribe_timeout));
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.subscription = Subscription::Pending { asked: None, renewed };
+        }
+    }
+
+    fn begin_to_wait(&mut self, id: TrackId, renewed: bool, now: Instant) {
+        let again_at = now + self.config.subscribe_retry;
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.subscription =
+                Subscription::Pending { asked: Some(Asked { since: now, again_at }), renewed };
+        }
+        self.expect_by(again_at.min(now + self.config.subscribe_timeout));
     }
 
     /// The SFU has answered.

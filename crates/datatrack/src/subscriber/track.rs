@@ -38,14 +38,20 @@ pub(super) struct Assignment {
     pub(super) depacketizer: Depacketizer,
 }
 
+/// When the SFU was asked, and when it is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) since: Instant,
+    pub(super) again_at: Instant,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subscription {
     None,
-    /// The SFU was asked `since` then, and is again at `ask_at`. `renewed`: after frames had come before, so that a late
-    /// answer is asked for once more rather than given up.
+    /// The SFU is to answer; `asked`: since when, `None` while the request waits for its turn. `renewed`: after frames
+    /// had come before, so that a late answer is asked for once more rather than given up.
     Pending {
-        since: Instant,
-        ask_at: Instant,
+        asked: Option<Asked>,
         renewed: bool,
     },
     Active,
@@ -63,17 +69,17 @@ pub(super) enum Unanswered {
 impl Subscription {
     /// `None`: it waits for nothing.
     pub(super) fn handle_timeout(&mut self, timeout: Duration, now: Instant) -> Option<Unanswered> {
-        let Self::Pending { since, ask_at, .. } = self else { return None };
-        let deadline = *since + timeout;
+        let Self::Pending { asked: Some(asked), .. } = self else { return None };
+        let deadline = asked.since + timeout;
         if deadline <= now {
             return Some(Unanswered::GiveUp);
         }
-        if *ask_at > now {
-            return Some(Unanswered::Wait(deadline.min(*ask_at)));
+        if asked.again_at > now {
+            return Some(Unanswered::Wait(deadline.min(asked.again_at)));
         }
         // Twice as long as the time before.
-        *ask_at = now + now.saturating_duration_since(*since);
-        Some(Unanswered::Ask(deadline.min(*ask_at)))
+        asked.again_at = now + now.saturating_duration_since(asked.since);
+        Some(Unanswered::Ask(deadline.min(asked.again_at)))
     }
 }
 

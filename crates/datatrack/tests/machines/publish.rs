@@ -152,17 +152,86 @@ fn a_second_duplicate_handle_fails_the_publish() {
     };
 }
 
+/// A publisher that has spent all handles: each publication was confirmed, and ended at the second that its handle names.
+fn with_all_handles_spent() -> datatrack::Publisher {
+    let mut publisher = publisher();
+    for number in 1..=u16::MAX {
+        let track = publisher.publish(PublishOptions::new("a"), at(u64::from(number) * 1_000)).unwrap();
+        assert_eq!(track.get(), number, "none is used again while others are left");
+        publisher.handle_publish_response(info(number, "a", "a"));
+        publisher.unpublish(track);
+        publisher.handle_unpublish_response(track);
+        sent_events(&mut publisher);
+    }
+    publisher
+}
+
 #[test]
-fn handles_are_never_reused_and_end_at_65535() {
+fn once_all_handles_are_spent_the_one_that_ended_first_is_used_again() {
+    let mut publisher = with_all_handles_spent();
+    for number in [1, 2, 3] {
+        let track = publisher.publish(PublishOptions::new(format!("{number}")), at(66_000_000)).unwrap();
+        assert_eq!(track, handle(number));
+        assert_eq!(publisher.track_stats(track), Some(Default::default()), "with counters of its own");
+        let request = publisher.poll_event();
+        assert!(matches!(request, Some(PublisherEvent::PublishRequest(request)) if request.handle == track));
+        publisher.handle_publish_response(info(number, "x", &format!("{number}")));
+        assert!(matches!(publisher.poll_event(), Some(PublisherEvent::Published { .. })));
+        publisher.push(track, b"frame", None, at(66_000_000)).unwrap();
+        assert_eq!(packets(&mut publisher, at(66_000_000)).len(), 1);
+    }
+}
+
+#[test]
+fn a_handle_is_not_used_again_before_the_sfu_has_confirmed_its_end() {
     let mut publisher = publisher();
     for number in 1..=u16::MAX {
         let track = publisher.publish(PublishOptions::new("a"), at(0)).unwrap();
-        assert_eq!(track.get(), number);
-        publisher.cancel_publish(track);
+        publisher.handle_publish_response(info(number, "a", "a"));
+        publisher.unpublish(track);
+        if number > 2 {
+            publisher.handle_unpublish_response(track);
+        }
         sent_events(&mut publisher);
     }
-    assert_eq!(publisher.publish(PublishOptions::new("a"), at(0)), Err(PublishError::LimitReached));
+    assert_eq!(publisher.publish(PublishOptions::new("b"), at(60_000)), Ok(handle(3)));
+    publisher.handle_unpublish_response(handle(2));
+    assert_eq!(publisher.publish(PublishOptions::new("c"), at(60_000)), Ok(handle(2)));
+    // Given up, and asked for when the answer comes late: it is the SFU's until that is settled.
+    publisher.cancel_publish(handle(3));
+    publisher.handle_publish_response(info(3, "a", "b"));
+    publisher.handle_reconnected(at(60_001));
+    assert_eq!(
+        publisher.publish(PublishOptions::new("d"), at(60_002)),
+        Ok(handle(1)),
+        "a new session knows none"
+    );
+}
+
+#[test]
+fn a_handle_is_not_used_again_for_30_seconds_after_its_end() {
+    let mut publisher = publisher();
+    for _ in 1..=u16::MAX {
+        let track = publisher.publish(PublishOptions::new("a"), at(0)).unwrap();
+        publisher.handle_publish_rejected(track, PublishRejection::NotAllowed);
+        sent_events(&mut publisher);
+    }
+    assert_eq!(publisher.publish(PublishOptions::new("a"), at(29_999)), Err(PublishError::LimitReached));
     assert_eq!(sent_events(&mut publisher), []);
+    assert_eq!(publisher.publish(PublishOptions::new("a"), at(30_000)), Ok(handle(1)));
+    // The last one's end was told by no clock before the publish that failed.
+    let names = (2..u16::MAX).map(|number| format!("{number}"));
+    for (name, number) in names.zip(2..) {
+        assert_eq!(publisher.publish(PublishOptions::new(name), at(30_000)), Ok(handle(number)));
+    }
+    let last = || PublishOptions::new("last");
+    assert_eq!(publisher.publish(last(), at(59_998)), Err(PublishError::LimitReached));
+    assert_eq!(publisher.publish(last(), at(59_999)), Ok(handle(u16::MAX)));
+    assert_eq!(
+        publisher.publish(PublishOptions::new("b"), at(99_999)),
+        Err(PublishError::LimitReached),
+        "all are in use"
+    );
 }
 
 #[test]

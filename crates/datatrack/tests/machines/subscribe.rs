@@ -1,11 +1,12 @@
 //! From a remote track to its readers.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use datatrack::packetizer::PacketizerOptions;
 use datatrack::stats::FrameStats;
 use datatrack::subscriber::{
-    BufferPolicy, StreamId, SubscribeError, SubscribeOptions, SubscriberEvent, TrackId,
+    BufferPolicy, StreamId, SubscribeError, SubscribeOptions, SubscriberConfig, SubscriberEvent, TrackId,
 };
 use datatrack::{PIECE_OVERHEAD, Subscriber, TrackInfo};
 
@@ -271,6 +272,87 @@ fn what_the_sfu_does_not_answer_it_is_asked_again_each_time_after_twice_as_long(
     subscriber.handle_timeout(at(8_500));
     subscriber.handle_timeout(at(60_000));
     assert_eq!((events(&mut subscriber), subscriber.poll_timeout()), (vec![], None));
+}
+
+#[test]
+fn a_paced_subscription_has_its_whole_time_from_when_the_request_left() {
+    let config = SubscriberConfig { paced_requests: true, ..Default::default() };
+    let mut subscriber = Subscriber::new(config);
+    let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
+    subscribe(&mut subscriber, track, 1, 0);
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
+    assert_eq!(subscriber.poll_timeout(), None, "it waits for its turn");
+    subscriber.handle_timeout(at(60_000));
+    assert_eq!(events(&mut subscriber), []);
+    subscriber.handle_subscription_sent(&sid("a"), at(60_000));
+    subscriber.handle_timeout(at(61_000));
+    assert_eq!(events(&mut subscriber), [update("a", true)], "asked again after a second");
+    subscriber.handle_subscription_sent(&sid("a"), at(69_000));
+    subscriber.handle_timeout(at(69_999));
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
+    subscriber.handle_timeout(at(70_000));
+    assert_eq!(
+        events(&mut subscriber),
+        [update("a", false), ended(1, Some(SubscribeError::Timeout))],
+        "what is sent again has no time of its own"
+    );
+    // Of tracks that are unknown, or wait for nothing.
+    subscriber.handle_subscription_sent(&sid("a"), at(70_000));
+    subscriber.handle_subscription_sent(&sid("b"), at(70_000));
+    assert_eq!(subscriber.poll_timeout(), None);
+}
+
+#[test]
+fn thousands_of_paced_subscriptions_all_succeed_however_long_their_queue_is() {
+    const TRACKS: u16 = 5_000;
+    /// ms from one request to the next: the last one leaves after 25 s.
+    const PACE: u64 = 5;
+    let config = SubscriberConfig { paced_requests: true, ..Default::default() };
+    let mut subscriber = Subscriber::new(config);
+    let infos = (1..=TRACKS).map(|number| info(number, &format!("{number}"), &format!("{number}")));
+    for (track, stream) in announce(&mut subscriber, infos.collect(), at(0)).into_iter().zip(1..) {
+        subscribe(&mut subscriber, track, stream, 0);
+    }
+    let mut queue = VecDeque::new();
+    let mut table = Vec::new();
+    let mut begun = 0;
+    let mut now = 0;
+    while begun < usize::from(TRACKS) {
+        for event in events(&mut subscriber) {
+            match event {
+                SubscriberEvent::UpdateSubscription { sid, subscribe: true, .. } => queue.push_back(sid),
+                SubscriberEvent::Subscribed { .. } => begun += 1,
+                event => panic!("{event:?}"),
+            }
+        }
+        now += PACE;
+        subscriber.handle_timeout(at(now));
+        let Some(sid) = queue.pop_front() else { continue };
+        subscriber.handle_subscription_sent(&sid, at(now));
+        table.push((handle(table.len() as u16 + 1), sid));
+        // The server answers many with one table.
+        if table.len() % 100 == 0 {
+            subscriber.handle_subscriber_handles(table.clone(), at(now));
+        }
+    }
+    assert!(now > 20_000, "longer than an answer may take");
+}
+
+#[test]
+fn a_paced_subscription_that_waits_is_asked_for_again_when_the_connection_is_back() {
+    let config = SubscriberConfig { paced_requests: true, ..Default::default() };
+    let mut subscriber = Subscriber::new(config);
+    let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
+    subscribe(&mut subscriber, track, 1, 0);
+    events(&mut subscriber);
+    for back in [Subscriber::handle_resumed, Subscriber::handle_reconnected] {
+        subscriber.handle_connection_lost();
+        back(&mut subscriber, at(20_000));
+        assert_eq!(events(&mut subscriber), [update("a", true)]);
+        assert_eq!(subscriber.poll_timeout(), None);
+    }
+    subscriber.handle_subscription_sent(&sid("a"), at(30_000));
+    assert_eq!(subscriber.poll_timeout(), Some(at(31_000)));
 }
 
 #[test]

@@ -229,6 +229,7 @@ pub(crate) fn session_options(argument: Argument<'_>, clock: Clock) -> Result<Li
         subscriber: SubscriberConfig {
             encryption,
             subscribe_timeout: milliseconds(options.field(c"subscribeTimeoutMs")?)?,
+            paced_requests: options.field(c"pacedSubscriptions")?.boolean()?,
             early_packet_bytes: size(options.field(c"earlyPacketBytes")?)?,
             early_packet_age: milliseconds(options.field(c"earlyPacketMs")?)?,
             ..SubscriberConfig::default()

@@ -18,6 +18,7 @@ const MAX_ENTRIES: u32 = 65_535;
 pub(crate) static METHODS: Methods = exports! {
     c"handlePublicationUpdate" => handle_publication_update,
     c"handleSubscriberHandles" => handle_subscriber_handles,
+    c"handleSubscriptionsSent" => handle_subscriptions_sent,
     c"subscribe" => subscribe,
     c"unsubscribe" => unsubscribe,
     c"setPipelineOptions" => set_pipeline_options,
@@ -59,6 +60,22 @@ fn handle_subscriber_handles(call: &Call) -> Result<(), Failure> {
     }
     session.guarded(|link| {
         link.subscriber(|subscriber, now| subscriber.handle_subscriber_handles(table, now));
+        Ok(())
+    })
+}
+
+fn handle_subscriptions_sent(call: &Call) -> Result<(), Failure> {
+    let session = Session::of(call)?;
+    let mut sids = Vec::new();
+    for sid in call.argument(0, "sids").elements(MAX_ENTRIES)? {
+        sids.extend(TrackSid::new(&sid?.string()?).ok());
+    }
+    session.guarded(|link| {
+        link.subscriber(|subscriber, now| {
+            for sid in &sids {
+                subscriber.handle_subscription_sent(sid, now);
+            }
+        });
         Ok(())
     })
 }
