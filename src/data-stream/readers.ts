@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import { onAbort } from '../base/abort'
 import * as check from '../base/arguments'
+import { ownBytes } from '../base/bytes'
 import { DataStreamError } from '../base/errors'
 import { inflatedAtOnce, inflatesAtOnce, inflating } from './compression'
 import type { Pieces } from './compression'
@@ -341,7 +342,7 @@ export class ByteStreamReader extends BaseStreamReader<Uint8Array, ByteStreamInf
   }
 
   protected decode(piece: Uint8Array | undefined): Uint8Array | undefined {
-    return piece
+    return piece && ownBytes(piece)
   }
 
   protected nodeOptions(): { readonly encoding?: 'utf8' } {

@@ -1,6 +1,7 @@
 /** Rooms: what a participant sees of the others, whatever connection is below. */
 import type { UserPacket } from '@livekit/protocol'
 import * as check from '../base/arguments'
+import { ownBytes } from '../base/bytes'
 import type { MessageChannel } from '../data-packet/channels'
 import { DataPackets } from '../data-packet/data-packets'
 import type { DataPacketStats, PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
@@ -502,7 +503,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
 
   #dataReceived({ value, senderIdentity, channel }: ReceivedPacket<UserPacket>): void {
     const participant = this.remoteParticipants.get(senderIdentity)
-    this.#tell(RoomEvent.DataReceived, value.payload, participant, channel, value.topic)
+    this.#tell(RoomEvent.DataReceived, ownBytes(value.payload), participant, channel, value.topic)
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {

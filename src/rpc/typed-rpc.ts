@@ -1,5 +1,6 @@
 /** RPC with values instead of texts. */
 import * as check from '../base/arguments'
+import { ownBytes } from '../base/bytes'
 import { checkCodec, json } from '../base/codec'
 import type { DataTrackCodec } from '../base/codec'
 import { DataTrackDecodeError } from '../base/errors'
@@ -130,7 +131,7 @@ function encode<T>(codec: DataTrackCodec<T>, value: T): string {
 
 function decode<T>(codec: DataTrackCodec<T>, payload: string): T {
   if (payload === '' && isJson(codec)) return undefined as T
-  return codec.decode(Buffer.from(payload, encodingOf(codec)))
+  return codec.decode(ownBytes(Buffer.from(payload, encodingOf(codec))))
 }
 
 function isJson({ frameEncoding }: Encoding): boolean {
