@@ -118,7 +118,35 @@ export function bytes(name: string, value: unknown): Uint8Array {
   if (types.isSharedArrayBuffer(value.buffer)) {
     throw invalidType(name, 'a Uint8Array over memory that is not shared', value)
   }
+  // What was transferred is empty; only what is empty is looked at.
+  if (value.length === 0 && isDetached(value.buffer)) {
+    throw invalidType(name, 'a Uint8Array whose buffer is not detached', value)
+  }
   return value
+}
+
+/** Whether the memory of a buffer has gone to another one: `postMessage` and `structuredClone` transfer it. */
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/**
+ * A text that can be in an HTTP header, without line breaks and spaces around it: a file's last line often has one.
+ * The text itself is in no error, as it may be a secret.
+ */
+export function headerText(name: string, value: unknown): string {
+  const text = string(name, value).trim()
+  if (text === '') throw outOfRange(`${name}.length`, '>= 1', 0)
+  if (/^[\x20-\x7e]+$/.test(text)) return text
+  const error = new TypeError(
+    `The argument "${name}" must be of printable ASCII characters. It has others, or a line break in its midst`,
+  )
+  throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' as const })
 }
 
 /** A user timestamp: an unsigned 64-bit `bigint`. */

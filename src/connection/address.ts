@@ -21,7 +21,7 @@ export interface SignalRequestOptions {
 /**
  * Checks a server's URL and gives its WebSocket form.
  *
- * @throws `TypeError` when it is no `ws:`, `wss:`, `http:` or `https:` URL
+ * @throws `TypeError` when it is no `ws:`, `wss:`, `http:` or `https:` URL, or has a fragment
  */
 export function serverUrl(url: string | URL): URL {
   const text = String(url)
@@ -36,6 +36,11 @@ export function serverUrl(url: string | URL): URL {
   if (parsed === undefined || scheme === undefined || parsed.hostname === '') {
     // The URL itself is not repeated: people paste tokens into the wrong argument.
     const error = new TypeError('url must be a ws:, wss:, http: or https: URL')
+    throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' })
+  }
+  // A WebSocket has none, and a fragment is more likely a mistake than nothing.
+  if (parsed.href.includes('#')) {
+    const error = new TypeError('url must be without a fragment (#…)')
     throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' })
   }
   return new URL(scheme + parsed.href.slice(parsed.protocol.length))

@@ -1,5 +1,7 @@
 /** Options of connecting to a server. */
+import { X509Certificate } from 'node:crypto'
 import type { Agent } from 'node:http'
+import { types } from 'node:util'
 import * as check from '../base/arguments'
 import type { PeerConnectionMode } from './address'
 
@@ -60,9 +62,36 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
     ),
     agent: options.agent,
     proxy: check.boolean('options.proxy', options.proxy, true),
-    ca: options.ca,
+    ca: checkCertificates('options.ca', options.ca),
     mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
     iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),
     signal: check.signal('options.signal', options.signal),
   }
+}
+
+/** Node.js itself ignores what is no certificate, and then trusts no server. */
+function checkCertificates(name: string, given: ConnectOptions['ca']): ConnectOptions['ca'] {
+  if (given === undefined) return undefined
+  if (Array.isArray(given)) given.forEach((one, index) => checkCertificate(`${name}[${index}]`, one))
+  else checkCertificate(name, given)
+  return given
+}
+
+const CERTIFICATE =
+  /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]*-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
+
+function checkCertificate(name: string, value: unknown): void {
+  if (typeof value !== 'string' && !types.isUint8Array(value)) {
+    throw check.invalidType(name, 'a string or a Buffer', value)
+  }
+  const pem = typeof value === 'string' ? value : Buffer.from(value).toString('latin1')
+  const certificates = pem.match(CERTIFICATE) ?? []
+  try {
+    for (const certificate of certificates) new X509Certificate(certificate)
+    if (certificates.length > 0) return
+  } catch {
+    // As if there were none.
+  }
+  const error = new TypeError(`The argument "${name}" must be of certificates in PEM`)
+  throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' as const })
 }

@@ -49,12 +49,12 @@ export function checkConnectArguments(
   url: string | URL,
   token: string,
   given: ConnectOptions,
-): { readonly server: URL; readonly options: CheckedConnectOptions } {
+): { readonly server: URL; readonly token: string; readonly options: CheckedConnectOptions } {
   const server = serverUrl(url)
-  if (check.string('token', token) === '') throw check.outOfRange('token.length', '>= 1', 0)
+  const checkedToken = check.headerText('token', token)
   const options = checkConnectOptions(given)
   options.signal?.throwIfAborted()
-  return { server, options }
+  return { server, token: checkedToken, options }
 }
 
 /**
@@ -69,10 +69,10 @@ export async function connectRoom(
   stop: AbortSignal,
   hasRegions: (server: URL) => boolean = isCloudHost,
 ): Promise<void> {
-  const { server, options } = checkConnectArguments(url, token, given)
+  const { server, token: checkedToken, options } = checkConnectArguments(url, token, given)
   const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
   const regions = hasRegions(server) ? new Regions(server, options) : undefined
-  const connection = new ServerConnection(room, server, token, { ...options, signal }, regions)
+  const connection = new ServerConnection(room, server, checkedToken, { ...options, signal }, regions)
   await connection.open()
 }
 

@@ -58,9 +58,12 @@ export class DecodedDataTrackFrame<T> extends DataTrackFrame {
   }
 }
 
-/** The time for `userTimestamp`: milliseconds since 1970 (Unix time) by this machine's clock. */
+/**
+ * The time for `userTimestamp`: milliseconds since 1970 (Unix time) by this machine's clock. It is 0 where the clock is set
+ * to a time before 1970, which no timestamp can be.
+ */
 export function now(): bigint {
-  return BigInt(Date.now())
+  return BigInt(Math.max(0, Date.now()))
 }
 
 /**

@@ -109,6 +109,7 @@ export class LocalDataTrack<T = PushableFrame> {
       const given = frame as unknown as DataTrackFrameInit
       const payload = (given as { payload?: unknown } | null | undefined)?.payload
       if (payload instanceof Uint8Array) {
+        if (payload.length === 0) check.bytes('frame.payload', payload)
         const { userTimestamp } = given
         if (userTimestamp !== undefined && typeof userTimestamp !== 'bigint') {
           throw check.invalidType('frame.userTimestamp', 'a bigint', userTimestamp)
