@@ -1,15 +1,15 @@
 /**
- * Listens to all that the package says in the tests of a file, below trace level, and to the errors that it makes; fails
- * the file if one of them has a token, a key, a payload or a peer's address in it.
+ * Listens to all that the package says in the tests of a file, at the level `debug` unless the file sets another, and to
+ * the errors that it makes; fails the file if one of them has a token, a key, a payload or a peer's address in it.
  */
 import { afterAll, beforeAll, expect, vi } from 'vitest'
 import type { Logger } from '../../index'
+import { said } from '../helpers/said'
 import { secretsIn } from '../helpers/secrets'
-
-const said = vi.hoisted(() => [] as string[])
 
 // Every error is made by one of these classes.
 vi.mock('../../src/base/errors', async (importOriginal) => {
+  const { said } = await import('../helpers/said.js')
   const original = await importOriginal<Record<string, unknown>>()
   const listening = (maker: abstract new (...args: unknown[]) => Error): unknown =>
     new Proxy(maker, {

@@ -19,8 +19,8 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::environment::Shared;
 use crate::environment::log_limit::Limits;
+use crate::environment::{Shared, redact};
 use crate::js::error::Failure;
 use crate::js::{IntoJs, Js, Value};
 
@@ -265,7 +265,7 @@ impl Subscriber for ToJavaScript {
         environment.logs.push(Record {
             level: LEVELS.get(usize::from(level)).copied().unwrap_or("error"),
             target: event.metadata().target(),
-            message: text.0,
+            message: redact::masked(&text.0),
         });
         environment.ring();
     }

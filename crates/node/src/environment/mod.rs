@@ -12,6 +12,7 @@
 pub(crate) mod handles;
 pub(crate) mod log;
 mod log_limit;
+mod redact;
 pub(crate) mod runtime;
 pub(crate) mod task;
 

@@ -1,0 +1,42 @@
+/** What the crates below say at the level `trace` of a connection. no-secrets.ts looks for secrets in all of it. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent, setLogLevel } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { said } from '../helpers/said'
+import { event, flowing, publish, Scene } from '../helpers/scene'
+import { secretsIn } from '../helpers/secrets'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+let proxy: SignalProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  // It learns the credentials and addresses that pass.
+  proxy = await SignalProxy.start(server.url)
+  setLogLevel('trace')
+})
+afterAll(async () => {
+  await proxy.close()
+  await server.stop()
+})
+
+it.each(['single', 'dual'] as const)(
+  'credentials of the path are masked, peer connections: %s',
+  (peerConnections) =>
+    Scene.with(server, async (scene) => {
+      const options = { connect: { peerConnections }, url: proxy.url }
+      const [alice, bob] = [await scene.join('alice', options), await scene.join('bob', options)]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const back = Promise.all([event(alice, RoomEvent.Reconnected), event(bob, RoomEvent.Reconnected)])
+      // Resumed with an ICE restart, whose new credentials str0m writes into its log.
+      proxy.cut()
+      await back
+      await flowing(local, stream)
+      const records = said.filter((text) => /^(trace|debug) (is|str0m)/.test(text))
+      expect(records.some((text) => text.includes('username: …, message_integrity: …'))).toBe(true)
+      expect(records.some((text) => text.includes('IceRestart(IceCreds { ufrag: …, pass: … })'))).toBe(true)
+      expect(records.filter((text) => secretsIn(text).length > 0)).toEqual([])
+    }),
+)
