@@ -6,10 +6,13 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writ
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addonPath } from './lib/build.mjs'
+import { crates, notices, npmPackages } from './lib/notices.mjs'
 import { hostName, targets } from './lib/platform.mjs'
 import { fromRoot, main, run, say, StepError } from './lib/steps.mjs'
 
 const stage = fromRoot('.cache/pack')
+/** What licences of others want told. */
+const NOTICES = 'THIRD-PARTY-NOTICES.txt'
 
 await main(async () => {
   const { values } = parseArgs({
@@ -39,13 +42,18 @@ await main(async () => {
     copyFileSync(fromRoot(file), join(stage, file))
   }
 
+  const asked = npmPackages()
   if (values.prebuilds !== undefined) {
+    // The binaries are in it, so their crates are, too.
+    const all = new Map(chosen.flatMap(({ triple }) => crates(triple)).map((crate) => [crate.folder, crate]))
+    writeNotices(stage, [...asked, ...all.values()])
     cpSync(resolve(values.prebuilds, 'prebuilds'), join(stage, 'prebuilds'), { recursive: true })
     await pack(stage, join(out, 'self-contained'))
     rmSync(join(stage, 'prebuilds'), { recursive: true })
   }
+  writeNotices(stage, asked)
 
-  for (const { name } of chosen) stagePlatform(name, values.host, manifest.repository)
+  for (const target of chosen) stagePlatform(target, values.host, manifest.repository)
   // Checks each binary against its package and names the packages as optional dependencies.
   const napi = fromRoot('node_modules/@napi-rs/cli/dist/cli.js')
   await run(
@@ -60,12 +68,17 @@ await main(async () => {
   say(`Packed ${chosen.length} of ${targets().length} platforms to ${out}.`)
 })
 
+function writeNotices(folder, parts) {
+  const title = 'What this package contains or asks for, and the licences of it.'
+  writeFileSync(join(folder, NOTICES), notices(title, parts))
+}
+
 function writeManifest(folder, manifest) {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
 }
 
 /** The package of one platform: what `napi create-npm-dirs` wrote, and the binary. */
-function stagePlatform(name, host, repository) {
+function stagePlatform({ name, triple }, host, repository) {
   const file = `datatrack.${name}.node`
   const binary = host ? addonPath(name) : fromRoot('npm', name, file)
   if (!existsSync(binary))
@@ -74,7 +87,12 @@ function stagePlatform(name, host, repository) {
   cpSync(fromRoot('npm', name), folder, { recursive: true })
   copyFileSync(binary, join(folder, file))
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  writeManifest(folder, { ...manifest, ...(repository && { repository }) })
+  writeManifest(folder, {
+    ...manifest,
+    files: [...manifest.files, NOTICES],
+    ...(repository && { repository }),
+  })
+  writeNotices(folder, crates(triple))
   if (existsSync(fromRoot('LICENSE'))) copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'))
 }
 

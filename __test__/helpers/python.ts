@@ -24,7 +24,9 @@ export function installPython(version: string = VERSION): void {
   console.log(`Installing the Python package livekit ${version} into ${environment} …`)
   const interpreter = pythonOf(version)
   run('python3', '-m', 'venv', '--clear', environment)
-  run(interpreter, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `livekit==${version}`)
+  // With the hash of each file, of all that it asks for, too.
+  const locked = ['--require-hashes', '--requirement', `__test__/requirements/livekit-${version}.txt`]
+  run(interpreter, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...locked)
   run(interpreter, '-c', `open(${JSON.stringify(resolve(environment, 'complete'))}, 'w').close()`)
 }
 

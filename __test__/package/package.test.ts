@@ -32,8 +32,32 @@ describe('the tarball', () => {
     )
     const others = list.filter((file) => !/^package\/dist\/.*\.(js|mjs|d\.ts|d\.mts)$/.test(file))
     expect(
-      others.filter((file) => !/^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md)$/.test(file)),
+      others.filter(
+        (file) =>
+          !/^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|THIRD-PARTY-NOTICES\.txt)$/.test(file),
+      ),
     ).toEqual([])
+  })
+
+  test.each(['main', 'platform', 'self-contained'])('has the licences of what is in it: %s', (kind) => {
+    const own = {
+      main: packed.main,
+      platform: packed.platforms[`@node-datatrack/native-${target()}`],
+      'self-contained': packed.selfContained,
+    }[kind]
+    const text = execFileSync('tar', ['-xzOf', String(own), 'package/THIRD-PARTY-NOTICES.txt'], {
+      encoding: 'utf8',
+      maxBuffer: 16 << 20,
+    })
+    const listed = new Set([...text.matchAll(/^(\S+) \d\S*: \S/gm)].map(([, name]) => name))
+    const dependencies = Object.keys(JSON.parse(readFileSync('package.json', 'utf8')).dependencies as object)
+    const crates = ['aws-lc-sys', 'napi', 'str0m', 'tokio', 'quinn-udp']
+    const wanted = [...(kind === 'platform' ? [] : dependencies), ...(kind === 'main' ? [] : crates)]
+    expect(wanted.filter((name) => !listed.has(name))).toEqual([])
+    // Not only their names: the words of the licences.
+    expect(text).toContain('Permission is hereby granted, free of charge')
+    if (kind !== 'main')
+      expect(text).toMatch(/\naws-lc-sys [^\n]*\n\n[^-]*OpenSSL|\naws-lc-sys [^\n]*\n\n[^-]*ISC/)
   })
 
   test('asks for the packages of the platforms, this one among them, in its own version', () => {

@@ -65,7 +65,9 @@ async function installPython() {
     'install',
     '--quiet',
     '--disable-pip-version-check',
-    `livekit==${PYTHON_LIVEKIT}`,
+    '--require-hashes',
+    '--requirement',
+    fromRoot(`__test__/requirements/livekit-${PYTHON_LIVEKIT}.txt`),
   ])
   writeFileSync(`${environment}/complete`, '')
 }
