@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { formatFrame } from '../../src/cli/frame-format'
 import type { FrameFormat } from '../../src/cli/frame-format'
 import { chunks, lines } from '../../src/cli/frame-source'
-import { printable } from '../../src/cli/output'
+import { printable } from '../../src/base/printable'
 import { dropsOf, dropsText, size, Throughput } from '../../src/cli/progress'
 import { publish, subscribe, take, withPair } from '../helpers/rooms'
 

@@ -1,6 +1,6 @@
 import { createServer as createTcpServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { isCloudHost, Regions } from '../../src/connection/regions'
 import { RegionHost } from '../helpers/region-host'
 
@@ -60,6 +60,23 @@ describe('regions', () => {
     expect(await tried(new Regions(new URL(host.url), direct))).toEqual(['wss://b.example/'])
     host.answer = 'no JSON'
     expect(await tried(new Regions(new URL(host.url), direct))).toEqual(['wss://b.example/'])
+  })
+
+  it('are not known for longer than an hour, whatever the host says', async () => {
+    host.maxAge = 999_999_999
+    host.regions('wss://a.example')
+    const now = performance.now()
+    expect(await tried(new Regions(new URL(host.url), direct))).toHaveLength(1)
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 3_500_000)
+    try {
+      expect(await tried(new Regions(new URL(host.url), direct))).toHaveLength(1)
+      expect(host.asked).toHaveLength(1)
+      clock.mockReturnValue(now + 3_700_000)
+      expect(await tried(new Regions(new URL(host.url), direct))).toHaveLength(1)
+      expect(host.asked).toHaveLength(2)
+    } finally {
+      clock.mockRestore()
+    }
   })
 
   it('without a word on their age count for some seconds', async () => {

@@ -206,6 +206,10 @@ export const errorReasons = {
       message: 'the server sent this participant away',
       doc: 'While connecting. The detail has the reason that the server gave.',
     },
+    messageTooLarge: {
+      message: 'the server sent a larger message than is taken',
+      doc: 'At most 64 MiB. A server sends the participants of a room in one message, metadata included: use less of them.',
+    },
     internal: { message: 'connecting failed', doc: 'The message says more.' },
   },
   PublishDataError: {

@@ -5,6 +5,7 @@
  * codes (`arguments.ts`), and what a signal aborts rejects with that signal's `reason`, as everywhere in the platform.
  */
 import { errorReasons } from './error-reasons'
+import { printableLines } from './printable'
 import type { ErrorName, ErrorReason } from './error-reasons'
 
 /** `code` of each class of errors. */
@@ -79,8 +80,10 @@ export abstract class DataTrackError extends Error {
   protected constructor(name: ErrorName, reason: string, options: DataTrackErrorOptions) {
     const reasons: Readonly<Record<string, { readonly message: string }>> = errorReasons[name]
     const message = reasons[reason]?.message ?? reason
-    const detail = options.detail === undefined || options.detail === '' ? '' : `: ${options.detail}`
-    super(message + detail, options.cause === undefined ? undefined : { cause: options.cause })
+    super(
+      message + detailOf(options.detail),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
     this[BRAND] = name
     // Not enumerable, as in the errors of the language itself.
     Object.defineProperty(this, BRAND, { enumerable: false })
@@ -96,6 +99,14 @@ export abstract class DataTrackError extends Error {
     if (own !== undefined) return brand === own
     return Function.prototype[Symbol.hasInstance].call(this, value)
   }
+}
+
+/** Characters of a detail that are repeated. */
+const MAX_DETAIL = 2000
+
+/** Details are often the words of a server or a participant, and end in logs and on terminals. */
+function detailOf(detail = ''): string {
+  return detail === '' ? '' : `: ${printableLines(detail.slice(0, MAX_DETAIL))}`
 }
 
 /** Publishing a track failed; nothing is published. */

@@ -1,5 +1,6 @@
 /** One log for both languages. By default warnings and errors go to the console. */
 import * as check from './arguments'
+import { printableLines } from './printable'
 
 /** What is logged: the level and those above it. `silent`: nothing. Default: `warn`. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -79,7 +80,7 @@ export function deliverLogs(
 
 function emit(at: Exclude<LogLevel, 'silent'>, target: string, message: string): void {
   try {
-    logger[at]({ target }, message)
+    logger[at]({ target }, printableLines(message))
   } catch {
     // A logger that throws must not break the stream or room that had something to say.
   }

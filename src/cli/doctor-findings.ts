@@ -1,5 +1,6 @@
 /** What `datatrack doctor` finds, and how it says so. Nothing secret gets out of here. */
-import { printable, say } from './output'
+import { printable } from '../base/printable'
+import { say } from './output'
 
 /** `skipped`: it could not be tried, for another finding's sake. */
 export type Status = 'ok' | 'warning' | 'failed' | 'skipped'

@@ -21,7 +21,7 @@ export async function checkSignalling(url: string, token: string, ms: number): P
       token,
       { mode: 'dual', participantSid: undefined, publisherOffer: undefined },
       { proxy: true, timeoutMs: ms, signal: undefined },
-      { message: () => undefined, lost: () => undefined },
+      { message: () => undefined, lost: () => undefined, failed: () => undefined },
     )
     const took = performance.now() - started
     const { message } = first

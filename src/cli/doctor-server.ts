@@ -81,14 +81,14 @@ const SKEW = 5000
 export async function checkHttp(url: string, ms: number): Promise<HttpResult> {
   const check = 'http'
   const target = httpUrl(url, '/')
-  const started = Date.now()
+  const [started, since] = [Date.now(), performance.now()]
   let response: HttpAnswer
   try {
     response = await httpRequest(target, { signal: AbortSignal.timeout(ms), maxLength: MAX_ANSWER })
   } catch (error) {
     return { finding: { check, status: 'failed', ...httpFailure(error, ms) }, skew: 0 }
   }
-  const took = Date.now() - started
+  const took = Math.round(performance.now() - since)
   const date = Date.parse(response.headers.date ?? '')
   // The header is cut to seconds: half of one is right on average.
   const skew = Number.isNaN(date) ? 0 : date + 500 - (started + took / 2)

@@ -2,7 +2,7 @@
 import type { DataTrackFrame } from '../data-track/frame'
 import { durationSince } from '../data-track/frame'
 import type { RemoteDataTrack } from '../data-track/remote'
-import { printable } from './output'
+import { printable } from '../base/printable'
 
 /**
  * `lines`: the payload and a line break; `raw`: the payload alone; `hex`: a line of hexadecimal digits; `json`: an

@@ -4,7 +4,7 @@ import { constants, createReadStream, fstatSync } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import type { Readable } from 'node:stream'
-import { printable } from './output'
+import { printable } from '../base/printable'
 
 /** What is published. */
 export type SourceKind =

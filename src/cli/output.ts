@@ -1,15 +1,16 @@
 /** Writing to standard output and error, in step with whoever reads it. */
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
+import { printableLines } from '../base/printable'
 
 /** Writes a line for people. */
 export function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-/** Writes a line beside the output proper: progress, what goes wrong. */
+/** Writes a line beside the output proper: progress, what goes wrong. It may have words of others in it. */
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${printableLines(line)}\n`)
 }
 
 /** Writes, and waits while the reader is behind: what is held in memory stays within the stream's own limit. */
@@ -29,18 +30,6 @@ export async function finish(out: Writable): Promise<void> {
     out.once('error', reject)
     out.end(resolve)
   })
-}
-
-/** Text of others on a terminal: control characters, which could move the cursor or worse, are written out. */
-export function printable(text: string): string {
-  return text.replace(
-    // eslint-disable-next-line no-control-regex -- that is what it is for
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (character) => {
-      const code = character.charCodeAt(0)
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`
-    },
-  )
 }
 
 /** Text for people without what looks like an access token: servers repeat those that they refuse. */

@@ -7,7 +7,8 @@ import { addDoctor } from './commands/doctor'
 import { addLs } from './commands/ls'
 import { addPub } from './commands/pub'
 import { addSub } from './commands/sub'
-import { note, printable, Stopped, withoutTokens } from './output'
+import { printable } from '../base/printable'
+import { note, Stopped, withoutTokens } from './output'
 import { SettingsError } from './settings'
 
 const FAILED = 1

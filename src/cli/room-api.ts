@@ -4,7 +4,8 @@ import { loadProtocol, loadServerSdk } from '../base/lazy'
 import { httpRequest } from '../connection/http-request'
 import { ProxyError } from '../connection/proxy'
 import { codeOf, httpUrl } from './http'
-import { printable, withoutTokens } from './output'
+import { printable } from '../base/printable'
+import { withoutTokens } from './output'
 import type { ApiKey } from './settings'
 
 /** A room that the server has. */

@@ -93,3 +93,11 @@ function joinRequest({ participantSid, publisherOffer }: SignalRequestOptions): 
   const wrapped = new protocol.WrappedJoinRequest({ joinRequest: request.toBinary() })
   return Buffer.from(wrapped.toBinary()).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 }
+
+/** Bytes of a token: what an HTTP server takes of headers is less. */
+const MAX_TOKEN = 1_048_576
+
+/** Whether a text of the server can be a token: three parts of base64 for URLs, which a header can carry. */
+export function isAccessToken(text: string): boolean {
+  return text.length <= MAX_TOKEN && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text)
+}

@@ -15,3 +15,31 @@ export function reconnectDelay(attempt: number, random: () => number = Math.rand
   const delay = Math.min(FIRST_DELAY * attempt * attempt, LONGEST_DELAY)
   return Math.round(delay * (1 - random() / 3))
 }
+
+/** ms that a connection must last for its loss to count as the first one. */
+export const STABLE_TIME = 10_000
+
+/**
+ * The delay before the first attempt after a loss. A server that takes a connection and drops it at once is not asked again
+ * at once, but as if the attempt had failed.
+ */
+export class LossPace {
+  #losses = 0
+  #recoveredAt = -Infinity
+
+  /** The connection is lost, by that monotonic clock. Returns ms. */
+  lost(now: number, random?: () => number): number {
+    this.#losses = now - this.#recoveredAt < STABLE_TIME ? this.#losses + 1 : 0
+    return reconnectDelay(this.#losses, random)
+  }
+
+  /** The connection is back. */
+  recovered(now: number): void {
+    this.#recoveredAt = now
+  }
+
+  /** The next loss is asked for. */
+  reset(): void {
+    this.#recoveredAt = -Infinity
+  }
+}

@@ -37,6 +37,8 @@ export interface PeerTransportOwner {
   message(channel: NativeChannel, data: Uint8Array): void
   /** What is buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void
+  /** An event could not be handled. */
+  failed(): void
 }
 
 /** What fits through a server's data channels, bytes; a larger message ends its reader there. */
@@ -170,6 +172,9 @@ export class PeerTransport implements EventSink, MessageChannels {
     this.#waiting?.reject(new DataTrackConnectionError('transportFailed'))
     this.#waiting = undefined
   }
+
+  /** @internal */
+  readonly handleFault = (): void => this.#owner.failed()
 
   /** @internal */
   handleEvent(event: NativeEvent): void {

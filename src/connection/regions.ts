@@ -13,8 +13,10 @@ import { isObject } from '../base/arguments'
 const FETCH_TIMEOUT = 5000
 /** ms that what it said counts, where it does not say how long. */
 const DEFAULT_MAX_AGE = 5000
+/** ms that it counts at most. */
+const MAX_MAX_AGE = 3_600_000
 /** Bytes of its answer, and regions of which one is kept. */
-const MAX_ANSWER = 256 << 10
+const MAX_ANSWER = 262_144
 const MAX_REGIONS = 64
 /** Hosts whose regions are kept, for all rooms of the process; the oldest goes first. */
 const MAX_HOSTS = 32
@@ -139,5 +141,5 @@ function settingsUrl(host: URL): URL {
 /** How long an answer counts, ms. */
 function maxAgeOf(cacheControl: string | undefined): number {
   const seconds = /(?:^|[\s,])max-age=(\d{1,9})/i.exec(cacheControl ?? '')?.[1]
-  return seconds === undefined ? DEFAULT_MAX_AGE : Number(seconds) * 1000
+  return seconds === undefined ? DEFAULT_MAX_AGE : Math.min(Number(seconds) * 1000, MAX_MAX_AGE)
 }

@@ -17,7 +17,7 @@ import type { ScenarioSteps } from './scenarios'
 import { sessionOptions } from '../session/session-options'
 import { serverUrl } from './address'
 import type { PeerConnectionMode } from './address'
-import { RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
+import { LossPace, RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
 import type { MessageChannels } from '../data-packet/channels'
 import { SignalClient } from './signal-client'
 import { isObject } from '../base/arguments'
@@ -26,6 +26,7 @@ import { PeerTransport } from './peer-connections'
 import { SubscriptionPacer } from './subscription-pacer'
 import { isCloudHost, Regions } from './regions'
 import type { LocalDescription, PeerTarget } from './peer-connections'
+import { guarded } from '../base/guard'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { log } from '../base/logging'
 
@@ -35,10 +36,18 @@ import { log } from '../base/logging'
  */
 const LEAVE_GRACE = 300
 
+/**
+ * Bytes in memory of what may be held while the peer connections of a new session are made: updates, and packets of those
+ * who are faster.
+ */
+const MAX_HELD_BYTES = 67_108_864
+/** … of each of them, beside its content. */
+const HELD_ENTRY_BYTES = 256
+
 /** Who one is in the room, and the server's `join` message. */
 interface Joined {
   readonly identity: string
-  readonly response: SignalResponse
+  readonly response: SignalResponseLike
 }
 
 /** What an attempt to resume came to. */
@@ -92,6 +101,7 @@ class ServerConnection implements RoomConnection {
   #client: SignalClient | undefined
   #transport: PeerTransport | undefined
   readonly #totals = new ConnectionTotals()
+  readonly #pace = new LossPace()
   #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
   /** Gives up the wait for an attempt to reconnect, or the attempt, for a new one. */
   #hurry = new AbortController()
@@ -102,6 +112,7 @@ class ServerConnection implements RoomConnection {
   #rebuild = false
   /** What is to be told to the room, while it is not ready for it. */
   #held: (() => void)[] | null = null
+  #heldBytes = 0
   /** Why the server ended the first connection while it was being made. */
   #sentAway: DataTrackConnectionError | undefined
   readonly #subscriptions = new SubscriptionPacer((updates) => {
@@ -175,6 +186,7 @@ class ServerConnection implements RoomConnection {
   }
 
   reconnectNow(): void {
+    this.#pace.reset()
     if (this.#state === 'reconnecting') this.#hurry.abort()
     else this.#lost(false)
   }
@@ -182,6 +194,7 @@ class ServerConnection implements RoomConnection {
   simulate({ ask, failNext = false, lose }: ScenarioSteps): void {
     if (ask !== undefined) this.#client?.send({ case: 'simulate', value: { scenario: ask } })
     this.#failNext = failNext
+    this.#pace.reset()
     if (lose !== undefined) this.#lost(lose === 'session')
   }
 
@@ -246,6 +259,7 @@ class ServerConnection implements RoomConnection {
         this.#participantSid = participant?.sid ?? ''
         this.#held = []
         transport.serverAt(address)
+        this.#heldBytes = 0
         client.start()
         if (this.#mode === 'dual') transport.negotiate()
         await transport.connected(signal)
@@ -276,8 +290,9 @@ class ServerConnection implements RoomConnection {
         transportLost: (rebuild) => {
           if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
         },
-        message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data)),
-        bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow()),
+        message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data), data.length),
+        bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow(), 0),
+        failed: () => this.#failed(),
       },
     )
     this.#transport = transport
@@ -293,7 +308,11 @@ class ServerConnection implements RoomConnection {
       this.#token,
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
       { ...this.#options, signal },
-      { message: (response) => this.#received(response), lost: () => this.#signalLost() },
+      {
+        message: (response, weight) => this.#received(response, weight),
+        lost: () => this.#signalLost(),
+        failed: () => this.#failed(),
+      },
     )
     const { client } = connected
     if (signal.aborted) client.close()
@@ -318,7 +337,7 @@ class ServerConnection implements RoomConnection {
     })
   }
 
-  #received({ message }: SignalResponse): void {
+  #received({ message }: Pick<SignalResponse, 'message'>, weight: number): void {
     switch (message.case) {
       case 'answer':
         this.#transport?.answered(message.value)
@@ -344,7 +363,7 @@ class ServerConnection implements RoomConnection {
         return
       }
       default:
-        this.#tell(() => this.#room.receive({ message }))
+        this.#tell(() => this.#room.receive({ message }), weight)
     }
   }
 
@@ -373,9 +392,32 @@ class ServerConnection implements RoomConnection {
   }
 
   /** Tells the room something now, or when it is ready. */
-  #tell(tell: () => void): void {
-    if (this.#held === null) tell()
-    else this.#held.push(tell)
+  #tell(tell: () => void, weight: number): void {
+    if (this.#held === null) {
+      tell()
+      return
+    }
+    this.#held.push(tell)
+    this.#heldBytes += weight + HELD_ENTRY_BYTES
+    if (this.#heldBytes <= MAX_HELD_BYTES) return
+    this.#held = []
+    const detail = 'the server sent too much before the connection was made'
+    this.#attempt?.abort(new DataTrackConnectionError('internal', { detail }))
+  }
+
+  /** Something that came could not be handled: nothing can be said any more of how things stand. */
+  #failed(): void {
+    this.#attempt?.abort(
+      new DataTrackConnectionError('internal', { detail: 'a message could not be handled' }),
+    )
+    if (this.#state !== 'connected' || this.#held !== null) return
+    guarded(
+      'signal',
+      'the end of the room',
+      () => this.#room.receive(leave('stateMismatch')),
+      () => {},
+    )
+    this.close()
   }
 
   /** A candidate comes as the JSON of a browser's `RTCIceCandidateInit`; one that is none is left out. */
@@ -418,7 +460,7 @@ class ServerConnection implements RoomConnection {
 
   async #reconnect(grace: number): Promise<void> {
     let failures = 0
-    let first = grace
+    let first = Math.max(grace, this.#pace.lost(performance.now()))
     for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
       const hurry = new AbortController()
       this.#hurry = hurry
@@ -491,6 +533,7 @@ class ServerConnection implements RoomConnection {
   }
 
   #reconnected(): void {
+    this.#pace.recovered(performance.now())
     this.#state = 'connected'
     this.#rebuild = false
   }

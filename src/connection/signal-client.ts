@@ -6,11 +6,16 @@ import type { SignalResponse } from '@livekit/protocol'
 import type { WebSocket, RawData } from 'ws'
 import { Deferred } from '../base/abort'
 import { DataTrackConnectionError } from '../base/errors'
+import { guarded } from '../base/guard'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
-import { withAllKeys } from '../base/map-keys'
+import { log } from '../base/logging'
+import { MAX_MESSAGE_BYTES } from '../signal/limits'
+import type { SignalPart } from '../signal/parts'
 import type { UpdateMetadataMessage } from '../signal/messages'
-import { signalUrl } from './address'
+import { isAccessToken, signalUrl } from './address'
 import type { SignalRequestOptions } from './address'
+import { Inbox } from './inbox'
+import { Pings } from './pings'
 import { proxyAgent, ProxyError } from './proxy'
 
 /** How the signalling socket is opened. */
@@ -28,17 +33,16 @@ export interface SignalSocketOptions {
 
 /** What a signalling connection tells its owner. */
 export interface SignalClientOwner {
-  /** Any message after the first one, pongs excepted. */
-  message(response: SignalResponse): void
+  /** Any message after the first one, pongs excepted. `weight`: bytes that it takes in memory, roughly. */
+  message(response: Pick<SignalResponse, 'message'>, weight: number): void
   /** The connection is gone, and not by {@link SignalClient.close}. */
   lost(why: string): void
+  /** A message could not be handled: what it was about is in no known state. The connection is closed; log tells more. */
+  failed(): void
 }
 
-/** A server that does not answer pings for so long is gone, s; what a join response says counts more. */
-const PING_TIMEOUT_S = 15
-const PING_INTERVAL_S = 5
-/** A message of a server is far below it, bytes. */
-const MAX_MESSAGE = 16 << 20
+/** What `ws` calls a message above `maxPayload`. */
+const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
 
 /** What the WebSocket runs over; it has no public name. */
 function streamOf(socket: WebSocket): Socket | undefined {
@@ -49,18 +53,27 @@ function streamOf(socket: WebSocket): Socket | undefined {
 export class SignalClient {
   readonly #socket: WebSocket
   readonly #owner: SignalClientOwner
+  readonly #inbox: Inbox
+  #pings = new Pings(undefined)
   #pingTimer: NodeJS.Timeout | undefined
   #heardAt = 0
-  #silenceMs = PING_TIMEOUT_S * 1000
   #closed = false
-  /** Messages that came before {@link start}. */
-  #waiting: SignalResponse[] | null = []
-  /** Round trip of the last ping, ms; `undefined` before the first one came back. */
-  rtt: number | undefined
 
   private constructor(socket: WebSocket, owner: SignalClientOwner) {
     this.#socket = socket
     this.#owner = owner
+    this.#inbox = new Inbox({
+      handle: (part) => this.#guard('a message of the server', () => this.#handle(part)),
+      setFlowing: (flowing) => {
+        if (flowing) socket.resume()
+        else socket.pause()
+      },
+    })
+  }
+
+  /** Round trip of the last ping that came back, ms; `undefined` before the first one did. */
+  get rtt(): number | undefined {
+    return this.#pings.rtt
   }
 
   /**
@@ -74,7 +87,7 @@ export class SignalClient {
     request: SignalRequestOptions,
     options: SignalSocketOptions,
     owner: SignalClientOwner,
-  ): Promise<{ client: SignalClient; first: SignalResponse; address: string | undefined }> {
+  ): Promise<{ client: SignalClient; first: Pick<SignalResponse, 'message'>; address: string | undefined }> {
     options.signal?.throwIfAborted()
     const { WebSocket } = loadWebSocket()
     // Ends a connection to a proxy that has not answered: the socket does not know of it yet.
@@ -85,7 +98,7 @@ export class SignalClient {
       agent,
       ...(options.ca !== undefined && { ca: options.ca as string }),
       perMessageDeflate: false,
-      maxPayload: MAX_MESSAGE,
+      maxPayload: MAX_MESSAGE_BYTES,
     })
     socket.binaryType = 'nodebuffer'
     const client = new SignalClient(socket, owner)
@@ -106,9 +119,7 @@ export class SignalClient {
 
   /** Hands out what came since the first message, and from now on each message as it comes. */
   start(): void {
-    const waiting = this.#waiting ?? []
-    this.#waiting = null
-    for (const response of waiting) this.#owner.message(response)
+    this.#inbox.open()
   }
 
   /** Sends a message; silently nothing when the connection is gone: what was lost is asked for again after it is back. */
@@ -143,7 +154,7 @@ export class SignalClient {
     { signal, timeoutMs }: SignalSocketOptions,
     token: string,
     attempt: AbortController,
-  ): Promise<SignalResponse> {
+  ): Promise<SignalPart> {
     const socket = this.#socket
     const stop = (): void => {
       clearTimeout(timer)
@@ -157,7 +168,7 @@ export class SignalClient {
       socket.terminate()
       attempt.abort()
     }
-    const first = new Deferred<SignalResponse>().abortWith(signal, abandon)
+    const first = new Deferred<SignalPart>().abortWith(signal, abandon)
     const fail = (error: DataTrackConnectionError): void => {
       abandon()
       first.reject(error)
@@ -169,66 +180,68 @@ export class SignalClient {
     socket.once('error', (cause) => fail(unreachable(cause)))
     socket.once('close', () => fail(new DataTrackConnectionError('serverUnreachable')))
     socket.once('message', (data: RawData) => {
-      const response = this.#decode(data)
+      const response = this.#inbox.first(data as Buffer)
       if (response === undefined) {
         fail(new DataTrackConnectionError('internal', { detail: "the first message is none of LiveKit's" }))
         return
       }
       stop()
       // Now, and not when the promise is seen: the next message may be here already.
-      this.#listen(response)
+      this.#listen(response.message)
       first.resolve(response)
     })
     return first.promise
   }
 
-  #listen(first: SignalResponse): void {
+  #listen(first: SignalPart['message']): void {
     const socket = this.#socket
     socket.removeAllListeners()
-    socket.on('message', (data: RawData) => this.#received(data))
-    socket.on('close', (code: number) =>
-      this.#lost(`the server closed the signalling connection (code ${code})`),
+    socket.on('message', (data: RawData) =>
+      this.#guard('what the server sent', () => {
+        this.#heard()
+        this.#inbox.push(data as Buffer)
+      }),
     )
-    socket.on('error', () => this.#lost('the signalling connection broke'))
-    const join = first.message.case === 'join' ? first.message.value : undefined
-    // 0 stands for a server that says nothing of it.
-    const interval = join?.pingInterval || PING_INTERVAL_S
-    this.#silenceMs = (join?.pingTimeout || PING_TIMEOUT_S) * 1000
-    this.#pingTimer = setInterval(() => this.#ping(), interval * 1000).unref()
+    socket.on('close', (code: number) =>
+      this.#inbox.end(() => this.#lost(`the server closed the signalling connection (code ${code})`)),
+    )
+    socket.on('error', (cause: Error & { code?: string }) => {
+      const tooLarge = cause.code === TOO_LARGE
+      if (tooLarge) log('warn', 'signal', `the server sent a message of more than ${MAX_MESSAGE_BYTES} bytes`)
+      this.#inbox.end(() =>
+        this.#lost(tooLarge ? 'a message of the server was too large' : 'the signalling connection broke'),
+      )
+    })
+    this.#pings = new Pings(first.case === 'join' ? first.value : undefined)
+    const ping = (): void => this.#guard('a ping', () => this.#ping())
+    this.#pingTimer = setInterval(ping, this.#pings.intervalMs).unref()
     this.#heard()
     // The first one at once: the round trip is known early.
-    this.#ping()
+    ping()
   }
 
-  #received(data: RawData): void {
-    this.#heard()
-    const response = this.#decode(data)
-    // A message that cannot be decoded is left out; the next one may be fine.
-    if (response === undefined) return
-    const { case: kind, value } = response.message
-    if (kind === 'pong') return
-    if (kind === 'pongResp') {
-      this.rtt = Math.max(0, Date.now() - Number(value.lastPingTimestamp))
-      return
+  #handle({ message, weight }: SignalPart): void {
+    switch (message.case) {
+      case 'pong':
+        return
+      case 'pongResp':
+        this.#pings.answered(message.value.lastPingTimestamp)
+        return
+      case 'refreshToken':
+        // The one that there is may be good.
+        if (isAccessToken(message.value)) break
+        log('warn', 'signal', 'the server sent a token that is none; the one before it stays')
+        return
+      default:
     }
-    if (this.#waiting === null) this.#owner.message(response)
-    else this.#waiting.push(response)
-  }
-
-  #decode(data: RawData): SignalResponse | undefined {
-    try {
-      const { SignalResponse } = loadProtocol()
-      return withAllKeys(SignalResponse, data as Buffer, SignalResponse.fromBinary(data as Buffer))
-    } catch {
-      return undefined
-    }
+    this.#owner.message({ message }, weight)
   }
 
   #ping(): void {
     this.#checkSilence()
-    const timestamp = BigInt(Date.now())
+    const { timestamp, rtt } = this.#pings.next()
     this.send({ case: 'ping', value: timestamp })
-    this.send({ case: 'pingReq', value: { timestamp, rtt: BigInt(this.rtt ?? 0) } })
+    this.send({ case: 'pingReq', value: { timestamp, rtt } })
   }
 
   /** A message came: the server is there. */
@@ -241,22 +254,38 @@ export class SignalClient {
    * so it is looked at once more after the sockets had their turn.
    */
   #checkSilence(): void {
-    if (performance.now() - this.#heardAt < this.#silenceMs) return
+    if (!this.#isSilent) return
     setImmediate(() => {
-      if (this.#closed || performance.now() - this.#heardAt < this.#silenceMs) return
+      if (this.#closed || !this.#isSilent) return
       this.#socket.terminate()
       this.#lost('the server was silent for too long')
     })
   }
 
+  get #isSilent(): boolean {
+    return performance.now() - this.#heardAt >= this.#pings.silenceMs
+  }
+
   #lost(why: string): void {
     if (this.#closed) return
     this.#end()
-    this.#owner.lost(why)
+    this.#guard('the loss of signalling', () => this.#owner.lost(why))
+  }
+
+  /** Runs what something from outside causes: an exception of it ends the connection, and not the process. */
+  #guard(what: string, body: () => void): void {
+    guarded('signal', what, body, () => {
+      if (!this.#closed) {
+        this.#end()
+        this.#socket.terminate()
+      }
+      this.#owner.failed()
+    })
   }
 
   #end(): void {
     this.#closed = true
+    this.#inbox.close()
     clearInterval(this.#pingTimer)
     this.#socket.removeAllListeners()
     this.#socket.on('error', () => {})
@@ -291,6 +320,9 @@ function agentFor(server: URL, signal: AbortSignal): Agent | undefined {
 
 /** Node's network errors name the peer's address; what is told further has their code only. */
 function unreachable(cause: Error & { code?: string }): DataTrackConnectionError {
+  if (cause.code === TOO_LARGE) {
+    return new DataTrackConnectionError('messageTooLarge', { detail: `more than ${MAX_MESSAGE_BYTES} bytes` })
+  }
   return new DataTrackConnectionError('serverUnreachable', {
     detail: cause instanceof ProxyError ? cause.message : cause.code,
   })

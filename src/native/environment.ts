@@ -5,6 +5,7 @@
  * allocated here. Streams are held weakly unless somebody waits for their frames, so that a forgotten stream can be
  * collected, and unsubscribes; sessions that have a connection are held until it is closed, as sockets are.
  */
+import { guarded } from '../base/guard'
 import { loadBinding } from './loader'
 import { reportUncaught } from '../base/abort'
 import { deliverLogs, followLogLevel } from '../base/logging'
@@ -14,6 +15,11 @@ import type { NativeBinding, NativeEvent } from './native'
 /** Who gets the events of a session. */
 export interface EventSink {
   handleEvent(event: NativeEvent): void
+  /**
+   * What `handleEvent` threw has been logged; what it was about ends. Absent: it calls listeners of the user's, and what they
+   * throw is theirs.
+   */
+  readonly handleFault?: (() => void) | undefined
 }
 
 /** Who gets the frames of a stream. Called with nothing of the user's on the stack: it may not call back. */
@@ -126,11 +132,8 @@ export class Environment {
         this.#asked = false
         const events = this.binding.pollEvents()
         for (const event of events) {
-          try {
-            this.#sessions.get(event.session)?.get()?.handleEvent(event)
-          } catch (error) {
-            reportUncaught(error)
-          }
+          const sink = this.#sessions.get(event.session)?.get()
+          if (sink !== undefined) hand(event, sink)
         }
       }
     } finally {
@@ -149,10 +152,14 @@ export class Environment {
     for (let row = 0; row < count; row++) this.#accept(row, sink)
   }
 
+  /** Rust calls it, and can do nothing with an exception: one of the three must not cost the others. */
   #ring(news: number): void {
-    if ((news & News.Events) !== 0) this.pump()
-    if ((news & News.Frames) !== 0) this.#drain()
-    if ((news & News.Logs) === 0) return
+    if ((news & News.Events) !== 0) guarded('native', 'events', () => this.pump(), nothingMore)
+    if ((news & News.Frames) !== 0) guarded('native', 'frames', () => this.#drain(), nothingMore)
+    if ((news & News.Logs) !== 0) guarded('native', 'log records', () => this.#logs(), nothingMore)
+  }
+
+  #logs(): void {
     const { records, lost } = this.binding.pollLogs()
     if (records.length > 0 || lost > 0) deliverLogs(records, lost)
   }
@@ -210,6 +217,30 @@ export class Environment {
     }
     return this.#slab
   }
+}
+
+/** An exception of one event must not keep the others. */
+function hand(event: NativeEvent, sink: EventSink): void {
+  const { handleFault } = sink
+  if (handleFault === undefined) {
+    try {
+      sink.handleEvent(event)
+    } catch (error) {
+      reportUncaught(error)
+    }
+    return
+  }
+  guarded(
+    'native',
+    `the event ${event.type}`,
+    () => sink.handleEvent(event),
+    () => handleFault(),
+  )
+}
+
+/** The native side has ended what broke, and says so by an event. */
+function nothingMore(): void {
+  // The log has it.
 }
 
 /** Memory that is not zeroed first and is nobody else's: not from Node's pool. */

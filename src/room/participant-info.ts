@@ -56,6 +56,20 @@ export function permissionsOf(
   }
 }
 
+/** Capabilities of a client that are kept; there are three. */
+const MAX_CAPABILITIES = 64
+
+/** @internal What is kept of a participant: only what is used, so that the rest of the message can go. */
+export function keptOf(info: ParticipantInfoMessage): ParticipantInfoMessage {
+  const { sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version } = info
+  return {
+    ...{ sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version },
+    permission: permissionsOf(info.permission),
+    clientProtocol: info.clientProtocol,
+    capabilities: info.capabilities?.slice(0, MAX_CAPABILITIES),
+  }
+}
+
 /** @internal What an update changed; what it did not is absent. */
 export interface ParticipantChanges {
   /** The name now. */

@@ -19,7 +19,7 @@ import type { DataTrackPublishOptions } from '../data-track/publish-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackSchema } from '../base/codec'
 import { DataTrackPublishError } from '../base/errors'
-import { changesOf, isOlder, joinedAtOf, kindOf, permissionsOf } from './participant-info'
+import { changesOf, isOlder, joinedAtOf, keptOf, kindOf, permissionsOf } from './participant-info'
 import type { ParticipantChanges, ParticipantKind, ParticipantPermissions } from './participant-info'
 import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
@@ -38,7 +38,7 @@ abstract class Participant {
 
   /** @internal */
   constructor(info: ParticipantInfoMessage) {
-    this.#info = info
+    this.#info = keptOf(info)
   }
 
   /** Unique in the room; it stays the same when the participant reconnects. Empty before the room is connected. */
@@ -90,7 +90,7 @@ abstract class Participant {
   update(info: ParticipantInfoMessage): ParticipantChanges {
     const before = this.#info
     if (isOlder(info, before)) return {}
-    this.#info = { ...info, permission: info.permission ?? before.permission }
+    this.#info = { ...keptOf(info), permission: permissionsOf(info.permission) ?? before.permission }
     return changesOf(before, this.#info)
   }
 }

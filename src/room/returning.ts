@@ -2,6 +2,7 @@
  * Participants who may be coming back. A publisher with a new session is announced without tracks first and publishes
  * them again a moment later; after a restart of the server, others come back one by one. Their tracks are kept so long.
  */
+import { guarded } from '../base/guard'
 import type { DataTrackInfo } from '../data-track/info'
 import type { RemoteSignalHandlers } from '../signal/dispatch'
 
@@ -15,15 +16,24 @@ export const RETURN_TIME = 9000
 export class ReturningParticipants implements RemoteSignalHandlers {
   readonly #session: RemoteSignalHandlers
   readonly #expired: (identity: string) => void
+  readonly #failed: () => void
   readonly #timers = new Map<string, NodeJS.Timeout>()
   /** What the SFU last said of each publisher, and what the session has been told. */
   readonly #said = new Map<string, readonly DataTrackInfo[]>()
   readonly #told = new Map<string, readonly DataTrackInfo[]>()
 
-  /** `expired`: a participant's time is over; tracks that did not come back have ended by then. */
-  constructor(session: RemoteSignalHandlers, expired: (identity: string) => void) {
+  /**
+   * `expired`: a participant's time is over; tracks that did not come back have ended by then. `failed`: that could not be
+   * handled.
+   */
+  constructor(
+    session: RemoteSignalHandlers,
+    expired: (identity: string) => void,
+    failed: () => void = () => {},
+  ) {
     this.#session = session
     this.#expired = expired
+    this.#failed = failed
   }
 
   /** The participant has a new session, or we have: what is published now is kept for a while. */
@@ -33,10 +43,14 @@ export class ReturningParticipants implements RemoteSignalHandlers {
     this.#said.delete(identity)
     const timer = setTimeout(() => {
       this.#timers.delete(identity)
-      this.handlePublicationUpdate(identity, this.#said.get(identity) ?? [])
-      this.#expired(identity)
+      guarded('room', 'the end of a wait', () => this.#over(identity), this.#failed)
     }, RETURN_TIME)
     this.#timers.set(identity, timer.unref())
+  }
+
+  #over(identity: string): void {
+    this.handlePublicationUpdate(identity, this.#said.get(identity) ?? [])
+    this.#expired(identity)
   }
 
   /** The participant is not waited for any more: the SFU's next list is taken as it is. */
@@ -69,8 +83,8 @@ export class ReturningParticipants implements RemoteSignalHandlers {
   /** What was published before and has not come back. A name or a number that is taken anew ends its old track. */
   #missing(identity: string, tracks: readonly DataTrackInfo[]): DataTrackInfo[] {
     const before = this.#told.get(identity) ?? []
-    return before.filter(
-      ({ name, pubHandle }) => !tracks.some((track) => track.name === name || track.pubHandle === pubHandle),
-    )
+    const names = new Set(tracks.map(({ name }) => name))
+    const handles = new Set(tracks.map(({ pubHandle }) => pubHandle))
+    return before.filter(({ name, pubHandle }) => !names.has(name) && !handles.has(pubHandle))
   }
 }

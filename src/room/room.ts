@@ -144,6 +144,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
         this.#rpc.handleParticipantDisconnected(participant.identity)
         this.#streams.handleLeft(participant)
       },
+      failed: () => this.#end('stateMismatch', false),
     })
   }
 
@@ -597,6 +598,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
       encryptionError: (error) => this.#encryptionError(error),
       keysChanged: () => this.#events.run(() => this.#packets.handleKeysChanged()),
       failed: () => this.#end('unknownReason', false),
+      broken: () => this.#end('stateMismatch', false),
     }
   }
 

@@ -9,6 +9,7 @@ import type { RoomEvents } from './events'
 import { RemoteParticipant } from './participant'
 import type { LocalParticipant } from './participant'
 import type { ParticipantChanges } from './participant-info'
+import { ParticipantLimits } from './participant-limits'
 import { ReturningParticipants } from './returning'
 
 /** What a roster does to its room. */
@@ -20,6 +21,8 @@ export interface RosterOwner {
   /** A remote participant has a new session; it is still known by the old one. */
   replaced(participant: RemoteParticipant): void
   left(participant: RemoteParticipant): void
+  /** What a timer caused could not be handled. */
+  failed(): void
 }
 
 /** See the top of this file. Made with its room; connections come and go. */
@@ -31,6 +34,7 @@ export class Roster {
   #returning: ReturningParticipants | undefined
   /** Who was there before our connection was rebuilt, and has not been named since. */
   readonly #absent = new Set<string>()
+  readonly #limits = new ParticipantLimits()
 
   constructor(local: LocalParticipant, remote: Map<string, RemoteParticipant>, owner: RosterOwner) {
     this.#local = local
@@ -40,7 +44,11 @@ export class Roster {
 
   /** Tracks of remote participants go to that session. */
   attach(session: Session, identity: string): void {
-    const returning = new ReturningParticipants(session, (absent) => this.#returnExpired(absent))
+    const returning = new ReturningParticipants(
+      session,
+      (absent) => this.#returnExpired(absent),
+      () => this.#owner.failed(),
+    )
     this.#returning = returning
     this.#dispatcher = new SignalDispatcher({ local: session, remote: returning, identity })
   }
@@ -58,6 +66,7 @@ export class Roster {
   /** All have left, as far as we can tell. */
   clear(): void {
     for (const participant of [...this.#remote.values()]) this.#left(participant)
+    this.#limits.clear()
   }
 
   /** A message about tracks. */
@@ -107,6 +116,7 @@ export class Roster {
   }
 
   #came(info: ParticipantInfoMessage): void {
+    if (info.identity !== this.#local.identity && !this.#limits.admit(info)) return
     this.#absent.delete(info.identity)
     if (info.identity === this.#local.identity) {
       const changes = this.#local.update(info)
@@ -129,6 +139,7 @@ export class Roster {
   #left(participant: RemoteParticipant): void {
     this.#absent.delete(participant.identity)
     if (!this.#remote.delete(participant.identity)) return
+    this.#limits.left(participant.identity)
     this.#owner.left(participant)
     this.#owner.tell(RoomEvent.ParticipantDisconnected, participant)
   }
@@ -158,9 +169,9 @@ function participantsIn({ message }: SignalResponseLike, list: string): Particip
   return Array.isArray(participants) ? participants.filter(isParticipant) : []
 }
 
-/** Whether a message is a participant, as far as it has to be one. */
+/** Whether a message is a participant, as far as it has to be one. Without an identity it is none. */
 export function isParticipant(message: unknown): message is ParticipantInfoMessage {
-  return (
-    check.isObject(message) && typeof message['identity'] === 'string' && typeof message['sid'] === 'string'
-  )
+  if (!check.isObject(message) || typeof message['sid'] !== 'string') return false
+  const { identity } = message
+  return typeof identity === 'string' && identity !== ''
 }

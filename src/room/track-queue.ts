@@ -15,7 +15,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
   readonly #filter: TrackFilter
   readonly #stop: (queue: TrackQueue) => void
   readonly #stopListening: () => void
-  readonly #tracks: RemoteDataTrack[] = []
+  readonly #tracks = new Set<RemoteDataTrack>()
   readonly #waiters: Deferred<Result>[] = []
   #ended = false
   #failed = false
@@ -35,14 +35,13 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
     if (name !== undefined && track.name !== name) return
     if (identity !== undefined && track.publisherIdentity !== identity) return
     const waiter = this.#waiters.shift()
-    if (waiter === undefined) this.#tracks.push(track)
+    if (waiter === undefined) this.#tracks.add(track)
     else waiter.resolve({ value: track, done: false })
   }
 
   /** A track that ended before the loop came to it is not worth its while. */
   remove(track: RemoteDataTrack): void {
-    const index = this.#tracks.indexOf(track)
-    if (index >= 0) this.#tracks.splice(index, 1)
+    this.#tracks.delete(track)
   }
 
   /** The room was disconnected. */
@@ -51,7 +50,8 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
   }
 
   next(): Promise<Result> {
-    const track = this.#tracks.shift()
+    const [track] = this.#tracks
+    if (track !== undefined) this.#tracks.delete(track)
     if (track !== undefined) return Promise.resolve({ value: track, done: false })
     const deferred = new Deferred<Result>()
     if (this.#failed) deferred.reject(this.#error)
@@ -61,7 +61,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
   }
 
   return(): Promise<Result> {
-    this.#tracks.length = 0
+    this.#tracks.clear()
     this.#finish(false, undefined)
     return Promise.resolve({ value: undefined, done: true })
   }
@@ -79,7 +79,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
     this.#ended = true
     this.#failed = failed
     this.#error = error
-    if (failed) this.#tracks.length = 0
+    if (failed) this.#tracks.clear()
     this.#stopListening()
     this.#stop(this)
     for (const waiter of this.#waiters.splice(0)) {

@@ -9,6 +9,7 @@ import { DataTrackClosedError, PublishDataError } from '../base/errors'
 import type { SentPacket } from '../data-packet/sender'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
+import { printableLines } from '../base/printable'
 import { RpcError } from './rpc-error'
 import type { RpcErrorName } from './rpc-error'
 import { Alarm, MAX_ROUND_TRIP_LATENCY, RESPONSE_TIMEOUT, timeoutOnWire } from './timeouts'
@@ -122,7 +123,7 @@ export class RpcClientManager {
         return
       case 'error': {
         const { code, message, data } = response.value.value
-        this.#reject(call, new RpcError(code, message, data))
+        this.#reject(call, new RpcError(code, printableLines(message), data))
         return
       }
       default:

@@ -48,6 +48,8 @@ export interface SessionOwner {
   keysChanged?(): void
   /** The native session broke; it is closed already. */
   failed(message: string): void
+  /** An event could not be handled; the session is closed already. Absent: listeners of the user's are called by events. */
+  broken?(): void
 }
 
 export interface SessionOptions {
@@ -80,6 +82,7 @@ export class Session
   readonly onPushed: (() => void) | null
   /** Settles when the keys that the provider has had before are derived. */
   readonly keysReady: Promise<void>
+  readonly handleFault: (() => void) | undefined
   readonly #owner: SessionOwner
   readonly #encryption: EncryptionOptions | undefined
   readonly #keys: SessionKeys | null
@@ -97,6 +100,7 @@ export class Session
     this.environment = environment
     this.native = native
     this.#owner = owner
+    this.handleFault = owner.broken && (() => this.#broken())
     this.#encryption = options.encryption
     this.onPushed = options.onPushed
     this.provider = options.encryption?.provider ?? null
@@ -321,6 +325,11 @@ export class Session
         // A connection's; they go to its own sink.
         return
     }
+  }
+
+  #broken(): void {
+    this.close(false)
+    this.#owner.broken?.()
   }
 
   // The custom provider.

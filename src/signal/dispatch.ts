@@ -9,6 +9,7 @@ import type { DataTrackInfo } from '../data-track/info'
 import { log } from '../base/logging'
 import { isObject } from '../base/arguments'
 import { infoFromMessage, isHandle } from './convert'
+import { MAX_PARTICIPANTS, MAX_SUBSCRIBER_HANDLES, MAX_TRACKS_OF_PARTICIPANT } from './limits'
 import { ParticipantState, RequestResponseReason } from './messages'
 import type { SignalResponseLike } from './messages'
 
@@ -143,13 +144,17 @@ export class SignalDispatcher {
       return true
     }
     const handles = new Map<number, string>()
+    const entries = Object.entries(table)
+    let bad = 0
     // bufbuild 1 has an object here, with the numbers as strings.
-    for (const [key, entry] of Object.entries(table)) {
+    for (const [key, entry] of entries.slice(0, MAX_SUBSCRIBER_HANDLES)) {
       const handle = Number(key)
       const sid = isObject(entry) ? entry['trackSid'] : undefined
       if (isHandle(handle) && typeof sid === 'string') handles.set(handle, sid)
-      else malformed('dataTrackSubscriberHandles')
+      else bad += 1
     }
+    malformed('dataTrackSubscriberHandles', bad)
+    tooMany('subscriber handles', entries.length - MAX_SUBSCRIBER_HANDLES)
     remote.handleSubscriberHandles(handles)
     return true
   }
@@ -168,29 +173,40 @@ export class SignalDispatcher {
 
   #participants(participants: unknown): void {
     if (this.#remote === undefined || !Array.isArray(participants)) return
+    let [bad, more] = [0, 0]
     for (const participant of participants as unknown[]) {
       const identity = isObject(participant) ? participant['identity'] : undefined
       if (!isObject(participant) || typeof identity !== 'string' || identity === '') {
-        malformed('update')
+        bad += 1
         continue
       }
       if (identity === this.#identity) continue
       const gone = participant['state'] === ParticipantState.Disconnected
       if (gone && this.#sids.has(identity) && this.#sids.get(identity) !== participant['sid']) continue
+      if (!gone && this.#sids.size >= MAX_PARTICIPANTS && !this.#sids.has(identity)) {
+        more += 1
+        continue
+      }
       if (gone) this.#sids.delete(identity)
       else this.#sids.set(identity, participant['sid'])
       const tracks = gone ? [] : participant['dataTracks']
       this.#remote.handlePublicationUpdate(identity, Array.isArray(tracks) ? infos(tracks) : [])
     }
+    malformed('update', bad)
+    tooMany('participants', more)
   }
 }
 
 function infos(messages: readonly unknown[]): DataTrackInfo[] {
-  return messages.flatMap((message) => {
+  let bad = 0
+  const all = messages.slice(0, MAX_TRACKS_OF_PARTICIPANT).flatMap((message) => {
     const info = infoFromMessage(message)
-    if (info === undefined) malformed('DataTrackInfo')
+    if (info === undefined) bad += 1
     return info === undefined ? [] : infoFromNative(info)
   })
+  malformed('DataTrackInfo', bad)
+  tooMany('data tracks of a participant', messages.length - MAX_TRACKS_OF_PARTICIPANT)
+  return all
 }
 
 /** The native side's word for the protocol's number. */
@@ -211,6 +227,12 @@ function rejection(reason: unknown): PublishRejection {
   }
 }
 
-function malformed(message: string): void {
-  log('warn', 'signal', `skipped a malformed part of ${message}`)
+/** One line for a message, however many parts of it are bad: a server could have the log written without end. */
+function malformed(message: string, count = 1): void {
+  if (count > 0)
+    log('warn', 'signal', `skipped ${count} malformed part${count === 1 ? '' : 's'} of ${message}`)
+}
+
+function tooMany(what: string, count: number): void {
+  if (count > 0) log('warn', 'signal', `skipped ${count} ${what}: there are too many`)
 }

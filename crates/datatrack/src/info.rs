@@ -22,7 +22,7 @@ pub struct TrackInfo {
 }
 
 /// `livekit.Encryption.Type`, as far as data tracks use it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum EncryptionType {
     /// Payloads travel as they are.
     #[default]

@@ -1,12 +1,38 @@
 //! What others publish: the SFU's lists of it, and the tracks that are kept for them.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::track::{Subscription, Track};
 use super::{Connection, MAX_TRACKS, SubscribeError, Subscriber, SubscriberEvent, TrackId};
-use crate::info::TrackInfo;
+use crate::info::{EncryptionType, TrackInfo};
+use crate::packet::Handle;
+use crate::schema::{FrameEncoding, SchemaId};
 use crate::stats::FrameDrop;
 use crate::time::Instant;
+
+/// What a track keeps when it gets another SID.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Continuity {
+    pub_handle: Handle,
+    name: Arc<str>,
+    encryption: EncryptionType,
+    frame_encoding: Option<FrameEncoding>,
+    schema: Option<SchemaId>,
+}
+
+impl Continuity {
+    fn of(info: &TrackInfo) -> Self {
+        let TrackInfo { pub_handle, sid: _, name, encryption, frame_encoding, schema } = info;
+        Self {
+            pub_handle: *pub_handle,
+            name: name.clone(),
+            encryption: *encryption,
+            frame_encoding: frame_encoding.clone(),
+            schema: schema.clone(),
+        }
+    }
+}
 
 impl Subscriber {
     /// All that a publisher publishes now. What it published before and is not in the list is unpublished; other
@@ -19,38 +45,65 @@ impl Subscriber {
             .by_publisher
             .get_key_value(publisher)
             .map_or_else(|| publisher.into(), |(identity, _)| identity.clone());
-        let mut missing = self.by_publisher.get(&publisher).cloned().unwrap_or_default();
+        let siblings = self.by_publisher.get(&publisher).cloned().unwrap_or_default();
+        // A server may list as many tracks as handles allow: no step looks at all of them for one.
+        let mut missing: HashSet<TrackId> = siblings.iter().copied().collect();
         let mut fresh = Vec::new();
         // Those under a SID that we know first: a new SID may only take over what none of them claims.
         for info in infos {
             match self.by_sid.get(&info.sid) {
-                Some(id) => missing.retain(|other| other != id),
+                Some(id) => drop(missing.remove(id)),
                 None => fresh.push(info),
             }
         }
+        let mut claimed = false;
+        let mut continuable = self.continuable(&siblings, &missing);
         for info in fresh {
             if self.by_sid.contains_key(&info.sid) {
                 continue;
             }
-            let continued = missing
-                .iter()
-                .position(|id| self.tracks.get(id).is_some_and(|track| track.is_continued_by(&info)));
-            if let Some(index) = continued {
-                let id = missing.swap_remove(index);
+            claimed |= self.unclaimed.contains_key(&info.sid);
+            let continued = continuable.get_mut(&Continuity::of(&info)).and_then(VecDeque::pop_front);
+            if let Some(id) = continued {
+                missing.remove(&id);
                 self.change_sid(id, info, now);
             } else {
-                self.add_track(publisher.clone(), info, now);
+                self.add_track(publisher.clone(), info);
             }
         }
-        for id in missing {
-            self.remove_track(id);
+        if claimed {
+            self.replay_early(now);
+        }
+        for id in siblings.iter().filter(|id| missing.contains(id)) {
+            self.remove_track(*id);
+        }
+        if let Some(siblings) = self.by_publisher.get_mut(&publisher) {
+            siblings.retain(|sibling| !missing.contains(sibling));
+            if siblings.is_empty() {
+                self.by_publisher.remove(&publisher);
+            }
         }
         if !self.by_publisher.contains_key(&publisher) {
             self.errors.forget(&publisher);
         }
     }
 
-    fn add_track(&mut self, publisher: Arc<str>, info: TrackInfo, now: Instant) {
+    /// Tracks that a new SID may take over, by what must be the same.
+    fn continuable(
+        &self,
+        siblings: &[TrackId],
+        missing: &HashSet<TrackId>,
+    ) -> HashMap<Continuity, VecDeque<TrackId>> {
+        let mut tracks = HashMap::<Continuity, VecDeque<TrackId>>::new();
+        for id in siblings.iter().filter(|id| missing.contains(id)) {
+            if let Some(track) = self.tracks.get(id) {
+                tracks.entry(Continuity::of(&track.info)).or_default().push_back(*id);
+            }
+        }
+        tracks
+    }
+
+    fn add_track(&mut self, publisher: Arc<str>, info: TrackInfo) {
         if self.tracks.len() >= MAX_TRACKS {
             return;
         }
@@ -66,7 +119,7 @@ impl Subscriber {
         self.by_publisher.entry(publisher.clone()).or_default().push(id);
         self.tracks.insert(id, Box::new(Track::new(id, publisher.clone(), info.clone())));
         self.events.push_back(SubscriberEvent::TrackPublished { track: id, publisher, info });
-        self.claim_handle(&sid, id, now);
+        self.claim_handle(&sid, id);
     }
 
     fn change_sid(&mut self, id: TrackId, info: TrackInfo, now: Instant) {
@@ -79,18 +132,13 @@ impl Subscriber {
         if !track.streams.is_empty() {
             self.ask(id, now);
         }
-        self.claim_handle(&sid, id, now);
+        self.claim_handle(&sid, id);
     }
 
+    /// The caller takes it out of the list of its publisher.
     fn remove_track(&mut self, id: TrackId) {
         let Some(mut track) = self.tracks.remove(&id) else { return };
         self.by_sid.remove(&track.info.sid);
-        if let Some(siblings) = self.by_publisher.get_mut(&track.publisher) {
-            siblings.retain(|sibling| *sibling != id);
-            if siblings.is_empty() {
-                self.by_publisher.remove(&track.publisher);
-            }
-        }
         track.drop_sealed(FrameDrop::Ended);
         if let Some(handle) = track.end_assignment() {
             self.clear_route(handle, id);

@@ -63,11 +63,10 @@ impl Subscriber {
         self.replay_early(now);
     }
 
-    /// The table came before the track was announced.
-    pub(super) fn claim_handle(&mut self, sid: &TrackSid, id: TrackId, now: Instant) {
+    /// The table came before the track was announced. The caller replays early packets.
+    pub(super) fn claim_handle(&mut self, sid: &TrackSid, id: TrackId) {
         if let Some(handle) = self.unclaimed.remove(sid) {
             self.assign(handle, id);
-            self.replay_early(now);
         }
     }
 
@@ -188,7 +187,7 @@ impl Subscriber {
         }
     }
 
-    fn replay_early(&mut self, now: Instant) {
+    pub(super) fn replay_early(&mut self, now: Instant) {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let routes = &self.routes;

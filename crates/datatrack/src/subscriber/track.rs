@@ -114,16 +114,6 @@ impl Track {
         }
     }
 
-    /// Whether `info` is this track under a new SID: all that the publisher chose is the same.
-    pub(super) fn is_continued_by(&self, info: &TrackInfo) -> bool {
-        let ours = &self.info;
-        ours.pub_handle == info.pub_handle
-            && ours.name == info.name
-            && ours.encryption == info.encryption
-            && ours.frame_encoding == info.frame_encoding
-            && ours.schema == info.schema
-    }
-
     /// Packets come under `handle` from now on. The same handle again changes nothing, unless the SID is another one:
     /// a publisher that started anew numbers its frames anew.
     pub(super) fn assign(&mut self, handle: Handle) {

@@ -1,0 +1,110 @@
+/** What a server can make a room keep, and what it cannot break. */
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { RoomEvent, setLogger } from '../../index'
+import { environment } from '../../src/native/environment'
+import { MAX_PARTICIPANT_BYTES } from '../../src/room/participant-limits'
+import { MAX_PARTICIPANTS, MAX_TRACKS_OF_PARTICIPANT } from '../../src/signal/limits'
+import { fakeRoom } from '../helpers/fake-connection'
+
+let logged: string[]
+beforeEach(() => {
+  logged = []
+  const keep = (_fields: object, text: string) => void logged.push(text)
+  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  setLogger(undefined)
+})
+
+const me = { identity: 'me', sid: 'PA_me', state: 2 }
+
+function joined(others: object[] = []): ReturnType<typeof fakeRoom> {
+  const fake = fakeRoom()
+  fake.room.receive({
+    message: { case: 'join', value: { room: { name: 'r' }, participant: me, otherParticipants: others } },
+  })
+  return fake
+}
+
+const update = (...participants: object[]) => ({ message: { case: 'update', value: { participants } } })
+
+const tracks = (count: number, session = '') =>
+  Array.from({ length: count }, (_, index) => ({
+    pubHandle: 1 + (index % 65_535),
+    sid: `DTR_${session}${index}`,
+    name: `track ${index}`,
+    encryption: 0,
+  }))
+
+it('70,000 participants: as many as the bound are kept, and one warning says so', async () => {
+  const { room } = joined()
+  const all = Array.from({ length: 70_000 }, (_, index) => ({ identity: `p${index}`, sid: 'PA', state: 2 }))
+  for (let at = 0; at < all.length; at += 1000) room.receive(update(...all.slice(at, at + 1000)))
+  expect(room.remoteParticipants.size).toBe(MAX_PARTICIPANTS)
+  expect(logged.filter((text) => text.includes('some participants'))).toHaveLength(1)
+  // Who leaves makes room.
+  room.receive(update({ identity: 'p5', sid: 'PA', state: 3 }))
+  room.receive(update({ identity: 'late', sid: 'PA', state: 2 }))
+  expect([room.remoteParticipants.has('p5'), room.remoteParticipants.has('late')]).toEqual([false, true])
+  await room.disconnect()
+  expect(room.remoteParticipants.size).toBe(0)
+})
+
+it('metadata of all participants together are bounded, and so are those that change', async () => {
+  const { room } = joined()
+  const metadata = 'm'.repeat(1 << 20)
+  for (let index = 0; index < 200; index++) {
+    room.receive(update({ identity: `p${index}`, sid: 'PA', state: 2, metadata }))
+  }
+  // Two bytes for each character, and something beside them.
+  expect(room.remoteParticipants.size).toBe(MAX_PARTICIPANT_BYTES / (2 << 20) - 1)
+  room.receive(update({ identity: 'p1', sid: 'PA', state: 2, metadata: metadata.repeat(8), version: 1 }))
+  expect(room.remoteParticipants.get('p1')?.metadata).toHaveLength(1 << 20)
+  room.receive(update({ identity: 'p1', sid: 'PA', state: 2, metadata: 'short', version: 2 }))
+  expect(room.remoteParticipants.get('p1')?.metadata).toBe('short')
+  await room.disconnect()
+})
+
+it('65,536 tracks of one participant: the list is cut with a warning, and the room goes on', async () => {
+  const { room } = joined()
+  room.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(65_536) }))
+  expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(MAX_TRACKS_OF_PARTICIPANT)
+  expect(logged.join()).toContain('skipped 61440 data tracks of a participant')
+  room.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(2) }))
+  expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(2)
+  expect(room.isConnected).toBe(true)
+  await room.disconnect()
+})
+
+it('a participant without an identity is nobody', async () => {
+  const told: string[] = []
+  const { room } = joined([{ identity: '', sid: 'PA_1', state: 2 }])
+  room.on(RoomEvent.ParticipantConnected, ({ identity }) => told.push(identity))
+  room.receive(update({ identity: '', sid: 'PA_2', state: 2 }))
+  expect([told, room.remoteParticipants.size]).toEqual([[], 0])
+  await room.disconnect()
+})
+
+it('a message that is malformed in very many places is told of in one line', async () => {
+  const { room } = joined()
+  room.receive(
+    update({ identity: 'a', sid: 'PA', state: 2, dataTracks: Array.from({ length: 4000 }, () => ({})) }),
+  )
+  expect(logged).toEqual(['skipped 4000 malformed parts of DataTrackInfo'])
+  await room.disconnect()
+})
+
+it('an event of the native side that cannot be handled ends the room, and no exception leaves', () => {
+  const { room, connection } = joined()
+  const ends: string[] = []
+  room.on(RoomEvent.Disconnected, (reason) => ends.push(reason))
+  const { binding } = environment()
+  // An event without its contents: what is made of it throws.
+  const poll = vi.spyOn(binding, 'pollEvents')
+  poll.mockReturnValueOnce([{ session: connection.native.id, type: 'trackPublished' } as never])
+  environment().pump()
+  expect(ends).toEqual(['stateMismatch'])
+  expect(connection.closed).toBe(true)
+  expect(logged.join()).toContain('the event trackPublished could not be handled')
+})

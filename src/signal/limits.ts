@@ -1,0 +1,21 @@
+/** What is taken of a server's messages. A server has a reason for less; more would stop the program or fill its memory. */
+
+/** Bytes of a message: a room of 250 participants with 256 kB of metadata each. A server may send a room whole. */
+export const MAX_MESSAGE_BYTES = 67_108_864
+/** Bytes of a part that is decoded at once. livekit-server allows 512 KiB of metadata, and attributes beside it. */
+export const MAX_PART_BYTES = 2_097_152
+/** Cost of such a part, in fields ({@link costOf}): some 15 ms of decoding. */
+export const MAX_PART_COST = 32_768
+/** A part that lists participants is full when it costs or has so much: a few ms of decoding. */
+export const PART_COST = 2048
+export const PART_BYTES = 262_144
+/** Messages up to so many bytes are decoded as they are. */
+export const SMALL_MESSAGE_BYTES = 4096
+/** Participants of one message, and of a room. */
+export const MAX_PARTICIPANTS = 16_384
+/** Data tracks of one participant. */
+export const MAX_TRACKS_OF_PARTICIPANT = 4096
+/** Attributes of one participant. */
+export const MAX_ATTRIBUTES = 4096
+/** Entries of the table of subscriber handles: the tracks that are subscribed to. */
+export const MAX_SUBSCRIBER_HANDLES = 16_384
