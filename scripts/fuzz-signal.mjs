@@ -1,0 +1,237 @@
+// Fuzzes what a server can send by signalling: random and mutated messages, in any order, into a room over a connection
+// that carries nothing.
+//
+//     node --expose-gc scripts/fuzz-signal.mjs --seconds=600 --seed=1
+//
+// Needs a build (`npm run build:dev`). It ends with 1 and the number of the sequence when an exception leaves the room, a
+// part of a message costs more than 50 ms each time that it is handled, or memory grows.
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { setImmediate as turn } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { fromRoot, say } from './lib/steps.mjs'
+import { Dice, mutate, mutateBytes, randomMessage } from './lib/signal-mutations.mjs'
+
+const require = createRequire(import.meta.url)
+const protocol = require('@livekit/protocol')
+const { Room, RoomEvent, setLogLevel } = require(fromRoot('dist', 'index.js'))
+const { environment } = require(fromRoot('dist', 'src', 'native', 'environment.js'))
+const { sessionOptions } = require(fromRoot('dist', 'src', 'session', 'session-options.js'))
+const { Inbox } = require(fromRoot('dist', 'src', 'connection', 'inbox.js'))
+const { Pings } = require(fromRoot('dist', 'src', 'connection', 'pings.js'))
+const { isAccessToken } = require(fromRoot('dist', 'src', 'connection', 'address.js'))
+
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '10' },
+    seed: { type: 'string', default: '1' },
+    /** Only that sequence, with all that is logged. */
+    only: { type: 'string' },
+  },
+})
+
+/** ms of processor time that a part may take: what other programs take of this machine's is not the room's fault. */
+const MAX_BLOCK = 50
+/** Bytes of heap and buffers after a collection, at most; a room holds far less. */
+const MAX_MEMORY = 400 * 2 ** 20
+const seed = Number(options.seed)
+const { SignalResponse } = protocol
+const seeds = JSON.parse(readFileSync(fromRoot('scripts', 'lib', 'signal-seeds.json'), 'utf8')).map((text) =>
+  Buffer.from(text, 'base64'),
+)
+
+setLogLevel(options.only === undefined ? 'silent' : 'debug')
+
+const counted = { sequences: 0, messages: 0, parts: 0, refused: 0, longest: 0 }
+let current = 0
+
+function fail(why, error) {
+  say(`FAILED in sequence ${current} of seed ${seed}: ${why}`)
+  if (error !== undefined) say(error?.stack ?? String(error))
+  say(`Again: node --expose-gc scripts/fuzz-signal.mjs --seed=${seed} --only=${current}`)
+  process.exit(1)
+}
+
+process.on('uncaughtException', (error) => fail('an exception left a listener or a timer', error))
+process.on('unhandledRejection', (error) => fail('a promise was rejected, and nobody was told', error))
+
+/** ms. */
+function processorTime() {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** Carries nothing. */
+class SilentConnection {
+  native = environment().binding.createServerSession(sessionOptions(undefined))
+  channels = {
+    maxMessageSize: 65_535,
+    send: () => 0,
+    flush: () => {},
+    bufferedAmount: () => 0,
+    reliableLimit: () => 65_536,
+    watchBuffered: () => {},
+  }
+
+  sendRequest() {}
+  setRef() {}
+  stats() {}
+  reconnectNow() {}
+  simulate() {}
+  close() {
+    this.native.close()
+  }
+}
+
+/** The bytes of a message: a real one, a real one that was changed, or one made up. */
+function messageOf(dice) {
+  dice.reset()
+  const kind = dice.below(10)
+  if (kind === 0) return dice.pick(seeds)
+  if (kind <= 3) return mutateBytes(dice.pick(seeds), dice)
+  if (kind <= 6) {
+    const message = SignalResponse.fromBinary(dice.pick(seeds))
+    for (let count = 1 + dice.below(4); count > 0; count--) mutate(message, dice)
+    return message.toBinary()
+  }
+  return randomMessage(SignalResponse, dice).toBinary()
+}
+
+/** An encoder refuses what does not fit its types: the next one, then. */
+function nextMessage(dice) {
+  for (;;) {
+    try {
+      return messageOf(dice)
+    } catch {
+      counted.refused += 1
+    }
+  }
+}
+
+/** Handles parts as a signalling connection does, and measures each. */
+class Target {
+  room = new Room()
+  #connection = new SilentConnection()
+  #pings = new Pings(undefined)
+  #inbox
+  slow = 0
+
+  constructor() {
+    for (const event of Object.values(RoomEvent)) this.room.on(event, () => {})
+    this.room.attach(this.#connection, 'me')
+    let began = 0
+    this.#inbox = new Inbox(
+      {
+        handle: (part) => {
+          this.#handle(part)
+          this.#measure(processorTime() - began)
+        },
+        setFlowing: () => {},
+      },
+      // Looked at before each part.
+      () => {
+        began = processorTime()
+        return performance.now()
+      },
+    )
+    this.#inbox.open()
+  }
+
+  async push(bytes) {
+    this.#inbox.push(bytes)
+    await new Promise((resolve) => this.#inbox.end(resolve))
+  }
+
+  close() {
+    this.#inbox.close()
+    return this.room.disconnect()
+  }
+
+  #handle({ message }) {
+    counted.parts += 1
+    const { case: kind, value } = message
+    if (kind === 'pongResp') this.#pings.answered(value.lastPingTimestamp)
+    else if (kind === 'refreshToken') isAccessToken(value)
+    else if (kind === 'reconnect') this.room.connectionResumed(value.lastMessageSeq)
+    else this.room.receive({ message })
+    const { rtt } = this.#pings.next()
+    if (rtt < 0n || rtt > 600_000n) fail(`a round trip of ${rtt} ms`)
+  }
+
+  #measure(ms) {
+    counted.longest = Math.max(counted.longest, ms)
+    if (ms > MAX_BLOCK) this.slow += 1
+  }
+}
+
+/** One room's life. Returns how often a part took too long. */
+async function sequence(number) {
+  const dice = new Dice(seed * 1_000_003 + number)
+  const target = new Target()
+  const first = dice.chance(0.8) ? seeds.find((bytes) => bytes[0] === 0x0a) : nextMessage(dice)
+  await target.push(first)
+  const count = 1 + dice.below(30)
+  for (let index = 0; index < count; index++) {
+    counted.messages += 1
+    await target.push(nextMessage(dice))
+    const { room } = target
+    // What the connection does in between, in any order.
+    if (dice.chance(0.05)) room.connectionLost()
+    if (dice.chance(0.03)) room.connectionResumed(dice.below(10))
+    if (dice.chance(0.03)) {
+      const message = SignalResponse.fromBinary(dice.pick(seeds.filter((bytes) => bytes[0] === 0x0a)))
+      mutate(message, dice)
+      if (message.message.case === 'join') room.connectionRebuilt(message)
+    }
+    if (dice.chance(0.05)) room.localParticipant.publishDataTrack({ name: `t${index}` }).catch(() => {})
+    if (dice.chance(0.05)) room.localParticipant.setMetadata('m').catch(() => {})
+    if (dice.chance(0.1)) for (const { dataTracks } of room.remoteParticipants.values()) subscribe(dataTracks)
+    if (dice.chance(0.2)) await turn()
+  }
+  await target.close()
+  return target.slow
+}
+
+/** Reads the first track there is, as long as it lasts. */
+function subscribe(dataTracks) {
+  const [track] = dataTracks.values()
+  track
+    ?.subscribe()
+    .read()
+    .catch(() => {})
+}
+
+const until = performance.now() + Number(options.seconds) * 1000
+const began = performance.now()
+for (let number = 0; performance.now() < until; number++) {
+  current = options.only === undefined ? number : Number(options.only)
+  let slow = await sequence(current)
+  // On a machine that does other things, too, a part may take long for no reason of its own: then not each time.
+  for (let again = 0; slow > 0 && again < 3; again++) slow = Math.min(slow, await sequence(current))
+  if (slow > 0) fail(`${slow} parts cost more than ${MAX_BLOCK} ms`)
+  counted.sequences += 1
+  if (options.only !== undefined) break
+  if (number % 50 === 49) await checkMemory()
+}
+await checkMemory()
+
+/** What finalizers free, they free in later turns. */
+async function checkMemory() {
+  for (let count = 0; count < 5; count++) {
+    globalThis.gc?.()
+    await turn()
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  if (globalThis.gc !== undefined && heapUsed + external > MAX_MEMORY) {
+    fail(`${Math.round((heapUsed + external) / 2 ** 20)} MiB are held after a collection`)
+  }
+}
+
+const { heapUsed, external, rss } = process.memoryUsage()
+const mib = (bytes) => Math.round(bytes / 2 ** 20)
+say(
+  `${counted.sequences} sequences, ${counted.messages} messages, ${counted.parts} parts in ` +
+    `${Math.round((performance.now() - began) / 1000)} s; longest part ${counted.longest.toFixed(1)} ms; ` +
+    `${mib(heapUsed + external)} MiB held, ${mib(rss)} MiB resident; ${counted.refused} messages could not be encoded`,
+)
+process.exit(0)
