@@ -1,4 +1,9 @@
 /** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadBinding } from '../../src/native/loader'
 import { until } from '../helpers/rooms'
@@ -44,6 +49,16 @@ const subscribeOptions = {
   maxBufferAgeMs: Infinity,
   targetFps: 0,
   allowUnencrypted: false,
+}
+
+/** What `__test__/helpers/foreign-addon.rs` exports: it wraps something in an object. */
+function foreignAddon(): (object: object) => object {
+  const file = join(mkdtempSync(join(tmpdir(), 'foreign-addon-')), 'foreign.node')
+  const undefinedSymbols =
+    process.platform === 'darwin' ? ['-Clink-arg=-undefined', '-Clink-arg=dynamic_lookup'] : []
+  const source = '__test__/helpers/foreign-addon.rs'
+  execFileSync('rustc', ['--edition=2024', '--crate-type=cdylib', ...undefinedSymbols, '-o', file, source])
+  return createRequire(file)(file) as (object: object) => object
 }
 
 function events(): NativeEvent[] {
@@ -307,6 +322,19 @@ describe('methods', () => {
     hub.close()
     hub.close()
     expect(thrown(() => hub.join(sessionOptions)).code).toBe('CLOSED')
+  })
+
+  it('refuse what another addon wrapped, also in an object of our class', () => {
+    const { publisher, handle } = connected()
+    const wrap = foreignAddon()
+    const Constructor = publisher.constructor as new () => NativeSession
+    for (const foreign of [wrap({}), wrap(new Constructor())]) {
+      for (const method of ['push', 'close', 'packetStats', 'sendStats'] as const) {
+        const call = Reflect.get(publisher, method) as (...args: unknown[]) => unknown
+        expect(() => call.call(foreign, handle, new Uint8Array(1), -1), method).toThrow(TypeError)
+      }
+    }
+    publisher.close()
   })
 
   it('of a closed session answer, and closing again does nothing', () => {

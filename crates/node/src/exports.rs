@@ -7,7 +7,7 @@ use datatrack_transport::LinkEvent;
 
 use crate::convert::event::{Event, SessionEvent};
 use crate::environment::Environment;
-use crate::environment::handles::{Handle, Key};
+use crate::environment::handles::{Key, LiveObject};
 use crate::environment::log::Records;
 use crate::environment::task::on_runtime;
 use crate::js::error::Failure;
@@ -111,7 +111,7 @@ fn poll_logs(call: &Call) -> Result<Records, Failure> {
     Ok(Environment::of(call)?.shared.logs.take())
 }
 
-fn handles(call: &Call) -> Result<Vec<Handle>, Failure> {
+fn handles(call: &Call) -> Result<Vec<LiveObject>, Failure> {
     Ok(Environment::of(call)?.handles.list())
 }
 

@@ -3,17 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak as ArcWeak};
+use std::sync::{Arc, Mutex, Weak as ArcWeak};
 
 use datatrack_transport::Link;
 use datatrack_transport::loopback::{Hub, HubStats, MemberId};
 use tokio::task::AbortHandle;
 
 use crate::convert::options::{self, handle};
-use crate::environment::Environment;
 use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
 use crate::environment::runtime::BACKEND;
+use crate::environment::{Environment, lock};
 use crate::js::error::Failure;
 use crate::js::guard::{Guarded, guard};
 use crate::js::{Call, IntoJs, Js, Value, exports};
@@ -30,10 +30,6 @@ pub(crate) static METHODS: Methods = exports! {
 };
 
 type Links = Arc<Mutex<HashMap<u32, ArcWeak<Link>>>>;
-
-fn lock(links: &Links) -> MutexGuard<'_, HashMap<u32, ArcWeak<Link>>> {
-    links.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A hub with its members. On the environment's thread.
 pub(crate) struct Loopback {

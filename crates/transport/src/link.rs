@@ -505,6 +505,6 @@ fn drain<T>(mut poll: impl FnMut() -> Option<T>) -> Vec<T> {
 }
 
 /// A lock that a panic left behind is taken all the same: the panic closes the link, and closing needs the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

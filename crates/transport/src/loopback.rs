@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::{Bytes, BytesMut};
 use datatrack::Instant;
@@ -14,6 +14,7 @@ use datatrack::publisher::TakenFrame;
 use tokio::sync::Notify;
 
 use crate::link::Taken;
+use crate::link::lock;
 use crate::network::{Network, NetworkOptions, NetworkStats};
 use crate::{Clock, Link, LinkHost, LinkOptions};
 
@@ -390,8 +391,4 @@ impl Deliveries {
             .filter_map(|(id, packets)| Some((members.get(&id)?.link.clone(), packets)))
             .collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

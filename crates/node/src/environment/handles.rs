@@ -79,23 +79,23 @@ impl Handles {
         self.alive.borrow_mut().retain(|key, _| key.kind != Kind::Publication || key.session != session);
     }
 
-    pub(crate) fn list(&self) -> Vec<Handle> {
+    pub(crate) fn list(&self) -> Vec<LiveObject> {
         self.alive
             .borrow()
             .iter()
-            .map(|(key, created_at)| Handle { key: *key, created_at: created_at.clone() })
+            .map(|(key, created_at)| LiveObject { key: *key, created_at: created_at.clone() })
             .collect()
     }
 }
 
 /// An entry of `handles()`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Handle {
+pub(crate) struct LiveObject {
     key: Key,
     created_at: Option<String>,
 }
 
-impl IntoJs for Handle {
+impl IntoJs for LiveObject {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
         let object = js.object()?;
         js.put(object, c"kind", self.key.kind.as_str())?;

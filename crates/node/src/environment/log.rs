@@ -9,7 +9,7 @@ use std::fmt::{self, Write};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::environment::log_limit::Limits;
-use crate::environment::{Shared, redact};
+use crate::environment::{Shared, lock, redact};
 use crate::js::error::Failure;
 use crate::js::{IntoJs, Js, Value};
 
@@ -87,7 +87,7 @@ impl Default for LogBuffer {
 
 impl LogBuffer {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     /// `None` if there is no such level.
@@ -201,7 +201,7 @@ pub(crate) fn install() {
 }
 
 fn environments() -> MutexGuard<'static, Vec<Weak<Shared>>> {
-    ENVIRONMENTS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&ENVIRONMENTS)
 }
 
 fn refresh() {

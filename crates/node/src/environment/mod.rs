@@ -85,7 +85,8 @@ struct Function(sys::napi_threadsafe_function);
 // after it was taken out of the doorbell's lock.
 unsafe impl Send for Function {}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A lock that a panic left behind is taken all the same: closing needs it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

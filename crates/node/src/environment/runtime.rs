@@ -11,13 +11,14 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use napi::bindgen_prelude::{AsyncRuntime, AsyncRuntimeRejection, AsyncRuntimeTask};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
+use crate::environment::lock;
 use crate::js::error::Failure;
 
 /// Threads that run connections. Two, so that one room's burst does not stall all others.
@@ -49,7 +50,7 @@ impl Backend {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing below leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// An environment may spawn from now on. Starts nothing.

@@ -33,8 +33,8 @@ impl Reference {
     }
 }
 
-/// What a JavaScript object of ours holds. One type for all of them, so that a method that gets the wrong object finds
-/// out instead of reading memory as what it is not. (That the object is ours at all is checked by V8's signatures.)
+/// What a JavaScript object of ours holds. One type for all of them, so that a method that gets the wrong object of ours
+/// finds out instead of reading memory as what it is not.
 pub(crate) trait Wrapped: Sized + 'static {
     /// The object was collected. Runs on the environment's thread; must not run JavaScript.
     fn collected(self);
@@ -97,21 +97,41 @@ impl Class {
             drop(unsafe { Box::from_raw(content) });
             return Err(failure);
         }
+        let tag = our_tag();
+        // SAFETY: the object is of this scope and was not tagged before. It is useless without the tag, and safe.
+        Failure::check(unsafe { sys::napi_type_tag_object(js.raw(), raw, &raw const tag) })?;
         Ok(Value::from_raw(raw))
     }
+}
+
+/// Marks the objects that hold a [`Wrapped`] of this image: any addon may wrap something in an object, also in one of our
+/// classes, and so may another version of this one.
+fn our_tag() -> sys::napi_type_tag {
+    static IMAGE: u8 = 0;
+    // Random bits tell other addons apart, an address in the loaded image other versions.
+    sys::napi_type_tag { lower: (&raw const IMAGE).addr() as u64, upper: 0x4e67_f0d3_1b95_8ac2 }
 }
 
 impl Call {
     /// What `this` holds.
     pub(crate) fn receiver<W: Wrapped>(&self) -> Result<&W, Failure> {
         let mut content = null_mut();
+        let mut ours = false;
+        let tag = our_tag();
+        // SAFETY: `this` is of the running scope, and the tag outlives the call.
+        let status = unsafe {
+            sys::napi_check_object_type_tag(self.js().raw(), self.this().raw(), &raw const tag, &raw mut ours)
+        };
+        if status != sys::Status::napi_ok || !ours {
+            return Err(Failure::wrong_type("a method of the addon was called on another object"));
+        }
         // SAFETY: `this` is of the running scope; what holds nothing is refused.
         let status = unsafe { sys::napi_unwrap(self.js().raw(), self.this().raw(), &raw mut content) };
         if status != sys::Status::napi_ok || content.is_null() {
             return Err(Failure::wrong_type("a method of the addon was called on another object"));
         }
-        // SAFETY: V8 lets methods of our classes be called on their instances only, we wrap only `W`s, and the object
-        // is alive as long as the call's `this` is.
+        // SAFETY: only `instance` tags objects, after it wrapped a `W` in them; and the object is alive as long as the
+        // call's `this` is.
         Ok(unsafe { &*content.cast::<W>() })
     }
 }

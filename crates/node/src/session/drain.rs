@@ -44,14 +44,14 @@ struct Taken {
     age: u32,
 }
 
-/// What one call has room for.
-struct Room {
+/// What one call has space for.
+struct Space {
     slab: usize,
     offset: usize,
     rows: usize,
 }
 
-impl Room {
+impl Space {
     fn new(columns: &Columns<'_>, offset: u32) -> Result<Self, Failure> {
         let slab = columns.bytes.len();
         // A slab in which some frame could never fit would be drained for ever.
@@ -65,12 +65,12 @@ impl Room {
         Ok(Self { slab, offset: offset as usize, rows: columns.rows.len() / COLUMNS })
     }
 
-    /// Whether a frame of so many bytes has room.
+    /// Whether a frame of so many bytes has space.
     fn admits(&self, len: usize) -> bool {
         self.rows > 0 && (len > LARGE_FRAME || self.offset.next_multiple_of(8) + len + IV_LEN <= self.slab)
     }
 
-    /// Takes the room that a frame needs.
+    /// Takes the space that a frame needs.
     fn place(&mut self, frame: &Frame) -> Option<usize> {
         self.rows -= 1;
         let len = frame.payload.len();
@@ -154,7 +154,7 @@ fn write(mut taken: Vec<Taken>, columns: Columns<'_>, environment: &Environment)
     count
 }
 
-/// Copies payload and IV; `false` if there is no room.
+/// Copies payload and IV; `false` if there is no space.
 fn copy(payload: &Payload, iv: Option<[u8; IV_LEN]>, target: &mut [u8]) -> bool {
     let Some(len) = payload.copy_to(target) else { return false };
     let Some(iv) = iv else { return true };
@@ -172,12 +172,12 @@ fn copy(payload: &Payload, iv: Option<[u8; IV_LEN]>, target: &mut [u8]) -> bool 
 pub(crate) struct TakenBuffer(Vec<Taken>);
 
 /// What a drain was called with.
-fn lent<'a>(call: &'a Call, first: usize) -> Result<(Columns<'a>, Room), Failure> {
+fn lent<'a>(call: &'a Call, first: usize) -> Result<(Columns<'a>, Space), Failure> {
     let slab = call.argument(first, "slab");
     let offset = call.argument(first + 1, "offset").u32()?;
     let columns = Columns::borrow(call.js(), slab, call.argument(first + 2, "rows"))?;
-    let room = Room::new(&columns, offset)?;
-    Ok((columns, room))
+    let space = Space::new(&columns, offset)?;
+    Ok((columns, space))
 }
 
 /// A frame of each stream with demand.
@@ -185,9 +185,9 @@ fn lent<'a>(call: &'a Call, first: usize) -> Result<(Columns<'a>, Room), Failure
 /// One, for one is waited for: the others stay where the stream's policy can drop them, and come by `read_stream`.
 pub(crate) fn drain(call: &Call) -> Result<u32, Failure> {
     let environment = Environment::of(call)?;
-    let (columns, mut room) = lent(call, 0)?;
+    let (columns, mut space) = lent(call, 0)?;
     let mut taken = environment.taken.take().0;
-    while room.rows > 0
+    while space.rows > 0
         && let Some(session) = environment.shared.frames.pop()
     {
         let Some(session) = environment.sessions.borrow().get(&session).cloned() else { continue };
@@ -197,7 +197,7 @@ pub(crate) fn drain(call: &Call) -> Result<u32, Failure> {
             Ok(link.subscriber(|subscriber, now| {
                 while let Some(stream) = subscriber.poll_readable() {
                     let waits = subscriber.next_frame_len(stream, now).is_some();
-                    if room.take(subscriber, stream, 1, now, &mut taken) == 0 && waits {
+                    if space.take(subscriber, stream, 1, now, &mut taken) == 0 && waits {
                         // The link sees that it is readable still, and lists the session again.
                         subscriber.push_back_readable(stream);
                         return true;
@@ -218,7 +218,7 @@ pub(crate) fn drain(call: &Call) -> Result<u32, Failure> {
 pub(crate) fn read_stream(call: &Call) -> Result<u32, Failure> {
     let environment = Environment::of(call)?;
     let id = call.argument(0, "stream").u32()?;
-    let (columns, mut room) = lent(call, 1)?;
+    let (columns, mut space) = lent(call, 1)?;
     let mut taken = environment.taken.take().0;
     // A stream that was closed has no frames.
     let session = environment.streams.borrow().get(&id).cloned();
@@ -226,10 +226,10 @@ pub(crate) fn read_stream(call: &Call) -> Result<u32, Failure> {
         let stream = StreamId(id);
         session.guarded(|link| {
             link.subscriber(|subscriber, now| {
-                if room.take(subscriber, stream, usize::MAX, now, &mut taken) == 0
+                if space.take(subscriber, stream, usize::MAX, now, &mut taken) == 0
                     && subscriber.request_frames(stream)
                 {
-                    // There was no room for the first one: the next drain has some.
+                    // There was no space for the first one: the next drain has some.
                     subscriber.push_back_readable(stream);
                 }
             });

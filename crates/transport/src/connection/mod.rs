@@ -15,7 +15,7 @@ mod task;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use datatrack::subscriber::Epoch;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::link::lock;
 use crate::peer::{ChannelKind, PeerError};
 use crate::{Link, LinkHost, LinkOptions};
 
@@ -458,8 +459,4 @@ impl Shared {
         }
         delivery
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
