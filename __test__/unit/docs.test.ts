@@ -1,6 +1,6 @@
 /** What the documentation says is what the code does. */
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { checkConnectOptions } from '../../src/connection/connect-options'
@@ -276,11 +276,19 @@ describe('ARCHITECTURE.md', () => {
     expect(bounds.length).toBeGreaterThan(20)
   })
 
-  test('its map names all files and folders of src, and every folder that it names is there', () => {
+  test('its map has the folders of src from the highest floor to the lowest, as the layer check has them', async () => {
+    const { floors } = (await import(resolve('.dependency-cruiser.mjs'))) as { floors: string[][] }
     const map = section('ARCHITECTURE.md', 'What is where')
-    for (const entry of readdirSync('src')) {
-      expect(map).toContain(statSync(join('src', entry)).isDirectory() ? `${entry}/` : entry)
-    }
+    const [, source = ''] = /^src\/.*\n([\s\S]*?)^crates\//m.exec(map) ?? []
+    const named = [...source.matchAll(/^ {2}([a-z0-9-]+)\//gm)].map(([, folder = '']) => folder)
+    expect(readdirSync('src').sort()).toEqual([...named].sort())
+    const floorOf = (folder: string): number => floors.findIndex((names) => names.includes(folder))
+    expect(named.map(floorOf)).toEqual(named.map(floorOf).sort((one, other) => other - one))
+    expect(floors.flat().sort()).toEqual([...named].sort())
+  })
+
+  test('its map names every crate, and every folder that it names is there', () => {
+    const map = section('ARCHITECTURE.md', 'What is where')
     for (const entry of readdirSync('crates')) expect(map).toContain(`${entry}/`)
     for (const [, folder = ''] of map.matchAll(/^(\S+)\//gm)) expect(existsSync(folder), folder).toBe(true)
   })

@@ -22,7 +22,7 @@ import { PacketReceiver } from '../../src/data-packet/receiver'
 import { REPLAY_WINDOW, ReplayWindow } from '../../src/data-packet/replay-window'
 import { IncomingStreams } from '../../src/data-stream/incoming'
 import { checkLimits } from '../../src/data-stream/limits'
-import { Places } from '../../src/data-stream/piece-pool'
+import { Places } from '../../src/data-stream/places'
 import { RawRoom, unknownField } from '../helpers/raw-room'
 import { rejection, turn, until } from '../helpers/rooms'
 

@@ -4,6 +4,7 @@ import type { HeapItem } from '../base/max-heap'
 import { DataStreamError } from '../base/errors'
 import type { CheckedLimits } from './limits'
 import { PieceQueue } from './piece-queue'
+import { Places } from './places'
 
 /**
  * Streams of one sender that are decompressed at a time; others wait. Each costs zlib some 200 KiB, so one sender costs
@@ -117,49 +118,5 @@ class SenderShare implements HeapItem {
 
   get weight(): number {
     return this.bytes
-  }
-}
-
-/** A number of places that are taken in the order in which they were asked for. */
-export class Places {
-  readonly #waiting = new Set<() => void>()
-  readonly #places: number
-  #free: number
-
-  constructor(places: number) {
-    this.#places = places
-    this.#free = places
-  }
-
-  /** Whether all places are free. */
-  get idle(): boolean {
-    return this.#free === this.#places
-  }
-
-  /**
-   * Waits for a place; {@link leave} gives it back. `givenUp` gets what ends the waiting. Returns whether there is a
-   * place.
-   */
-  async enter(givenUp: (giveUp: () => void) => void): Promise<boolean> {
-    if (this.#free > 0) {
-      this.#free--
-      return true
-    }
-    return await new Promise<boolean>((resolve) => {
-      const turn = (): void => resolve(true)
-      this.#waiting.add(turn)
-      givenUp(() => {
-        if (this.#waiting.delete(turn)) resolve(false)
-      })
-    })
-  }
-
-  leave(): void {
-    for (const turn of this.#waiting) {
-      this.#waiting.delete(turn)
-      turn()
-      return
-    }
-    this.#free++
   }
 }

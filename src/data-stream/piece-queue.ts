@@ -3,7 +3,7 @@ import { Fifo } from '../data-packet/packet-queue'
 import type { DataStreamError } from '../base/errors'
 import type { HeapItem } from '../base/max-heap'
 import type { Pieces } from './compression'
-import type { Places } from './piece-pool'
+import type { Places } from './places'
 
 /** What a piece costs beside its bytes: the objects around it. */
 const PIECE_OVERHEAD = 128
