@@ -1,6 +1,8 @@
 /**
- * LiveKit data tracks for Node.js and Electron. Importing loads neither the native addon nor the protocol package: the
- * first `Loopback`, room or manager does.
+ * LiveKit data tracks for Node.js and Electron.
+ *
+ * Importing this module loads neither the native addon nor the protocol package. The first `Loopback`, room or manager
+ * loads them.
  */
 export { connect, Room } from './src/room/room'
 export type { DataTracksOptions, RoomOptions } from './src/room/room'

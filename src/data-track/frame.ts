@@ -1,33 +1,39 @@
 /** Frames, and the clock that user timestamps follow. */
 
-/** A frame to be sent. livekit-client has the same shape. */
+/** A frame to send. livekit-client's has the same shape. */
 export interface DataTrackFrameInit {
   /**
-   * The bytes, 0 to {@link LocalDataTrack.maxFrameLength} of them. They are copied before the call returns, so the
-   * buffer can be used again at once. Shared memory is refused with a `TypeError`.
+   * The bytes: 0 to {@link LocalDataTrack.maxFrameLength}. They are copied before the call returns, so the caller can
+   * reuse the buffer at once. Shared memory is refused with a `TypeError`.
    */
   readonly payload: Uint8Array
   /**
-   * Any number from 0n to 2n ** 64n - 1n that travels with the frame; by custom Unix milliseconds, as {@link now}
-   * gives them. Default: none, which saves 12 bytes. It is not encrypted, not even on an encrypted track.
+   * Any number from 0n to 2n ** 64n - 1n that travels with the frame; by convention Unix milliseconds, as {@link now}
+   * gives them. Default: none, which saves 12 bytes. It is never encrypted, not even on an encrypted track.
    */
   readonly userTimestamp?: bigint | undefined
 }
 
-/** A frame as it arrived: whole, and decrypted if the track is encrypted. */
+/** A received frame: complete, and decrypted if the track is encrypted. */
 export class DataTrackFrame {
   /**
-   * The bytes. Small frames share a buffer of 64 KiB with their neighbours (never with frames above 16 KiB): keeping
-   * one keeps that. Subscribe with `ownedPayloads: true` if you transfer payloads to a worker, or keep them for long.
+   * The bytes. Frames of up to 16 KiB share a buffer of 64 KiB with their neighbours, so keeping one payload keeps the
+   * whole buffer. Subscribe with `ownedPayloads: true` if you transfer payloads to a worker or keep them for long.
    */
   readonly payload: Uint8Array
-  /** What the publisher sent as `userTimestamp`, or `undefined`. Not authenticated, even on an encrypted track. */
+  /**
+   * The `userTimestamp` that the publisher sent, or `undefined`. It is not authenticated, not even on an encrypted
+   * track.
+   */
   readonly userTimestamp: bigint | undefined
-  /** The publisher's frame number, modulo 65,536: frames come in the order of completion, this tells that of sending. */
+  /**
+   * The publisher's frame number, modulo 65,536. Frames arrive in the order of completion; the number gives the order
+   * of sending.
+   */
   readonly number: number
-  /** The time of sending on the publisher's packet clock: ticks of 90 kHz from a random start, modulo 2^32. */
+  /** The time of sending on the publisher's packet clock: 90 kHz ticks from a random start, modulo 2^32. */
   readonly timestamp: number
-  /** How long the complete frame waited here for its reader, in ms. */
+  /** How long the complete frame waited for the reader, in ms. */
   readonly age: number
 
   /** @internal */
@@ -46,7 +52,7 @@ export class DataTrackFrame {
   }
 }
 
-/** A frame of a stream that has a codec: `value` is what the codec made of `payload`. */
+/** A frame of a stream with a codec: `value` is the decoded `payload`. */
 export class DecodedDataTrackFrame<T> extends DataTrackFrame {
   /** The decoded payload. */
   readonly value: T
@@ -59,17 +65,17 @@ export class DecodedDataTrackFrame<T> extends DataTrackFrame {
 }
 
 /**
- * The time for `userTimestamp`: milliseconds since 1970 (Unix time) by this machine's clock. It is 0 where the clock is set
- * to a time before 1970, which no timestamp can be.
+ * The current Unix time in milliseconds, for `userTimestamp`. It is 0 if this machine's clock is set to before 1970,
+ * because a timestamp cannot be negative.
  */
 export function now(): bigint {
   return BigInt(Math.max(0, Date.now()))
 }
 
 /**
- * Milliseconds from the frame's `userTimestamp` (taken as Unix milliseconds) until now; `undefined` if it has none.
+ * Milliseconds from the frame's `userTimestamp` (read as Unix milliseconds) until now; `undefined` if it has none.
  *
- * Between two machines that is the latency plus the difference of their clocks, so it can be negative.
+ * Between two machines the result is the latency plus the difference of their clocks, so it can be negative.
  */
 export function durationSince(frame: { readonly userTimestamp?: bigint | undefined }): number | undefined {
   const { userTimestamp } = frame

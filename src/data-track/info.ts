@@ -1,20 +1,20 @@
-/** What is known of a track, and how it is written on either side. */
+/** What is known about a track, and its conversion to and from the native form. */
 import type { NativeTrackInfo } from '../native/native'
 import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../base/codec'
 
-/** A published track as the SFU describes it. Names are livekit-client's. */
+/** A published track as the SFU describes it. The field names are livekit-client's. */
 export interface DataTrackInfo {
-  /** The SFU's name for the publication (`DTR_…`). A full reconnect of the publisher brings a new one. */
+  /** The SFU's ID of the publication (`DTR_…`). It changes when the publisher's connection is rebuilt. */
   readonly sid: string
-  /** The publisher's own number for the track, 1 to 65,535. It stays the same when the SID changes. */
+  /** The publisher's number for the track, 1 to 65,535. It stays the same when the SID changes. */
   readonly pubHandle: number
   /** The name that the publisher chose. */
   readonly name: string
   /** Whether frames are encrypted end to end. */
   readonly usesE2ee: boolean
-  /** How payloads are encoded, if the publisher said so. */
+  /** The encoding of the payloads, if the publisher gave one. */
   readonly frameEncoding?: DataTrackFrameEncoding | undefined
-  /** What describes the payloads, if the publisher said so. */
+  /** The schema of the payloads, if the publisher gave one. */
   readonly schema?: DataTrackSchema | undefined
 }
 

@@ -14,7 +14,7 @@ import type { OutgoingFrame, Publication, PublicationLife } from './publication'
 import { sendStats } from './stats'
 import type { DataTrackSendStats } from './stats'
 
-/** Options of a push of a value, or of bare bytes: a frame object has its timestamp in itself. */
+/** Options for pushing a value or bare bytes. A frame object carries its own timestamp. */
 export interface PushValueOptions {
   /** As {@link DataTrackFrameInit.userTimestamp}. */
   readonly userTimestamp?: bigint | undefined
@@ -22,35 +22,37 @@ export interface PushValueOptions {
 
 /** Options of an awaited push. */
 export interface PushOptions extends PushValueOptions {
-  /** Gives up waiting; the promise rejects with the signal's `reason`, and the frame was not sent. */
+  /** Stops waiting. The promise then rejects with the signal's `reason`, and the frame is not sent. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** What a track without a codec takes: a frame, or the bytes of one. */
+/** What a track without a codec accepts: a frame object, or the payload alone. */
 export type PushableFrame = DataTrackFrameInit | Uint8Array
 
 /** Options of {@link LocalDataTrack.writable} and {@link LocalDataTrack.toNodeWritable}. */
 export interface WritableOptions {
-  /** Unpublish when the stream is closed, after a flush. Default: `false`. */
+  /** Whether closing the stream unpublishes the track, after a flush. Default: `false`. */
   readonly unpublish?: boolean | undefined
 }
 
-// Not the publication: the error with which it ends has, in its stack, the track whose unpublish() made it.
+// The registry holds the `PublicationLife`, not the `Publication`: the publication's final error holds in its stack the
+// track whose unpublish() created it, so the track would never be collected.
 const collected = new FinalizationRegistry<PublicationLife>((life) => {
   if (!life.published) return
   const name = JSON.stringify(life.name)
   log(
     'warn',
     'datatrack',
-    `the data track ${name} was forgotten while it is published; it stays so until unpublish() or the end of its room`,
+    `the data track ${name} was garbage-collected while still published, and stays published; call unpublish()`,
   )
 })
 
 /**
- * A published data track. `T` is what it takes: frames of bytes, or the values of its codec.
+ * A published data track. `T` is the type that it accepts: frames of bytes, or values of its codec.
  *
- * It is published until `unpublish()`, the end of its scope (`withDataTrack`, `await using`), a decision of the SFU or
- * the end of the room; `signal` tells. A full reconnect keeps it, under a new SID. Letting go of the object ends nothing.
+ * The track stays published until `unpublish()`, the end of its scope (`withDataTrack`, `await using`), a decision of
+ * the SFU, or the end of the room. `signal` aborts then. A rebuilt connection keeps the track, with a new SID. Dropping
+ * the last reference to the object does not unpublish it.
  */
 export class LocalDataTrack<T = PushableFrame> {
   readonly #publication: Publication
@@ -64,48 +66,49 @@ export class LocalDataTrack<T = PushableFrame> {
     collected.register(this, publication.life)
   }
 
-  /** What the SFU says of the track; it stays readable after the track has ended. */
+  /** The SFU's description of the track. It stays readable after the track has ended. */
   get info(): DataTrackInfo {
     return this.#publication.info
   }
 
-  /** The name it was published with. */
+  /** The name that the track was published with. */
   get name(): string {
     return this.#publication.info.name
   }
 
-  /** Aborted when the track ends in whatever way; its `reason` is a `DataTrackUnpublishedError` that says how. */
+  /** Aborts when the track ends for any reason. Its `reason` is a `DataTrackUnpublishedError` that says which. */
   get signal(): AbortSignal {
     return this.#publication.signal
   }
 
-  /** Bytes that wait to be sent, headers included. 0 when the track has ended. */
+  /** Bytes waiting to be sent, headers included. 0 after the track has ended. */
   get bufferedAmount(): number {
     return this.#publication.bufferedAmount
   }
 
-  /** Bytes that a payload may have at most, with a user timestamp: about 2 MB unless `maxPacketsPerFrame` was set. */
+  /** The largest payload in bytes, with a user timestamp: about 2 MB unless `maxPacketsPerFrame` was set. */
   get maxFrameLength(): number {
     return this.#publication.maxFrameLength
   }
 
-  /** Whether frames can be pushed; `true` also while the connection is being rebuilt. */
+  /** Whether the track is published. It is `true` while the room is reconnecting, too. */
   isPublished(): boolean {
     return this.#publication.published
   }
 
   /**
-   * Sends a frame, or a value if the track has a codec. Synchronous: when it returns, the frame was accepted and its
-   * bytes copied. Accepted is not yet sent: `stats()` and `flush()` tell.
+   * Sends a frame, or a value if the track has a codec. The call is synchronous: when it returns, the frame is accepted
+   * and its bytes are copied. An accepted frame is not sent yet; `stats()` and `flush()` tell when it is.
    *
    *     track.tryPush({ payload, userTimestamp: now() })
    *     track.tryPush({ x: 1 }, { userTimestamp: now() })       // with a codec
    *
-   * @throws `DataTrackPushFrameError` with a `reason` and the `frame`; `TypeError` or `RangeError` for what is no frame
+   * @throws `DataTrackPushFrameError` with a `reason` and the `frame`; `TypeError` or `RangeError` if the argument is
+   * not a valid frame
    */
   tryPush(frame: T, options?: PushValueOptions): void {
     if (this.#codec === null && !this.#publication.sealing) {
-      // The fast path, without an object between the caller's frame and the native call.
+      // The fast path: no object between the caller's frame and the native call.
       const given = frame as unknown as DataTrackFrameInit
       const payload = (given as { payload?: unknown } | null | undefined)?.payload
       if (payload instanceof Uint8Array) {
@@ -123,8 +126,8 @@ export class LocalDataTrack<T = PushableFrame> {
   }
 
   /**
-   * Sends a frame or value like {@link tryPush}, but waits while the queue is full or the connection is being rebuilt,
-   * so that nothing older is dropped for it. Several calls go out in their order; `tryPush` does not wait for them.
+   * Sends a frame or value like {@link tryPush}, but waits while the queue is full or the room is reconnecting, so that
+   * no older frame is dropped for it. Several calls are sent in their order. `tryPush` does not wait for them.
    *
    * @throws what `tryPush` throws, except `queueFull` and `reconnecting`; the signal's `reason` when it aborts
    */
@@ -135,7 +138,7 @@ export class LocalDataTrack<T = PushableFrame> {
   }
 
   /**
-   * Waits until everything that was pushed has left, or the track has ended: `stats()` then tells what was dropped.
+   * Waits until every pushed frame has been sent or the track has ended. `stats()` then tells what was dropped.
    *
    * @throws the signal's `reason` when it aborts
    */
@@ -144,20 +147,20 @@ export class LocalDataTrack<T = PushableFrame> {
     await this.#publication.flush(check.signal('options.signal', signal))
   }
 
-  /** Ends the publication; what is still queued is dropped (`flush` first). Idempotent. */
+  /** Unpublishes the track. Frames still in the queue are dropped; call `flush()` first to send them. Idempotent. */
   unpublish(): Promise<void> {
     this.#publication.unpublish()
     return Promise.resolve()
   }
 
-  /** The track's counters; after its end, those of its end. */
+  /** The track's counters. After the track has ended they keep their final values. */
   stats(): DataTrackSendStats {
     return sendStats(this.#publication.stats())
   }
 
   /**
-   * A web stream that pushes what is written, and holds its source back while the queue is full. Closing it flushes.
-   * An abort drops nothing that was pushed before.
+   * A web stream that pushes every chunk written to it, and applies backpressure while the queue is full. Closing it
+   * flushes. Aborting it drops no frame that was pushed before.
    */
   writable(options: WritableOptions = {}): WritableStream<T> {
     const close = this.#closer(options)
@@ -169,7 +172,7 @@ export class LocalDataTrack<T = PushableFrame> {
     })
   }
 
-  /** The same as a Node stream in object mode, for `pipeline` and `pipe`. */
+  /** Like {@link writable}, as a Node stream in object mode for `pipeline` and `pipe`. */
   toNodeWritable(options: WritableOptions = {}): Writable {
     const close = this.#closer(options)
     const abort = new AbortController()

@@ -1,6 +1,6 @@
 /**
- * A publication: what lives from the SFU's answer to the end of the track, whether or not somebody holds the
- * `LocalDataTrack` that stands for it.
+ * A publication: it lives from the SFU's answer to the end of the track, whether or not the application still holds the
+ * `LocalDataTrack`.
  */
 import { Deferred } from '../base/abort'
 import * as check from '../base/arguments'
@@ -12,26 +12,26 @@ import { PushStatus } from '../native/native'
 import type { NativeSendStats, NativeSession } from '../native/native'
 import type { DataTrackInfo } from './info'
 
-/** What a publication needs of its session. */
+/** What a publication needs from its session. */
 export interface PublicationSession {
   readonly native: NativeSession
   readonly provider: E2eeProvider | null
-  /** Called after a frame was accepted; `null` where a driver sends by itself. */
+  /** Called after a frame was accepted; `null` if a native driver sends the packets. */
   readonly onPushed: (() => void) | null
-  /** Runs a control call and hands out the events that it caused. */
+  /** Runs a control call, then hands out the events that it caused. */
   control<T>(call: () => T): T
-  /** Counts and reports that a provider could not seal. */
+  /** Counts and reports that the provider could not encrypt a frame. */
   sealFailed(cause: unknown): void
 }
 
-/** A frame as the native side takes it. `given` is what the caller handed in, for errors. */
+/** A frame in the form that the native side takes. `given` is what the caller handed in, for errors. */
 export interface OutgoingFrame {
   readonly payload: Uint8Array
   readonly userTimestamp: bigint | undefined
   readonly given: unknown
 }
 
-/** The part of a publication that says whether it goes on. */
+/** Whether a publication is still published. */
 export interface PublicationLife {
   readonly name: string
   published: boolean
@@ -43,7 +43,7 @@ interface PushWaiter {
   readonly deferred: Deferred<undefined>
 }
 
-/** Upper bounds for what a frame takes in the queue: the header with both extensions, payload per packet, the tag. */
+/** Upper bounds for a frame's size in the queue: the header with both extensions, the payload per packet, the tag. */
 const MAX_HEADER = 40
 const MIN_PACKET_PAYLOAD = 15_960
 const TAG = 16
@@ -54,17 +54,17 @@ export class Publication {
   readonly #session: PublicationSession
   readonly #native: NativeSession
   readonly #maxQueueBytes: number
-  /** Bytes, with a user timestamp; asked for now, for the native side forgets the track at its end. */
+  /** In bytes, with a user timestamp. Read at the start, because the native side forgets the track at its end. */
   readonly maxFrameLength: number
   info: DataTrackInfo
-  /** What whoever outlives the track may hold: nothing in it leads back to the track. */
+  /** For code that outlives the track: the object holds no reference that leads back to the track. */
   readonly life: PublicationLife
   #ended: DataTrackUnpublishedError | null = null
   #controller: AbortController | null = null
-  /** Those who wait for room, in their order. */
+  /** Pushes that wait for room, in order. */
   readonly #pushes: PushWaiter[] = []
   readonly #flushes = new Set<Deferred<undefined>>()
-  /** What the first of them waits for: so many bytes in the queue, or the connection. */
+  /** What the first waiting push waits for: that the queue falls to this many bytes, or (`#stalled`) the connection. */
   #level = 0
   #stalled = false
   #finalStats: NativeSendStats | null = null
@@ -83,7 +83,7 @@ export class Publication {
     return this.#ended === null
   }
 
-  /** Aborted when the publication ends. Made when it is first asked for: most never are. */
+  /** Aborts when the publication ends. Created on first use, because most applications never use it. */
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController()
@@ -100,7 +100,7 @@ export class Publication {
     return this.#finalStats ?? this.#native.sendStats(this.handle)
   }
 
-  /** The hot path: one crossing, no allocation of ours. Returns a {@link PushStatus}. */
+  /** The hot path: one native call and no allocation in JavaScript. Returns a {@link PushStatus}. */
   push(payload: Uint8Array, userTimestamp: bigint | undefined): number {
     let status: number
     if (userTimestamp === undefined) {
@@ -115,7 +115,7 @@ export class Publication {
     return status
   }
 
-  /** Whether frames have to be sealed in JavaScript. */
+  /** Whether frames are encrypted in JavaScript, by the custom provider. */
   get sealing(): boolean {
     return this.#session.provider !== null && this.info.usesE2ee
   }
@@ -124,7 +124,7 @@ export class Publication {
   tryPush(frame: OutgoingFrame): void {
     const sealed = this.sealing ? this.#seal(frame) : null
     if (sealed !== null && isPromise(sealed)) {
-      // It is dropped, so nobody else will look at how it ends.
+      // The promise is dropped here, so a rejection would be unhandled.
       sealed.catch(() => undefined)
       throw new DataTrackPushFrameError('encryptionFailed', frame.given, {
         detail: 'the provider returned a promise: await push() instead',
@@ -134,7 +134,7 @@ export class Publication {
     if (status !== PushStatus.Ok) throw refused(status, frame.given)
   }
 
-  /** Waits for room, in order; {@link LocalDataTrack.push} says what else. */
+  /** Waits for room, in order. {@link LocalDataTrack.push} describes the rest. */
   async pushWaiting(frame: OutgoingFrame, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted()
     const sealing = this.sealing ? this.#seal(frame) : null
@@ -147,7 +147,7 @@ export class Publication {
     deferred.abortWith(signal, () => {
       const index = this.#pushes.indexOf(waiter)
       this.#pushes.splice(index, 1)
-      // Those behind it may fit where it did not.
+      // The pushes behind it may be small enough to fit.
       if (index === 0) this.wake()
     })
     if (this.#pushes.length === 1) this.#watch()
@@ -169,13 +169,13 @@ export class Publication {
     if (this.published) this.#session.control(() => this.#native.unpublish(this.handle))
   }
 
-  /** The connection is back. */
+  /** The connection is resumed or rebuilt. */
   connected(): void {
     this.#stalled = false
     this.wake()
   }
 
-  /** The queue fell to a level that was watched, or somebody is gone: who fits now? */
+  /** Accepts the waiting pushes that fit now: the queue fell to the watched level, or a waiting push was cancelled. */
   wake(): void {
     while (this.#pushes.length > 0 && !this.#stalled) {
       const [{ frame, sealed, deferred }] = this.#pushes as [PushWaiter]
@@ -192,7 +192,7 @@ export class Publication {
     this.#watch()
   }
 
-  /** The publication is over; once. */
+  /** Ends the publication. Only the first call has an effect. */
   end(reason: DataTrackUnpublishedError): void {
     if (this.#ended !== null) return
     this.#ended = reason
@@ -216,15 +216,16 @@ export class Publication {
     for (const deferred of flushes) deferred.resolve(undefined)
   }
 
-  /** `true`: accepted. `false`: there is no room, or no connection for now. */
+  /** `true`: the frame was accepted. `false`: the queue has no room, or the connection is lost for now. */
   #tryWaiting(frame: OutgoingFrame, sealed: SealedDataTrackFrame | null): boolean {
-    // A queue that drops its oldest frame would take this one at their cost: look before.
+    // With `dropOldest` the native side would accept this frame and drop older ones, so the level is checked first.
     this.#level = this.#levelFor(frame)
     if (this.published && this.bufferedAmount > this.#level) return false
     const status = this.#pushNow(frame, sealed)
     if (status === PushStatus.Ok) return true
     if (status === PushStatus.Reconnecting) {
-      // The queue's level says nothing about that: watching it would ask again and again.
+      // Waiting for the queue's level would not help: the level may be low while the connection is lost, and this would
+      // retry in a loop.
       this.#stalled = true
       return false
     }
@@ -246,18 +247,22 @@ export class Publication {
     return status
   }
 
-  /** Bytes that may be queued for the frame to fit; an empty queue takes any. */
+  /** The queue may hold this many bytes for the frame to fit. An empty queue takes any frame. */
   #levelFor(frame: OutgoingFrame): number {
     const bytes = frame.payload.byteLength + TAG
     const packets = Math.max(1, Math.ceil(bytes / MIN_PACKET_PAYLOAD))
     return Math.max(0, this.#maxQueueBytes - bytes - packets * MAX_HEADER)
   }
 
-  /** Asks for one event when the first of those who wait can go on: the highest level comes first. */
+  /**
+   * Asks for one event when the first waiting push or flush can go on. A push's level is above a flush's, so it comes
+   * first.
+   */
   #watch(): void {
     if (!this.published) return
     const pushing = this.#pushes.length > 0 && !this.#stalled
-    // Not `bufferedAmount === 0`: another thread empties the queue, and then no event would come. Watching gives one.
+    // Watch even if `bufferedAmount` is 0 by now. Another thread empties the queue, and without a watch no event would
+    // come.
     if (!pushing && this.#flushes.size === 0) return
     const level = pushing ? this.#level : 0
     this.#session.control(() => this.#native.watchBuffered(this.handle, level))
@@ -302,7 +307,7 @@ const reasons: Readonly<Record<number, DataTrackPushFrameErrorReason>> = {
   [PushStatus.EncryptionFailed]: 'encryptionFailed',
 }
 
-/** The error for a status that is not `Ok`. */
+/** The error for a status other than `Ok`. */
 export function refused(status: number, given: unknown): Error {
   if (status === PushStatus.SharedMemory) {
     return check.invalidType('frame.payload', 'a Uint8Array over memory that is not shared', given)

@@ -1,4 +1,4 @@
-/** What a track is published with. */
+/** Options that a track is published with. */
 import * as check from '../base/arguments'
 import type { NativePublishOptions } from '../native/native'
 import { checkCodec } from '../base/codec'
@@ -6,40 +6,45 @@ import type { DataTrackCodec, DataTrackFrameEncoding, DataTrackSchema } from '..
 
 /** Options of `publishDataTrack`. */
 export interface DataTrackPublishOptions<T = never> {
-  /** 1 to 256 bytes of UTF-8, unique among the participant's data tracks. */
+  /** 1 to 256 bytes of UTF-8. Unique among the participant's data tracks. */
   readonly name: string
-  /** Values that are pushed go through this; default: none, frames are bytes. */
+  /** Encodes the pushed values. Default: none; frames are bytes. */
   readonly codec?: DataTrackCodec<T> | undefined
-  /** How payloads are encoded, told to subscribers. Default: what the codec says, or nothing. */
+  /** The encoding of the payloads, announced to subscribers. Default: the codec's `frameEncoding`, if any. */
   readonly frameEncoding?: DataTrackFrameEncoding | undefined
   /**
-   * What describes the payloads, told to subscribers. Default: what the codec says, or nothing. LiveKit's pairs: `ros1`
-   * with `ros1msg`; `cdr` with `ros2msg`, `ros2idl` or `omgidl`; `protobuf`, `flatbuffer` with their own; `json` with
-   * `jsonschema` or none; `cbor`, `msgpack` with none; a custom encoding with any. Others: `invalidSchema`.
+   * The schema of the payloads, announced to subscribers. Default: the codec's `schema`, if any.
+   *
+   * LiveKit allows these pairs: `ros1` with `ros1msg`; `cdr` with `ros2msg`, `ros2idl` or `omgidl`; `protobuf` and
+   * `flatbuffer` with their own; `json` with `jsonschema` or none; `cbor` and `msgpack` with none; a custom encoding
+   * with any. Others fail with `invalidSchema`.
    */
   readonly schema?: DataTrackSchema | undefined
-  /** Gives up publishing; the promise rejects with the signal's `reason`. Nothing happens once it is published. */
+  /** Cancels publishing. The promise then rejects with the signal's `reason`. No effect once the track is published. */
   readonly signal?: AbortSignal | undefined
-  /** Bytes that wait to be sent, headers included: 1 to 2^31 − 1. Default: 1 MiB. */
+  /** Bytes that may wait to be sent, headers included: 1 to 2^31 − 1. Default: 1 MiB. */
   readonly maxQueueBytes?: number | undefined
-  /** Frames older than this go when a newer one is behind them, in ms; `Infinity` turns it off. Default: 100. */
+  /** A frame older than this is dropped if a newer one is behind it, in ms. `Infinity` turns it off. Default: 100. */
   readonly maxQueueAge?: number | undefined
-  /** When the queue is full: the oldest frame goes (the default), or the new one is refused (`queueFull`). */
+  /**
+   * When the queue is full, `dropOldest` drops the oldest frame (the default) and `refuse` refuses the new one
+   * (`queueFull`).
+   */
   readonly whenFull?: 'dropOldest' | 'refuse' | undefined
   /**
-   * Packets a frame may have, 1 to 32,767. Default: 128, which is what other LiveKit SDKs can put together (about
-   * 2 MB); more reaches only subscribers of this package whose pipeline options allow it.
+   * Packets that a frame may have, 1 to 32,767. Default: 128, about 2 MB: other LiveKit SDKs reassemble no more. Larger
+   * frames reach only subscribers that use this package and raise the limit in their pipeline options.
    */
   readonly maxPacketsPerFrame?: number | undefined
 }
 
-/** Bytes that wait to be sent, unless more is asked for. */
+/** Bytes that may wait to be sent, by default. */
 export const MAX_QUEUE_BYTES = 1_048_576
-/** ms that a frame may be old when a newer one is behind it. */
+/** Age in ms above which a frame is dropped if a newer one is behind it, by default. */
 export const MAX_QUEUE_AGE = 100
-/** Packets that other SDKs put together. */
+/** Packets per frame that the other LiveKit SDKs reassemble. */
 export const MAX_PACKETS_PER_FRAME = 128
-/** Packets of a frame at most: half of the sequence numbers. */
+/** The most packets that a frame can have: half of the sequence numbers. */
 export const PACKET_LIMIT = 32_767
 
 /** @internal */
@@ -49,7 +54,7 @@ export interface CheckedPublishOptions {
   readonly signal: AbortSignal | undefined
 }
 
-/** @internal Checks all; names and schemas are left to the native side, which knows LiveKit's rules. */
+/** @internal Checks everything except names and schemas. The native side checks those; it knows LiveKit's rules. */
 export function checkPublishOptions<T>(
   options: DataTrackPublishOptions<T>,
   encrypted: boolean,

@@ -1,4 +1,4 @@
-/** Tracks that others publish. */
+/** Tracks that remote participants publish. */
 import { DataTrackSubscribeError } from '../base/errors'
 import { mapNativeError } from '../native/native-error'
 import type { DataTrackFrame, DecodedDataTrackFrame } from './frame'
@@ -16,14 +16,14 @@ import type {
   RemoteDataTrackPipelineOptions,
 } from './subscribe-options'
 
-/** @internal What a remote track needs of its session. */
+/** @internal What a remote track needs from its session. */
 export interface RemoteSession extends StreamSession {
-  /** Whether JavaScript opens the frames. */
+  /** Whether a custom provider decrypts frames in JavaScript. */
   readonly opensFrames: boolean
   control<T>(call: () => T): T
 }
 
-/** What a track's publisher and SFU last said; changed by the session. */
+/** What the publisher and the SFU last said about a track. The session updates it. */
 export interface RemoteTrackState {
   readonly track: number
   readonly publisherIdentity: string
@@ -32,8 +32,8 @@ export interface RemoteTrackState {
 }
 
 /**
- * A data track of another participant. It stays the same object under a new SID, when its publisher's connection was
- * rebuilt.
+ * A data track of a remote participant. The object stays the same if the publisher's connection is rebuilt and the
+ * track has a new SID.
  */
 export class RemoteDataTrack {
   readonly isLocal = false
@@ -47,32 +47,32 @@ export class RemoteDataTrack {
     this.#state = state
   }
 
-  /** What the SFU says of the track. */
+  /** The SFU's description of the track. */
   get info(): DataTrackInfo {
     return this.#state.info
   }
 
-  /** The name that its publisher chose. */
+  /** The name that the publisher chose. */
   get name(): string {
     return this.#state.info.name
   }
 
-  /** Who publishes it. */
+  /** The identity of the publisher. */
   get publisherIdentity(): string {
     return this.#state.publisherIdentity
   }
 
-  /** Whether it can be subscribed to. */
+  /** Whether the track can be subscribed to. */
   isPublished(): boolean {
     return this.#state.published
   }
 
   /**
-   * Subscribes and returns the frames that come from now on. It does not wait for the SFU and throws only for wrong
-   * arguments: what goes wrong later, reading the stream says.
+   * Subscribes to the track and returns a stream of the frames from now on.
    *
-   * Each call gives a stream with a buffer of its own. They share one subscription at the SFU, which ends with the last
-   * of them.
+   * It does not wait for the SFU and throws only for wrong arguments. Later errors are thrown by reading the stream.
+   * Each call returns a stream with its own buffer. All streams of a track share one subscription at the SFU, which
+   * ends with the last of them.
    *
    * @throws `TypeError` or `RangeError` that names the option
    */
@@ -87,19 +87,19 @@ export class RemoteDataTrack {
     return new DataTrackStream<DataTrackFrame>(core)
   }
 
-  /** Configures how frames are put together: for all streams of this track, those that are open included. */
+  /** Configures how frames are reassembled, for all streams of this track including the open ones. */
   setPipelineOptions(options: RemoteDataTrackPipelineOptions): void {
     const native = checkPipelineOptions(options)
     if (!this.#state.published) return
     this.#session.control(() => this.#session.native.setPipelineOptions(this.#state.track, native))
   }
 
-  /** The track's counters; after its end, those of its end. */
+  /** The track's counters. After the track has ended they keep their final values. */
   stats(): DataTrackFrameStats {
     return this.#finalStats ?? frameStats(this.#session.native.trackStats(this.#state.track))
   }
 
-  /** @internal The session keeps the last counters: the native side forgets them with the track. */
+  /** @internal The session stores the final counters here, because the native side forgets them with the track. */
   keepStats(stats: DataTrackFrameStats): void {
     this.#finalStats = stats
   }
@@ -113,7 +113,7 @@ export class RemoteDataTrack {
       return this.#failed(options, mapNativeError(error))
     }
     const core = new StreamCore(this.#session, stream, this.#coreOptions(options))
-    // The core has to be there before the events that the call caused are handed out.
+    // The core must exist before the events that the call caused are handed out.
     this.#session.environment.pump()
     return core
   }

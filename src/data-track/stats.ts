@@ -1,10 +1,10 @@
 /**
- * Counters that close: whatever was pushed or arrived is somewhere, and what was dropped has a reason.
+ * Counters that add up: every frame that was pushed or arrived is counted somewhere, and every drop has a reason.
  *
- * - out, frames: `pushed = sent + Σ dropped + queued`
- * - in, frames of a track: `opened = completed + Σ dropped + open`
- * - in, frames of a stream: `received = delivered + Σ dropped + buffered`
- * - in, packets: `received = accepted + Σ dropped + held`
+ * - outgoing, frames: `pushed = sent + Σ dropped + queued`
+ * - incoming, frames of a track: `opened = completed + Σ dropped + open`
+ * - incoming, frames of a stream: `received = delivered + Σ dropped + buffered`
+ * - incoming, packets: `received = accepted + Σ dropped + held`
  */
 import type {
   NativeFrameStats,
@@ -13,83 +13,83 @@ import type {
   NativeStreamStats,
 } from '../native/native'
 
-/** How many were dropped, by reason; reasons that never occurred may be missing. */
+/** The number of drops for each reason. A reason that never occurred may be missing. */
 export type DropCounts<Reason extends string> = Readonly<Partial<Record<Reason, number>>>
 
-/** Why a frame that was accepted never left. */
+/** Why an accepted frame was not sent. */
 export type SendDropReason =
-  /** The queue was over `maxQueueBytes`, and a newer frame took its place. */
+  /** The queue was over `maxQueueBytes`, and a newer frame took this frame's place. */
   | 'queueFull'
-  /** It had waited longer than `maxQueueAge` while a newer one stood behind it. */
+  /** The frame waited longer than `maxQueueAge`, and a newer one was behind it. */
   | 'timedOut'
-  /** The track ended while it was queued. */
+  /** The track ended while the frame was in the queue. */
   | 'unpublished'
-  /** The connection was lost while it was queued or partly sent. */
+  /** The connection was lost while the frame was in the queue or partly sent. */
   | 'connectionLost'
-  /** No key came for it. */
+  /** No key was set in time. */
   | 'noKey'
 
-/** Why a packet that arrived did not become part of a frame. */
+/** Why a received packet did not become part of a frame. */
 export type PacketDropReason =
-  /** It is no data track packet of version 0. */
+  /** It is not a data track packet of version 0. */
   | 'malformed'
-  /** Its handle is not in the SFU's table, and the wait for the table was over or full. */
+  /** The handle is not in the SFU's table, and the wait for the table had ended or its buffer was full. */
   | 'unknownHandle'
-  /** It belongs to an earlier session of the connection. */
+  /** The packet belongs to an earlier session of the connection. */
   | 'staleEpoch'
-  /** The same packet, or another one of a frame that is finished. */
+  /** The same packet arrived before, or its frame is already complete. */
   | 'duplicate'
   /** Its frame was given up before. */
   | 'superseded'
-  /** It contradicts other packets of its frame, or is beyond the limits. */
+  /** The packet contradicts other packets of its frame, or exceeds the limits. */
   | 'inconsistent'
-  /** Nobody subscribes to the track any more. */
+  /** The application no longer subscribes to the track. */
   | 'unsubscribed'
 
-/** Why a frame that was opened was not completed. */
+/** Why a frame was not completed although at least one of its packets was accepted. */
 export type FrameDropReason =
-  /** Newer frames took its place before all of its packets were there. */
+  /** Newer frames took its place before all its packets arrived. */
   | 'incomplete'
-  /** It is older than one that was delivered, and no older one may follow. */
+  /** It is older than a frame that was already delivered, and with `maxPartialFrames: 1` no older frame may follow. */
   | 'superseded'
-  /** Its packets did not all come in time. */
+  /** Its packets did not all arrive in time. */
   | 'timedOut'
-  /** Its packets contradict each other, or it is larger than the limits. */
+  /** Its packets contradict each other, or it exceeds the limits. */
   | 'malformed'
-  /** No key opens it. */
+  /** No key decrypts it. */
   | 'decryptionFailed'
   /** There is no key for its publisher. */
   | 'noKey'
-  /** It should be encrypted and says that it is not. */
+  /** The track is encrypted, but the frame is marked as not encrypted. */
   | 'unencrypted'
-  /** The subscription, the track or the connection ended first. */
+  /** The subscription, the track or the connection ended before the frame was complete. */
   | 'ended'
 
-/** Why a complete frame never reached the reader of a stream. */
+/** Why a complete frame did not reach the reader of a stream. */
 export type StreamDropReason =
-  /** The reader was too slow: the stream's buffer was full, or the frame too old. */
+  /** The reader was too slow: the stream's buffer was full, or the frame was too old. */
   | 'tooSlow'
-  /** The stream was closed while it was buffered. */
+  /** The stream was closed while the frame was in its buffer. */
   | 'closed'
-  /** The codec could not decode it, or the custom provider could not open it. */
+  /** The codec could not decode it, or the custom provider could not decrypt it. */
   | 'decodeFailed'
 
 /** Counters of a published track. */
 export interface DataTrackSendStats {
-  /** Frames that were accepted. */
+  /** Accepted frames. */
   readonly pushed: number
   /** Frames whose last packet the transport accepted. */
   readonly sent: number
-  /** Frames that were dropped after they were accepted. */
+  /** Frames dropped after they were accepted. */
   readonly dropped: DropCounts<SendDropReason>
-  /** Frames that wait in the queue. */
+  /** Frames in the queue. */
   readonly queued: number
-  /** Bytes that wait in the queue, headers included. */
+  /** Bytes in the queue, headers included. */
   readonly queuedBytes: number
   readonly packetsSent: number
   /** Headers included. */
   readonly bytesSent: number
-  /** Frames that were refused with an error; they are not in `pushed`. */
+  /** Frames refused with an error. They are not part of `pushed`. */
   readonly refused: number
 }
 
@@ -101,7 +101,7 @@ export interface DataTrackPacketStats {
   /** Packets that became part of a frame. */
   readonly accepted: number
   readonly dropped: DropCounts<PacketDropReason>
-  /** Packets that wait for the SFU to name their track. */
+  /** Packets held until the SFU names their track. */
   readonly held: number
 }
 
@@ -112,24 +112,24 @@ export interface DataTrackFrameStats {
   /** Frames that were completed, decrypted and handed to the streams. */
   readonly completed: number
   readonly dropped: DropCounts<FrameDropReason>
-  /** Frames of which packets are missing, or which wait for a key. */
+  /** Frames that miss packets or wait for a key. */
   readonly open: number
 }
 
 /** Counters of one stream. */
 export interface DataTrackStreamStats {
-  /** Frames that were completed while the stream was open. */
+  /** Frames completed while the stream was open. */
   readonly received: number
   /** Frames that the reader took. */
   readonly delivered: number
   readonly dropped: DropCounts<StreamDropReason>
   /** Frames that wait for the reader. */
   readonly buffered: number
-  /** Their memory, in bytes: the payloads, and 128 for each packet that they came in. */
+  /** Memory of the frames in `buffered`, in bytes: their payloads, and 128 for each packet that they arrived in. */
   readonly bufferedBytes: number
 }
 
-// The native side's names are these names; only its index type is wider.
+// The native side uses the same names; only its index type is wider.
 
 /** @internal */
 export const sendStats = (stats: NativeSendStats): DataTrackSendStats => stats
@@ -152,7 +152,7 @@ export const nothingSent: DataTrackSendStats = {
   refused: 0,
 }
 
-/** @internal The counters of two tracks together. */
+/** @internal The sum of two tracks' counters. */
 export function sumOfSent(one: DataTrackSendStats, other: DataTrackSendStats): DataTrackSendStats {
   const dropped: Partial<Record<SendDropReason, number>> = { ...one.dropped }
   for (const [reason, count] of Object.entries(other.dropped) as [SendDropReason, number][]) {

@@ -1,8 +1,9 @@
 /**
- * What a stream of frames does whichever way it is read: take a frame if there is one, wait if there is none, end once.
+ * The state of a stream of frames, shared by all ways to read it: it takes a frame if there is one, waits if there is
+ * none, and ends once.
  *
- * Frames wait in Rust, where the queue's policy and counters are; only a small batch is in JavaScript's hands. No
- * promise is made while frames are there, no closure per frame.
+ * Frames wait in Rust, where the queue's policy and counters are; JavaScript holds only a small batch. While frames are
+ * available, reading creates no pending promise and no closure per frame.
  */
 import { onAbort } from '../base/abort'
 import type { Environment, FrameSink } from '../native/environment'
@@ -12,7 +13,7 @@ import type { NativeSession, NativeStreamStats } from '../native/native'
 import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
 import type { DataTrackCodec } from '../base/codec'
 
-/** A frame whose bytes JavaScript has to decrypt. Never handed out. */
+/** A frame that JavaScript still has to decrypt. It is never handed to the application. */
 export class SealedFrame extends DataTrackFrame {
   constructor(
     payload: Uint8Array,
@@ -27,29 +28,29 @@ export class SealedFrame extends DataTrackFrame {
   }
 }
 
-/** What a core needs of the session it belongs to. */
+/** What a core needs from its session. */
 export interface StreamSession {
   readonly environment: Environment
   readonly native: NativeSession
-  /** Whether it was closed from this side: then streams end normally instead of with `disconnected`. */
+  /** Whether the application closed the session. Streams then end normally instead of with `disconnected`. */
   readonly closing: boolean
-  /** Opens a frame with the custom provider; `undefined`: it could not, and that was reported. */
+  /** Decrypts a frame with the custom provider. `undefined`: decryption failed, and the failure was reported. */
   openSealed(frame: SealedFrame, core: StreamCore): OpenedFrame | Promise<OpenedFrame>
 }
 
 export type OpenedFrame = DataTrackFrame | undefined
 
-/** How a stream treats its frames. */
+/** Options of a stream's core. */
 export interface StreamCoreOptions {
-  /** See `DataTrackSubscribeOptions.bufferSize`: set, or not. */
+  /** Whether `DataTrackSubscribeOptions.bufferSize` is set. */
   readonly exact: boolean
   readonly ownedPayloads: boolean
   readonly codec: DataTrackCodec<unknown> | null
   readonly skipUndecodable: boolean
-  /** Whether frames can be sealed for the custom provider. */
+  /** Whether frames may be encrypted for the custom provider. */
   readonly sealed: boolean
   readonly signal: AbortSignal | undefined
-  /** Whose frames: for the provider and for messages. */
+  /** The publisher of the frames, for the provider and for messages. */
   readonly publisherIdentity: string
   readonly trackName: string
 }
@@ -61,7 +62,7 @@ interface Waiter {
   readonly reject: (reason: unknown) => void
 }
 
-/** What remains to be done when a stream was collected. It must not lead back to the core. */
+/** What is left to do after a stream was garbage-collected. It must hold no reference that leads back to the core. */
 interface Remains {
   readonly environment: Environment
   readonly native: NativeSession
@@ -87,7 +88,7 @@ export class StreamCore implements FrameSink {
   readonly #skip: boolean
   readonly #transforms: boolean
   readonly #stopListening: () => void
-  // A ring of frames: `Array#shift` is slow, and an array that is emptied gives its memory back each time.
+  // A ring of frames, because `Array#shift` is slow and an emptied array gives its memory back each time.
   #ring: (DataTrackFrame | undefined)[] = new Array<DataTrackFrame | undefined>(16).fill(undefined)
   #head = 0
   #length = 0
@@ -103,7 +104,7 @@ export class StreamCore implements FrameSink {
   #finalStats: NativeStreamStats = { received: 0, delivered: 0, dropped: {}, buffered: 0, bufferedBytes: 0 }
   readonly #finishers: ((failed: boolean, error: unknown) => void)[] = []
 
-  /** @param stream the native stream, or −1 with `failure` when there is none */
+  /** @param stream the number of the native stream; −1 if there is none, then the caller fails the core */
   constructor(session: StreamSession, stream: number, options: StreamCoreOptions) {
     this.#session = session
     this.stream = stream
@@ -124,17 +125,17 @@ export class StreamCore implements FrameSink {
     collected.register(this, { environment, native, stream, stopListening: this.#stopListening }, this)
   }
 
-  /** Whether nothing more can come. */
+  /** Whether no more frames can come. */
   get finished(): boolean {
     return this.#finished
   }
 
-  /** Calls back once when the stream is over for whatever reason; not if it is over already. */
+  /** Calls `finisher` once when the stream ends for any reason. Does nothing if the stream has already ended. */
   whenFinished(finisher: (failed: boolean, error: unknown) => void): void {
     if (!this.#finished) this.#finishers.push(finisher)
   }
 
-  /** The next frame, or the end. Several calls may wait; they are served in their order. */
+  /** The next frame, or the end. Several calls may wait; they are served in order. */
   next(): Promise<Result> {
     if (this.#transforms) return this.#nextTransformed()
     const frame = this.#take()
@@ -142,12 +143,12 @@ export class StreamCore implements FrameSink {
     return this.#wait()
   }
 
-  /** Ends the stream from this side: who waits learns that it is over. Idempotent. */
+  /** Ends the stream from this side. Waiting readers are told that it has ended. Idempotent. */
   close(): void {
     this.#finish(false, undefined)
   }
 
-  /** Ends the stream with an error for who waits and who comes later. */
+  /** Ends the stream with an error, for waiting and later reads. */
   fail(error: unknown): void {
     this.#finish(true, error)
   }
@@ -178,7 +179,7 @@ export class StreamCore implements FrameSink {
     }
     this.#nextWaiter()
     waiter.resolve({ value: frame, done: false })
-    // The native demand ended with this frame; the others' is registered by asking again.
+    // The native side's demand ended with this frame. Reading again registers the demand of the other waiters.
     if (this.#waiter !== null) queueMicrotask(() => this.#serve())
   }
 
@@ -197,7 +198,7 @@ export class StreamCore implements FrameSink {
     if (this.#length === 0) {
       if (this.#finished) return undefined
       this.#session.environment.read(this)
-      // What accept() did is not seen by the type checker.
+      // The type checker does not see that accept() changed the length.
       if ((this.#length as number) === 0) return undefined
     }
     const frame = this.#ring[this.#head]
@@ -220,10 +221,10 @@ export class StreamCore implements FrameSink {
   }
 
   #wait(): Promise<Result> {
-    // All frames are read, so an end that was announced has come.
+    // All frames have been read, so an announced end takes effect now.
     if (this.#ended && this.#waiter === null) this.#finishEnded()
     if (this.#finished) {
-      // What a signal or a source was aborted with is not ours to wrap.
+      // The reason of an abort is passed on as it is.
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       return this.#failed ? Promise.reject(this.#error) : Promise.resolve({ value: undefined, done: true })
     }
@@ -244,10 +245,10 @@ export class StreamCore implements FrameSink {
     if (this.#waiter === null) this.#session.environment.holdStream(this, false)
   }
 
-  /** Gives those who wait what there is, and registers the demand of the rest. */
+  /** Gives the available frames to the waiting readers, and registers the demand of the remaining ones. */
   #serve(): void {
     if (this.#waiter === null || this.#finished) return
-    // accept() hands the frames to those who wait.
+    // accept() hands the frames to the waiting readers.
     this.#session.environment.read(this)
     if (this.#ended && (this.#waiter as Waiter | null) !== null) this.#finishEnded()
   }
@@ -280,7 +281,7 @@ export class StreamCore implements FrameSink {
     this.#finishers.length = 0
   }
 
-  /** The one place that unsubscribes. */
+  /** The only place that unsubscribes. */
   #release(): void {
     const { environment, native } = this.#session
     this.#stopListening()
@@ -290,10 +291,12 @@ export class StreamCore implements FrameSink {
     environment.pump()
   }
 
-  /** With a codec or a custom provider: frames are opened and decoded one after the other, so they keep their order. */
+  /**
+   * With a codec or a custom provider, frames are decrypted and decoded one after the other, so they keep their order.
+   */
   #nextTransformed(): Promise<Result> {
     if (this.#turn === null) {
-      // The usual case, without a turn: the frame is here, and so is its value.
+      // The usual case needs no turn: the frame is here and can be decoded synchronously.
       for (;;) {
         const frame = this.#take()
         if (frame === undefined) break
@@ -333,14 +336,14 @@ export class StreamCore implements FrameSink {
       }
       const opened = frame instanceof SealedFrame ? await this.#session.openSealed(frame, this) : frame
       frame = undefined
-      // Closed while the provider was at work: the frame is nobody's any more.
+      // The stream ended while the provider was decrypting, so the frame is dropped.
       if (this.#finished) continue
       const value = opened === undefined ? undefined : this.#decode(opened)
       if (value !== undefined) return { value, done: false }
     }
   }
 
-  /** `undefined`: it could not be decoded; then it was skipped, or the stream has failed. */
+  /** `undefined`: the frame could not be decoded. It was skipped, or the stream has failed. */
   #decode(frame: DataTrackFrame): DataTrackFrame | undefined {
     if (this.#codec === null) return frame
     try {
@@ -353,7 +356,7 @@ export class StreamCore implements FrameSink {
   }
 }
 
-/** Fails the stream when the signal aborts; a signal that outlives the stream does not keep it. */
+/** Fails the stream when the signal aborts. A signal that outlives the stream does not keep it in memory. */
 function abortWeakly(core: StreamCore, signal: AbortSignal | undefined): () => void {
   if (signal === undefined) return () => undefined
   const weak = new WeakRef(core)

@@ -1,4 +1,4 @@
-/** What `subscribe()` returns. */
+/** The stream that `subscribe()` returns. */
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import type {
@@ -15,18 +15,19 @@ import type { DataTrackStreamStats } from './stats'
 import type { StreamCore } from './stream-core'
 
 /**
- * The frames of a remote track. It is a web `ReadableStream` that buffers nothing itself, with a faster iterator of
- * its own:
+ * The frames of a remote track: a web `ReadableStream` that buffers nothing itself, with a faster iterator.
  *
  *     for await (const frame of track.subscribe()) use(frame.payload)
  *
- * Leaving the loop in any way (`break`, `throw`, `return`, an abort) unsubscribes, once. It **ends normally** when the
- * track is unpublished, when you close the stream or disconnect the room. It **throws** `DataTrackSubscribeError` when
- * subscribing failed or the connection was lost for good, `DataTrackDecodeError` when the codec failed (with
- * `onDecodeError: 'throw'`), and the signal's `reason` when the signal aborted.
+ * Leaving the loop in any way (`break`, `throw`, `return`, an abort) unsubscribes, once.
  *
- * A full reconnect of the room, and a new SID of the track, do not end it. A stream that is forgotten unsubscribes when
- * it is collected.
+ * The stream **ends normally** when the track is unpublished, and when the application closes the stream or disconnects
+ * the room. It **throws** `DataTrackSubscribeError` if subscribing failed or the connection was lost for good,
+ * `DataTrackDecodeError` if the codec failed (with `onDecodeError: 'throw'`), and the signal's `reason` if the signal
+ * aborted.
+ *
+ * A resumed or rebuilt connection does not end the stream, nor does a new SID of the track. A stream that is
+ * garbage-collected unsubscribes.
  */
 export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends ReadableStream<F> {
   readonly #core: StreamCore
@@ -41,7 +42,8 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   /**
    * The next frame; `undefined` when the stream has ended. Calls may overlap; they are served in order.
    *
-   * @throws what the class description says, and `DataTrackStreamError` (`locked`) while a loop or a reader has it
+   * @throws what the class description lists, and `DataTrackStreamError` (`locked`) while a loop or a reader has the
+   * stream
    */
   async read(): Promise<F | undefined> {
     if (this.locked) throw new DataTrackStreamError('locked')
@@ -49,12 +51,12 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
     return value as F | undefined
   }
 
-  /** Unsubscribes and ends the stream: who waits for a frame learns that it is over. Frames not yet read are dropped. */
+  /** Unsubscribes and ends the stream; a waiting `read()` gets `undefined`. Frames not yet read are dropped. */
   close(): void {
     this.#core.close()
   }
 
-  /** The stream's counters; after its end, those of its end. */
+  /** The stream's counters. After the stream has ended they keep their final values. */
   stats(): DataTrackStreamStats {
     return streamStats(this.#core.stats())
   }
@@ -69,12 +71,12 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   }
 
   /**
-   * The stream's frames, one after the other. `preventCancel: true`: leaving the loop does not close the stream.
+   * The stream's frames, one after the other. With `preventCancel: true`, leaving the loop does not close the stream.
    *
    * @throws `DataTrackStreamError` (`locked`) while another loop or a reader has the stream
    */
   override values(options?: { preventCancel?: boolean }): ReturnType<ReadableStream<F>['values']> {
-    // The platform's own lock, so that all of the platform's methods respect ours.
+    // This takes the platform's lock, so that all of the platform's methods respect it.
     const iterator = new FrameIterator<F>(this.#core, this.getReader(), options?.preventCancel === true)
     return iterator
   }
@@ -84,9 +86,9 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   }
 
   /**
-   * A Node stream in object mode that yields the frames; it reads one ahead. Destroying it closes this stream.
+   * A Node stream in object mode that yields the frames. It reads one frame ahead. Destroying it closes this stream.
    *
-   * @throws `DataTrackStreamError` (`locked`)
+   * @throws `DataTrackStreamError` (`locked`) while a loop or a reader has the stream
    */
   toNodeReadable(): Readable {
     const core = this.#core
@@ -115,7 +117,7 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   }
 }
 
-/** Feeds the web stream's own readers: a frame is taken when one of them asks. */
+/** Feeds readers of the web stream. It takes a frame when a reader asks for one. */
 class Source<F extends DataTrackFrame> {
   readonly #core: StreamCore
   #over = false
@@ -125,7 +127,7 @@ class Source<F extends DataTrackFrame> {
   }
 
   start(controller: ReadableStreamDefaultController<F>): void {
-    // However the end comes, the reader's `closed` must learn of it.
+    // The reader's `closed` promise must settle however the stream ends.
     this.#core.whenFinished((failed, error) => {
       if (this.#over) return
       this.#over = true
@@ -167,7 +169,7 @@ class FrameIterator<F extends DataTrackFrame> implements AsyncIterableIterator<F
     return this.#core.next() as Promise<IteratorResult<F, undefined>>
   }
 
-  /** A loop was left: `break`, `return` or an error of its body. */
+  /** The loop was left: by `break`, `return` or an error in its body. */
   return(value?: unknown): Promise<IteratorResult<F, undefined>> {
     if (!this.#keep) this.#core.close()
     this.#reader.releaseLock()

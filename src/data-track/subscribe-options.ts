@@ -1,4 +1,4 @@
-/** How a remote track is subscribed to. */
+/** Options that a remote track is subscribed with. */
 import * as check from '../base/arguments'
 import type { NativePipelineOptions, NativeSubscribeOptions } from '../native/native'
 import { checkCodec } from '../base/codec'
@@ -7,54 +7,60 @@ import { MAX_PACKETS_PER_FRAME, PACKET_LIMIT } from './publish-options'
 
 /** Options of `RemoteDataTrack.subscribe`. Each stream has its own. */
 export interface DataTrackSubscribeOptions {
-  /** Unsubscribes; who reads gets the signal's `reason`. One listener, gone with the stream. */
+  /**
+   * Unsubscribes. A waiting read rejects with the signal's `reason`. Adds one listener, which is removed with the
+   * stream.
+   */
   readonly signal?: AbortSignal | undefined
   /**
-   * Buffer exactly so many frames, 1 to 65,536, and drop the oldest for a newer one: 1 for a reader that only wants
-   * the latest. It replaces the three limits below, and costs a crossing per frame instead of one per batch. Default:
-   * the three limits.
+   * Buffers exactly this many frames, 1 to 65,536, and drops the oldest for a newer one. Use 1 if the reader only needs
+   * the latest frame. It replaces the three limits below, and costs one native call per frame instead of one per batch.
+   * Default: the three limits.
    */
   readonly bufferSize?: number | undefined
-  /** Frames that wait for the reader, 1 to 65,536. Default: 1,024. */
+  /** Frames that may wait for the reader, 1 to 65,536. Default: 1,024. */
   readonly maxBufferFrames?: number | undefined
   /**
-   * Memory of the frames that wait for the reader, in bytes: their payloads, and 128 for each packet that they came in.
-   * 1 to 2^31 − 1; a single frame may be larger. Default: 4 MiB.
+   * Memory in bytes of the frames that wait for the reader: their payloads, and 128 for each packet that they arrived
+   * in. 1 to 2^31 − 1; a single frame may be larger. Default: 4 MiB.
    */
   readonly maxBufferBytes?: number | undefined
-  /** Frames older than this go when more than 16 newer ones are behind them, in ms; `Infinity`: never. Default: 200. */
+  /**
+   * A frame older than this is dropped if more than 16 newer ones are behind it, in ms. `Infinity`: never. Default:
+   * 200.
+   */
   readonly maxBufferAge?: number | undefined
-  /** Frames a second that are wanted, 1 to 65,535. A wish: livekit-server 1.13 ignores it. Default: all. */
+  /** Frames per second that the subscriber asks for, 1 to 65,535. livekit-server 1.13 ignores it. Default: all. */
   readonly targetFps?: number | undefined
   /**
-   * With `encryption`: take frames of a track that is not encrypted. Default: `false`, subscribing to it fails with
-   * `unencrypted`.
+   * In a room with `encryption`: accept frames of a track that is not encrypted. Default: `false`; subscribing to such
+   * a track fails with `unencrypted`.
    */
   readonly allowUnencrypted?: boolean | undefined
-  /** Give each payload a buffer of its own, which can be transferred or kept. Default: `false`; costs a copy. */
+  /** Whether each payload has its own buffer, which can be transferred or kept. It costs a copy. Default: `false`. */
   readonly ownedPayloads?: boolean | undefined
 }
 
 /** Options of `RemoteDataTrack.subscribe` with a codec. */
 export interface DecodingSubscribeOptions<T> extends DataTrackSubscribeOptions {
-  /** Frames come decoded: `frame.value`. */
+  /** Decodes the frames: `frame.value` is the decoded payload. */
   readonly codec: DataTrackCodec<T>
   /**
-   * What a frame does that the codec cannot decode: `throw` (the default) ends the stream with a
-   * `DataTrackDecodeError`; `skip` drops it. It is counted as `decodeFailed` either way.
+   * What happens if the codec cannot decode a frame: `throw` (the default) ends the stream with a
+   * `DataTrackDecodeError`; `skip` drops the frame. Both count it as `decodeFailed`.
    */
   readonly onDecodeError?: 'throw' | 'skip' | undefined
 }
 
-/** How the frames of a remote track are put together; for all of its streams, from now on. */
+/** How the frames of a remote track are reassembled: for all its streams, from now on. */
 export interface RemoteDataTrackPipelineOptions {
-  /** Frames in the making at once, 1 to 64. More: more tolerance for reordered packets. Default: 2. */
+  /** Incomplete frames at once, 1 to 64. A higher value tolerates more reordering of packets. Default: 2. */
   readonly maxPartialFrames?: number | undefined
-  /** How long a frame may be in the making without another packet of it, in ms, 1 to 60,000. Default: 500. */
+  /** How long an incomplete frame waits for its next packet, in ms, 1 to 60,000. Default: 500. */
   readonly partialFrameTimeout?: number | undefined
-  /** Packets a frame may have, 1 to 32,767. Default: 128. */
+  /** Packets that a frame may have, 1 to 32,767. Default: 128. */
   readonly maxPacketsPerFrame?: number | undefined
-  /** Bytes a frame may have, 1 to 2^31 − 1. Default: 16 MiB. */
+  /** Bytes that a frame may have, 1 to 2^31 − 1. Default: 16 MiB. */
   readonly maxFrameBytes?: number | undefined
 }
 

@@ -1,9 +1,9 @@
 /**
  * Data tracks for programs that bring their own signalling and transport: another SDK, an Electron process, a test.
  *
- * A manager runs on the JavaScript thread alone: it opens no socket and starts no thread. You hand it the SFU's answers
- * and the packets of the lossy data channel `_data_track`, and send what it asks you to. Its clock is a timer of its own
- * that never keeps the process alive.
+ * A manager runs on the JavaScript thread alone: it opens no socket and starts no thread. The application hands it the
+ * SFU's answers and the packets of the lossy data channel `_data_track`, and sends what the manager asks it to send.
+ * The manager's clock is a timer that never keeps the process alive.
  */
 import * as check from '../base/arguments'
 import { environment } from '../native/environment'
@@ -32,35 +32,38 @@ import type { DataTrackPacketStats } from '../data-track/stats'
 export interface DataTrackManagerOptions {
   /** End-to-end encryption; see {@link EncryptionOptions}. Default: none. */
   readonly encryption?: EncryptionOptions | undefined
-  /** One's own identity; needed for one's own key with `sharedKey: false`. */
+  /** The local participant's identity. Needed for the local participant's key with `sharedKey: false`. */
   readonly identity?: string | undefined
 }
 
 /** Events of both managers. */
 export interface DataTrackManagerEvents {
-  /** Frames could not be encrypted or decrypted; at most one a second for each participant and reason. */
+  /** Frames could not be encrypted or decrypted. At most one event a second for each participant and reason. */
   encryptionError: (error: DataTrackE2eeError) => void
-  /** A bug of this package: the manager has closed itself. */
+  /** A bug of this package. The manager has closed itself. */
   failed: (error: DataTrackClosedError) => void
 }
 
 /** Events of {@link LocalDataTrackManager}. */
 export interface LocalDataTrackManagerEvents extends DataTrackManagerEvents {
-  /** Send a `PublishDataTrackRequest`: `request.value` has its fields. */
+  /** The application has to send a `PublishDataTrackRequest` with the fields of `request.value`. */
   sfuPublishRequest: (request: Extract<DataTrackSignalRequest, { case: 'publishDataTrackRequest' }>) => void
-  /** Send an `UnpublishDataTrackRequest`. */
+  /** The application has to send an `UnpublishDataTrackRequest` with the fields of `request.value`. */
   sfuUnpublishRequest: (
     request: Extract<DataTrackSignalRequest, { case: 'unpublishDataTrackRequest' }>,
   ) => void
   trackPublished: (track: LocalDataTrack<never>) => void
   trackUnpublished: (info: DataTrackInfo, reason: DataTrackUnpublishedError) => void
-  /** There are packets to send: call `packets()`. Once for however many pushes there were in a turn. */
+  /**
+   * There are packets to send: call `packets()`. Emitted once per turn of the event loop, however many frames were
+   * pushed.
+   */
   packetsAvailable: () => void
 }
 
 /** Events of {@link RemoteDataTrackManager}. */
 export interface RemoteDataTrackManagerEvents extends DataTrackManagerEvents {
-  /** Send an `UpdateDataSubscription`. */
+  /** The application has to send an `UpdateDataSubscription` with the fields of `request.value`. */
   sfuUpdateSubscription: (
     request: Extract<DataTrackSignalRequest, { case: 'updateDataSubscription' }>,
   ) => void
@@ -68,9 +71,9 @@ export interface RemoteDataTrackManagerEvents extends DataTrackManagerEvents {
   trackUnpublished: (track: RemoteDataTrack) => void
 }
 
-/** Longest packet, in bytes: what fits a data channel's message for all LiveKit SDKs. */
+/** The largest packet, in bytes. All LiveKit SDKs accept data channel messages of this size. */
 export const MAX_PACKET_LENGTH = 16_000
-/** Longest time a `setTimeout` takes. */
+/** The longest delay that `setTimeout` accepts, in ms. */
 const MAX_TIMER = 0x7fff_ffff
 
 abstract class DataTrackManager<
@@ -97,27 +100,27 @@ abstract class DataTrackManager<
     closeCollected.register(this, this.session.native, this)
   }
 
-  /** Resolves when the keys that the provider had before are derived. */
+  /** Resolves when the keys that the provider already had are derived. */
   get ready(): Promise<void> {
     return this.session.keysReady
   }
 
-  /** ms until something is due: then the manager does it by itself. −1: nothing is. */
+  /** ms until the manager's next timeout; −1 if there is none. The manager handles it by itself. */
   nextTimeout(): number {
     return this.session.closed ? -1 : this.session.native.nextTimeout()
   }
 
-  /** The transport is gone for now: pushes are refused with `reconnecting`. */
+  /** The transport is lost for now. Pushes are refused with `reconnecting`. */
   handleConnectionLost(): void {
     this.run(() => this.session.handleConnectionLost())
   }
 
-  /** The transport is back in the same signalling session. */
+  /** The connection was resumed: the transport is back in the same server session. */
   handleResumed(): void {
     this.run(() => this.session.handleResumed())
   }
 
-  /** There is a new signalling session: everything is asked for again. */
+  /** The connection was rebuilt: there is a new server session. Publications and subscriptions are requested again. */
   handleRebuilt(): void {
     this.run(() => this.session.handleRebuilt())
   }
@@ -135,7 +138,7 @@ abstract class DataTrackManager<
     return Promise.resolve()
   }
 
-  /** @internal Runs a call of the user's; afterwards something else may be due. */
+  /** @internal Runs a call from the application. Afterwards the next timeout may have changed. */
   protected run<T>(call: () => T): T {
     if (this.session.closed) throw new DataTrackClosedError('closed')
     try {
@@ -145,7 +148,7 @@ abstract class DataTrackManager<
     }
   }
 
-  /** @internal Looks at the next timeout, once for all calls of a turn. */
+  /** @internal Sets the timer for the next timeout, once for all calls of a turn. */
   protected schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -169,7 +172,7 @@ abstract class DataTrackManager<
   }
 
   #owner(): SessionOwner {
-    // The map of a subclass has the events of the base; the type checker does not follow that through `Events`.
+    // A subclass's event map contains the base's events, but the type checker does not see that through `Events`.
     const emitter = this as unknown as TypedEmitter<DataTrackManagerEvents>
     return {
       ...this.owner(),
@@ -182,9 +185,11 @@ abstract class DataTrackManager<
 }
 
 /**
- * What is due may be nothing any more, and must not keep a manager that was forgotten (`weak`). But who awaits a
- * publication is to learn of its timeout, whatever else was forgotten (`held`). A function of its own: a closure
- * within a method has the method's `this`.
+ * Starts the manager's timer. The timer holds the manager weakly, so that a manager that the application dropped can be
+ * collected. While a publication waits for the SFU's answer the timer holds the manager (`held`), so that the caller
+ * gets its timeout error.
+ *
+ * This is a function outside the class, because a closure within a method holds the method's `this`.
  */
 function timer(
   weak: WeakRef<{ timedOut(): void }>,
@@ -194,7 +199,7 @@ function timer(
   return setTimeout(() => (held ?? weak.deref())?.timedOut(), Math.min(Math.ceil(ms), MAX_TIMER)).unref()
 }
 
-/** A manager that was forgotten is closed; its session is held weakly until then. */
+/** Closes a manager that was garbage-collected. Its session is held weakly until then. */
 const closeCollected = new FinalizationRegistry<NativeSession>((native) => {
   native.close()
   environment().removeSession(native.id)
@@ -233,7 +238,7 @@ export class LocalDataTrackManager
     }
   }
 
-  /** Publishes a track; as `LocalParticipant.publishDataTrack`. */
+  /** Publishes a track, like `LocalParticipant.publishDataTrack`. */
   async publishDataTrack<T = PushableFrame>(options: DataTrackPublishOptions<T>): Promise<LocalDataTrack<T>> {
     return await this.run(() => this.session.publish(options))
   }
@@ -246,7 +251,7 @@ export class LocalDataTrackManager
     this.run(() => this.session.handlePublishRejected(pubHandle, reason, message))
   }
 
-  /** A `RequestResponse` of the SFU. Returns whether it was about a data track. */
+  /** Handles a `RequestResponse` of the SFU. Returns whether it was about a data track. */
   handleRequestResponse(response: RequestResponseMessage): boolean {
     return new SignalDispatcher({ local: this }).dispatch({
       message: { case: 'requestResponse', value: response },
@@ -258,14 +263,14 @@ export class LocalDataTrackManager
     this.run(() => this.session.handleUnpublishResponse(pubHandle))
   }
 
-  /** The publications, as `SyncState.publish_data_tracks` wants them when a session is resumed. */
+  /** The publications in the form of `SyncState.publish_data_tracks`, to send when a session is resumed. */
   publishResponsesForSyncState(): readonly { readonly info: DataTrackInfoMessage }[] {
     return syncStateOf(this.run(() => this.session.native.publishResponsesForSyncState())).publishDataTracks
   }
 
   /**
-   * Copies the next packet into `target`, which has at least {@link MAX_PACKET_LENGTH} bytes, and returns its length; 0
-   * when there is none. A packet that was taken counts as sent.
+   * Copies the next packet into `target`, which must have at least {@link MAX_PACKET_LENGTH} bytes. Returns the
+   * packet's length; 0 if there is no packet. A packet that was taken counts as sent.
    */
   pollTransmit(target: Uint8Array): number {
     check.bytes('target', target)
@@ -273,12 +278,14 @@ export class LocalDataTrackManager
       throw check.outOfRange('target.byteLength', `>= ${MAX_PACKET_LENGTH} bytes`, target.byteLength)
     }
     const length = this.run(() => this.session.native.pollTransmit(target))
-    // Taking packets may be what somebody waits for.
+    // A waiting `push()` or `flush()` may go on now that packets were taken.
     if (length === 0) this.session.environment.pump()
     return length
   }
 
-  /** Takes packets until there are none; each is a copy of its own. Stop early to leave the rest in the queue. */
+  /**
+   * Yields packets until there are none; each is a copy with its own buffer. Stop early to leave the rest in the queue.
+   */
   *packets(): Generator<Uint8Array, void, undefined> {
     for (;;) {
       const length = this.pollTransmit(this.#buffer)
@@ -340,13 +347,13 @@ export class RemoteDataTrackManager
     this.run(() => this.session.handleSubscriberHandles(table))
   }
 
-  /** A packet that arrived; any bytes are fine. What becomes a frame comes out of the streams. */
+  /** Handles a received packet; any bytes are accepted. Completed frames come out of the streams. */
   handlePacket(packet: Uint8Array): void {
     check.bytes('packet', packet)
     this.run(() => this.session.native.handlePacket(packet))
   }
 
-  /** Counters of the packets that arrived. */
+  /** Counters of the received packets. */
   packetStats(): DataTrackPacketStats {
     return this.session.packetStats()
   }

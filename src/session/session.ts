@@ -1,6 +1,9 @@
 /**
- * One participant's tracks over a native session: it turns events into objects, and calls into events. Rooms and the
- * managers for those who bring their own connection are its owners; what has to be sent or told goes to them.
+ * One participant's tracks over a native session. It turns the native side's events into objects, and method calls into
+ * native calls.
+ *
+ * Its owner is a room, or a manager of an application that brings its own connection. The owner gets the requests to
+ * send and the events to emit.
  */
 import { Deferred } from '../base/abort'
 import { EventThrottle } from '../base/event-throttle'
@@ -35,18 +38,18 @@ import { requestOf } from '../signal/requests'
 import type { DataTrackSignalRequest } from '../signal/messages'
 import type { LocalSignalHandlers, PublishRejection, RemoteSignalHandlers } from '../signal/dispatch'
 
-/** Who owns a session: what happens is told to it. */
+/** The owner of a session. The session tells it what happens. */
 export interface SessionOwner {
-  /** To be sent to the SFU. */
+  /** Sends a request to the SFU. */
   sendRequest(request: DataTrackSignalRequest): void
   localTrackPublished(track: LocalDataTrack<never>): void
   localTrackUnpublished(info: DataTrackInfo, reason: DataTrackUnpublishedError): void
   trackPublished(track: RemoteDataTrack): void
   trackUnpublished(track: RemoteDataTrack): void
   encryptionError(error: DataTrackE2eeError): void
-  /** Messages that waited for a key can be tried again. Absent: there are none. */
+  /** Messages that waited for a key can be tried again. Absent if the owner has no messages. */
   keysChanged?(): void
-  /** The native session broke; it is closed already. */
+  /** The native session failed. It is already closed. */
   failed(message: string): void
   /** An event could not be handled; the session is closed already. Absent: listeners of the user's are called by events. */
   broken?(): void
@@ -54,11 +57,13 @@ export interface SessionOwner {
 
 export interface SessionOptions {
   readonly encryption: EncryptionOptions | undefined
-  /** One's own identity, for one's own key; `undefined` where it does not matter. */
+  /**
+   * The local participant's identity, which tells the local key from remote ones; `undefined` where it does not matter.
+   */
   readonly identity: string | undefined
-  /** Whether it can be collected unclosed, with its owner. */
+  /** Whether the session can be garbage-collected without having been closed, together with its owner. */
   readonly weakly: boolean
-  /** Called after each accepted frame, where nobody else sends. */
+  /** Called after each accepted frame, if the owner sends the packets; `null` if a native driver does. */
   readonly onPushed: (() => void) | null
 }
 
@@ -80,7 +85,7 @@ export class Session
   readonly native: NativeSession
   readonly provider: E2eeProvider | null
   readonly onPushed: (() => void) | null
-  /** Settles when the keys that the provider has had before are derived. */
+  /** Settles when the keys that the provider already had are derived. */
   readonly keysReady: Promise<void>
   readonly handleFault: (() => void) | undefined
   readonly #owner: SessionOwner
@@ -89,7 +94,7 @@ export class Session
   readonly #pending = new Map<number, PendingPublication>()
   readonly #publications = new Map<number, Publication>()
   readonly #remote = new Map<number, RemoteEntry>()
-  /** By the participant. */
+  /** Throttles the provider's errors for each participant. */
   readonly #providerFailures = new EventThrottle()
   /** Counters of the publications that have ended. */
   #sentBefore = nothingSent
@@ -112,7 +117,7 @@ export class Session
     } else {
       this.#keys = new SessionKeys(native, options.identity, () => environment.pump())
       this.keysReady = keyProvider.attach(this.#keys)
-      // Those who do not wait learn of it when frames find no key.
+      // An application that does not await `keysReady` learns of the failure when frames find no key.
       this.keysReady.catch((error: unknown) => {
         if (!this.#closed)
           log('warn', 'e2ee', error instanceof Error ? error.message : 'a key could not be set')
@@ -128,7 +133,7 @@ export class Session
     return this.#closing
   }
 
-  /** Whether publications wait for the SFU's answer. */
+  /** Whether a publication waits for the SFU's answer. */
   get publishing(): boolean {
     return this.#pending.size > 0
   }
@@ -137,7 +142,7 @@ export class Session
     return this.provider !== null
   }
 
-  /** Runs a control call; then the events that it caused are handed out. Native errors become typed ones. */
+  /** Runs a control call, then hands out the events that it caused. Native errors become typed ones. */
   control<T>(call: () => T): T {
     try {
       return call()
@@ -153,7 +158,7 @@ export class Session
     signal?.throwIfAborted()
     if (this.#closed) throw new DataTrackPublishError('disconnected')
     const deferred = new Deferred<LocalDataTrack<never>>()
-    // Events are handed out after the entry is made: they are about it.
+    // The call's events are handed out after this entry exists, because they refer to it.
     this.control(() => {
       const handle = this.native.publish(native)
       this.#pending.set(handle, { deferred, codec, maxQueueBytes: native.maxQueueBytes })
@@ -165,7 +170,7 @@ export class Session
     return await deferred.promise
   }
 
-  /** The remote tracks there are. */
+  /** The remote tracks that are published now. */
   remoteTracks(): RemoteDataTrack[] {
     return [...this.#remote.values()].map(({ track }) => track)
   }
@@ -174,7 +179,7 @@ export class Session
     return packetStats(this.native.packetStats())
   }
 
-  /** The counters of all publications together. */
+  /** The sum of all publications' counters. */
   sentStats(): DataTrackSendStats {
     const now = [...this.#publications.values()].map((publication) => sendStats(publication.stats()))
     return now.reduce(sumOfSent, this.#sentBefore)
@@ -194,7 +199,9 @@ export class Session
     this.control(() => this.native.handleUnpublishResponse(pubHandle))
   }
 
-  /** Publishing data is not allowed any more: livekit-server has ended all publications, and says nothing of it. */
+  /**
+   * The participant may no longer publish data. livekit-server has then ended all its publications without saying so.
+   */
   handlePublishingRevoked(): void {
     for (const handle of [...this.#publications.keys()]) this.handleUnpublishResponse(handle)
   }
@@ -223,7 +230,7 @@ export class Session
     this.#wakePublications()
   }
 
-  /** Ends everything. `ours`: on the application's own wish, so that streams end normally. Idempotent. */
+  /** Ends everything. `ours`: the application asked for it, so streams end normally. Idempotent. */
   close(ours: boolean): void {
     if (this.#closed) return
     this.#closing = ours
@@ -298,7 +305,7 @@ export class Session
         this.environment.stream(event.stream)?.handleEnded(event.reason)
         return
       case 'encryptionError':
-        // What a custom provider cannot open is told where it is known why.
+        // For a custom provider `openSealed` reports the failure, because it knows the cause.
         if (this.provider !== null && event.reason === 'decryptionFailed') return
         this.#owner.encryptionError(
           new DataTrackE2eeError(event.reason, {
@@ -322,7 +329,7 @@ export class Session
       case 'peerState':
       case 'messages':
       case 'channelBufferedAmountLow':
-        // A connection's; they go to its own sink.
+        // Events of a connection. They go to the connection's own sink.
         return
     }
   }
@@ -366,7 +373,7 @@ export class Session
 
   #published(handle: number, info: DataTrackInfo): void {
     const pending = this.#pending.get(handle)
-    // Given up a moment ago: the unpublish request is on its way.
+    // The application cancelled the publication a moment ago. The unpublish request is already on its way.
     if (pending === undefined) return
     this.#pending.delete(handle)
     const publication = new Publication(this, handle, info, pending.maxQueueBytes)
@@ -397,13 +404,13 @@ export class Session
 
 const nothingCounted: DataTrackFrameStats = { opened: 0, completed: 0, dropped: {}, open: 0 }
 
-/** What a track has counted when its session closes: frames that are open end with it. */
+/** The final counters of a track whose session closes. Frames that are still open count as `ended`. */
 function lastStatsOf(track: RemoteDataTrack): DataTrackFrameStats {
   try {
     const { open, ...stats } = track.stats()
     return { ...stats, dropped: { ...stats.dropped, ended: (stats.dropped.ended ?? 0) + open }, open: 0 }
   } catch {
-    // The session broke.
+    // The native session failed.
     return nothingCounted
   }
 }
