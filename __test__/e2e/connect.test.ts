@@ -326,6 +326,28 @@ describe('disconnecting', () => {
   )
 })
 
+describe('a room that is unreferenced', () => {
+  const again = 'await room.disconnect(); await room.connect(url, token)'
+
+  it.each([
+    ['before it is connected', 'room.unref(); await room.connect(url, token)'],
+    ['before it is connected, and connected again', `room.unref(); await room.connect(url, token); ${again}`],
+    ['while it is connected, and connected again', `await room.connect(url, token); room.unref(); ${again}`],
+  ])('%s keeps no process alive', (_when, steps) =>
+    Scene.with(server, async (scene) => {
+      const program = `
+        const url = ${JSON.stringify(server.url)}
+        const token = ${JSON.stringify(await scene.token('alice'))}
+        const room = new datatrack.Room()
+        ${steps}
+        globalThis.kept = room
+        console.log(room.state)
+      `
+      expect(await runProgram(program)).toEqual({ code: 0, signal: null, stdout: 'connected\n', stderr: '' })
+    }),
+  )
+})
+
 /** A listening server for as long as `use` runs. */
 async function listening(other: Server, use: (url: string) => Promise<void>): Promise<void> {
   other.listen(0, '127.0.0.1')

@@ -107,6 +107,21 @@ describe.each(endings)('a participant that is sent away ($reason) does not come 
   )
 })
 
+describe.each(['single', 'dual'] as const)('an end for good (%s)', (peerConnections) => {
+  it.each(endings)('($reason) is never told as a reconnect: 20 runs', async ({ reason, end }) => {
+    for (let run = 0; run < 20; run++) {
+      await Scene.with(server, async (scene) => {
+        const alice = await scene.join('alice', { connect: { peerConnections } })
+        const told = connectionEvents(alice)
+        const disconnected = event(alice, RoomEvent.Disconnected)
+        await end(scene)
+        await disconnected
+        expect([run, told]).toEqual([run, [reason]])
+      })
+    }
+  })
+})
+
 describe.each(['resume', 'reconnect'] as const)('a participant whose request to %s', (action) => {
   it.each(endings)('is answered by being sent away ($reason) does not ask again', ({ reason }) =>
     Scene.with(server, async (scene) => {

@@ -30,6 +30,18 @@ describe.concurrent('a program that does nothing more exits by itself', () => {
       globalThis.kept = [alice, bob, local, stream]`,
     ],
     [
+      'whose room was unreferenced before it was connected',
+      `const sfu = new datatrack.Loopback()
+      globalThis.kept = sfu.join('alice', { room: new datatrack.Room().unref() })`,
+    ],
+    [
+      'whose unreferenced room was disconnected and connected again',
+      `const sfu = new datatrack.Loopback()
+      const room = sfu.join('alice').unref()
+      await room.disconnect()
+      globalThis.kept = sfu.join('alice', { room })`,
+    ],
+    [
       'that never closed its managers',
       `const local = new datatrack.LocalDataTrackManager()
       const remote = new datatrack.RemoteDataTrackManager()

@@ -50,6 +50,10 @@ async function live(sfu: Loopback, room: Room, others: () => Promise<void>): Pro
     await sfu.reconnect('carol', 'resume')
     await sfu.reconnect('carol', 'full')
     sfu.updateParticipant('carol', { permission: { canPublishData: false } })
+    // The loopback moves no participant.
+    const participant = { identity: 'carol', sid: 'PA_moved', state: 2 }
+    const moved = { room: { name: 'other' }, participant, otherParticipants: [] }
+    room.receive({ message: { case: 'roomMoved', value: moved } })
     await turn()
   } catch (error) {
     // Carol is not there any more.

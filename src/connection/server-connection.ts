@@ -362,6 +362,14 @@ class ServerConnection implements RoomConnection {
         }
         return
       }
+      case 'roomMoved': {
+        // From now on this is where an attempt to reconnect leads.
+        const { token, participant } = message.value
+        if (token !== '') this.#token = token
+        this.#participantSid = participant?.sid ?? this.#participantSid
+        this.#tell(() => this.#room.receive({ message }), weight)
+        return
+      }
       default:
         this.#tell(() => this.#room.receive({ message }), weight)
     }
@@ -454,7 +462,8 @@ class ServerConnection implements RoomConnection {
     this.#state = 'reconnecting'
     this.#subscriptions.clear()
     this.#room.connectionLost()
-    this.#room.connectionReconnecting()
+    // With the attempt: an end that the server gives the reason of in the meantime is no reconnect.
+    if (grace === 0) this.#room.connectionReconnecting()
     void this.#reconnect(grace)
   }
 
@@ -466,7 +475,11 @@ class ServerConnection implements RoomConnection {
       this.#hurry = hurry
       try {
         const wait = attempt === 0 ? first : reconnectDelay(attempt)
-        await delay(wait, undefined, { signal: AbortSignal.any([this.#closing.signal, hurry.signal]) })
+        const stop = AbortSignal.any([this.#closing.signal, hurry.signal])
+        await delay(wait, undefined, { ref: this.#ref, signal: stop })
+        this.#room.connectionReconnecting()
+        // A listener may have disconnected the room.
+        this.#closing.signal.throwIfAborted()
         const signal = this.#attemptSignal(hurry.signal)
         this.#failIfAsked()
         if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return

@@ -32,6 +32,8 @@ export const RoomEvent = {
   ParticipantPermissionsChanged: 'participantPermissionsChanged',
   /** The room's metadata have changed. */
   RoomMetadataChanged: 'roomMetadataChanged',
+  /** The server moved the local participant to another room; participants and tracks of the old room have ended. */
+  Moved: 'moved',
   /** A data track can be subscribed to; once for each that was there already, too. */
   DataTrackPublished: 'dataTrackPublished',
   /** A data track is gone. */
@@ -75,6 +77,8 @@ export interface RoomEvents {
     participant: LocalParticipant | RemoteParticipant,
   ) => void
   roomMetadataChanged: (metadata: string) => void
+  /** `name`: of the room that the local participant is in now. */
+  moved: (name: string) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
   /** livekit-client has only the SID. */
   dataTrackUnpublished: (sid: string, track: RemoteDataTrack) => void

@@ -1,4 +1,5 @@
 /** What the server says of a participant, and what has changed when it says it again. */
+import { isObject } from '../base/arguments'
 import { entryOf } from '../base/map-keys'
 import type { ParticipantInfoMessage, ParticipantPermissionMessage } from '../signal/messages'
 
@@ -112,4 +113,11 @@ function changedAttributes(
 /** @internal Whether the server's word is an older one of the same session, overtaken on its way. */
 export function isOlder(info: ParticipantInfoMessage, than: ParticipantInfoMessage): boolean {
   return info.sid === than.sid && (info.version ?? 0) < (than.version ?? 0)
+}
+
+/** @internal Whether a message is a participant, as far as it has to be one. Without an identity it is none. */
+export function isParticipant(message: unknown): message is ParticipantInfoMessage {
+  if (!isObject(message) || typeof message['sid'] !== 'string') return false
+  const { identity } = message
+  return typeof identity === 'string' && identity !== ''
 }

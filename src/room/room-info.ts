@@ -1,5 +1,8 @@
 /** What the server says of a room itself. */
 import { isObject } from '../base/arguments'
+import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
+import { isParticipant } from './participant-info'
+import type { Profile } from './profile'
 
 /** `livekit.Room`, as far as it is used here. */
 export interface RoomInfo {
@@ -16,4 +19,19 @@ export function roomInfoOf(message: unknown): RoomInfo {
   if (!isObject(message)) return noRoom
   const text = (value: unknown): string => (typeof value === 'string' ? value : '')
   return { sid: text(message['sid']), name: text(message['name']), metadata: text(message['metadata']) }
+}
+
+/** What a session begins with, by its join message. */
+export function profileIn(join: SignalResponseLike): Profile {
+  const { value } = join.message
+  const participant = isObject(value) ? value['participant'] : undefined
+  const info: Partial<ParticipantInfoMessage> = isParticipant(participant) ? participant : {}
+  return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
+}
+
+/** The server's version in a join message. Older servers have a field of their own for it. */
+export function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
+  const info = join['serverInfo']
+  const version = (isObject(info) && info['version']) || join['serverVersion']
+  return typeof version === 'string' ? version : undefined
 }

@@ -24,8 +24,8 @@ import { RoomEvent } from './events'
 import type { ConnectionState, RoomEvents } from './events'
 import { LocalParticipant } from './participant'
 import type { ParticipantRequests, RemoteParticipant } from './participant'
-import { isParticipant, Roster } from './roster'
-import { noRoom, roomInfoOf } from './room-info'
+import { Roster } from './roster'
+import { noRoom, profileIn, roomInfoOf, serverVersionIn } from './room-info'
 import type { RoomInfo } from './room-info'
 import { nothingSent } from '../data-track/stats'
 import { ConnectionHistory } from './stats'
@@ -33,7 +33,6 @@ import type { RoomStats } from './stats'
 import { scenarioSteps } from '../connection/scenarios'
 import type { SimulationScenario } from '../connection/scenarios'
 import { OwnProfile } from './profile'
-import type { Profile } from './profile'
 import { Schemas } from './schemas'
 import type { RpcLimits } from '../rpc/limits'
 import { RoomRpc } from '../rpc/room-rpc'
@@ -99,6 +98,8 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   #requests: ParticipantRequests | undefined
   #info: RoomInfo = noRoom
   #history = new ConnectionHistory()
+  /** Whether a connection keeps the process alive, this one and those to come. */
+  #ref = true
   /** Gives up the connection that is being made. */
   #connecting: AbortController | undefined
   /** The end of a connection that is being left; the next one begins after it. */
@@ -370,7 +371,10 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     return this.disconnect()
   }
 
-  /** The process may end although this room is connected. */
+  /**
+   * The process may end although this room is connected. It holds for the connection that there is and for all to come;
+   * a `connect` that is under way keeps the process alive.
+   */
   unref(): this {
     return this.#setRef(false)
   }
@@ -401,6 +405,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     this.#requests = { pending, schemas: new Schemas(pending), profile }
     this.#history = new ConnectionHistory()
     this.#roster.attach(session, identity)
+    this.#applyRef()
     this.#setState('connecting')
   }
 
@@ -419,6 +424,12 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
         return
       case 'update':
         this.#roster.updated(response)
+        return
+      case 'roomMoved':
+        this.#roster.moved(response, () => {
+          this.#roomUpdated(isObject(value) ? value['room'] : undefined)
+          this.#tell(RoomEvent.Moved, this.#info.name)
+        })
         return
       case 'roomUpdate':
         this.#roomUpdated(isObject(value) ? value['room'] : undefined)
@@ -581,10 +592,16 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   #setRef(ref: boolean): this {
-    const native = this.#connection?.native
-    if (native !== undefined) environment().binding.setSessionRef(native.id, ref)
-    this.#connection?.setRef(ref)
+    this.#ref = ref
+    this.#applyRef()
     return this
+  }
+
+  #applyRef(): void {
+    const connection = this.#connection
+    if (connection === undefined) return
+    environment().binding.setSessionRef(connection.native.id, this.#ref)
+    connection.setRef(this.#ref)
   }
 
   #owner(): SessionOwner {
@@ -624,21 +641,6 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     for (const queue of [...this.#queues]) queue.remove(track)
     this.#tell(RoomEvent.DataTrackUnpublished, track.info.sid, track)
   }
-}
-
-/** What a session begins with. */
-function profileIn(join: SignalResponseLike): Profile {
-  const { value } = join.message
-  const participant = isObject(value) ? value['participant'] : undefined
-  const info: Partial<ParticipantInfoMessage> = isParticipant(participant) ? participant : {}
-  return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
-}
-
-/** Older servers have a field of their own for it. */
-function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
-  const info = join['serverInfo']
-  const version = (isObject(info) && info['version']) || join['serverVersion']
-  return typeof version === 'string' ? version : undefined
 }
 
 /**

@@ -8,6 +8,7 @@ import { RoomEvent } from './events'
 import type { RoomEvents } from './events'
 import { RemoteParticipant } from './participant'
 import type { LocalParticipant } from './participant'
+import { isParticipant } from './participant-info'
 import type { ParticipantChanges } from './participant-info'
 import { ParticipantLimits } from './participant-limits'
 import { ReturningParticipants } from './returning'
@@ -115,6 +116,24 @@ export class Roster {
     }
   }
 
+  /**
+   * A `roomMoved` message: the local participant is in another room. Everyone of the old one has left, as livekit-client
+   * tells it; a participant that is in both joins anew. `arrived` is called in between.
+   */
+  moved(response: SignalResponseLike, arrived: () => void): void {
+    for (const there of [...this.#remote.values()]) {
+      const { identity, sid } = there
+      this.#returning?.settle(identity)
+      const gone = { identity, sid, state: ParticipantState.Disconnected }
+      this.#dispatcher.dispatch({ message: { case: 'update', value: { participants: [gone] } } })
+      this.#left(there)
+    }
+    arrived()
+    const { value } = response.message
+    this.joinedAs(check.isObject(value) ? value['participant'] : undefined, false)
+    this.joinedBy(response)
+  }
+
   #came(info: ParticipantInfoMessage): void {
     if (info.identity !== this.#local.identity && !this.#limits.admit(info)) return
     this.#absent.delete(info.identity)
@@ -167,11 +186,4 @@ export class Roster {
 function participantsIn({ message }: SignalResponseLike, list: string): ParticipantInfoMessage[] {
   const participants = check.isObject(message.value) ? message.value[list] : undefined
   return Array.isArray(participants) ? participants.filter(isParticipant) : []
-}
-
-/** Whether a message is a participant, as far as it has to be one. Without an identity it is none. */
-export function isParticipant(message: unknown): message is ParticipantInfoMessage {
-  if (!check.isObject(message) || typeof message['sid'] !== 'string') return false
-  const { identity } = message
-  return typeof identity === 'string' && identity !== ''
 }

@@ -1,0 +1,88 @@
+/** A server that moves a participant to another room. livekit-server 1.13 does not, so the proxy speaks in its name. */
+import {
+  ParticipantInfo,
+  ParticipantInfo_State,
+  Room as RoomMessage,
+  RoomMovedResponse,
+} from '@livekit/protocol'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event, flowing, Scene, seen } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+let proxy: SignalProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  proxy = await SignalProxy.start(server.url)
+})
+afterAll(async () => {
+  await proxy.close()
+  await server.stop()
+})
+
+const identitiesIn = async ({ name }: Scene): Promise<string[]> =>
+  (await server.admin.listParticipants(name)).map(({ identity }) => identity).sort()
+
+describe('a participant that is moved', () => {
+  it('has the other room, its participants and a SID of its own, and reconnects there', () =>
+    Scene.with(server, (before) =>
+      Scene.with(server, async (after) => {
+        const alice = await before.join('alice', { url: proxy.url })
+        for (const scene of [before, after]) {
+          const bob = await scene.join('bob')
+          await bob.localParticipant.publishDataTrack({ name: `of ${scene.name}` })
+        }
+        const dave = await after.join('dave')
+        const local = await dave.localParticipant.publishDataTrack({ name: 'track' })
+        const old = await seen(alice, `of ${before.name}`)
+
+        const told: unknown[] = []
+        alice.on(RoomEvent.DataTrackUnpublished, (_sid, track) => told.push(['unpublished', track]))
+        alice.on(RoomEvent.ParticipantDisconnected, ({ sid }) => told.push(['left', sid]))
+        alice.on(RoomEvent.Moved, (name) => told.push(['moved', name, alice.name]))
+        alice.on(RoomEvent.ParticipantConnected, ({ sid }) => told.push(['came', sid]))
+        const bobBefore = alice.remoteParticipants.get('bob')?.sid
+        const others = await server.admin.listParticipants(after.name)
+        const moved = event(alice, RoomEvent.Moved)
+        proxy.say({
+          case: 'roomMoved',
+          value: new RoomMovedResponse({
+            room: new RoomMessage({ name: after.name, sid: 'RM_after', metadata: 'there' }),
+            token: await after.token('alice'),
+            participant: new ParticipantInfo({
+              identity: 'alice',
+              sid: 'PA_moved',
+              state: ParticipantInfo_State.ACTIVE,
+              name: 'Alice, moved',
+            }),
+            // The server's SDK has a copy of the protocol of its own.
+            otherParticipants: others.map((info) => ParticipantInfo.fromBinary(info.toBinary())),
+          }),
+        })
+        expect(await moved).toEqual([after.name])
+        expect(told).toEqual([
+          ['unpublished', old],
+          ['left', bobBefore],
+          ['moved', after.name, after.name],
+          ...others.map(({ sid }) => ['came', sid]),
+        ])
+        expect([alice.name, alice.sid, alice.metadata]).toEqual([after.name, 'RM_after', 'there'])
+        expect([alice.localParticipant.sid, alice.localParticipant.name]).toEqual([
+          'PA_moved',
+          'Alice, moved',
+        ])
+        expect([...alice.remoteParticipants.keys()].sort()).toEqual(['bob', 'dave'])
+        expect(old.isPublished()).toBe(false)
+
+        const back = event(alice, RoomEvent.Reconnected)
+        proxy.sendAway('reconnect')
+        await back
+        expect(await identitiesIn(after)).toEqual(['alice', 'bob', 'dave'])
+        const stream = (await seen(alice, 'track')).subscribe()
+        await flowing(local, stream)
+        stream.close()
+      }),
+    ))
+})
