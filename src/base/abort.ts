@@ -1,12 +1,15 @@
-/** One listener per signal, gone when the last operation that has the signal is settled. */
+/**
+ * Abort signals with one listener per signal, which is removed when the last operation that uses the signal settles.
+ */
 
-/** Who waits for a signal. It has one listener of ours, however many: Node warns of a leak at eleven. */
+/** The listeners of each signal. The signal itself has only one, because Node warns of a leak at eleven. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
 /**
- * Calls `listener` when the signal aborts; not if it has already (look at `signal.aborted` first).
+ * Calls `listener` when the signal aborts. It does not if the signal has already aborted, so check `signal.aborted`
+ * first.
  *
- * Returns what takes the listener away; call it when the operation is settled, more than once if need be.
+ * Returns a function that removes the listener. Call it when the operation settles; calling it again has no effect.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return nothing
@@ -15,7 +18,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     waiting.set(signal, listeners)
     signal.addEventListener('abort', aborted)
   }
-  // Wrapped: the same function may be waiting twice.
+  // Wrapped, because the same function may be registered twice.
   const entry = () => listener()
   listeners.add(entry)
   return () => {
@@ -25,19 +28,19 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
   }
 }
 
-/** The one listener. */
+/** The one listener of each signal. */
 function aborted(this: AbortSignal): void {
   const listeners = waiting.get(this)
   waiting.delete(this)
   this.removeEventListener('abort', aborted)
   if (listeners === undefined) return
   for (const listener of [...listeners]) {
-    // One that was settled by another before it is gone from the set.
+    // A listener whose operation was settled by an earlier listener is no longer in the set.
     if (!listeners.delete(listener)) continue
     try {
       listener()
     } catch (error) {
-      // As the platform does it: the others are called all the same.
+      // As in the platform's own `EventTarget`, an exception does not keep the other listeners from being called.
       reportUncaught(error)
     }
   }
@@ -46,7 +49,7 @@ function aborted(this: AbortSignal): void {
 /**
  * A signal that aborts with the first of `signals`, or with a `TimeoutError` after `ms`. It keeps no process alive.
  *
- * Not `AbortSignal.any` over `AbortSignal.timeout`: in Node 20 a garbage collection takes that timeout away.
+ * `AbortSignal.any` over `AbortSignal.timeout` does not work: in Node 20 the timeout signal can be garbage-collected.
  */
 export function withDeadline(ms: number, ...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
   const controller = new AbortController()
@@ -68,7 +71,10 @@ export function withDeadline(ms: number, ...signals: readonly (AbortSignal | und
   return controller.signal
 }
 
-/** Throws an error of the application's listener in a turn of its own: it stays uncaught, and what follows it still runs. */
+/**
+ * Throws an error of an application's listener in its own microtask. The error stays uncaught, and the code after the
+ * call still runs.
+ */
 export function reportUncaught(error: unknown): void {
   queueMicrotask(() => {
     throw error
@@ -79,7 +85,7 @@ function nothing(): void {
   // There is no signal to listen to.
 }
 
-/** A promise with its two ends, which a signal can reject. */
+/** A promise with its `resolve` and `reject`. A signal can reject it. */
 export class Deferred<T> {
   readonly promise: Promise<T>
   #resolve!: (value: T) => void
@@ -93,7 +99,7 @@ export class Deferred<T> {
     })
   }
 
-  /** Rejects with the signal's reason when it aborts, after `cleanup`. */
+  /** Rejects with the signal's reason when it aborts, after calling `cleanup`. */
   abortWith(signal: AbortSignal | undefined, cleanup: () => void): this {
     this.#stop = onAbort(signal, () => {
       cleanup()

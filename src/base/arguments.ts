@@ -1,16 +1,16 @@
-/** Checks of what callers hand in. Messages name the argument and what is allowed, as Node's own do. */
+/** Checks of the arguments that callers pass. Messages name the argument and the allowed values, as Node's own do. */
 import { inspect, types } from 'node:util'
 
-/** A `TypeError` for an argument of the wrong type. `expected` reads on after "must be". */
+/** A `TypeError` for an argument of the wrong type. `expected` completes the phrase "must be". */
 export function invalidType(name: string, expected: string, value: unknown): TypeError {
   const shown = inspect(value, { depth: 0, maxStringLength: 64, maxArrayLength: 4 })
-  // A large buffer or a key must not end up in a log.
+  // Contents are left out: neither a large buffer nor a key may get into a log.
   const received = types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value) ? value.constructor.name : shown
   const error = new TypeError(`The argument "${name}" must be ${expected}. Received ${received}`)
   return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' as const })
 }
 
-/** A `RangeError` for an argument out of its range. `allowed` reads on after "must be". */
+/** A `RangeError` for an argument out of its range. `allowed` completes the phrase "must be". */
 export function outOfRange(name: string, allowed: string, value: unknown): RangeError {
   const error = new RangeError(
     `The value of "${name}" is out of range. It must be ${allowed}. Received ${inspect(value)}`,
@@ -18,7 +18,7 @@ export function outOfRange(name: string, allowed: string, value: unknown): Range
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' as const })
 }
 
-/** A number within limits, both included; `fallback` where it is absent. */
+/** A number from `min` to `max`, both included; `fallback` if it is `undefined`. */
 export function number(
   name: string,
   value: unknown,
@@ -33,7 +33,7 @@ export function number(
   return value
 }
 
-/** A whole number within limits, both included; `fallback` where it is absent. */
+/** A whole number from `min` to `max`, both included; `fallback` if it is `undefined`. */
 export function integer(
   name: string,
   value: unknown,
@@ -49,7 +49,7 @@ export function integer(
   return checked
 }
 
-/** A boolean; `fallback` where it is absent. */
+/** A boolean; `fallback` if it is `undefined`. */
 export function boolean(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback
   if (typeof value !== 'boolean') throw invalidType(name, 'a boolean', value)
@@ -68,7 +68,7 @@ export function strings(name: string, value: unknown): string[] {
   return value.map((entry, index) => string(`${name}[${index}]`, entry))
 }
 
-/** One of a few strings; `fallback` where it is absent. */
+/** One of the allowed strings; `fallback` if it is `undefined`. */
 export function oneOf<T extends string>(
   name: string,
   value: unknown,
@@ -84,18 +84,18 @@ export function oneOf<T extends string>(
   return found
 }
 
-/** An object of options, absent or not. */
+/** An object of options; an empty object if it is `undefined`. */
 export function options<T extends object>(name: string, value: T | undefined): Partial<T> {
   if (value === undefined) return {}
   if (typeof value !== 'object' || (value as unknown) === null) throw invalidType(name, 'an object', value)
   return value
 }
 
-/** An `AbortSignal`, absent or not. */
+/** An `AbortSignal` or `undefined`. */
 export function signal(name: string, value: AbortSignal | undefined): AbortSignal | undefined {
   if (value === undefined) return undefined
   const given = value as Partial<AbortSignal> | null
-  // By shape: signals of another realm, or of a polyfill, are welcome.
+  // Checked by its shape, because signals of another realm or of a polyfill are valid, too.
   if (
     typeof given !== 'object' ||
     given === null ||
@@ -112,20 +112,20 @@ export function callback(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalidType(name, 'a function', value)
 }
 
-/** Bytes that nobody else writes: a `Uint8Array` (a `Buffer` is one) over an `ArrayBuffer`. */
+/** A `Uint8Array` (a `Buffer` is one) over an `ArrayBuffer`, so that no other thread can write to it. */
 export function bytes(name: string, value: unknown): Uint8Array {
   if (!types.isUint8Array(value)) throw invalidType(name, 'a Uint8Array', value)
   if (types.isSharedArrayBuffer(value.buffer)) {
     throw invalidType(name, 'a Uint8Array over memory that is not shared', value)
   }
-  // What was transferred is empty; only what is empty is looked at.
+  // A detached buffer has length 0, so only empty arrays need this check.
   if (value.length === 0 && isDetached(value.buffer)) {
     throw invalidType(name, 'a Uint8Array whose buffer is not detached', value)
   }
   return value
 }
 
-/** Whether the memory of a buffer has gone to another one: `postMessage` and `structuredClone` transfer it. */
+/** Whether a buffer's memory was transferred, as `postMessage` and `structuredClone` can do. */
 function isDetached(buffer: ArrayBufferLike): boolean {
   try {
     new Uint8Array(buffer)
@@ -136,8 +136,8 @@ function isDetached(buffer: ArrayBufferLike): boolean {
 }
 
 /**
- * A text that can be in an HTTP header, without line breaks and spaces around it: a file's last line often has one.
- * The text itself is in no error, as it may be a secret.
+ * A text that is valid in an HTTP header. Leading and trailing whitespace is removed, because a file's last line often
+ * ends with a line break. Errors do not contain the text, which may be a secret.
  */
 export function headerText(name: string, value: unknown): string {
   const text = string(name, value).trim()
@@ -157,13 +157,13 @@ export function timestamp(name: string, value: unknown): bigint {
   return value
 }
 
-/** An object with certain methods. */
+/** Checks that an object has these methods. */
 export function methods(name: string, value: object, names: readonly string[]): void {
   for (const method of names)
     callback(`${name}.${method}`, (value as Readonly<Record<string, unknown>>)[method])
 }
 
-/** Whether a value of unknown shape, a message of the server's for example, can be asked for fields. */
+/** Whether a value of unknown shape, a message of the server for example, is an object whose fields can be read. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
 }

@@ -1,8 +1,8 @@
-/** Bytes that were received. */
+/** Received bytes. */
 
 /**
- * Bytes in memory of their own, so that `new Float32Array(bytes.buffer, bytes.byteOffset)` works: as they are decoded they
- * are in the midst of a message, at any offset, and keep all of it.
+ * The bytes in their own buffer, so that `new Float32Array(bytes.buffer, bytes.byteOffset)` works. Decoded bytes are a
+ * view into the whole message, at any offset, and would keep the message in memory.
  */
 export function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)

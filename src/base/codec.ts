@@ -1,9 +1,9 @@
-/** Codecs: from values to payloads and back, with the metadata that tells others what the payloads are. */
+/** Codecs convert values to payloads and back, and carry the metadata that describes the payloads to subscribers. */
 import * as check from './arguments'
 
 /**
- * How a track's payloads are encoded, as MCAP's registry names it. `custom:` stands before a name of your own (1 to 32
- * characters), `other:` before a number that this version does not know.
+ * How a track's payloads are encoded, by the names of MCAP's registry. `custom:` precedes a name of the application's
+ * own (1 to 32 characters); `other:` precedes a number that this version does not know.
  */
 export type DataTrackFrameEncoding =
   | 'ros1'
@@ -36,35 +36,40 @@ export interface DataTrackSchema {
 }
 
 /**
- * Turns values into payloads and back. Write your own for MessagePack, Protocol Buffers and so on:
+ * Converts values to payloads and back. Write your own for MessagePack, Protocol Buffers and so on:
  *
  *     const msgpack: DataTrackCodec<unknown> = { encode, decode, frameEncoding: 'msgpack' }  // of @msgpack/msgpack
  *
- * Both functions are synchronous and may throw; what they throw becomes the `cause` of a typed error.
+ * Both functions are synchronous and may throw. The thrown error becomes the `cause` of a typed error.
  */
 export interface DataTrackCodec<T> {
-  /** The payload of a value. The bytes are copied before the next call, so one buffer can serve all. */
+  /** Encodes a value. The bytes are copied before the next call, so a codec can reuse one buffer for all calls. */
   encode(value: T): Uint8Array
-  /** The value of a payload. The bytes may share a buffer with other frames: copy what is kept as bytes. */
+  /** Decodes a payload. The bytes may share a buffer with other frames, so copy any bytes that you keep. */
   decode(payload: Uint8Array): T
-  /** Published with the track, unless the options of the publication say something else. */
+  /** Published with the track unless the publish options give another one. */
   readonly frameEncoding?: DataTrackFrameEncoding | undefined
-  /** Published with the track, unless the options of the publication say something else. */
+  /** Published with the track unless the publish options give another one. */
   readonly schema?: DataTrackSchema | undefined
-  /** Whether all payloads are text in UTF-8. RPC carries texts, so others go as base64 there. Default: `false`. */
+  /**
+   * Whether all payloads are UTF-8 text. RPC payloads are text, so other payloads travel as base64 there. Default:
+   * `false`.
+   */
   readonly isText?: boolean | undefined
 }
 
-// `fatal`: text that is none is an error of the sender, not a row of question marks.
+// `fatal`: invalid UTF-8 throws an error instead of decoding to replacement characters.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** JSON in UTF-8, published as `json`. A value that JSON does not have (`undefined`, a function) fails to encode. */
+/**
+ * JSON in UTF-8, published as `json`. Encoding fails for a value that JSON cannot express (`undefined`, a function).
+ */
 export function json<T = unknown>(): DataTrackCodec<T> {
   return {
     frameEncoding: 'json',
     isText: true,
     encode(value) {
-      // The declared type hides that it returns `undefined` for values that JSON does not have.
+      // The declared type leaves out that it returns `undefined` for values that JSON cannot express.
       const encoded = JSON.stringify(value) as string | undefined
       if (encoded === undefined) throw check.invalidType('value', 'a value that JSON can express', value)
       return Buffer.from(encoded, 'utf8')
@@ -73,7 +78,7 @@ export function json<T = unknown>(): DataTrackCodec<T> {
   }
 }
 
-/** Text in UTF-8; bytes that are none fail to decode. */
+/** Text in UTF-8. Decoding fails for invalid UTF-8. */
 export function text(): DataTrackCodec<string> {
   return {
     isText: true,
@@ -82,7 +87,7 @@ export function text(): DataTrackCodec<string> {
   }
 }
 
-/** The bytes as they are. */
+/** The bytes, unchanged. */
 export function bytes(): DataTrackCodec<Uint8Array> {
   return { encode: (value) => check.bytes('value', value), decode: (payload) => payload }
 }

@@ -1,14 +1,15 @@
 /**
- * Every error of the package: a class per operation, a stable `code` per class, a `reason` per cause.
+ * Every error of the package: one class per operation, one stable `code` per class, one `reason` per cause.
  *
- * Match on `code` and `reason`, never on `message`. Wrong arguments are a `TypeError` or a `RangeError` with Node's own
- * codes (`arguments.ts`), and what a signal aborts rejects with that signal's `reason`, as everywhere in the platform.
+ * Match on `code` and `reason`, never on `message`. Wrong arguments throw a `TypeError` or a `RangeError` with Node's
+ * own codes (`arguments.ts`). A call aborted by a signal rejects with the signal's `reason`, as everywhere in the
+ * platform.
  */
 import { errorReasons } from './error-reasons'
 import { printableLines } from './printable'
 import type { ErrorName, ErrorReason } from './error-reasons'
 
-/** `code` of each class of errors. */
+/** The `code` of each error class. */
 export const errorCodes = {
   DataTrackPublishError: 'ERR_DATATRACK_PUBLISH',
   DataTrackPushFrameError: 'ERR_DATATRACK_PUSH_FRAME',
@@ -24,54 +25,54 @@ export const errorCodes = {
   DataStreamError: 'ERR_DATATRACK_DATA_STREAM',
 } as const satisfies Record<ErrorName, string>
 
-/** `code` of any error of this package. */
+/** The `code` of any error of this package. */
 export type DataTrackErrorCode = (typeof errorCodes)[ErrorName]
-/** Why {@link DataTrackPublishError}. */
+/** Reasons of {@link DataTrackPublishError}. */
 export type DataTrackPublishErrorReason = ErrorReason<'DataTrackPublishError'>
-/** Why {@link DataTrackPushFrameError}. */
+/** Reasons of {@link DataTrackPushFrameError}. */
 export type DataTrackPushFrameErrorReason = ErrorReason<'DataTrackPushFrameError'>
-/** Why {@link DataTrackSubscribeError}. */
+/** Reasons of {@link DataTrackSubscribeError}. */
 export type DataTrackSubscribeErrorReason = ErrorReason<'DataTrackSubscribeError'>
-/** Why {@link DataTrackStreamError}. */
+/** Reasons of {@link DataTrackStreamError}. */
 export type DataTrackStreamErrorReason = ErrorReason<'DataTrackStreamError'>
-/** Why {@link DataTrackDecodeError}. */
+/** Reasons of {@link DataTrackDecodeError}. */
 export type DataTrackDecodeErrorReason = ErrorReason<'DataTrackDecodeError'>
-/** Why {@link DataTrackUnpublishedError}. */
+/** Reasons of {@link DataTrackUnpublishedError}. */
 export type DataTrackUnpublishedErrorReason = ErrorReason<'DataTrackUnpublishedError'>
-/** Why {@link DataTrackE2eeError}. */
+/** Reasons of {@link DataTrackE2eeError}. */
 export type DataTrackE2eeErrorReason = ErrorReason<'DataTrackE2eeError'>
-/** Why {@link DataTrackConnectionError}. */
+/** Reasons of {@link DataTrackConnectionError}. */
 export type DataTrackConnectionErrorReason = ErrorReason<'DataTrackConnectionError'>
-/** Why {@link SignalRequestError}. */
+/** Reasons of {@link SignalRequestError}. */
 export type SignalRequestErrorReason = ErrorReason<'SignalRequestError'>
-/** Why {@link DataTrackClosedError}. */
+/** Reasons of {@link DataTrackClosedError}. */
 export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
-/** Why {@link PublishDataError}. */
+/** Reasons of {@link PublishDataError}. */
 export type PublishDataErrorReason = ErrorReason<'PublishDataError'>
-/** Why {@link DataStreamError}. */
+/** Reasons of {@link DataStreamError}. */
 export type DataStreamErrorReason = ErrorReason<'DataStreamError'>
 
-/** What the constructors of all errors take beside the reason. */
+/** Options of the constructors of all errors. */
 export interface DataTrackErrorOptions {
-  /** What happened in particular; put behind the reason's own message. */
+  /** Details of this error, appended to the reason's message. */
   readonly detail?: string | undefined
-  /** What caused it, an error of a codec or a key provider for example. */
+  /** The error that caused this one: a codec's or a key provider's, for example. */
   readonly cause?: unknown
 }
 
-/** Marks an error of this package, whichever copy of the package made it. */
+/** Marks an error of this package, across copies of the package. */
 const BRAND = Symbol.for('node-datatrack.error')
 
 /**
- * The base of all errors of this package.
+ * The base class of all errors of this package.
  *
- * `instanceof` works across copies of the package (two versions in one program, `import` beside `require`): it asks for
- * a registered symbol, not for the prototype.
+ * `instanceof` works across copies of the package (two versions in one program, `import` beside `require`). It checks a
+ * registered symbol instead of the prototype.
  */
 export abstract class DataTrackError extends Error {
-  /** Stable; what to match on. */
+  /** The class's code. Stable: match on it. */
   abstract readonly code: DataTrackErrorCode
-  /** Stable; one of a few strings that the class's `reason` type lists. */
+  /** Why it failed. Stable: one of the strings that the class's `reason` type lists. */
   abstract readonly reason: string
   /** @internal */
   readonly [BRAND]: string
@@ -85,7 +86,7 @@ export abstract class DataTrackError extends Error {
       options.cause === undefined ? undefined : { cause: options.cause },
     )
     this[BRAND] = name
-    // Not enumerable, as in the errors of the language itself.
+    // Not enumerable, as in JavaScript's own errors.
     Object.defineProperty(this, BRAND, { enumerable: false })
     Object.defineProperty(this, 'name', { value: name, configurable: true, writable: true })
   }
@@ -94,7 +95,7 @@ export abstract class DataTrackError extends Error {
     if (typeof value !== 'object' || value === null) return false
     const brand = (value as { readonly [BRAND]?: unknown })[BRAND]
     if (this === DataTrackError) return typeof brand === 'string'
-    // A class that a user derived from ours has no brand of its own: the prototype decides.
+    // A class that an application derived from one of these has no brand, so the prototype decides.
     const own = brands.get(this)
     if (own !== undefined) return brand === own
     return Function.prototype[Symbol.hasInstance].call(this, value)
@@ -109,7 +110,7 @@ function detailOf(detail = ''): string {
   return detail === '' ? '' : `: ${printableLines(detail.slice(0, MAX_DETAIL))}`
 }
 
-/** Publishing a track failed; nothing is published. */
+/** Publishing a track failed. Nothing is published. */
 export class DataTrackPublishError extends DataTrackError {
   readonly code = errorCodes.DataTrackPublishError
   readonly reason: DataTrackPublishErrorReason
@@ -119,11 +120,11 @@ export class DataTrackPublishError extends DataTrackError {
   }
 }
 
-/** A frame was not accepted; it is the caller's still, as `frame`. */
+/** A frame was not accepted. It still belongs to the caller, as `frame`. */
 export class DataTrackPushFrameError extends DataTrackError {
   readonly code = errorCodes.DataTrackPushFrameError
   readonly reason: DataTrackPushFrameErrorReason
-  /** What was handed to `tryPush` or `push`, unchanged. */
+  /** The argument of `tryPush` or `push`, unchanged. */
   readonly frame: unknown
   constructor(reason: DataTrackPushFrameErrorReason, frame: unknown, options: DataTrackErrorOptions = {}) {
     super('DataTrackPushFrameError', reason, options)
@@ -132,7 +133,7 @@ export class DataTrackPushFrameError extends DataTrackError {
   }
 }
 
-/** A subscription failed, or was cut off by the loss of the connection. */
+/** A subscription failed, or ended because the connection was lost. */
 export class DataTrackSubscribeError extends DataTrackError {
   readonly code = errorCodes.DataTrackSubscribeError
   readonly reason: DataTrackSubscribeErrorReason
@@ -142,7 +143,7 @@ export class DataTrackSubscribeError extends DataTrackError {
   }
 }
 
-/** A stream was read in a way that a stream does not allow. */
+/** A stream was read in a way that streams do not allow. */
 export class DataTrackStreamError extends DataTrackError {
   readonly code = errorCodes.DataTrackStreamError
   readonly reason: DataTrackStreamErrorReason
@@ -152,11 +153,11 @@ export class DataTrackStreamError extends DataTrackError {
   }
 }
 
-/** A room could not be connected. */
+/** Connecting a room failed. */
 export class DataTrackConnectionError extends DataTrackError {
   readonly code = errorCodes.DataTrackConnectionError
   readonly reason: DataTrackConnectionErrorReason
-  /** The HTTP status with which the server refused; `undefined` if it was not by HTTP. */
+  /** The HTTP status with which the server refused the request; `undefined` if it did not refuse by HTTP. */
   readonly status: number | undefined
   constructor(
     reason: DataTrackConnectionErrorReason,
@@ -168,11 +169,14 @@ export class DataTrackConnectionError extends DataTrackError {
   }
 }
 
-/** A codec could not decode a frame (its stream has ended) or the answer of a call. The codec's own error is the `cause`. */
+/**
+ * A codec could not decode a frame (its stream has ended) or the answer of an RPC call. The codec's error is the
+ * `cause`.
+ */
 export class DataTrackDecodeError extends DataTrackError {
   readonly code = errorCodes.DataTrackDecodeError
   readonly reason: DataTrackDecodeErrorReason
-  /** The frame with its payload, or the answer's text, as it arrived. */
+  /** The frame with its payload, or the text of the answer, as received. */
   readonly frame: unknown
   constructor(reason: DataTrackDecodeErrorReason, frame: unknown, options: DataTrackErrorOptions = {}) {
     super('DataTrackDecodeError', reason, options)
@@ -181,7 +185,7 @@ export class DataTrackDecodeError extends DataTrackError {
   }
 }
 
-/** The `reason` of a local track's `signal`: how the publication ended. */
+/** The `reason` of a local track's `signal`: why the publication ended. */
 export class DataTrackUnpublishedError extends DataTrackError {
   readonly code = errorCodes.DataTrackUnpublishedError
   readonly reason: DataTrackUnpublishedErrorReason
@@ -191,15 +195,15 @@ export class DataTrackUnpublishedError extends DataTrackError {
   }
 }
 
-/** Setting a key failed, or frames could not be sealed or opened (then it comes as an `encryptionError` event). */
+/** Setting a key failed, or frames could not be encrypted or decrypted. The latter come in `encryptionError` events. */
 export class DataTrackE2eeError extends DataTrackError {
   readonly code = errorCodes.DataTrackE2eeError
   readonly reason: DataTrackE2eeErrorReason
-  /** Whose frames; `undefined`: one's own. */
+  /** The publisher of the frames; `undefined` for the local participant. */
   readonly participantIdentity: string | undefined
   /** The index of the key. */
   readonly keyIndex: number | undefined
-  /** Frames dropped for it since the last such event; 0 where no frame is concerned. */
+  /** Frames dropped for this reason since the last such event; 0 if the error concerns no frame. */
   readonly count: number
   constructor(
     reason: DataTrackE2eeErrorReason,
@@ -217,7 +221,10 @@ export class DataTrackE2eeError extends DataTrackError {
   }
 }
 
-/** A request to the server failed: one's metadata, name or attributes, or a schema. The name is livekit-client's. */
+/**
+ * A request to the server failed: to change the local participant's metadata, name or attributes, or about a schema.
+ * The name is livekit-client's.
+ */
 export class SignalRequestError extends DataTrackError {
   readonly code = errorCodes.SignalRequestError
   readonly reason: SignalRequestErrorReason
@@ -227,7 +234,7 @@ export class SignalRequestError extends DataTrackError {
   }
 }
 
-/** The object was closed before, or the native part gave up. */
+/** The object was closed before the call, or the native part failed. */
 export class DataTrackClosedError extends DataTrackError {
   readonly code = errorCodes.DataTrackClosedError
   readonly reason: DataTrackClosedErrorReason
@@ -237,13 +244,13 @@ export class DataTrackClosedError extends DataTrackError {
   }
 }
 
-/** A data packet was not sent, or it is not known whether it arrived. The name is livekit-client's. */
+/** A data packet was not sent, or its arrival is unknown. The name is livekit-client's. */
 export class PublishDataError extends DataTrackError {
   readonly code = errorCodes.PublishDataError
   readonly reason: PublishDataErrorReason
-  /** With `packetTooLarge`: bytes of the packet, its header included; else `undefined`. */
+  /** With `packetTooLarge`: the packet's size in bytes, header included; else `undefined`. */
   readonly size: number | undefined
-  /** With `packetTooLarge`: bytes that the connection carries at most; else `undefined`. */
+  /** With `packetTooLarge`: the largest size in bytes that the connection carries; else `undefined`. */
   readonly maxSize: number | undefined
   constructor(
     reason: PublishDataErrorReason,
@@ -262,7 +269,7 @@ export class PublishDataError extends DataTrackError {
   }
 }
 
-/** A data stream ended before it was complete, or was used in a way that a stream does not allow. */
+/** A data stream ended before it was complete, or was used in a way that streams do not allow. */
 export class DataStreamError extends DataTrackError {
   readonly code = errorCodes.DataStreamError
   readonly reason: DataStreamErrorReason
@@ -272,7 +279,7 @@ export class DataStreamError extends DataTrackError {
   }
 }
 
-/** By class and not by the class's name, which minifiers change. */
+/** Keyed by the class, because minifiers change class names. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
   [DataTrackPushFrameError, 'DataTrackPushFrameError'],
@@ -288,7 +295,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataStreamError, 'DataStreamError'],
 ])
 
-/** One row for each reason of each class: what the documentation prints and a test walks. */
+/** One row for each reason of each class. The documentation prints the table, and a test checks it. */
 export function errorTable(): readonly {
   readonly name: ErrorName
   readonly code: DataTrackErrorCode

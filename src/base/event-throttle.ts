@@ -1,8 +1,11 @@
-/** Tells of what happens often only now and then, with how often it was. */
+/** Reports a frequent event only now and then, with the number of occurrences. */
 
-/** At most one event for each key in this many ms; what happens between is counted. */
+/** ms between two reports for the same key. Occurrences in between are counted. */
 const INTERVAL = 1000
-/** Keys that are told apart; those above share one, so that names that others choose neither fill memory nor flood listeners. */
+/**
+ * Keys counted separately. Further keys share one count, because remote participants can choose keys: their number must
+ * neither fill the memory nor flood the listeners.
+ */
 export const MAX_KEYS = 1024
 
 interface Count {
@@ -10,20 +13,23 @@ interface Count {
   count: number
 }
 
-/** See the top of this file. */
+/** Throttles events by key. */
 export class EventThrottle {
   readonly #now: () => number
-  /** By key, those told of last at the end. */
+  /** By key; the key reported last is at the end. */
   readonly #told = new Map<string, Count>()
-  /** What is counted for all keys that had no room. */
+  /** The shared count of the keys that had no room. */
   readonly #others: Count = { since: -Infinity, count: 0 }
 
-  /** `now`: the time in ms. */
+  /** @param now the time in ms */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
   }
 
-  /** Counts an event. Returns how many there were since the last one that was told, this one included; 0: not to be told now. */
+  /**
+   * Counts an occurrence. Returns the number of occurrences since the last report, this one included; 0 if it must not
+   * be reported now.
+   */
   count(key: string): number {
     const now = this.#now()
     const entry = this.#entry(key, now)
@@ -46,7 +52,7 @@ export class EventThrottle {
       const [oldest] = this.#told
       if (oldest === undefined || now - oldest[1].since < INTERVAL) return this.#others
       this.#told.delete(oldest[0])
-      // What was not told of it is told with others.
+      // Its unreported occurrences move to the shared count.
       this.#others.count += oldest[1].count
     }
     const entry = { since: -Infinity, count: 0 }

@@ -1,9 +1,13 @@
-/** Where what others send enters: an exception there has no caller who could catch it, and would end the process. */
+/**
+ * Guards the places where data from servers and peers enters. An exception there has no caller that could catch it, and
+ * would end the process.
+ */
 import { log } from './logging'
 
 /**
- * Runs what a message, a timer or the doorbell causes. What it throws is logged, and `failed` ends what it came from. Errors
- * of a user's listeners are none of these: whoever calls a listener reports them.
+ * Runs the code that handles a message, a timer or the doorbell. An exception is logged, and `failed` then ends the
+ * object that it came from. Errors of an application's listeners do not get here: the code that calls a listener
+ * reports them.
  */
 export function guarded(
   target: string,

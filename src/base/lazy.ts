@@ -1,11 +1,11 @@
-/** What is loaded on first use: a program that stays on the loopback never pays for it. */
+/** Packages that are loaded on first use. A program that only uses the loopback never loads them. */
 import type * as protocol from '@livekit/protocol'
 import type * as commander from 'commander'
 import type * as hpagent from 'hpagent'
 import type * as serverSdk from 'livekit-server-sdk'
 import type * as ws from 'ws'
 
-/** LiveKit's messages. */
+/** LiveKit's protocol messages. */
 export function loadProtocol(): typeof protocol {
   return require('@livekit/protocol') as typeof protocol
 }
@@ -15,22 +15,22 @@ export function loadWebSocket(): typeof ws {
   return require('ws') as typeof ws
 }
 
-/** What makes access tokens. */
+/** The package that creates access tokens. */
 export function loadServerSdk(): typeof serverSdk {
   return require('livekit-server-sdk') as typeof serverSdk
 }
 
-/** What reads the command line. */
+/** The command-line parser. */
 export function loadCommander(): typeof commander {
   return require('commander') as typeof commander
 }
 
-/** Agents that connect through an HTTP proxy. */
+/** The HTTP agents that connect through a proxy. */
 export function loadProxyAgents(): typeof hpagent {
   return require('hpagent') as typeof hpagent
 }
 
-/** What reads which proxy the environment names. The package has no declarations. */
+/** The package that reads the proxy settings from the environment. It has no type declarations. */
 export function loadProxyFromEnv(): { readonly getProxyForUrl: (url: URL) => string } {
   return require('proxy-from-env') as { readonly getProxyForUrl: (url: URL) => string }
 }

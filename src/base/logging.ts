@@ -1,11 +1,11 @@
-/** One log for both languages. By default warnings and errors go to the console. */
+/** One log for TypeScript and Rust. By default warnings and errors go to the console. */
 import * as check from './arguments'
 import { printableLines } from './printable'
 
-/** What is logged: the level and those above it. `silent`: nothing. Default: `warn`. */
+/** The lowest level that is logged. `silent`: nothing. Default: `warn`. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** What {@link setLogger} takes: pino, or the console with a few lines around it. */
+/** The target of {@link setLogger}: pino, or the console behind a few lines of code. */
 export interface Logger {
   trace(fields: LogFields, message: string): void
   debug(fields: LogFields, message: string): void
@@ -14,9 +14,9 @@ export interface Logger {
   error(fields: LogFields, message: string): void
 }
 
-/** What stands beside a message. Never payloads, tokens, keys or the addresses of peers. */
+/** Fields of a log record. They never contain payloads, tokens, keys or peers' addresses. */
 export interface LogFields {
-  /** The part of the package that speaks, `datatrack::subscriber` for example. */
+  /** The part of the package that logs, `datatrack::subscriber` for example. */
   readonly target: string
 }
 
@@ -32,10 +32,10 @@ const consoleLogger: Logger = {
 
 let logger: Logger = consoleLogger
 let level: LogLevel = 'warn'
-/** The native addon, once it is loaded: it makes no record below the level. */
+/** The native addon's setter, once the addon is loaded. The addon creates no record below the level. */
 let follower: ((level: LogLevel) => void) | undefined
 
-/** Sends all logs there, a pino logger for example; `undefined`: to the console again. Takes effect at once. */
+/** Sends all log records to this logger, pino for example; `undefined`: to the console again. Takes effect at once. */
 export function setLogger(target: Logger | undefined): void {
   if (target === undefined) {
     logger = consoleLogger
@@ -48,25 +48,25 @@ export function setLogger(target: Logger | undefined): void {
   logger = target
 }
 
-/** Sets what is logged; records below the level are not even made. Default: `warn`. */
+/** Sets the lowest level that is logged. Records below it are not even created. Default: `warn`. */
 export function setLogLevel(next: LogLevel): void {
   level = check.oneOf('level', next, 'warn', levels)
   follower?.(level)
 }
 
-/** @internal Tells the level now and after each change. */
+/** @internal Calls `tell` with the level now and after each change. */
 export function followLogLevel(tell: (level: LogLevel) => void): void {
   follower = tell
   tell(level)
 }
 
-/** A record of TypeScript's own. */
+/** Logs a record from TypeScript. */
 export function log(at: Exclude<LogLevel, 'silent'>, target: string, message: string): void {
   if (levels.indexOf(at) < levels.indexOf(level)) return
   emit(at, target, message)
 }
 
-/** @internal Records that came from Rust. */
+/** @internal Logs records from Rust. */
 export function deliverLogs(
   records: readonly { level: string; target: string; message: string }[],
   lost: number,
@@ -82,6 +82,6 @@ function emit(at: Exclude<LogLevel, 'silent'>, target: string, message: string):
   try {
     logger[at]({ target }, printableLines(message))
   } catch {
-    // A logger that throws must not break the stream or room that had something to say.
+    // An exception in the logger must not break the stream or room that logged.
   }
 }

@@ -1,17 +1,17 @@
 /**
- * Keys that others choose: of attributes, for example. A member of `Object.prototype` is no entry, and `__proto__` is one
- * as any other.
+ * Maps whose keys remote participants choose, attributes for example. A member of `Object.prototype` is not an entry,
+ * and `__proto__` is an ordinary key.
  */
 import { randomUUID } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 
-/** The entry of that key, and never what every object has. */
+/** The entry with this key, without the members that every object inherits. */
 export function entryOf<T>(map: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(map, key) ? map[key] : undefined
 }
 
 const PROTO = '__proto__'
-/** What is read in its place. Nothing that is sent can contain it. */
+/** Replaces `__proto__` while decoding. It is random, so no message can contain it. */
 const STAND_IN = `${PROTO} ${randomUUID()}`
 
 type MessageClass<T> = Pick<typeof DataPacket, 'runtime'> & {
@@ -19,10 +19,10 @@ type MessageClass<T> = Pick<typeof DataPacket, 'runtime'> & {
 }
 
 /**
- * The message, with those entries of its maps that bufbuild's decoder loses: it assigns to plain objects, which sets their
- * prototype for the key `__proto__`.
+ * The decoded message, with the map entries that bufbuild's decoder loses. The decoder assigns entries to plain
+ * objects, and assigning to the key `__proto__` sets the prototype instead.
  *
- * @param decoded what the decoder made of the bytes
+ * @param decoded the message as decoded from the bytes
  */
 export function withAllKeys<T>(type: MessageClass<T>, bytes: Uint8Array, decoded: T): T {
   if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(PROTO)) return decoded
@@ -42,7 +42,7 @@ export function withAllKeys<T>(type: MessageClass<T>, bytes: Uint8Array, decoded
   return message
 }
 
-/** Puts the key back, and texts that are the same. */
+/** Restores the key `__proto__`, and string values equal to it. */
 function restore(value: unknown): unknown {
   if (value === STAND_IN) return PROTO
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value

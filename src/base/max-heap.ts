@@ -1,13 +1,13 @@
-/** A heap that knows the heaviest of its items, whose weights may change. */
+/** A heap that gives its heaviest item. The weights of items may change. */
 
-/** What can be in a {@link MaxHeap}, in one at a time. */
+/** An item of a {@link MaxHeap}. It can be in one heap at a time. */
 export interface HeapItem {
   readonly weight: number
-  /** @internal Where it stands; −1: in no heap. */
+  /** @internal Index in the heap; −1: not in a heap. */
   place: number
 }
 
-/** The heaviest item is there at once; a change costs as many steps as the heap has levels. */
+/** Finding the heaviest item takes constant time. A change takes logarithmic time. */
 export class MaxHeap<T extends HeapItem> {
   readonly #items: T[] = []
 
@@ -20,14 +20,14 @@ export class MaxHeap<T extends HeapItem> {
     return this.#items[0]
   }
 
-  /** Adds an item, or puts one that is there in its place after its weight has changed. */
+  /** Adds an item, or moves it to its new position after its weight has changed. */
   update(item: T): void {
     if (item.place < 0) this.#put(item, this.#items.length)
     this.#rise(item)
     this.#sink(item)
   }
 
-  /** Does nothing if it is not there. */
+  /** Removes an item. Does nothing if the item is not in the heap. */
   remove(item: T): void {
     const { place } = item
     if (place < 0) return

@@ -1,8 +1,8 @@
-/** A bounded amount that several share so that none of them takes it all. */
+/** A bounded amount, shared so that no participant can take all of it. */
 
 /**
- * Each may have as much as is left for the others: one alone gets half, the next one half of the rest. So a newcomer gets
- * something, however much the others ask for.
+ * Each participant may hold as much as is left for the others. A single one gets half, the next one half of the rest.
+ * So a newcomer always gets something, however much the others ask for.
  */
 export class Shares {
   readonly #total: number
@@ -13,7 +13,7 @@ export class Shares {
     this.#total = total
   }
 
-  /** Takes an amount; whether it was there. */
+  /** Takes an amount. Returns whether it was available. */
   take(who: string, amount: number): boolean {
     const own = (this.#taken.get(who) ?? 0) + amount
     if (own > this.#total - this.#used) return false
@@ -22,7 +22,7 @@ export class Shares {
     return true
   }
 
-  /** Gives back what was taken. */
+  /** Gives back an amount that was taken. */
   give(who: string, amount: number): void {
     const left = (this.#taken.get(who) ?? 0) - amount
     if (left > 0) this.#taken.set(who, left)

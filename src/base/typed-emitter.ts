@@ -1,12 +1,12 @@
 /** Node's `EventEmitter`, typed by a map from event to listener. */
 import { EventEmitter } from 'node:events'
 
-/** Listeners by the name of their event. */
+/** The listeners of each event, by the event's name. */
 // `any`: a listener's parameters are what the map says; there is no narrower type that all functions satisfy.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type EventMap<Events> = { [Name in keyof Events]: (...args: any[]) => void }
 
-/** `EventEmitter` with the events and their listeners known to the type checker. */
+/** `EventEmitter` whose events and listeners the type checker knows. */
 export interface TypedEmitter<Events extends EventMap<Events>> {
   on<Name extends keyof Events>(event: Name, listener: Events[Name]): this
   once<Name extends keyof Events>(event: Name, listener: Events[Name]): this
@@ -25,7 +25,7 @@ export interface TypedEmitter<Events extends EventMap<Events>> {
   getMaxListeners(): number
 }
 
-/** Extend this; it is Node's own class, so `events.once(room, …)` and the like work. */
+/** The base class to extend. At run time it is Node's `EventEmitter`, so `events.once(room, …)` and the like work. */
 export const TypedEmitter = EventEmitter as unknown as new <
   Events extends EventMap<Events>,
 >() => TypedEmitter<Events>

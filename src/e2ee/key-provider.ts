@@ -1,27 +1,27 @@
-/** Keys for the built-in encryption. Names are livekit-client's. */
+/** Keys for the built-in encryption. The names are livekit-client's. */
 import { types } from 'node:util'
 import * as check from '../base/arguments'
 import { MAX_KEY_INDEX } from './provider'
 
-/** How a key is made of what is set. */
+/** How an encryption key is derived from the key material. */
 export type KeyDerivation = 'PBKDF2' | 'HKDF'
 
 /** Options of {@link ExternalE2EEKeyProvider}. */
 export interface KeyProviderOptions {
-  /** One key for all participants (`true`, the default), or a key for each. */
+  /** Whether all participants share one key (`true`, the default) or each has its own. */
   readonly sharedKey?: boolean | undefined
   /**
-   * How keys are derived. Passphrases: `PBKDF2` by default, which all LiveKit SDKs use for them. For raw keys there is
-   * no default: browsers use `HKDF` for them, native SDKs `PBKDF2` unless told otherwise, and the two do not meet.
+   * How keys are derived. Default for passphrases: `PBKDF2`, as in all LiveKit SDKs. Raw keys have no default: browsers
+   * use `HKDF` for them, native SDKs `PBKDF2` unless told otherwise, and the two are incompatible.
    */
   readonly keyDerivation?: KeyDerivation | undefined
   /**
-   * Ratchet steps that are tried when a frame does not open, 0 to 255. Default: 0 for a shared key, else 16. Others'
-   * ratchets are followed, but do not rely on being followed: browsers never are.
+   * Ratchet steps to try if a frame does not decrypt, 0 to 255. Default: 0 for a shared key, else 16. This package
+   * follows remote ratchets, but remote participants may not follow a local one: browsers never do.
    */
   readonly ratchetWindowSize?: number | undefined
   /**
-   * Frames in a row that may fail before a key counts as invalid until it is set anew, 0 to 2^31 − 1. Default: −1,
+   * Consecutive frames that may fail before a key counts as invalid until it is set again, 0 to 2^31 − 1. Default: −1,
    * never.
    */
   readonly failureTolerance?: number | undefined
@@ -29,21 +29,26 @@ export interface KeyProviderOptions {
 
 /** Options of {@link ExternalE2EEKeyProvider.setKey}. */
 export interface SetKeyOptions {
-  /** Whose key. Only, and always, with `sharedKey: false`; one's own identity for the key one sends with. */
+  /**
+   * The participant whose key it is. Required with `sharedKey: false`, and not allowed otherwise. The local
+   * participant's identity sets the key that frames are sent with.
+   */
   readonly participantIdentity?: string | undefined
-  /** 0 to 15. Default: 0. */
+  /** Index of the key, 0 to 15. Default: 0. */
   readonly keyIndex?: number | undefined
   /**
-   * Whether frames are sent with this index from now on, as soon as the key is ready; only for a shared key and for
-   * one's own. Default: whether `keyIndex` is given. To rotate: the new key at a new index with `false` everywhere,
-   * then {@link ExternalE2EEKeyProvider.setKeyIndex} at the senders.
+   * Whether frames are sent with this index as soon as the key is ready. It applies only to a shared key and to the
+   * local participant's key. Default: whether `keyIndex` is given.
+   *
+   * To rotate keys: set the new key at a new index with `false` in all participants, then call
+   * {@link ExternalE2EEKeyProvider.setKeyIndex} in the senders.
    */
   readonly updateCurrentKeyIndex?: boolean | undefined
 }
 
-/** @internal Where keys go: a session. */
+/** @internal Receives keys: a session. */
 export interface KeySink {
-  /** `null`: the shared key. */
+  /** Identity `null`: the shared key. */
   setKey(identity: string | null, keyIndex: number, material: Uint8Array, use: boolean): Promise<void>
   ratchetKey(identity: string | null, keyIndex: number): Promise<void>
   setKeyIndex(keyIndex: number): void
@@ -57,10 +62,10 @@ interface StoredKey {
 }
 
 /**
- * Keys that the application brings. One provider can serve several rooms.
+ * Keys that the application provides. One provider can serve several rooms.
  *
  *     const keyProvider = new ExternalE2EEKeyProvider()
- *     await keyProvider.setKey('a passphrase that everybody knows')
+ *     await keyProvider.setKey('a passphrase that all participants know')
  *     const room = new Room({ encryption: { keyProvider } })
  */
 export class ExternalE2EEKeyProvider {
@@ -68,9 +73,9 @@ export class ExternalE2EEKeyProvider {
   readonly #keyDerivation: KeyDerivation | undefined
   readonly #ratchetWindowSize: number
   readonly #failureTolerance: number
-  /** By `index identity`; kept for rooms that come later. */
+  /** By `index identity`. Kept for rooms that are created later. */
   readonly #keys = new Map<string, StoredKey>()
-  // Weak: a manager that was forgotten can be collected, although it used the provider.
+  // Weak, so that a manager that the application dropped can be collected although it used the provider.
   readonly #sinks = new Set<WeakRef<KeySink>>()
   #keyIndex = 0
 
@@ -97,7 +102,7 @@ export class ExternalE2EEKeyProvider {
     this.#failureTolerance = check.integer('options.failureTolerance', tolerance, -1, -1, 0x7fff_ffff)
   }
 
-  /** The options with their defaults. */
+  /** The options, defaults included. */
   getOptions(): Required<{
     [Name in keyof KeyProviderOptions]: Exclude<KeyProviderOptions[Name], undefined>
   }> {
@@ -112,10 +117,11 @@ export class ExternalE2EEKeyProvider {
   /**
    * Sets a key: a passphrase (its UTF-8 bytes), or raw bytes, which are copied.
    *
-   * Resolves when the key is derived and in use in all rooms that have this provider; at once when none has it yet.
+   * Resolves when the key is derived and in use in all rooms with this provider; at once if no room uses it yet.
    *
-   * @throws `TypeError` for raw bytes without an explicit `keyDerivation`, and where the identity is missing or too
-   * many; `RangeError` for an empty key or an index above 15; `DataTrackE2eeError` if the derivation fails
+   * @throws `TypeError` for raw bytes without an explicit `keyDerivation`, for a missing identity with
+   * `sharedKey: false`, and for an identity with a shared key; `RangeError` for an empty key or an index above 15;
+   * `DataTrackE2eeError` if the derivation fails
    */
   async setKey(key: string | ArrayBuffer | Uint8Array, options: SetKeyOptions = {}): Promise<void> {
     const given = check.options('options', options)
@@ -134,9 +140,9 @@ export class ExternalE2EEKeyProvider {
   }
 
   /**
-   * Moves a key one ratchet step on, in all rooms that have this provider. Resolves when that is done.
+   * Ratchets a key by one step in all rooms with this provider. Resolves when that is done.
    *
-   * @throws `DataTrackE2eeError` (`missingKey`) where there is no such key
+   * @throws `DataTrackE2eeError` (`missingKey`) if there is no such key
    */
   async ratchetKey(participantIdentity?: string, keyIndex = this.#keyIndex): Promise<void> {
     const index = check.integer('keyIndex', keyIndex, 0, 0, MAX_KEY_INDEX)
@@ -146,16 +152,17 @@ export class ExternalE2EEKeyProvider {
     await Promise.all(this.#attached().map((sink) => sink.ratchetKey(identity, index)))
   }
 
-  /** Frames are sent with the key of this index (0 to 15) from now on. */
+  /** Sends frames with the key of this index (0 to 15) from now on. */
   setKeyIndex(keyIndex: number): void {
     this.#keyIndex = check.integer('keyIndex', keyIndex, 0, 0, MAX_KEY_INDEX)
     for (const sink of this.#attached()) sink.setKeyIndex(keyIndex)
   }
 
-  /** @internal Gives a session the keys there are, and those to come. */
+  /** @internal Gives a session the existing keys, and later ones. */
   attach(sink: KeySink): Promise<void> {
     this.#sinks.add(new WeakRef(sink))
-    // All at once: between a key and its ratchet steps a frame would be tried with the key alone, and given up.
+    // All steps start at once. Otherwise a frame between a key and its ratchet steps would be tried with the key alone,
+    // and given up.
     const keys = [...this.#keys.values()].flatMap(({ identity, keyIndex, material, ratchets }) => [
       sink.setKey(identity, keyIndex, material, false),
       ...Array.from({ length: ratchets }, () => sink.ratchetKey(identity, keyIndex)),
@@ -193,7 +200,7 @@ export class ExternalE2EEKeyProvider {
     if (this.#keyDerivation === undefined) {
       throw check.invalidType('options.keyDerivation', "'PBKDF2' or 'HKDF' for raw keys", undefined)
     }
-    // A copy: the application may wipe its own.
+    // A copy, because the application may wipe its array.
     return Uint8Array.from(raw)
   }
 }

@@ -1,38 +1,42 @@
-/** End-to-end encryption written in JavaScript, in place of the built-in one. */
+/** End-to-end encryption by the application, in place of the built-in encryption. */
 import { types } from 'node:util'
 import * as check from '../base/arguments'
 
-/** A frame as it travels. */
+/** A frame as it is sent. */
 export interface SealedDataTrackFrame {
-  /** The ciphertext with whatever authenticates it. */
+  /** The ciphertext with its authentication data. */
   readonly payload: Uint8Array
-  /** 12 bytes. Never use one twice with the same key. */
+  /** 12 bytes. Never use an IV twice with the same key. */
   readonly iv: Uint8Array
-  /** 0 to 15: which key it was. */
+  /** Index of the key, 0 to 15. */
   readonly keyIndex: number
 }
 
 /**
- * Encrypts and decrypts whole frames. Return the result, not a promise, where you can: with an `encrypt` that returns
- * promises `tryPush` fails (`encryptionFailed`) and only an awaited `push` works; a `decrypt` that does so makes each
- * frame wait for the one before it. What they throw is counted, and comes as an `encryptionError` event.
+ * Encrypts and decrypts whole frames.
  *
- * Neither frame numbers nor timestamps nor the identity of the track are authenticated by the format.
+ * Return the result and not a promise if you can. With an `encrypt` that returns promises `tryPush` fails
+ * (`encryptionFailed`), and only an awaited `push` works. With a `decrypt` that returns promises each frame waits for
+ * the previous one. Errors are counted and reported in `encryptionError` events.
+ *
+ * The format authenticates neither frame numbers nor timestamps nor the track's identity.
  */
 export interface E2eeProvider {
-  /** Encrypts a frame of the local participant. `payload` is only valid during the call, or until its promise ends. */
+  /**
+   * Encrypts a frame of the local participant. `payload` is valid only during the call, or until its promise settles.
+   */
   encrypt(
     payload: Uint8Array,
     context: { readonly trackName: string },
   ): SealedDataTrackFrame | Promise<SealedDataTrackFrame>
-  /** Decrypts a frame; throws, or rejects, if that fails. */
+  /** Decrypts a frame. It throws or rejects on failure. */
   decrypt(
     frame: SealedDataTrackFrame,
     context: { readonly publisherIdentity: string; readonly trackName: string },
   ): Uint8Array | Promise<Uint8Array>
 }
 
-/** Largest key index; above it other LiveKit SDKs fall silent. */
+/** The largest key index. With a larger one LiveKit's Python SDK falls silent, and the other SDKs drop the frames. */
 export const MAX_KEY_INDEX = 15
 const IV_LENGTH = 12
 
@@ -45,7 +49,7 @@ export function checkProvider(name: string, provider: E2eeProvider): E2eeProvide
   return provider
 }
 
-/** @internal Checks what a provider returned; it throws what becomes the `cause`. */
+/** @internal Checks the provider's result. The error that it throws becomes the `cause`. */
 export function checkSealed(sealed: SealedDataTrackFrame): SealedDataTrackFrame {
   if (typeof sealed !== 'object' || (sealed as unknown) === null) {
     throw check.invalidType('the result of encrypt()', 'an object', sealed)

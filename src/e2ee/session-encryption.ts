@@ -1,4 +1,4 @@
-/** What a session does about encryption: nothing, the built-in one with a key provider, or a custom provider. */
+/** A session's encryption: none, the built-in encryption with a key provider, or a custom provider. */
 import * as check from '../base/arguments'
 import { DataTrackE2eeError } from '../base/errors'
 import { mapNativeError } from '../native/native-error'
@@ -9,14 +9,15 @@ import { checkProvider } from './provider'
 import type { E2eeProvider } from './provider'
 
 /**
- * End-to-end encryption of a room. What is asked for here stands: all data tracks are published encrypted, the publish
- * fails (`encryptionMismatch`) if the SFU answers otherwise, and plain tracks of others are not subscribed to unless
- * `allowUnencrypted` says so.
+ * End-to-end encryption of a room.
+ *
+ * All data tracks are published encrypted. Publishing fails (`encryptionMismatch`) if the SFU answers otherwise.
+ * Subscribing to an unencrypted track fails unless `allowUnencrypted` is set.
  */
 export type EncryptionOptions =
-  /** The built-in encryption: AES-128-GCM, as all LiveKit SDKs have it. */
+  /** The built-in encryption: AES-128-GCM, as in all LiveKit SDKs. */
   | { readonly keyProvider: ExternalE2EEKeyProvider; readonly provider?: undefined }
-  /** One's own. */
+  /** Encryption by the application. */
   | { readonly provider: E2eeProvider; readonly keyProvider?: undefined }
 
 /** @internal */
@@ -25,7 +26,7 @@ export type SessionEncryptionOptions = Pick<
   'encryption' | 'keyDerivation' | 'sharedKey' | 'ratchetWindow' | 'failureTolerance'
 >
 
-/** @internal Checks the options and says what the native session needs. */
+/** @internal Checks the options and returns the native session's options. */
 export function encryptionForNative(options: EncryptionOptions | undefined): SessionEncryptionOptions {
   const none = { keyDerivation: 'PBKDF2', sharedKey: true, ratchetWindow: 0, failureTolerance: -1 }
   if (options === undefined) return { encryption: 'none', ...none }
@@ -51,32 +52,32 @@ export function encryptionForNative(options: EncryptionOptions | undefined): Ses
 }
 
 /**
- * @internal What seals data packets: nothing, the native session, or a custom provider. A custom provider seals frames only,
- * so data packets are refused then.
+ * @internal What encrypts data packets: nothing, the native session, or a custom provider. A custom provider encrypts
+ * frames only, so data packets are refused then.
  */
 export type PacketEncryption = 'none' | 'native' | 'custom'
 
-/** @internal What seals data packets under these options. */
+/** @internal What encrypts data packets with these options. */
 export function packetEncryption(options: EncryptionOptions | undefined): PacketEncryption {
   if (options === undefined) return 'none'
   return options.provider === undefined ? 'native' : 'custom'
 }
 
-/** @internal Brings a provider's keys to a native session. */
+/** @internal Passes a provider's keys to a native session. */
 export class SessionKeys implements KeySink {
   readonly #native: NativeSession
   readonly #identity: string | undefined
   readonly #afterwards: () => void
   #closed = false
 
-  /** @param identity one's own: the native side knows one's own key as that of nobody in particular */
+  /** @param identity the local participant's: the native side knows the local key by `null` */
   constructor(native: NativeSession, identity: string | undefined, afterwards: () => void) {
     this.#native = native
     this.#identity = identity
     this.#afterwards = afterwards
   }
 
-  /** The session is closed: what becomes of keys under way does not matter any more. */
+  /** The session is closed. Failures of pending calls no longer matter. */
   close(): void {
     this.#closed = true
   }

@@ -1,19 +1,19 @@
-/** What helps to find leaks. */
+/** Helps to find leaks. */
 import { loadedEnvironment } from './environment'
 
-/** What can be alive: `connection` is a room's connection to a server. */
+/** Kinds of native objects that can be open. `connection` is a room's connection to a server. */
 export type HandleKind = 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
 
-/** Something native that is alive. */
+/** A native object that is open. */
 export interface Handle {
   readonly kind: HandleKind | (string & {})
-  /** Unique among those of its kind. */
+  /** Unique among the objects of its kind. */
   readonly id: number
-  /** Where it was created, when the environment variable `DATATRACK_DEBUG` is `handles`; else `undefined`. */
+  /** The stack of its creation if the environment variable `DATATRACK_DEBUG` is `handles`; else `undefined`. */
   readonly createdAt: string | undefined
 }
 
-/** All that this thread has open. Empty when everything was closed, and before anything was used. */
+/** All native objects that this thread has open. Empty when all are closed, and before the first is created. */
 export function handles(): readonly Handle[] {
   const environment = loadedEnvironment()
   if (environment === undefined) return []

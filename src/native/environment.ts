@@ -1,9 +1,11 @@
 /**
- * The one place that talks to the doorbell. There is one environment per copy of the package and JavaScript thread.
+ * The only place that talks to the doorbell. There is one environment per copy of the package and JavaScript thread.
  *
- * Events are pumped after each control call and whenever the doorbell rings; frames are drained into slabs that are
- * allocated here. Streams are held weakly unless somebody waits for their frames, so that a forgotten stream can be
- * collected, and unsubscribes; sessions that have a connection are held until it is closed, as sockets are.
+ * Events are handed out after each control call and whenever the doorbell rings. Frames are drained into slabs
+ * allocated here.
+ *
+ * A stream is held weakly unless a reader waits for its frames. So a stream that the application dropped can be
+ * collected, and then unsubscribes. A session with a connection is held until it is closed, as sockets are.
  */
 import { guarded } from '../base/guard'
 import { loadBinding } from './loader'
@@ -12,20 +14,23 @@ import { deliverLogs, followLogLevel } from '../base/logging'
 import { LARGE_FRAME, News, Row, RowFlag, SLAB_SIZE } from './native'
 import type { NativeBinding, NativeEvent } from './native'
 
-/** Who gets the events of a session. */
+/** Receives the events of a session. */
 export interface EventSink {
   handleEvent(event: NativeEvent): void
   /**
-   * What `handleEvent` threw has been logged; what it was about ends. Absent: it calls listeners of the user's, and what they
-   * throw is theirs.
+   * Called after `handleEvent` threw and the error was logged; ends what the event was about. Absent if `handleEvent`
+   * calls the application's listeners, because their errors are the application's.
    */
   readonly handleFault?: (() => void) | undefined
 }
 
-/** Who gets the frames of a stream. Called with nothing of the user's on the stack: it may not call back. */
+/** Receives the frames of a stream. No application code is on the stack during a call, and a call must not run any. */
 export interface FrameSink {
   readonly stream: number
-  /** Read a frame at a time: what `bufferSize` promises would be doubled by a batch in JavaScript's hands. */
+  /**
+   * Read one frame at a time. A batch held in JavaScript would come on top of the `bufferSize` frames that wait in
+   * Rust.
+   */
   readonly exact: boolean
   accept(
     payload: Uint8Array,
@@ -43,15 +48,16 @@ export interface FrameSink {
 /** Rows of one drain, for all streams together. */
 const DRAIN_ROWS = 256
 /**
- * Frames of one stream that are taken at once. More would save little of the crossing, which is shared by 16 already,
- * and would take frames out of reach of the queue's policy, which lets 16 newer ones stand behind an old one.
+ * Frames taken from one stream at once. Already 16 frames share the cost of one native call, so more would save little.
+ * More would also take frames away from the queue's policy, which drops an old frame only if more than 16 newer ones
+ * are behind it.
  */
 const READ_ROWS = 16
 const IV_LENGTH = 12
-/** What must be left of a slab for any frame to fit that is not `LARGE_FRAME`: its IV and the alignment count, too. */
+/** Free bytes of a slab in which every frame up to `LARGE_FRAME` fits, with its IV and alignment. */
 const SLAB_RESERVE = LARGE_FRAME + IV_LENGTH + 8
 
-/** A weak hold on an object that becomes a strong one while it has to live. */
+/** A weak reference to an object, which can become a strong one while the object has to live. */
 class Slot<T extends object> {
   readonly #weak: WeakRef<T>
   #strong: T | null = null
@@ -74,12 +80,12 @@ export class Environment {
   readonly #sessions = new Map<number, Slot<EventSink>>()
   readonly #streams = new Map<number, Slot<FrameSink>>()
   #pumping = false
-  /** Whether somebody wants events to be handed out. */
+  /** Whether events have to be handed out. */
   #asked = false
   #slab: Uint8Array = new Uint8Array(0)
   #offset = 0
   readonly #rows = new Uint32Array(DRAIN_ROWS * Row.Columns)
-  // Views of the same memory: a whole batch, one row, and the rows as 64-bit numbers.
+  // Views of the same memory: one batch, one row, and all rows as 64-bit numbers.
   readonly #batch = this.#rows.subarray(0, READ_ROWS * Row.Columns)
   readonly #single = this.#rows.subarray(0, Row.Columns)
   readonly #timestamps = new BigUint64Array(this.#rows.buffer)
@@ -90,7 +96,7 @@ export class Environment {
     followLogLevel((level) => binding.setLogLevel(level))
   }
 
-  /** `weakly`: the session can be collected with those who use it, and its owner sees to its end. */
+  /** `weakly`: the session can be collected together with its users; its owner then closes it. */
   addSession(id: number, session: EventSink, weakly: boolean): void {
     const slot = new Slot(session)
     if (!weakly) slot.hold(session)
@@ -109,19 +115,19 @@ export class Environment {
     this.#streams.delete(stream)
   }
 
-  /** While somebody waits for its frames a stream must not be collected. */
+  /** A stream must not be collected while a reader waits for its frames. */
   holdStream(sink: FrameSink, hold: boolean): void {
     this.#streams.get(sink.stream)?.hold(hold ? sink : null)
   }
 
-  /** The stream's sink, if it was not collected. */
+  /** The stream's sink, unless it was collected. */
   stream(id: number): FrameSink | undefined {
     return this.#streams.get(id)?.get()
   }
 
   /**
-   * Hands out the events there are; for what comes after them, or was too much, the doorbell rings. Called from an event's
-   * listener, it leaves the rest to the pump that is running.
+   * Hands out the available events. The doorbell rings for later ones, and for those that were too many at once. If an
+   * event's listener calls it, it leaves the events to the call that is already running.
    */
   pump(): void {
     this.#asked = true
@@ -142,7 +148,7 @@ export class Environment {
   }
 
   /**
-   * Takes what frames of the stream there are and hands them to it. When there is none, the doorbell will ring for
+   * Takes the available frames of a stream and hands them to the sink. If there are none, the doorbell will ring for
    * the next one.
    */
   read(sink: FrameSink): void {
@@ -152,7 +158,7 @@ export class Environment {
     for (let row = 0; row < count; row++) this.#accept(row, sink)
   }
 
-  /** Rust calls it, and can do nothing with an exception: one of the three must not cost the others. */
+  /** Called by Rust, which cannot handle an exception. A failure of one of the three must not stop the others. */
   #ring(news: number): void {
     if ((news & News.Events) !== 0) guarded('native', 'events', () => this.pump(), nothingMore)
     if ((news & News.Frames) !== 0) guarded('native', 'frames', () => this.#drain(), nothingMore)
@@ -172,11 +178,11 @@ export class Environment {
       for (let row = 0; row < count; row++) {
         this.#accept(row, this.#streams.get(this.#rows[row * Row.Columns] as number)?.get())
       }
-      // Where rows and a reserve of the slab are left, there was no more.
+      // If rows and the reserve of the slab are left over, there were no more frames.
     } while (count === DRAIN_ROWS || this.#slab.length - this.#offset < SLAB_RESERVE)
   }
 
-  /** Makes the payload of a row, which must happen for each row in turn, and hands it to its stream. */
+  /** Reads the payload of a row and hands it to its stream. Rows must be read in order. */
   #accept(row: number, sink: FrameSink | undefined): void {
     const rows = this.#rows
     const base = row * Row.Columns
@@ -209,7 +215,9 @@ export class Environment {
     )
   }
 
-  /** The slab, or a new one: when the rest is too short, or when a user transferred a payload, and so detached it. */
+  /**
+   * The slab, or a new one if too little is left, or if the application transferred a payload and so detached the slab.
+   */
   #freshSlab(): Uint8Array {
     if (this.#slab.byteLength - this.#offset < SLAB_RESERVE) {
       this.#slab = allocate(SLAB_SIZE)
@@ -219,7 +227,7 @@ export class Environment {
   }
 }
 
-/** An exception of one event must not keep the others. */
+/** Hands an event to its sink. An exception must not stop the events after it. */
 function hand(event: NativeEvent, sink: EventSink): void {
   const { handleFault } = sink
   if (handleFault === undefined) {
@@ -238,12 +246,12 @@ function hand(event: NativeEvent, sink: EventSink): void {
   )
 }
 
-/** The native side has ended what broke, and says so by an event. */
+/** Does nothing: the native side has already ended what failed, and reports that by an event. */
 function nothingMore(): void {
-  // The log has it.
+  // The error was logged.
 }
 
-/** Memory that is not zeroed first and is nobody else's: not from Node's pool. */
+/** Memory that is not zeroed and not part of Node's buffer pool. */
 function allocate(bytes: number): Uint8Array<ArrayBuffer> {
   const buffer = Buffer.allocUnsafeSlow(bytes)
   return new Uint8Array(buffer.buffer, 0, bytes)

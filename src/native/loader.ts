@@ -1,14 +1,12 @@
-/**
- * Finds and loads the native addon, on first use: importing the package loads no binary.
- */
+/** Finds and loads the native addon on first use. Importing the package loads no binary. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { NativeBinding } from './native'
 
-/** A path to the addon; when it is set, nothing else is tried. */
+/** The environment variable with a path to the addon. If it is set, no other place is tried. */
 export const NATIVE_PATH_VARIABLE = 'DATATRACK_NATIVE_PATH'
 
-/** A platform as npm tells them apart. */
+/** A platform, in npm's terms. */
 export interface Platform {
   readonly platform: string
   readonly arch: string
@@ -17,8 +15,8 @@ export interface Platform {
 }
 
 /**
- * The packages that carry a binary each. The names stand in `require` calls literally: bundlers find nothing else.
- * The list is that of `napi.targets` in package.json; a test compares them.
+ * The packages that each carry one binary. The `require` calls name them literally, because bundlers find no other
+ * form. The list equals `napi.targets` in package.json; a test compares them.
  */
 const platformPackages: Readonly<Record<string, () => unknown>> = {
   'linux-x64-gnu': () => require('@node-datatrack/native-linux-x64-gnu'),
@@ -31,16 +29,16 @@ const platformPackages: Readonly<Record<string, () => unknown>> = {
   'win32-arm64-msvc': () => require('@node-datatrack/native-win32-arm64-msvc'),
 }
 
-/** The targets that are shipped, by the name that {@link targetName} gives them. */
+/** The names of the supported targets, as {@link targetName} gives them. */
 export const supportedTargets: readonly string[] = Object.keys(platformPackages)
 
 let binding: NativeBinding | undefined
 
 /**
- * The addon. It is loaded by the first call and kept; a failure is not kept, so a later call tries again.
+ * Returns the addon, loading it on the first call. A failure is not remembered, so a later call tries again.
  *
- * Looked for, in this order: the file that `DATATRACK_NATIVE_PATH` names; `datatrack.<target>.node` in the package's
- * folder (a build of one's own); `prebuilds/<platform>-<arch>/` there; the package of the platform.
+ * It tries in this order: the file that `DATATRACK_NATIVE_PATH` names; `datatrack.<target>.node` in the package's
+ * folder (a local build); `prebuilds/<platform>-<arch>/` there; the package of the platform.
  *
  * @throws an `Error` with the code `NATIVE_MISSING` that names what was tried and what to install.
  */
@@ -49,7 +47,7 @@ export function loadBinding(): NativeBinding {
   return binding
 }
 
-/** The platform this process runs on. */
+/** The platform that this process runs on. */
 export function currentPlatform(): Platform {
   return {
     platform: process.platform,
@@ -58,13 +56,13 @@ export function currentPlatform(): Platform {
   }
 }
 
-/** What the platform is called in the names of files and packages, for example `linux-x64-gnu`. */
+/** The platform's name in file and package names, for example `linux-x64-gnu`. */
 export function targetName({ platform, arch, libc }: Platform): string {
   const abi = platform === 'win32' ? 'msvc' : libc === 'musl' ? 'musl' : libc === 'glibc' ? 'gnu' : undefined
   return [platform, arch, abi].filter((part) => part !== undefined).join('-')
 }
 
-/** Tries each place in turn; `override` is a path that replaces them all. */
+/** Tries each place in turn. A path in `override` replaces them all. */
 export function findBinding(platform: Platform, override: string | undefined): NativeBinding {
   const target = targetName(platform)
   const tried: Attempt[] = []
@@ -106,7 +104,7 @@ interface Attempt {
   readonly problem: string
 }
 
-/** Runs one `require`; what goes wrong is noted, not thrown. */
+/** Runs one `require`. An error is recorded, not thrown. */
 function attempt(tried: Attempt[], place: string, load: () => unknown): NativeBinding | undefined {
   try {
     return load() as NativeBinding
@@ -117,19 +115,21 @@ function attempt(tried: Attempt[], place: string, load: () => unknown): NativeBi
   }
 }
 
-/** Files beside the package's own code: a build of one's own first, then what prebuildify made. */
+/** Files in the package's folder: first a local build, then prebuildify's files. */
 function localFiles({ platform, arch, libc }: Platform, target: string): string[] {
   const root = packageRoot()
   if (root === undefined) return []
   const prebuilds = join(root, 'prebuilds', `${platform}-${arch}`)
   const files = [join(root, `datatrack.${target}.node`)]
   if (libc !== null) files.push(join(prebuilds, `datatrack.${libc}.node`))
-  // musl's file has its tag always; an untagged one is for glibc.
+  // musl's file always has its tag; a file without a tag is for glibc.
   if (libc !== 'musl') files.push(join(prebuilds, 'datatrack.node'))
   return files
 }
 
-/** The folder of this package: two up from `src/native/`, three from `dist/src/native/`. `undefined` in a bundle. */
+/**
+ * The folder of this package: two levels up from `src/native/`, three from `dist/src/native/`. `undefined` in a bundle.
+ */
 function packageRoot(): string | undefined {
   for (const up of [join('..', '..'), join('..', '..', '..')]) {
     const root = join(__dirname, up)
@@ -137,15 +137,15 @@ function packageRoot(): string | undefined {
       const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name?: unknown }
       if (manifest.name === 'node-datatrack') return root
     } catch {
-      // Not there, or not ours: one further up.
+      // Not found, or another package's: try one level further up.
     }
   }
   return undefined
 }
 
 /**
- * Whether the C library is musl. The system's `ldd` is a script that says whose it is; where there is none, the process's
- * report names glibc's version, which takes some 10 ms.
+ * Whether the C library is musl. The system's `ldd` script names its library. Without `ldd`, the process's report names
+ * glibc's version, which takes some 10 ms.
  */
 function isMusl(): boolean {
   try {
@@ -153,9 +153,9 @@ function isMusl(): boolean {
     if (ldd.includes('musl')) return true
     if (ldd.includes('GNU C Library') || ldd.includes('GLIBC')) return false
   } catch {
-    // There is none.
+    // There is no `ldd`.
   }
-  // The report would look up the names of all open sockets otherwise, which can take seconds.
+  // Otherwise the report would look up the host names of all open sockets, which can take seconds.
   const { report } = process as { report?: NodeJS.ProcessReport & { excludeNetwork?: boolean } }
   if (report === undefined) return existsSync('/etc/alpine-release')
   const before = report.excludeNetwork

@@ -1,4 +1,4 @@
-/** From what the native side throws and tells to the errors of `errors.ts`. */
+/** Converts the native side's errors to the errors of `errors.ts`. */
 import {
   DataTrackClosedError,
   DataTrackE2eeError,
@@ -9,7 +9,7 @@ import { knownReason } from '../base/error-reasons'
 import type { ErrorReason } from '../base/error-reasons'
 import type { NativeErrorCode } from './native'
 
-/** The typed error for a native one; what is none of the addon's is returned as it is. */
+/** The typed error for a native one. Errors that are not the addon's are returned unchanged. */
 export function mapNativeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { code, reason, message } = error as Error & { code?: NativeErrorCode; reason?: string | null }
@@ -31,13 +31,13 @@ export function mapNativeError(error: unknown): unknown {
     case undefined:
       return error
     default:
-      // None of the addon's: Node's errors have codes, too. The addon's are all above.
+      // Not an error of the addon: Node's errors have codes, too. The cases above cover all codes of the addon.
       code satisfies never
       return error
   }
 }
 
-/** The native message says more than ours only where the reason does not say it all. */
+/** The native message is added as a detail only where it says more than the reason. */
 export function publishError(
   reason: ErrorReason<'DataTrackPublishError'>,
   message: string,

@@ -1,12 +1,12 @@
 /**
- * What the native addon exports, in the order and by the names of `crates/node/src`.
+ * The native addon's exports, in the order and with the names of `crates/node/src`.
  *
- * Internal: plain numbers, strings, byte arrays and flat objects, no classes of ours and no errors of ours. A failing
- * call throws an `Error` whose `code` is one of {@link NativeErrorCode} and whose `reason` (where there is one) is a
- * reason of the matching class in `errors.ts`. Absent values are `null`, never a missing property.
+ * Internal. It consists of plain numbers, strings, byte arrays and flat objects; it has no classes or errors of the
+ * package. A call that fails throws an `Error` whose `code` is a {@link NativeErrorCode} and whose `reason`, if any, is
+ * a reason of the matching class in `errors.ts`. Absent values are `null`, never a missing property.
  *
- * Control calls are synchronous and cheap. What they cause is not returned but polled: after each control call, and
- * whenever the doorbell rings for events, call {@link NativeBinding.pollEvents}.
+ * Control calls are synchronous and cheap. They do not return their effects as values; the effects are events to poll.
+ * Call {@link NativeBinding.pollEvents} after each control call and whenever the doorbell rings for events.
  */
 import type { ErrorReason } from '../base/error-reasons'
 
@@ -14,7 +14,7 @@ import type { ErrorReason } from '../base/error-reasons'
 export type NativeErrorCode =
   'PUBLISH' | 'SUBSCRIBE' | 'E2EE' | 'INVALID_ARGUMENT' | 'CLOSED' | 'CANCELLED' | 'NATIVE_PANIC'
 
-/** What `push` returns; 0 is success. Rust: `PushStatus` in `crates/node/src/session/publisher.rs`. */
+/** The result of `push`; 0 is success. Rust: `PushStatus` in `crates/node/src/session/publisher.rs`. */
 export const PushStatus = {
   Ok: 0,
   TrackUnpublished: 1,
@@ -39,7 +39,7 @@ export interface NativeTrackInfo {
   name: string
   /** Whether frames are encrypted end to end. */
   encrypted: boolean
-  /** `json`, … as MCAP names it, `custom:<name>`, or `other:<number>`. */
+  /** `json`, … by MCAP's names, `custom:<name>`, or `other:<number>`. */
   frameEncoding: string | null
   schemaName: string | null
   /** Like `frameEncoding`. */
@@ -48,31 +48,31 @@ export interface NativeTrackInfo {
 
 export interface NativePublishOptions {
   name: string
-  /** Frames are sealed with the session's keys; the SFU's answer must agree. */
+  /** Whether frames are encrypted with the session's keys. The SFU's answer must agree. */
   encrypted: boolean
   frameEncoding: string | null
   schemaName: string | null
   schemaEncoding: string | null
-  /** Bytes the track's queue holds, headers included. */
+  /** Bytes that the track's queue holds, headers included. */
   maxQueueBytes: number
-  /** Frames older than this go when a newer one is behind them, ms. `Infinity` turns it off. */
+  /** A frame older than this is dropped if a newer one is behind it, in ms. `Infinity` turns it off. */
   maxQueueAgeMs: number
-  /** false: drop the oldest frame when the queue is full; true: refuse the new one. */
+  /** When the queue is full: `false` drops the oldest frame, `true` refuses the new one. */
   refuseWhenFull: boolean
-  /** Packets a frame may have: 128 unless more is asked for. */
+  /** Packets that a frame may have. */
   maxPacketsPerFrame: number
 }
 
 export interface NativeSubscribeOptions {
-  /** Exactly so many frames are buffered, the oldest dropped; `null`: the default policy below. */
+  /** Buffer exactly this many frames and drop the oldest; `null`: the policy of the three limits below. */
   bufferSize: number | null
   maxBufferFrames: number
   maxBufferBytes: number
-  /** Frames older than this go when more than 16 newer ones are behind them, ms. */
+  /** A frame older than this is dropped if more than 16 newer ones are behind it, in ms. */
   maxBufferAgeMs: number
-  /** 0: as many as there are. */
+  /** 0: all frames. */
   targetFps: number
-  /** Take frames of a track that says it is not encrypted although this session is. */
+  /** Accept frames of a track that is announced as unencrypted although this session is encrypted. */
   allowUnencrypted: boolean
 }
 
@@ -84,29 +84,31 @@ export interface NativePipelineOptions {
 }
 
 export interface NativeSessionOptions {
-  /** `none`, `native` (the built-in AES-GCM) or `custom` (frames are sealed and opened in JavaScript). */
+  /** `none`, `native` (the built-in AES-GCM) or `custom` (frames are encrypted and decrypted in JavaScript). */
   encryption: 'none' | 'native' | 'custom'
   /** `PBKDF2` or `HKDF`. */
   keyDerivation: string
-  /** One key for all participants. */
+  /** Whether all participants share one key. */
   sharedKey: boolean
-  /** Ratchet steps tried when a frame does not open. */
+  /** Ratchet steps to try if a frame does not decrypt. */
   ratchetWindow: number
-  /** Failed frames in a row after which a key counts as invalid; −1: never. */
+  /** Consecutive failed frames after which a key counts as invalid; −1: never. */
   failureTolerance: number
   publishTimeoutMs: number
   subscribeTimeoutMs: number
-  /** Whether `handleSubscriptionsSent` tells when a request for a subscription has left: `subscribeTimeoutMs` begins then. */
+  /**
+   * Whether `handleSubscriptionsSent` reports when a subscription request was sent. `subscribeTimeoutMs` begins then.
+   */
   pacedSubscriptions: boolean
-  /** Packets held for handles that the SFU has not named yet: bytes, and ms. */
+  /** Limits for packets held for handles that the SFU has not announced yet: in bytes, and in ms. */
   earlyPacketBytes: number
   earlyPacketMs: number
 }
 
 /**
- * What the state machines ask for or tell. Rust: `crates/node/src/convert/event.rs`.
+ * Requests and notifications of the state machines. Rust: `crates/node/src/convert/event.rs`.
  *
- * `session` says whose it is. Objects are flat; fields that a type does not name are absent.
+ * `session` is the number of the session. Objects are flat; fields that a type does not list are absent.
  */
 export type NativeEvent = { session: number } & (
   | // To be sent to the SFU.
@@ -116,22 +118,22 @@ export type NativeEvent = { session: number } & (
   // A local track.
   | { type: 'published'; handle: number; info: NativeTrackInfo }
   | { type: 'publishFailed'; handle: number; reason: ErrorReason<'DataTrackPublishError'>; message: string }
-  /** After a full reconnect: the same track under a new SID. */
+  /** The connection was rebuilt: the same track has a new SID. */
   | { type: 'republished'; handle: number; info: NativeTrackInfo }
   | {
       type: 'unpublished'
       handle: number
       by: ErrorReason<'DataTrackUnpublishedError'>
-      /** Why the SFU did not take it again; empty otherwise. */
+      /** Why the SFU refused to publish the track again; empty otherwise. */
       message: string
     }
-  /** What is queued fell to the level that `watchBuffered` set; once for each call of it. */
+  /** The queued bytes fell to the level that `watchBuffered` set. Once for each call of it. */
   | { type: 'bufferedAmountLow'; handle: number }
   // A remote track.
   | { type: 'trackPublished'; track: number; publisherIdentity: string; info: NativeTrackInfo }
-  /** The same track under a new SID. */
+  /** The same track has a new SID. */
   | { type: 'trackUpdated'; track: number; info: NativeTrackInfo }
-  /** `stats`: the last ones, which `trackStats` does not know any more. */
+  /** `stats`: the final counters. `trackStats` no longer has them. */
   | {
       type: 'trackUnpublished'
       track: number
@@ -139,9 +141,9 @@ export type NativeEvent = { session: number } & (
       sid: string
       stats: NativeFrameStats
     }
-  /** The SFU assigned a handle: frames can come. */
+  /** The SFU assigned a handle, so frames can arrive. */
   | { type: 'subscribed'; stream: number }
-  /** No more frames after those that are buffered. `reason` null: it ended normally. */
+  /** No more frames will follow those in the buffer. `reason` is null if the stream ended normally. */
   | { type: 'streamEnded'; stream: number; reason: ErrorReason<'DataTrackSubscribeError'> | null }
   // End-to-end encryption; throttled to one per participant, reason and second.
   | {
@@ -149,7 +151,7 @@ export type NativeEvent = { session: number } & (
       publisherIdentity: string | null
       reason: 'missingKey' | 'decryptionFailed' | 'unencrypted' | 'invalidKey'
       keyIndex: number
-      /** Frames dropped for it since the last such event. */
+      /** Frames dropped for this reason since the last such event. */
       count: number
     }
   // A connection to a server; `session` is the connection's number then.
@@ -160,21 +162,24 @@ export type NativeEvent = { session: number } & (
       /** `offer` or `answer`. */
       kind: string
       sdp: string
-      /** Our number of an offer, the server's of an answer. */
+      /** For an offer, this side's number; for an answer, the server's. */
       id: number
     }
-  /** To be sent as a Trickle. */
+  /** To be sent as a `Trickle`. */
   | { type: 'localCandidate'; target: string; candidate: string }
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
   /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
-  /** Messages came: {@link NativeConnection.pollMessages} until it returns none; then it is told again. */
+  /**
+   * Messages arrived: call {@link NativeConnection.pollMessages} until it returns none. The event comes again only
+   * after that.
+   */
   | { type: 'messages' }
-  /** What is buffered for a channel fell to the level that `watchBuffered` set; once for each call of it. */
+  /** The bytes buffered for a channel fell to the level that `watchBuffered` set. Once for each call of it. */
   | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
-  /** After a `wait` of `sealMessage` or `openMessage`: it is worth another try. */
+  /** After `sealMessage` or `openMessage` returned `wait`: the call can be repeated. */
   | { type: 'keysChanged' }
-  /** A panic or a bug: the session is closed, everything in it ends with `disconnected`. */
+  /** A panic or a bug. The session is closed; everything in it ends with `disconnected`. */
   | { type: 'failed'; message: string }
 )
 
@@ -216,31 +221,31 @@ export interface NativeSealedMessage {
   keyIndex: number
   /** 12 bytes. */
   iv: Uint8Array
-  /** With its tag of 16 bytes. */
+  /** Includes its tag of 16 bytes. */
   ciphertext: Uint8Array
 }
 
-/** A channel for messages: ordered and lossless, or neither. */
+/** A message channel: `reliable` is ordered and lossless, `lossy` is neither. */
 export type NativeChannel = 'reliable' | 'lossy'
 
-/** What {@link NativeConnection.send} returns. */
+/** The result of {@link NativeConnection.send}. */
 export const SendStatus = { Queued: 0, BufferFull: 1, TooLarge: 2, Closed: 3 } as const
 
-/** One participant's two state machines with what drives them. */
+/** One participant's two state machines, publisher and subscriber, and their driver. */
 export interface NativeSession {
   readonly id: number
 
   // The publisher. Rust: `crates/node/src/session/publisher.rs`.
-  /** Starts a publication and returns its handle; `published` or `publishFailed` follows. Throws `PUBLISH`. */
+  /** Starts a publication and returns its handle. `published` or `publishFailed` follows. Throws `PUBLISH`. */
   publish(options: NativePublishOptions): number
-  /** Gives up a pending publication; a late answer of the SFU is met with an unpublish request. */
+  /** Cancels a pending publication. If the SFU still answers, an unpublish request follows. */
   cancelPublish(handle: number): void
   unpublish(handle: number): void
   /** `userTimestamp`: −1 for none, else a whole number up to 2^53 − 1. */
   push(handle: number, payload: Uint8Array, userTimestamp: number): number
-  /** The same for timestamps beyond 2^53 − 1. */
+  /** Like `push`, for timestamps above 2^53 − 1. */
   pushWithTimestamp(handle: number, payload: Uint8Array, userTimestamp: bigint): number
-  /** A frame that JavaScript sealed. `userTimestamp` null for none. */
+  /** Pushes a frame that JavaScript encrypted. `userTimestamp` null for none. */
   pushSealed(
     handle: number,
     payload: Uint8Array,
@@ -248,57 +253,60 @@ export interface NativeSession {
     iv: Uint8Array,
     keyIndex: number,
   ): number
-  /** Largest payload, in bytes, with or without a user timestamp. */
+  /** The largest payload in bytes, with or without a user timestamp. */
   maxFrameLength(handle: number, withTimestamp: boolean): number
-  /** Bytes queued for that track. */
+  /** Bytes in the track's queue. */
   bufferedAmount(handle: number): number
-  /** Asks for one `bufferedAmountLow` when at most `bytes` are queued; at once if so already. */
+  /** Asks for one `bufferedAmountLow` when at most `bytes` are queued; at once if that is already so. */
   watchBuffered(handle: number, bytes: number): void
   sendStats(handle: number): NativeSendStats
   handlePublishResponse(info: NativeTrackInfo): void
-  /** `message` counts with `unknown` only. */
+  /** `message` is used with `unknown` only. */
   handlePublishRejected(
     handle: number,
     reason: 'notAllowed' | 'duplicateName' | 'invalidName' | 'limitReached' | 'duplicateHandle' | 'unknown',
     message: string,
   ): void
   handleUnpublishResponse(handle: number): void
-  /** The publications, for the sync state of a resumed session. */
+  /** The publications, for the sync state of a resumed connection. */
   publishResponsesForSyncState(): NativeTrackInfo[]
 
   // The subscriber. Rust: `crates/node/src/session/subscriber.rs`.
-  /** All tracks of that publisher; those missing are unpublished. Entries that make no sense are skipped. */
+  /**
+   * `tracks` lists all tracks of the publisher; tracks that are missing from it are unpublished. Invalid entries are
+   * skipped.
+   */
   handlePublicationUpdate(publisherIdentity: string, tracks: NativeTrackInfo[]): void
-  /** The whole table: handles and the SIDs they stand for. */
+  /** The whole table: the handles, and the SID of each. */
   handleSubscriberHandles(handles: number[], sids: string[]): void
-  /** With `pacedSubscriptions`: requests to subscribe to these tracks have left. */
+  /** With `pacedSubscriptions`: the requests to subscribe to these tracks were sent. */
   handleSubscriptionsSent(sids: string[]): void
-  /** Opens a stream of a remote track and returns its number, unique in this environment. Throws `SUBSCRIBE`. */
+  /** Opens a stream of a remote track. Returns its number, unique in this environment. Throws `SUBSCRIBE`. */
   subscribe(track: number, options: NativeSubscribeOptions): number
   /**
-   * Closes a stream; the last one of a track unsubscribes. Returns the stream's last counters; `null` if there is no
-   * such stream (any more).
+   * Closes a stream. Closing a track's last stream unsubscribes. Returns the stream's final counters; `null` if the
+   * stream does not exist (any more).
    */
   unsubscribe(stream: number): NativeStreamStats | null
   setPipelineOptions(track: number, options: NativePipelineOptions): void
   trackStats(track: number): NativeFrameStats
   streamStats(stream: number): NativeStreamStats
   packetStats(): NativePacketStats
-  /** A frame that the codec could not decode, or that JavaScript could not open: counted where it belongs. */
+  /** Counts a frame that the codec could not decode, or (`countOpenFailure`) that JavaScript could not decrypt. */
   countDecodeFailure(stream: number): void
   countOpenFailure(stream: number, keyIndex: number): void
 
   // The connection.
-  /** The transport is gone for now: pushes are refused with `Reconnecting`. */
+  /** The transport is lost for now. Pushes are refused with `Reconnecting`. */
   handleConnectionLost(): void
-  /** The transport is back in the same signalling session; subscriptions are asked for again. */
+  /** The connection was resumed: same server session. Subscriptions are requested again. */
   handleResumed(): void
-  /** A new signalling session: publications are asked for again, handles mean nothing any more. */
+  /** The connection was rebuilt: new server session. Publications are requested again; old handles are invalid. */
   handleReconnected(): void
-  /** Ends everything: publications `unpublished` by `disconnected`, streams with `disconnected`. Idempotent. */
+  /** Ends everything: publications with `unpublished` by `disconnected`, streams with `disconnected`. Idempotent. */
   close(): void
 
-  // Keys. `identity` null: the shared key, or the local participant's where there is none.
+  // Keys. `identity` null: the shared key, or the local participant's key if there is no shared one.
   /** Resolves when the key is derived and in use. `cancel`: a number for {@link NativeBinding.cancel}. */
   setKey(
     identity: string | null,
@@ -308,9 +316,9 @@ export interface NativeSession {
   ): Promise<void>
   ratchetKey(identity: string | null, keyIndex: number, cancel?: number | null): Promise<void>
   setSendKeyIndex(keyIndex: number): void
-  /** Seals a message of the reliable side. `wait`: the key is being derived, and `keysChanged` comes. */
+  /** Encrypts a message of the reliable side. `wait`: the key is being derived, and `keysChanged` will come. */
   sealMessage(message: Uint8Array): NativeSealedMessage | 'wait' | 'missingKey' | 'failed'
-  /** Opens a message. `wait`: a key is being derived, and `keysChanged` comes. */
+  /** Decrypts a message. `wait`: a key is being derived, and `keysChanged` will come. */
   openMessage(
     sender: string,
     keyIndex: number,
@@ -318,8 +326,8 @@ export interface NativeSession {
     ciphertext: Uint8Array,
   ): Uint8Array | 'wait' | 'missingKey' | 'decryptionFailed' | 'invalidKey'
 
-  // For those who bring their own transport; a session with a driver does this on its own.
-  /** Copies the next packet to `target` (16,000 bytes are enough) and returns its length; 0: there is none. */
+  // For applications that bring their own transport. A session with a driver does this by itself.
+  /** Copies the next packet to `target` (16,000 bytes suffice) and returns its length; 0 if there is none. */
   pollTransmit(target: Uint8Array): number
   handlePacket(packet: Uint8Array): void
   /** ms until `handleTimeout` is due; −1: never. */
@@ -327,102 +335,102 @@ export interface NativeSession {
   handleTimeout(): void
 }
 
-/** A seeded bad network between the participants of a loopback; all figures apply to each packet. */
+/** A seeded bad network between the participants of a loopback. All values apply to each packet. */
 export interface NativeNetworkOptions {
   seed: number
-  /** Shares from 0 to 1. */
+  /** Probabilities from 0 to 1. */
   loss: number
   duplicate: number
   reorder: number
   /** ms. */
   delayMs: number
   jitterMs: number
-  /** Bytes a second; 0: no limit. */
+  /** Bytes per second; 0: no limit. */
   bytesPerSecond: number
-  /** A stall of `stallMs` each `stallEveryMs`; 0: none. */
+  /** A stall of `stallMs` every `stallEveryMs`; 0: none. */
   stallMs: number
   stallEveryMs: number
 }
 
-/** The packet side of the in-process SFU; the signalling side is `src/loopback/sfu.ts`. */
+/** The hub: the packet side of the loopback. The signalling side is `src/loopback/sfu.ts`. */
 export interface NativeLoopbackHub {
   join(options: NativeSessionOptions): NativeSession
-  /** Packets of `publisher`'s track `pubHandle` go to `subscriber` under `subHandle`. */
+  /** Routes the packets of `publisher`'s track `pubHandle` to `subscriber`, as `subHandle`. */
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
   leave(session: number): void
   setNetwork(options: NativeNetworkOptions): void
-  /** Packets forwarded and what the network did to them. */
+  /** Counts of forwarded packets and of the network's effects. */
   stats(): { forwarded: number; lost: number; duplicated: number; reordered: number; noRoute: number }
   /** Ends all sessions and the hub's task. Idempotent. */
   close(): void
 }
 
 export interface NativeConnectionOptions {
-  /** `single`: one peer connection, which we offer; `dual`: one more, which the server offers. */
+  /** `single`: one peer connection, which this side offers. `dual`: a second one, which the server offers. */
   mode: string
-  /** For the session that a full reconnect begins, before `handleReconnected` is called. */
+  /** For the session of a rebuilt connection, before `handleReconnected` is called. */
   nextSession: boolean
   udp: boolean
   tcp: boolean
 }
 
-/** One peer connection. */
+/** Counters of one peer connection. */
 export interface NativePeerStats {
-  /** By ICE's checks, ms; −1 while it is not known. */
+  /** The round trip time of ICE's checks in ms; −1 while it is unknown. */
   rttMs: number
-  /** What the selected path travels in: `udp`, `tcp`, or `''` while there is none. */
+  /** The protocol of the selected path: `udp`, `tcp`, or `''` if there is none. */
   protocol: string
-  /** What the server's end of it is to the server: `host`, `srflx`, `prflx`, `relay` or `''`. */
+  /** The server's ICE candidate type on this path: `host`, `srflx`, `prflx`, `relay` or `''`. */
   candidateType: string
   datagramsSent: number
   datagramsReceived: number
-  /** Those that were no WebRTC or did not decrypt. */
+  /** Received datagrams that were not WebRTC or did not decrypt. */
   datagramsRejected: number
-  /** Those of the server's that did not come. */
+  /** Datagrams that the server sent and that did not arrive. */
   datagramsLost: number
-  /** Of datagrams. */
+  /** Bytes of datagrams. */
   bytesSent: number
   bytesReceived: number
 }
 
-/** One data channel. */
+/** Counters of one data channel. */
 export interface NativeChannelStats {
-  /** For data tracks, a message is a packet. */
+  /** For the data-track channel, a message is a packet. */
   messagesSent: number
   messagesReceived: number
   bytesSent: number
   bytesReceived: number
-  /** Messages that came and were dropped, since nobody took them in time. */
+  /** Messages that arrived but were dropped, because JavaScript did not take them in time. */
   dropped: number
-  /** Bytes that wait or are under way. */
+  /** Bytes that wait or are in flight. */
   buffered: number
 }
 
 export interface NativeConnectionStats {
-  /** Round trip of the path that carries data tracks out, ms; −1 while it is not known. */
+  /** Round trip time of the path that sends data tracks, in ms; −1 while it is unknown. */
   rttMs: number
-  /** Whether any of the peer connections goes over TCP. */
+  /** Whether at least one of the peer connections uses TCP. */
   overTcp: boolean
   bytesSent: number
   bytesReceived: number
-  /** Datagrams of the server's that did not come. */
+  /** Datagrams that the server sent and that did not arrive. */
   datagramsLost: number
   /** Data-track packets. */
   packetsSent: number
   packetsReceived: number
-  /** Bytes that the data-track channel holds, and may hold. */
+  /** Bytes buffered in the data-track channel, and (`bufferLimit`) the most that it may buffer. */
   buffered: number
   bufferLimit: number
   publisher: NativePeerStats
-  /** Null when there is one peer connection only. */
+  /** Null if there is only one peer connection. */
   subscriber: NativePeerStats | null
   dataTrack: NativeChannelStats
   reliable: NativeChannelStats
   lossy: NativeChannelStats
 }
 
-/** A message that came by a channel. Rust: `Message` in `crates/node/src/connection.rs`. */
+/** A message received on a channel. Rust: `Message` in `crates/node/src/connection.rs`. */
 export interface NativeMessage {
   channel: NativeChannel
   data: Uint8Array
@@ -431,31 +439,31 @@ export interface NativeMessage {
 /** Peer connections to a server. Rust: `crates/node/src/connection.rs`. */
 export interface NativeConnection {
   readonly id: number
-  /** Asks for an offer; `localDescription` follows. Each but the first restarts ICE. */
+  /** Asks for an offer; `localDescription` follows. Every call but the first restarts ICE. */
   createOffer(): void
   handleAnswer(sdp: string, id: number): void
   handleOffer(sdp: string, id: number): void
-  /** `candidate`: `candidate:…`, the member of that name in a Trickle's JSON. */
+  /** `candidate`: `candidate:…`, the member of that name in a `Trickle`'s JSON. */
   addRemoteCandidate(target: string, candidate: string): void
   /**
-   * The IP address at which signalling reached the server; `''` if it is not known. Candidates of the loopback and the
-   * local link that come afterwards are only tried if the server is there, too.
+   * Sets the IP address at which signalling reached the server; `''` if it is unknown. Later loopback and link-local
+   * candidates are only tried if this address is one, too.
    */
   setServerAddress(address: string): void
   /**
-   * Queues a message of at most 65,535 bytes; {@link SendStatus}. What waits leaves when the connection is there. `more`:
-   * another one follows at once, or {@link flush}, and this one can wait for that.
+   * Queues a message of at most 65,535 bytes. Returns a {@link SendStatus}. Queued messages are sent once the
+   * connection is up. `more`: another message or {@link flush} follows at once, and this message can wait for it.
    */
   send(channel: NativeChannel, message: Uint8Array, more: boolean): number
-  /** Nothing follows after all. */
+  /** Sends what waits: no further message follows. */
   flush(): void
-  /** Bytes that wait for the channel or are under way in it. */
+  /** Bytes that wait for the channel or are in flight in it. */
   bufferedAmount(channel: NativeChannel): number
-  /** Asks for one `channelBufferedAmountLow` when at most `bytes` are buffered; at once if so already. */
+  /** Asks for one `channelBufferedAmountLow` when at most `bytes` are buffered; at once if that is already so. */
   watchBuffered(channel: NativeChannel, bytes: number): void
-  /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */
+  /** Bytes that the reliable channel may buffer, bytes in flight included. It follows the capacity of the path. */
   reliableLimit(): number
-  /** Some of the messages that came: few enough that a caller looks at its clock in between. */
+  /** Some of the received messages: few enough that the caller can check the time between calls. */
   pollMessages(): NativeMessage[]
   stats(): NativeConnectionStats
   /** Idempotent. */
@@ -470,67 +478,73 @@ export const Row = {
   Length: 2,
   /** {@link RowFlag}, `| keyIndex << 8 | frame number << 16`. */
   Flags: 3,
-  /** The user timestamp, little endian u64 (columns 4 and 5; 8-byte aligned). */
+  /** The user timestamp as a little-endian u64 (columns 4 and 5, 8-byte aligned). */
   UserTimestamp: 4,
-  /** The packet timestamp, 90 kHz. */
+  /** The packet timestamp in ticks of 90 kHz. */
   Timestamp: 6,
-  /** Age of the frame when it was drained, in µs, at most 2^32 − 1. */
+  /** The frame's age when it was drained, in µs, at most 2^32 − 1. */
   Age: 7,
   Columns: 8,
 } as const
 
 export const RowFlag = {
   HasUserTimestamp: 1,
-  /** Not in the slab: fetch it with `fillLarge`, in the order of the rows, before the next drain. */
+  /** The payload is not in the slab. Fetch it with `fillLarge`, in the order of the rows, before the next drain. */
   Large: 2,
-  /** Still sealed; the 12 bytes of its IV follow the payload. */
+  /** The payload is still encrypted. The 12 bytes of its IV follow it. */
   Sealed: 4,
 } as const
 
-/** What a doorbell has rung for, as flags. Rust: `Shared::news` in `crates/node/src/environment/mod.rs`. */
+/** What the doorbell rang for, as flags. Rust: `Shared::news` in `crates/node/src/environment/mod.rs`. */
 export const News = { Events: 1, Frames: 2, Logs: 4 } as const
 
-/** Frames above this, in bytes, get a buffer of their own. Rust: `LARGE_FRAME` in `crates/node/src/session/drain.rs`. */
+/**
+ * Frames larger than this, in bytes, get their own buffer. Rust: `LARGE_FRAME` in `crates/node/src/session/drain.rs`.
+ */
 export const LARGE_FRAME = 16_384
-/** Bytes of a slab. */
+/** Size of a slab in bytes. */
 export const SLAB_SIZE = 65_536
 
 export interface NativeBinding {
   version(): string
   /**
-   * What is called (on a later turn of the event loop, once however much there is) when frames wait that somebody
-   * asked for, or events, or log records: it is told which ({@link News}). It does not keep the process alive.
+   * Sets the callback for news: frames that a reader waits for, events, or log records. It is called on a later turn of
+   * the event loop, once for all news, with the kinds of news ({@link News}). It does not keep the process alive.
    */
   setDoorbell(callback: (news: number) => void): void
-  /** The events there are, some thousand at a time; the doorbell rings for the rest. */
+  /** The available events, some thousand at a time. The doorbell rings for the rest. */
   pollEvents(): NativeEvent[]
   /**
-   * Copies a frame of each stream with demand into `slab` from `offset` on, each at a multiple of 8, and one row of
-   * {@link Row} for each into `rows`. Returns how many; stops when the slab, the rows or the frames are used up.
-   * A stream's demand ends with its frame here; what else it has stays in reach of its buffer's policy.
+   * Copies one frame of each stream with demand into `slab` from `offset` on, each at a multiple of 8, and writes a
+   * {@link Row} for each into `rows`. Returns the number of frames. It stops when the slab, the rows or the frames are
+   * used up.
+   *
+   * A stream's demand ends with its frame. Its further frames stay in its buffer, under the buffer's policy.
    */
   drain(slab: Uint8Array, offset: number, rows: Uint32Array): number
-  /** All frames of one stream; when there is none, its demand is registered and the doorbell will ring. */
+  /** Copies the frames of one stream. If there are none, its demand is registered, and the doorbell will ring. */
   readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
-  /** Fills `target`, of the row's length, with the next large frame. */
+  /** Fills `target`, whose length is the row's, with the next large frame. */
   fillLarge(target: Uint8Array): void
-  /** `true`: connected sessions keep the process alive, which is the default. */
+  /** Whether a connected session keeps the process alive. Default: `true`. */
   setSessionRef(session: number, ref: boolean): void
-  /** Rejects what was started with that number with `CANCELLED`; does nothing if it ended before. */
+  /**
+   * Rejects the call that was started with this number with `CANCELLED`. Does nothing if the call has already ended.
+   */
   cancel(token: number): void
 
   createSession(options: NativeSessionOptions): NativeSession
   createLoopback(options: NativeNetworkOptions): NativeLoopbackHub
-  /** A session for {@link connectSession}. It counts as connected until it is closed. */
+  /** Creates a session for {@link connectSession}. It counts as connected until it is closed. */
   createServerSession(options: NativeSessionOptions): NativeSession
-  /** Peer connections for a server session; after a full reconnect, new ones. Throws `CLOSED`. */
+  /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
   connectSession(session: number, options: NativeConnectionOptions): NativeConnection
 
   /** `error`, `warn`, `info`, `debug`, `trace` or `silent`. */
   setLogLevel(level: string): void
-  /** `level`, `target`, `message` of each record since the last call; and how many were lost. */
+  /** The records since the last call (`level`, `target`, `message`), and the number of records that were lost. */
   pollLogs(): { records: { level: string; target: string; message: string }[]; lost: number }
-  /** What is alive. */
+  /** The live objects. */
   handles(): {
     kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
     id: number
@@ -538,6 +552,6 @@ export interface NativeBinding {
   }[]
   /** For tests: panics inside the guard. */
   testPanic(session: number): void
-  /** For tests: panics on the runtime; with a number for {@link cancel}, only waits to be cancelled. */
+  /** For tests: panics on the runtime. With a number for {@link cancel} it only waits to be cancelled. */
   testPanicAsync(cancel?: number | null): Promise<void>
 }

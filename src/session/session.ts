@@ -51,7 +51,10 @@ export interface SessionOwner {
   keysChanged?(): void
   /** The native session failed. It is already closed. */
   failed(message: string): void
-  /** An event could not be handled; the session is closed already. Absent: listeners of the user's are called by events. */
+  /**
+   * Handling an event failed. The session is already closed. Absent if events call the application's listeners, because
+   * their errors are the application's.
+   */
   broken?(): void
 }
 
