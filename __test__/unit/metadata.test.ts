@@ -328,7 +328,7 @@ describe('a request', () => {
     const error = await second
     expect([error.reason, error.message]).toEqual([
       'unsupported',
-      'the server does not know such requests: never heard of it',
+      'the server does not support the request: never heard of it',
     ])
     requests.resend()
     expect(sent).toEqual([1, 2, 1])

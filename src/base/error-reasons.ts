@@ -18,12 +18,12 @@ export const errorReasons = {
       doc: 'The token lacks the grant `canPublishData`, or the server has data tracks switched off.',
     },
     duplicateName: {
-      message: 'a data track of that name is published already',
+      message: 'a data track with that name is published already',
       doc: 'Names are unique for a publisher. Unpublish the other track or choose another name.',
     },
     invalidName: {
-      message: 'the name of a data track has 1 to 256 bytes',
-      doc: 'The name is empty or too long, or the SFU does not like it. Bytes count, not characters.',
+      message: 'the name of a data track must have 1 to 256 bytes',
+      doc: 'The name is empty, too long, or rejected by the SFU. Bytes of UTF-8 count, not characters.',
     },
     timeout: {
       message: 'the SFU did not answer in time',
@@ -31,23 +31,23 @@ export const errorReasons = {
     },
     limitReached: {
       message: 'no more data tracks can be published',
-      doc: 'The SFU has a limit, or all 65,535 handles of a participant are in use, or ended within 30 s, or wait for the SFU to confirm the end.',
+      doc: 'The SFU has a limit, or no handle is free. A participant has 65,535 handles. A handle is free again 30 s after its track ended, if the SFU has confirmed the end.',
     },
     disconnected: {
       message: 'the room is not connected',
-      doc: 'It was closed, or never connected. A room that is reconnecting keeps the request instead.',
+      doc: 'The room was disconnected, or never connected. While a room is reconnecting, it keeps the request.',
     },
     invalidSchema: {
-      message: 'frame encoding and schema do not go together',
+      message: 'frame encoding and schema do not match',
       doc: 'See `DataTrackPublishOptions.schema` for the pairs that LiveKit allows.',
     },
     cancelled: {
-      message: 'publishing was given up',
-      doc: 'The publication was cancelled by other means than a signal (a signal rejects with its own reason).',
+      message: 'publishing was cancelled',
+      doc: 'The publication was cancelled, but not by a signal. (A signal that aborts rejects with its own reason.)',
     },
     encryptionMismatch: {
-      message: 'the SFU answered with another encryption than was asked for',
-      doc: 'Nothing was sent: a track that should be encrypted is never sent in the clear, nor the other way round.',
+      message: 'the SFU answered with another encryption than requested',
+      doc: 'Nothing was sent. A track that should be encrypted is never sent as plaintext, and a plain track is never sent encrypted.',
     },
     noEncryption: {
       message: 'an encrypted track needs a room with end-to-end encryption',
@@ -55,29 +55,29 @@ export const errorReasons = {
     },
     internal: {
       message: 'publishing failed',
-      doc: 'For a reason that this version does not know; the message has what the SFU said.',
+      doc: "The SFU gave a reason that this version does not know. The message has the SFU's text.",
     },
   },
   DataTrackPushFrameError: {
     trackUnpublished: {
       message: 'the track is not published any more',
-      doc: 'It was unpublished by you or by the SFU. `track.signal` tells at once when that happens.',
+      doc: 'You or the SFU unpublished it. `track.signal` aborts at that moment.',
     },
     queueFull: {
       message: 'the queue of the track is full',
-      doc: "Only with `whenFull: 'refuse'`. Await `push` to wait for room, or drop the frame.",
+      doc: "Only with `whenFull: 'refuse'`. Await `push` until the queue has space, or drop the frame.",
     },
     reconnecting: {
-      message: 'the connection is being rebuilt',
-      doc: 'Frames are refused meanwhile. Await `push` to wait, or drop the frame.',
+      message: 'the room is reconnecting',
+      doc: '`tryPush` refuses frames until the connection is back. Await `push`, or drop the frame.',
     },
     disconnected: {
       message: 'the room is not connected any more',
-      doc: 'The room was closed or lost for good.',
+      doc: 'The room was disconnected, or its connection is lost for good.',
     },
     frameTooLarge: {
       message: 'the frame is too large',
-      doc: 'At most `track.maxFrameLength` bytes: what receivers can put together. Nothing was sent.',
+      doc: 'A frame has at most `track.maxFrameLength` bytes, which is what receivers can assemble. Nothing was sent.',
     },
     noKey: {
       message: 'there is no key to encrypt the frame with',
@@ -85,7 +85,7 @@ export const errorReasons = {
     },
     encryptionFailed: {
       message: 'the frame could not be encrypted',
-      doc: 'The custom provider threw, or returned a promise to `tryPush` (await `push` for such providers).',
+      doc: 'The custom provider threw, or returned a promise to `tryPush`. With a provider that returns promises, await `push`.',
     },
     encodeFailed: {
       message: 'the codec could not encode the value',
@@ -93,29 +93,29 @@ export const errorReasons = {
     },
     internal: {
       message: 'the native part failed',
-      doc: 'A bug of this package: its connection is closed. Please report it.',
+      doc: 'A bug of this package, which has closed its connection. Please report it.',
     },
   },
   DataTrackSubscribeError: {
     unpublished: {
       message: 'the track is not published any more',
-      doc: 'It was unpublished before the subscription was complete. (Later, streams end normally.)',
+      doc: 'The track was unpublished before the subscription was complete. (If it is unpublished later, streams end normally.)',
     },
     timeout: {
       message: 'the SFU did not answer in time',
-      doc: 'No subscriber handle within 10 s. Does the token have the grant `canSubscribe`? Subscribing again asks the SFU again.',
+      doc: 'The SFU assigned no handle within 10 s. Does the token have the grant `canSubscribe`? Subscribing again asks the SFU again.',
     },
     disconnected: {
       message: 'the room is not connected',
-      doc: 'It was closed, or the connection is lost for good. A room that is reconnecting keeps its streams.',
+      doc: 'The room was disconnected, or its connection is lost for good. While a room is reconnecting, it keeps its streams.',
     },
     cancelled: {
-      message: 'the subscription was given up',
-      doc: 'By other means than a signal (a signal rejects with its own reason).',
+      message: 'the subscription was cancelled',
+      doc: 'The subscription was cancelled, but not by a signal. (A signal that aborts rejects with its own reason.)',
     },
     unencrypted: {
       message: 'the track is not encrypted, although this room is',
-      doc: 'Subscribe with `allowUnencrypted: true` if plain frames are welcome.',
+      doc: 'Subscribe with `allowUnencrypted: true` to accept plain frames.',
     },
     noDecryption: {
       message: 'the track is encrypted, and this room has no keys',
@@ -129,7 +129,7 @@ export const errorReasons = {
   DataTrackStreamError: {
     locked: {
       message: 'the stream is being read already',
-      doc: 'A stream has one reader: a loop, a `getReader()`, a pipe or a `read()`. Subscribe once more for a second.',
+      doc: 'A stream has one reader: a loop, a `getReader()`, a pipe or a `read()`. Subscribe once more for a second reader.',
     },
   },
   DataTrackDecodeError: {
@@ -139,25 +139,25 @@ export const errorReasons = {
     },
     undecodableResponse: {
       message: 'the codec could not decode the answer of a call',
-      doc: "From `room.rpc.call`: caller and handler use different codecs. The codec's own error is the `cause`, `frame` the answer's text.",
+      doc: "From `room.rpc.call`: caller and handler use different codecs. The codec's own error is the `cause`; `frame` is the answer's text.",
     },
   },
   DataTrackUnpublishedError: {
     local: { message: 'the track was unpublished', doc: 'By `unpublish()`, or at the end of its scope.' },
     sfu: {
       message: 'the SFU unpublished the track',
-      doc: 'An administrator or a lost permission, for example.',
+      doc: 'For example, an administrator unpublished it, or the participant lost a permission.',
     },
     disconnected: { message: 'the room was disconnected', doc: 'Publications end with their room.' },
     republishRejected: {
-      message: 'the SFU did not take the track back after a reconnect',
-      doc: 'The message has what the SFU said. Publish anew.',
+      message: 'the SFU refused the track after a reconnect',
+      doc: "The message has the SFU's text. Publish the track again.",
     },
   },
   DataTrackE2eeError: {
     missingKey: {
       message: 'there is no key',
-      doc: 'Frames of that participant (or of your own) wait for one, and are dropped when none comes.',
+      doc: 'Frames of that participant (remote or local) wait for a key, and are dropped when none is set.',
     },
     decryptionFailed: {
       message: 'frames could not be decrypted',
@@ -165,34 +165,34 @@ export const errorReasons = {
     },
     unencrypted: {
       message: 'frames of an encrypted track came without encryption',
-      doc: 'They were dropped.',
+      doc: 'The frames were dropped.',
     },
     invalidKey: {
       message: 'the key counts as invalid',
-      doc: 'Too many frames in a row could not be opened (`failureTolerance`). Setting a key starts anew.',
+      doc: 'More frames in a row than `failureTolerance` could not be decrypted. Setting a key makes it valid again.',
     },
     providerFailed: {
       message: 'the custom provider failed',
-      doc: 'It threw, rejected, or returned what is no frame. Its own error is the `cause`.',
+      doc: 'It threw, rejected, or returned something that is not a frame. Its own error is the `cause`.',
     },
     unsupported: {
       message: 'the room has no built-in encryption',
-      doc: 'Keys are set on rooms whose `encryption` has a `keyProvider`.',
+      doc: 'Keys can be set only in rooms whose `encryption` has a `keyProvider`.',
     },
     internal: { message: 'end-to-end encryption failed', doc: 'The message says more.' },
   },
   DataTrackConnectionError: {
     notAllowed: {
       message: 'the server refused the token',
-      doc: 'It is expired, signed with another key, or lacks the grant `roomJoin` for the room.',
+      doc: 'The token is expired, signed with another key, or lacks the grant `roomJoin` for the room.',
     },
     notFound: {
       message: 'there is no LiveKit server at that URL, or no such room',
-      doc: 'The URL is that of the server (`wss://host`), without a path. Rooms need not exist unless auto-creation is off.',
+      doc: 'Use the URL of the server (`wss://host`), without a path. The room must exist only if the server does not create rooms by itself.',
     },
     serverUnreachable: {
       message: 'the server cannot be reached',
-      doc: "Nothing answers at that host and port, or the server fails. The detail has the system's error code.",
+      doc: "No program answers at that host and port, or the server answers with an error. The detail has the system's error code.",
     },
     timeout: {
       message: 'connecting took too long',
@@ -200,97 +200,97 @@ export const errorReasons = {
     },
     transportFailed: {
       message: 'signalling works, but no data can be sent to the server',
-      doc: "Neither UDP nor TCP to the server's media ports works: a firewall, or a server that announces a wrong address.",
+      doc: "Neither UDP nor TCP to the server's media ports works. A firewall blocks them, or the server announces a wrong address.",
     },
     leaveRequest: {
-      message: 'the server sent this participant away',
-      doc: 'While connecting. The detail has the reason that the server gave.',
+      message: 'the server told this participant to leave',
+      doc: "It did so while the room was connecting. The detail has the server's reason.",
     },
     messageTooLarge: {
-      message: 'the server sent a larger message than is taken',
-      doc: 'At most 64 MiB. A server sends the participants of a room in one message, metadata included: use less of them.',
+      message: 'the server sent a message that is too large',
+      doc: 'A message has at most 64 MiB. A server sends all participants of a room, with their metadata, in one message: use fewer participants or less metadata.',
     },
     internal: { message: 'connecting failed', doc: 'The message says more.' },
   },
   PublishDataError: {
     packetTooLarge: {
       message: 'the packet is too large',
-      doc: '`size` and `maxSize` say by how much. Larger data go as a stream: `sendBytes`, `streamBytes`, `sendText`.',
+      doc: '`size` and `maxSize` say by how much. Send larger data as a stream: `sendBytes`, `streamBytes`, `sendText`.',
     },
     bufferFull: {
-      message: 'too much waits to be sent',
-      doc: 'Reliable: 16 MiB wait already. Lossy: the channel is full, and a packet that waited would not be fresh any more.',
+      message: 'too much data waits to be sent',
+      doc: 'Reliable packets: 16 MiB wait already. Lossy packets: the channel is full, and a packet that waited would be too old when it is sent.',
     },
     reconnecting: {
-      message: 'the connection is being rebuilt',
-      doc: 'Lossy packets are refused meanwhile; reliable ones wait.',
+      message: 'the room is reconnecting',
+      doc: 'Lossy packets are refused until the connection is back; reliable ones wait.',
     },
     notAllowed: {
       message: 'sending data is not allowed',
-      doc: 'The token lacks the grant `canPublishData`, or it was taken away; what was sent just before that may not have arrived. Lossy packets are not refused for it: the server drops them.',
+      doc: 'The token lacks the grant `canPublishData`, or the server took the permission away. Packets that were sent just before that may not have arrived. Lossy packets do not fail with this reason: the server drops them.',
     },
     disconnected: {
       message: 'the room is not connected',
-      doc: 'It was closed, or never connected.',
+      doc: 'The room was disconnected, or never connected.',
     },
     connectionLost: {
       message: 'the connection was rebuilt before the packet was acknowledged',
-      doc: 'It may have arrived or not: the server did not resume the session. Send it again if receivers can bear it twice.',
+      doc: 'The packet may have arrived or not, because the server did not resume the session. Send it again if receivers can handle it twice.',
     },
     missingKey: {
       message: 'there is no key to encrypt the packet with',
-      doc: 'Await `keyProvider.setKey()` before.',
+      doc: 'Await `keyProvider.setKey()` before the first packet.',
     },
     encryptionFailed: { message: 'the packet could not be encrypted', doc: 'Nothing was sent.' },
     unsupported: {
       message: 'the custom encryption provider does not encrypt packets',
-      doc: 'Custom providers encrypt frames of data tracks; nothing else leaves such a room. Use a key provider.',
+      doc: 'A custom provider encrypts only frames of data tracks. A room with one sends no data packets. Use a key provider.',
     },
   },
   DataStreamError: {
     alreadyOpened: {
-      message: 'a stream of that id is open already',
-      doc: 'Its sender opened a second one under the same id; which chunk belongs to which cannot be told. Ids are unique unless you choose them.',
+      message: 'a stream with that id is open already',
+      doc: 'The sender opened a second stream with the same id, so chunks cannot be assigned to one of them. Ids are unique unless the sender chooses them.',
     },
     abnormalEnd: {
       message: 'the sender ended the stream early',
-      doc: 'It gave the stream up, or left the room; the detail says which.',
+      doc: 'The sender cancelled the stream, or left the room; the detail says which.',
     },
     connectionLost: {
       message: 'the connection was rebuilt before the stream was complete',
-      doc: 'Parts of it may be lost: the session could not be resumed, at this end or at the other. Send it again.',
+      doc: 'The session of the sender or of the receiver could not be resumed, so parts of the stream may be lost. Send it again.',
     },
     disconnected: {
       message: 'the room was disconnected before the stream was complete',
-      doc: 'It was closed, or the connection was lost for good.',
+      doc: 'The room was disconnected, or its connection was lost for good.',
     },
     timeout: {
       message: 'nothing happened on the stream for too long',
-      doc: 'Nothing came from the sender, or nobody read what came. The limit is `dataStreams.idleTimeout` of the room.',
+      doc: "Nothing came from the sender, and no handler read what had come. The limit is the room's option `dataStreams.idleTimeout`.",
     },
     decodeFailed: {
       message: 'the content could not be decoded',
-      doc: 'A text is no UTF-8, or compressed content is damaged. The error that told is the `cause`.',
+      doc: "A text is not valid UTF-8, or compressed content is damaged. The decoder's error is the `cause`.",
     },
     lengthExceeded: {
       message: 'the stream is longer than its sender said',
-      doc: 'Receiving: the sender is at fault. Writing: more was written than `totalSize`, or the file is longer than it was.',
+      doc: 'Receiving: the sender sent more than it announced. Writing: more was written than `totalSize`, or the file has grown.',
     },
     incomplete: {
       message: 'parts of the stream are missing',
-      doc: 'Receiving: a chunk is missing, or it ended before the length that its sender said. Writing: it was closed before `totalSize` was written, or the file is shorter than it was.',
+      doc: 'Receiving: a chunk is missing, or the sender sent less than it announced. Writing: the stream was closed before `totalSize` was written, or the file has shrunk.',
     },
     duplicateChunk: {
       message: 'a chunk came twice',
-      doc: 'The sender is at fault: reliable packets come once. Two streams of one id look like that, too.',
+      doc: 'Reliable packets come once, so the sender sent it twice, or two streams have the same id.',
     },
     encryptionTypeMismatch: {
-      message: 'a part of the stream is encrypted otherwise than its beginning',
-      doc: 'The stream was dropped: all of it is end-to-end encrypted or none.',
+      message: 'part of the stream has another encryption than its beginning',
+      doc: 'The stream was dropped. Either all of a stream is end-to-end encrypted, or none of it.',
     },
     unreadable: {
-      message: 'that is neither a file nor a pipe',
-      doc: '`sendFile` sends what ends: files and named pipes. Devices and sockets are refused. Nothing was sent.',
+      message: 'the source is neither a file nor a pipe',
+      doc: '`sendFile` sends files and named pipes, because they end. It refuses devices and sockets. Nothing was sent.',
     },
     headerTooLarge: {
       message: 'the header of the stream is too large',
@@ -302,60 +302,63 @@ export const errorReasons = {
     },
     bufferFull: {
       message: 'too much of the stream was not read in time',
-      doc: 'The limits are `dataStreams.maxBufferedBytes` and `maxTotalBufferedBytes` of the room: senders do not wait for readers.',
+      doc: "Senders do not wait for readers. The limits are the room's options `dataStreams.maxBufferedBytes` and `maxTotalBufferedBytes`.",
     },
     locked: {
       message: 'the stream is being read already',
-      doc: 'A reader is read once: by a loop, `readAll`, or as a web or Node stream. Register another handler for a reader of its own.',
+      doc: 'A reader is read once: by a loop, `readAll`, or as a web or Node stream. For a second reading, register another handler, which gets a reader of its own.',
     },
     closed: {
       message: 'the stream was closed',
-      doc: 'Writing after `close` or `abort`, or after the stream failed.',
+      doc: 'The program wrote after `close` or `abort`, or after the stream had failed.',
     },
   },
   SignalRequestError: {
     notAllowed: {
-      message: 'the server does not allow that',
-      doc: 'The token lacks the grant `canUpdateOwnMetadata`; or, for schemas, the server keeps none (`enable_participant_data_blob`).',
+      message: 'the server does not allow the request',
+      doc: 'The token lacks the grant `canUpdateOwnMetadata`. For schemas: the server does not store them (`enable_participant_data_blob`).',
     },
     notFound: {
-      message: 'there is no such thing',
-      doc: 'Nobody of that identity is in the room, or has defined that schema.',
+      message: 'the participant or the schema was not found',
+      doc: 'No participant with that identity is in the room, or it has not defined that schema.',
     },
     limitExceeded: {
-      message: 'it is larger than the server allows',
+      message: 'the value is larger than the server allows',
       doc: 'livekit-server 1.13 takes names of 256 bytes, metadata of 512 KiB, attributes of 64 KiB, and schemas of 50 KiB each and 64,000 bytes in all.',
     },
     invalidRequest: {
-      message: 'the server does not take the request',
-      doc: 'An empty definition, a name of a schema that is too long, and the like; the detail has what the server said.',
+      message: 'the server rejected the request as invalid',
+      doc: "For example, a definition is empty, or the name of a schema is too long. The detail has the server's text.",
     },
     notText: {
-      message: 'the definition of the schema is no text',
-      doc: 'It is no UTF-8: a binary descriptor, for example. `getSchema(…, { bytes: true })` gives the bytes.',
+      message: 'the definition of the schema is not text',
+      doc: 'It is not valid UTF-8; it may be a binary descriptor. `getSchema(…, { bytes: true })` gives the bytes.',
     },
     unsupported: {
-      message: 'the server does not know such requests',
-      doc: 'An older server.',
+      message: 'the server does not support the request',
+      doc: 'The server is too old to support it.',
     },
     timeout: {
       message: 'the server did not answer in time',
-      doc: 'No answer within 10 s, reconnects included. The request may have been carried out all the same.',
+      doc: 'No answer came within 10 s, reconnects included. The server may have carried out the request all the same.',
     },
     disconnected: {
       message: 'the room is not connected',
-      doc: 'It was closed, lost for good, or never connected. A room that is reconnecting keeps the request instead.',
+      doc: 'The room was disconnected, lost for good, or never connected. While a room is reconnecting, it keeps the request.',
     },
     internal: {
       message: 'the request failed',
-      doc: 'For a reason that this version does not know; the message has what the server said.',
+      doc: "The server gave a reason that this version does not know. The message has the server's text.",
     },
   },
   DataTrackClosedError: {
-    closed: { message: 'it is closed', doc: 'The room, session or loopback was closed before.' },
+    closed: {
+      message: 'the object is closed',
+      doc: 'The room was disconnected, or the manager or loopback was closed.',
+    },
     alreadyConnected: {
       message: 'the room is connected already, or connecting',
-      doc: 'A room has one connection at a time; `disconnect()` first, or make another room.',
+      doc: 'A room has one connection at a time. Call `disconnect()` first, or make another room.',
     },
     nativePanic: {
       message: 'the native part failed and closed the connection',

@@ -27,15 +27,15 @@ export type RpcErrorName = keyof typeof errorCode
 export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string; readonly doc: string }>> = {
   UNSUPPORTED_METHOD: {
     message: 'Method not supported at destination',
-    doc: 'The recipient has no handler of that name.',
+    doc: 'The recipient has no handler for that method.',
   },
   RECIPIENT_NOT_FOUND: {
     message: 'Recipient not found',
-    doc: 'Nobody of that identity is known to be in the room, and nobody acknowledged the request within `maxRoundTripLatency`.',
+    doc: 'No participant with that identity is known, and no acknowledgement of the request came within `maxRoundTripLatency`.',
   },
   REQUEST_PAYLOAD_TOO_LARGE: {
     message: 'Request payload too large',
-    doc: 'The recipient speaks RPC version 1, which carries 15,360 bytes: nothing was sent. Or it takes no request that large (here 1 MiB, `rpc.maxRequestBytes`): its handler has not run.',
+    doc: 'The recipient speaks RPC version 1, which carries 15,360 bytes; nothing was sent. Or the recipient limits requests (this package: 1 MiB, `rpc.maxRequestBytes`); its handler has not run.',
   },
   UNSUPPORTED_SERVER: {
     message: 'RPC not supported by server',
@@ -47,7 +47,7 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   APPLICATION_ERROR: {
     message: 'Application error in method handler',
-    doc: 'The handler threw something that is no `RpcError` (what, only its own log says), or the answer was broken.',
+    doc: "The handler threw an error that is not an `RpcError`, which only the recipient's log has; or the recipient runs too many calls; or the answer was malformed.",
   },
   CONNECTION_TIMEOUT: {
     message: 'Connection timeout',
@@ -55,11 +55,11 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   RESPONSE_TIMEOUT: {
     message: 'Response timeout',
-    doc: 'No answer within `responseTimeout`. The handler may have run, or may run still.',
+    doc: 'No answer came within `responseTimeout`. The handler may have run, or may still run.',
   },
   RECIPIENT_DISCONNECTED: {
     message: 'Recipient disconnected',
-    doc: 'It left before it answered; or the own room was disconnected (then `cause` is a `DataTrackClosedError`).',
+    doc: "The recipient left before it answered. Or the caller's room was disconnected; then `cause` is a `DataTrackClosedError`.",
   },
   RESPONSE_PAYLOAD_TOO_LARGE: {
     message: 'Response payload too large',
@@ -67,7 +67,7 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   SEND_FAILED: {
     message: 'Failed to send',
-    doc: 'The request could not be sent, the `cause` says why; or the recipient could not send its answer.',
+    doc: 'The request could not be sent (the `cause` says why), or the recipient could not send its answer.',
   },
 }
 
