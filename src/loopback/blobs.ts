@@ -3,14 +3,14 @@ import { RequestResponseReason } from '../signal/messages'
 import type { DataBlobKeyMessage } from '../signal/messages'
 import type { Refusal } from './profiles'
 
-/** livekit-server's limits, unless it is configured otherwise: bytes of a key, and of all keys and contents. */
+/** livekit-server's default limits: bytes of a key, and of all keys and contents together. */
 const MAX_KEY = 256
 const MAX_BYTES = 64_000
 
 export class DataBlobs {
   readonly #blobs = new Map<string, Uint8Array>()
 
-  /** Returns why it is not stored. */
+  /** Stores a blob. Returns the reason if it is refused. */
   store(key: DataBlobKeyMessage, contents: Uint8Array): Refusal | undefined {
     const text = keyText(key)
     if (Buffer.byteLength(text) > MAX_KEY || contents.length === 0) {
@@ -19,7 +19,7 @@ export class DataBlobs {
         message: 'the key is too long, or nothing is in it',
       }
     }
-    // One of the same key that will be replaced is counted, too, as livekit-server does.
+    // As in livekit-server, the old blob of the same key counts, too, although it will be replaced.
     let total = Buffer.byteLength(text) + contents.length
     for (const [other, stored] of this.#blobs) total += Buffer.byteLength(other) + stored.length
     if (total > MAX_BYTES) {
@@ -39,7 +39,7 @@ export class DataBlobs {
   }
 }
 
-/** About as long as livekit-server's text of it, which counts for the limit. */
+/** The key as text, about as long as livekit-server's, because its length counts for the limit. */
 function keyText({ key: { value } }: DataBlobKeyMessage): string {
   return JSON.stringify([value.name, value.encoding?.value.case, value.encoding?.value.value])
 }

@@ -1,8 +1,8 @@
-/** Chance that a seed fixes. Never for anything that has to be secret. */
+/** Pseudo-random numbers from a seed. Never for secrets. */
 export class Dice {
   #state: number
 
-  /** The sequence of a seed; each name has one of its own. */
+  /** The sequence of a seed. Each name has its own sequence. */
   constructor(seed: number, name: string) {
     // FNV-1a over the text of both.
     let hash = 0x811c9dc5

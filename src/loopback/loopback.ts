@@ -1,4 +1,4 @@
-/** An SFU in this process, for first steps, demos and the tests of your own program. */
+/** The loopback: an SFU in this process, for first steps, demos and an application's tests. */
 import { randomInt } from 'node:crypto'
 import * as check from '../base/arguments'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
@@ -24,13 +24,16 @@ import type { LoopbackRejection } from './sfu'
 
 /** Options of {@link Loopback.join}. */
 export interface LoopbackJoinOptions {
-  /** End-to-end encryption. Default: none; not together with `room`, which has its own. */
+  /** End-to-end encryption. Default: none. Not allowed together with `room`, which has its own encryption. */
   readonly encryption?: EncryptionOptions | undefined
   /** Default: everything is allowed. */
   readonly permissions?: LoopbackPermissions | undefined
-  /** A room of yours, not connected yet; its listeners hear of what is there already. Default: a new one. */
+  /**
+   * A room of the application that is not connected yet. Its listeners get events for what is already there. Default: a
+   * new room.
+   */
   readonly room?: Room | undefined
-  /** A name to be shown. Default: empty. */
+  /** The display name. Default: empty. */
   readonly name?: string | undefined
   /** Default: empty. */
   readonly metadata?: string | undefined
@@ -38,7 +41,10 @@ export interface LoopbackJoinOptions {
   readonly attributes?: Readonly<Record<string, string>> | undefined
 }
 
-/** What {@link Loopback.updateParticipant} changes. Names are those of `RoomServiceClient` in `livekit-server-sdk`. */
+/**
+ * Changes that {@link Loopback.updateParticipant} makes. The names are those of `RoomServiceClient` in
+ * `livekit-server-sdk`.
+ */
 export interface LoopbackParticipantUpdate {
   readonly name?: string | undefined
   readonly metadata?: string | undefined
@@ -46,17 +52,17 @@ export interface LoopbackParticipantUpdate {
   readonly permission?: LoopbackPermissions | undefined
 }
 
-/** What {@link Loopback.stats} returns: packets since the beginning. */
+/** Counters of {@link Loopback.stats}: packets since the start. */
 export interface LoopbackStats {
-  /** Packets that were sent on, once for each subscriber. */
+  /** Packets forwarded, counted once for each subscriber. */
   readonly forwarded: number
   /** Packets that the network lost. */
   readonly lost: number
-  /** Packets that the network doubled. */
+  /** Packets that the network duplicated. */
   readonly duplicated: number
-  /** Packets that the network let be overtaken. */
+  /** Packets that the network reordered. */
   readonly reordered: number
-  /** Packets that nobody subscribes to. */
+  /** Packets of tracks without a subscriber. */
   readonly noRoute: number
 }
 
@@ -66,7 +72,8 @@ interface Guest {
 }
 
 /**
- * A stand-in for the data-track part of a LiveKit server, with an optional bad network between the participants.
+ * Stands in for a LiveKit server's data tracks, data packets and signalling, with an optional bad network between the
+ * participants.
  *
  *     const sfu = new Loopback({ loss: 0.05, seed: 1 })
  *     const alice = sfu.join('alice')
@@ -74,7 +81,7 @@ interface Guest {
  *     …
  *     sfu.close()
  *
- * Its rooms are real ones: signals and packets take the way that they take with a server, without the sockets.
+ * Its rooms are real ones: signals and packets take the same path as with a server, without the sockets.
  */
 export class Loopback {
   readonly #environment: Environment
@@ -85,7 +92,10 @@ export class Loopback {
   #network: LoopbackNetworkOptions
   readonly #seed: number
 
-  /** @throws `TypeError` or `RangeError` that names the option; an error with the code `NATIVE_MISSING` without an addon */
+  /**
+   * @throws `TypeError` or `RangeError` that names the option; an error with the code `NATIVE_MISSING` if there is no
+   * addon
+   */
   constructor(network: LoopbackNetworkOptions = {}) {
     this.#network = { ...check.options('options', network) }
     this.#seed = randomInt(2 ** 32)
@@ -96,9 +106,9 @@ export class Loopback {
   }
 
   /**
-   * Lets somebody join and returns the connected room.
+   * Lets a participant join, and returns its connected room.
    *
-   * @param identity unique; whoever has it already is disconnected (`duplicateIdentity`), as by a server
+   * @param identity unique; a participant that already has it is disconnected (`duplicateIdentity`), as by a server
    * @throws `DataTrackClosedError` after `close()`; `TypeError` or `RangeError` that names the argument
    */
   join(identity: string, options: LoopbackJoinOptions = {}): Room {
@@ -140,7 +150,7 @@ export class Loopback {
     })
     this.#guests.set(identity, { room, connection })
     room.attach(connection, identity)
-    // A listener may have disconnected the room, or closed the loopback.
+    // A listener may have disconnected the room or closed the loopback.
     if (this.#guests.get(identity)?.connection !== connection) return room
     const join = this.#sfu.join(
       native.id,
@@ -152,13 +162,13 @@ export class Loopback {
     return room
   }
 
-  /** The SFU ends a publication. Returns whether there was one of that SID. */
+  /** Ends a publication, by decision of the SFU. Returns whether there was a publication with this SID. */
   unpublish(trackSid: string): boolean {
     this.#assertOpen()
     return this.#sfu.unpublish(check.string('trackSid', trackSid))
   }
 
-  /** The SFU refuses the next publish request of anybody; several calls, several requests. */
+  /** Makes the SFU refuse the next publish request of any participant. Each call refuses one more request. */
   rejectNextPublish(reason: LoopbackRejection = 'notAllowed', message = 'refused by the loopback'): void {
     this.#assertOpen()
     const checked = check.oneOf('reason', reason, 'notAllowed', [
@@ -173,10 +183,10 @@ export class Loopback {
   }
 
   /**
-   * A participant's connection breaks and comes back: `resume` in the same signalling session, `full` in a new one, with
+   * Breaks a participant's connection and restores it: `resume` in the same server session, `full` in a new one, with
    * new SIDs and handles. Resolves when the room is connected again.
    *
-   * @throws `RangeError` for somebody who is not here
+   * @throws `RangeError` if there is no such participant
    */
   async reconnect(identity: string, kind: 'resume' | 'full'): Promise<void> {
     this.#assertOpen()
@@ -186,7 +196,7 @@ export class Loopback {
     room.connectionLost()
     room.connectionReconnecting()
     await turn()
-    // Disconnected meanwhile, or by a listener.
+    // A listener may have disconnected the room, or it was disconnected in the meantime.
     if (this.#guests.get(identity)?.connection !== connection) return
     connection.mend(kind === 'full')
     if (kind === 'resume') {
@@ -196,12 +206,12 @@ export class Loopback {
       const join = this.#sfu.restart(identity)
       if (join !== undefined) room.connectionRebuilt(join)
     }
-    // The requests of the new session are answered in the turns that follow; then its participant is active.
+    // The new session's requests are answered in the following turns. Then its participant is active.
     await turn()
     this.#sfu.activate(identity)
   }
 
-  /** Removes a participant, as an administrator does: its room is disconnected (`participantRemoved`). */
+  /** Removes a participant, as an administrator does. Its room is disconnected (`participantRemoved`). */
   kick(identity: string): void {
     this.#assertOpen()
     this.#guest(identity)
@@ -209,10 +219,12 @@ export class Loopback {
   }
 
   /**
-   * Changes what is said of a participant, or what it may do, as an administrator does. What is not named stays; an empty
-   * text changes nothing, an empty attribute is taken away. Who may not publish data any more loses its tracks.
+   * Changes a participant's description or permissions, as an administrator does.
    *
-   * @throws `RangeError` for somebody who is not here
+   * Absent fields stay unchanged, and so does a field with an empty text. An empty attribute is removed. A participant
+   * that loses the permission to publish data loses its tracks.
+   *
+   * @throws `RangeError` if there is no such participant
    */
   updateParticipant(identity: string, options: LoopbackParticipantUpdate): void {
     this.#assertOpen()
@@ -228,13 +240,13 @@ export class Loopback {
     })
   }
 
-  /** Changes what the application attached to the room, as an administrator does. */
+  /** Changes the room's metadata, as an administrator does. */
   updateRoomMetadata(metadata: string): void {
     this.#assertOpen()
     this.#sfu.updateRoomMetadata(check.string('metadata', metadata))
   }
 
-  /** Changes the network from now on; what is not named stays as it is, the seed too (and its sequence starts anew). */
+  /** Changes the network from now on. Absent options stay as they are, the seed included; its sequence starts again. */
   setNetwork(options: LoopbackNetworkOptions): void {
     this.#assertOpen()
     const network = { ...this.#network, ...check.options('options', options) }
@@ -247,7 +259,7 @@ export class Loopback {
     return { options: this.#network, seed: this.#network.seed ?? this.#seed }
   }
 
-  /** What happened to packets. */
+  /** Counters of packets since the start. */
   stats(): LoopbackStats {
     this.#assertOpen()
     return this.#hub.stats()
@@ -258,7 +270,7 @@ export class Loopback {
     if (this.#closed) return
     this.#closed = true
     for (const identity of [...this.#guests.keys()]) {
-      // A listener may have disconnected the room before its turn came.
+      // A listener may already have disconnected this room.
       if (this.#guests.has(identity)) this.#remove(identity, 'serverShutdown')
     }
     this.#hub.close()
@@ -279,7 +291,7 @@ export class Loopback {
 
   #remove(identity: string, reason: DisconnectReason): void {
     const { room } = this.#guest(identity)
-    // At once: nothing of a removed participant may come after it.
+    // Synchronously, so that nothing sent by a removed participant arrives after its removal.
     room.receive({ message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } })
   }
 
@@ -297,7 +309,7 @@ export class Loopback {
 
 type Permissions = Pick<ParticipantDescription, 'canPublishData' | 'canUpdateMetadata'>
 
-/** The permissions that are named, over those that there are. */
+/** The given permissions over the fallback. */
 function checkPermissions<T extends Partial<Permissions>>(
   name: string,
   given: LoopbackPermissions | undefined,
@@ -322,8 +334,8 @@ interface ConnectionEnds {
 }
 
 /**
- * The signalling connection of one room: messages arrive in order, on a later microtask, never within the call that
- * caused them, as over a socket.
+ * The signalling connection of one room. As over a socket, messages arrive in order and on a later microtask, never
+ * within the call that caused them.
  */
 class LoopbackConnection implements RoomConnection {
   readonly native: NativeSession
@@ -331,7 +343,7 @@ class LoopbackConnection implements RoomConnection {
   readonly #ends: ConnectionEnds
   #open = true
   #cut = false
-  /** Messages that came while the connection was broken: the lossless channel keeps them for a resume. */
+  /** Messages that arrived while the connection was cut. The reliable channel keeps them for a resumed connection. */
   #messages: (() => void)[] = []
 
   constructor(native: NativeSession, identity: string, ends: ConnectionEnds) {
@@ -358,7 +370,7 @@ class LoopbackConnection implements RoomConnection {
   }
 
   setRef(): void {
-    // There is nothing but the session.
+    // There is no socket to reference.
   }
 
   stats(): undefined {
@@ -369,18 +381,18 @@ class LoopbackConnection implements RoomConnection {
     if (!this.#cut) this.#ends.reconnect('resume')
   }
 
-  /** What a server would do of its own ends the session. */
+  /** A server would end the session by itself in the other scenarios, so they rebuild the connection. */
   simulate({ lose }: ScenarioSteps): void {
     if (!this.#cut) this.#ends.reconnect(lose === 'signal' ? 'resume' : 'full')
   }
 
-  /** The connection breaks: what is under way, both ways, is lost. */
+  /** Cuts the connection. Signals in flight are lost in both directions. */
   cut(): void {
     this.#cut = true
     this.channels.cut()
   }
 
-  /** `anew`: in a new session, in which nothing of the old one arrives. */
+  /** `anew`: the connection is rebuilt, so nothing of the old session arrives. */
   mend(anew: boolean): void {
     this.#cut = false
     const messages = this.#messages
@@ -397,7 +409,7 @@ class LoopbackConnection implements RoomConnection {
   }
 }
 
-/** A turn of the event loop. */
+/** Waits for a turn of the event loop. */
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

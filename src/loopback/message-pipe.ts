@@ -1,20 +1,20 @@
-/** The way of messages from a participant to the loopback's SFU: in order, with the network's delay and rate. */
+/** Carries messages from a participant to the loopback's SFU: in order, with the network's delay and bandwidth. */
 import { SendStatus } from '../native/native'
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import { Fifo } from '../data-packet/packet-queue'
 import { Dice } from './dice'
 import type { LoopbackNetworkOptions } from './network'
 
-/** As with a server: what fits its data channels, bytes. */
+/** The largest message of a server's data channels, in bytes. */
 const MAX_MESSAGE_SIZE = 65_535
-/** Messages that may be under way, bytes. */
+/** Bytes of messages that may be in flight. */
 const MAX_UNDER_WAY = 4 * 1024 * 1024
-/** Bytes that the reliable channel may hold. */
+/** Bytes that the reliable channel may buffer. */
 const RELIABLE_LIMIT = 128 * 1024
-/** Bytes that are delivered before others have their turn. */
+/** Bytes to deliver before other work gets a turn. */
 const TURN_BYTES = 256 * 1024
 
-/** A network whose chance is fixed. */
+/** A network with a fixed seed. */
 export interface SeededNetwork {
   readonly options: LoopbackNetworkOptions
   readonly seed: number
@@ -34,7 +34,7 @@ export class MessagePipe implements MessageChannels {
   readonly #deliver: (channel: MessageChannel, message: Uint8Array) => void
   readonly #low: () => void
   #options!: LoopbackNetworkOptions
-  /** Which messages of the lossy channel are lost, whatever goes over the other one. */
+  /** Decides which messages of the lossy channel are lost, independently of the reliable channel. */
   #loss!: Dice
   #jitter!: Dice
   readonly #underWay = new Fifo<UnderWay>()
@@ -45,7 +45,10 @@ export class MessagePipe implements MessageChannels {
   #cut = false
   #closed = false
 
-  /** `identity`: whose it is. `deliver`: a message arrived; `low`: what is under way fell to the watched level. */
+  /**
+   * `identity`: the sender. `deliver`: called for a message that arrived. `low`: called when the bytes in flight fell
+   * to the watched level.
+   */
   constructor(
     identity: string,
     network: SeededNetwork,
@@ -58,7 +61,7 @@ export class MessagePipe implements MessageChannels {
     this.#low = low
   }
 
-  /** From now on; the sequence of the seed starts anew. */
+  /** Applies from now on. The seed's sequence starts again. */
   setNetwork({ options, seed }: SeededNetwork): void {
     this.#options = options
     this.#loss = new Dice(seed, `loss of ${this.#identity}`)
@@ -72,7 +75,7 @@ export class MessagePipe implements MessageChannels {
       return SendStatus.BufferFull
     }
     const { delay = 0, jitter = 0, bandwidth = 0, loss = 0 } = this.#options
-    // A message of the lossless channel is sent until it arrives; what that costs in time is left out.
+    // A reliable message is repeated until it arrives. The time of the repetitions is not simulated.
     if (channel === 'lossy' && this.#loss.next() < loss) return SendStatus.Queued
     const leaves = Math.max(performance.now(), this.#lastDue - delay)
     const due =
@@ -88,7 +91,7 @@ export class MessagePipe implements MessageChannels {
   }
 
   flush(): void {
-    // Nothing waits for more.
+    // No message is held back, so there is nothing to do.
   }
 
   bufferedAmount(channel: MessageChannel): number {
@@ -104,12 +107,12 @@ export class MessagePipe implements MessageChannels {
     this.#schedule()
   }
 
-  /** The connection breaks: what is under way waits. */
+  /** Cuts the connection. Messages in flight wait. */
   cut(): void {
     this.#cut = true
   }
 
-  /** The connection is back. `lost`: in a new session, which does not get what was under way. */
+  /** The connection is back. `lost`: in a new session, which does not get the messages that were in flight. */
   mend(lost: boolean): void {
     this.#cut = false
     if (lost) this.#clear()
@@ -135,7 +138,7 @@ export class MessagePipe implements MessageChannels {
     if (next === undefined && this.#watched === undefined) return
     this.#scheduled = true
     const wait = next === undefined ? 0 : next.due - performance.now()
-    // Not on a microtask: a program that sends all the time would never let anything else run.
+    // Not on a microtask: an application that sends without pause would block everything else.
     if (wait > 0) setTimeout(() => this.#turn(), wait)
     else setImmediate(() => this.#turn())
   }

@@ -1,29 +1,30 @@
-/** The bad network of a loopback. */
+/** The simulated bad network of a loopback. */
 import * as check from '../base/arguments'
 import type { NativeNetworkOptions } from '../native/native'
 
 /**
- * What happens to packets between the participants. Shares are from 0 to 1 and per packet. Default: nothing happens.
+ * What happens to the packets between the participants. Shares are from 0 to 1 and per packet. Default: nothing
+ * happens.
  */
 export interface LoopbackNetworkOptions {
   /**
-   * Fixes which packets suffer what, data packets included: a whole number from 0 to 2^53 − 1. It does not fix when. Default: random. It is
-   * never used for keys or initialization vectors.
+   * Fixes which packets are affected, data packets included, but not when. A whole number from 0 to 2^53 − 1. It is
+   * never used for keys or initialization vectors. Default: random.
    */
   readonly seed?: number | undefined
   /** Share of packets that are lost. */
   readonly loss?: number | undefined
-  /** Share of packets that come twice. */
+  /** Share of packets that arrive twice. */
   readonly duplicate?: number | undefined
-  /** Share of packets that are overtaken by the next one. */
+  /** Share of packets that the next packet overtakes. */
   readonly reorder?: number | undefined
-  /** Each packet's way, in ms, 0 to 60,000. */
+  /** Delay of each packet in ms, 0 to 60,000. */
   readonly delay?: number | undefined
-  /** What is added to `delay` at most, in ms, 0 to 60,000: evenly distributed. */
+  /** The most that is added to `delay`, in ms, 0 to 60,000. Evenly distributed. */
   readonly jitter?: number | undefined
-  /** Bytes a second, 0 to 2^53 − 1; 0: no limit. */
+  /** Bytes per second, 0 to 2^53 − 1; 0: no limit. */
   readonly bandwidth?: number | undefined
-  /** Nothing goes through for `duration` of each `every` ms; both up to 3,600,000. */
+  /** The network stalls for `duration` ms in every `every` ms. Both are at most 3,600,000. */
   readonly stall?: { readonly duration: number; readonly every: number } | undefined
 }
 

@@ -1,21 +1,21 @@
-/** What participants of the loopback are known by and may do, and how they change it, as in livekit-server. */
+/** Descriptions and permissions of the loopback's participants, and requests to change them, as in livekit-server. */
 import { RequestResponseReason } from '../signal/messages'
 import type { ParticipantPermissionMessage, UpdateMetadataMessage } from '../signal/messages'
 
-/** livekit-server's limits, unless it is configured otherwise, bytes. */
+/** livekit-server's default limits in bytes. */
 const MAX_NAME = 256
 const MAX_METADATA = 512 * 1024
 const MAX_ATTRIBUTES = 64 * 1024
 
-/** What a participant may do. */
+/** What a participant is allowed to do. */
 export interface LoopbackPermissions {
-  /** Whether data tracks can be published. Default: `true`. */
+  /** Whether the participant may publish data: data tracks, data packets and streams. Default: `true`. */
   readonly canPublishData?: boolean | undefined
-  /** Whether the participant can set its own metadata, name and attributes. Default: `true`. */
+  /** Whether the participant may change its own metadata, name and attributes. Default: `true`. */
   readonly canUpdateMetadata?: boolean | undefined
 }
 
-/** What is said of a participant. */
+/** A participant's description. */
 export interface ParticipantDescription {
   readonly identity: string
   readonly name: string
@@ -25,13 +25,13 @@ export interface ParticipantDescription {
   readonly canUpdateMetadata: boolean
 }
 
-/** Why a request is not granted. */
+/** Why a request is refused. */
 export interface Refusal {
   readonly reason: number
   readonly message: string
 }
 
-/** Why the participant may not change what it asks to; in the order of livekit-server's checks. */
+/** Why an update is refused; `undefined` if it is not. In the order of livekit-server's checks. */
 export function refusalOfUpdate(
   { canUpdateMetadata }: ParticipantDescription,
   { name, metadata, attributes }: UpdateMetadataMessage,
@@ -51,7 +51,7 @@ export function refusalOfUpdate(
   return over && { reason: RequestResponseReason.LimitExceeded, message: `too large: ${String(over[0])}` }
 }
 
-/** The description after an update: an empty text changes nothing, an empty attribute is taken away. */
+/** The description after an update. An empty text changes nothing; an empty attribute is removed. */
 export function updated(
   description: ParticipantDescription,
   update: Partial<Pick<ParticipantDescription, 'name' | 'metadata' | 'attributes'>>,
@@ -66,7 +66,7 @@ export function updated(
   }
 }
 
-/** What everybody hears of a participant's permissions. */
+/** A participant's permissions in the form that all participants receive. */
 export function permissionOf(description: ParticipantDescription): ParticipantPermissionMessage {
   const { canPublishData, canUpdateMetadata } = description
   return { canSubscribe: true, canPublish: true, canPublishData, canUpdateMetadata, hidden: false }

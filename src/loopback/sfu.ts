@@ -1,6 +1,6 @@
 /**
- * The signalling side of an SFU as far as data tracks go: it answers requests as livekit-server does, in the shapes of
- * the protocol. Packets are forwarded by the native hub, whose routes it sets.
+ * The signalling side of the loopback. It answers requests about data tracks as livekit-server does, in the protocol's
+ * message shapes. The hub forwards the packets; this side sets the hub's routes.
  */
 import { randomBytes, randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
@@ -24,13 +24,16 @@ import { DataBlobs } from './blobs'
 import { permissionOf, refusalOfUpdate, updated } from './profiles'
 import type { ParticipantDescription, Refusal } from './profiles'
 
-/** The packet side: what goes where. The native hub is one. */
+/** The packet side, with its routes. The native hub implements it. */
 export interface Routes {
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
 }
 
-/** How the SFU refuses the next publish request; as `DataTrackPublishError` will have it, where it has a word for it. */
+/**
+ * How the SFU refuses the next publish request. The names are those of `DataTrackPublishError`'s reasons, where it has
+ * one.
+ */
 export type LoopbackRejection =
   'notAllowed' | 'duplicateName' | 'invalidName' | 'limitReached' | 'duplicateHandle' | 'unclassified'
 
@@ -43,7 +46,7 @@ const rejections: Readonly<Record<LoopbackRejection, number>> = {
   unclassified: RequestResponseReason.UnclassifiedError,
 }
 
-/** Names in bytes, as livekit-server has it. */
+/** The most bytes of a name, as in livekit-server. */
 const MAX_NAME = 256
 const MAX_HANDLE = 0xffff
 
@@ -54,10 +57,10 @@ interface Member {
   readonly deliver: (response: SignalResponseLike) => void
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
   sid: string
-  /** Others are not told of it: its new signalling session is not ready. */
+  /** Whether other participants are not told about it, because its new server session is not ready yet. */
   quiet: boolean
   readonly tracks: Map<number, DataTrackInfoMessage>
-  /** By SID: what it subscribes to, and under which handle. */
+  /** The tracks that it subscribes to: its handle for each SID. */
   readonly subscriptions: Map<string, number>
   readonly blobs: DataBlobs
   nextHandle: number
@@ -82,7 +85,7 @@ export class SignalSfu {
     return [...this.#members.keys()]
   }
 
-  /** Adds a participant and returns the `join` message for it. */
+  /** Adds a participant. Returns the `join` message for it. */
   join(
     session: number,
     description: ParticipantDescription,
@@ -107,7 +110,7 @@ export class SignalSfu {
     return this.#joinMessage(member)
   }
 
-  /** A participant goes, by itself or not. */
+  /** Removes a participant, whether it left by itself or not. */
   leave(identity: string): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
@@ -118,7 +121,7 @@ export class SignalSfu {
     this.#broadcast(member, ParticipantState.Disconnected)
   }
 
-  /** The SFU's own decision to end a publication. Returns whether there was one. */
+  /** Ends a publication, by decision of the SFU. Returns whether there was one. */
   unpublish(trackSid: string): boolean {
     for (const member of this.#members.values()) {
       for (const info of member.tracks.values()) {
@@ -134,7 +137,9 @@ export class SignalSfu {
     this.#rejections.push({ reason, message })
   }
 
-  /** A new signalling session for a participant: all it published and subscribed to is gone, handles start anew. */
+  /**
+   * Begins a new server session for a participant. Its publications and subscriptions are gone; handles start again.
+   */
   restart(identity: string): SignalResponseLike | undefined {
     const member = this.#members.get(identity)
     if (member === undefined) return undefined
@@ -144,12 +149,12 @@ export class SignalSfu {
     member.blobs.clear()
     member.sid = sid('PA_')
     member.nextHandle = firstHandle()
-    // As in livekit-server, others hear of the participant again when it is active, which is after it has published.
+    // As in livekit-server, the others are told about the participant again once it is active, after it has published.
     member.quiet = true
     return this.#joinMessage(member)
   }
 
-  /** The participant of a new signalling session is active: now others hear of it. */
+  /** The participant of a new server session is active. The others are told about it now. */
   activate(identity: string): void {
     const member = this.#members.get(identity)
     if (member === undefined || !member.quiet) return
@@ -157,7 +162,7 @@ export class SignalSfu {
     this.#broadcast(member)
   }
 
-  /** A session goes on: its participant hears how things stand. */
+  /** Resumes a server session. Its participant gets the current state. */
   resume(identity: string): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
@@ -169,7 +174,7 @@ export class SignalSfu {
     this.#sendHandles(member)
   }
 
-  /** An administrator changes what is said of a participant, or what it may do. */
+  /** Changes a participant's description or permissions, as an administrator does. */
   update(identity: string, change: Partial<Omit<ParticipantDescription, 'identity'>>): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
@@ -214,17 +219,17 @@ export class SignalSfu {
         this.#getBlob(member, request.value)
         return
       case 'simulate':
-        // The connection does that; see `LoopbackConnection`.
+        // The connection handles it; see `LoopbackConnection`.
         return
       case 'syncState':
-        // Nothing was lost here that it would restore.
+        // The loopback loses nothing that it could restore.
         return
       case 'leave':
         this.leave(identity)
     }
   }
 
-  /** A message of a participant goes to those whom its packet names, or to all others. */
+  /** Forwards a participant's message to the packet's destinations, or to all other participants. */
   message(identity: string, channel: MessageChannel, message: Uint8Array): void {
     const member = this.#members.get(identity)
     if (member?.description.canPublishData !== true) return
@@ -235,14 +240,14 @@ export class SignalSfu {
     } catch {
       return
     }
-    // Who sent it, the SFU knows better.
+    // The SFU sets the sender, whatever the packet says.
     packet.participantIdentity = identity
     packet.participantSid = member.sid
     const stamped = packet.toBinary()
     const to = packet.destinationIdentities
     for (const other of this.#members.values()) {
       if (other === member || (to.length > 0 && !to.includes(other.description.identity))) continue
-      // Each gets bytes of its own: what one does with them is not the others' business.
+      // A copy for each recipient, so that changes by one do not affect the others.
       other.message(channel, stamped.slice())
     }
   }
@@ -289,7 +294,7 @@ export class SignalSfu {
     const refusal = refusalOfUpdate(member.description, request)
     if (refusal === undefined) {
       member.description = updated(member.description, request)
-      // The participant hears of the change before it hears that it is made.
+      // The participant gets the change before the confirmation.
       this.#broadcast(member)
     }
     const { reason, message } = refusal ?? { reason: RequestResponseReason.Ok, message: '' }
@@ -337,7 +342,7 @@ export class SignalSfu {
     for (const info of member.tracks.values()) this.#dropTrack(member, info)
   }
 
-  /** Nobody subscribes to the track any more; those who did get their new table. */
+  /** Ends all subscriptions of a track. Each former subscriber gets its new table. */
   #dropTrack(publisher: Member, info: DataTrackInfoMessage): void {
     for (const member of this.#members.values()) {
       if (!member.subscriptions.delete(info.sid)) continue
@@ -352,7 +357,7 @@ export class SignalSfu {
     const handle = this.#handle(member)
     if (handle === undefined) return
     member.subscriptions.set(trackSid, handle)
-    // The route comes first: livekit-server forwards before it sends the table, too.
+    // The route comes first, because livekit-server, too, forwards packets before it sends the table.
     this.#routes.addRoute(found.publisher.session, found.info.pubHandle, member.session, handle)
   }
 
@@ -412,7 +417,7 @@ export class SignalSfu {
     })
   }
 
-  /** Tells the others, and the participant itself, how things stand with it. */
+  /** Sends the participant's current state to the others and to the participant itself. */
   #broadcast(member: Member, state: number = ParticipantState.Active): void {
     if (member.quiet && state === ParticipantState.Active) return
     const value = { participants: [participantInfo(member, state)] }
@@ -458,12 +463,12 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
   }
 }
 
-/** Handles of a signalling session start at a random number below 256, as in livekit-server. */
+/** Handles of a server session start at a random number below 256, as in livekit-server. */
 function firstHandle(): number {
   return randomInt(1, 256)
 }
 
-/** Like livekit-server's: a prefix and 12 random letters and digits. */
+/** A SID like livekit-server's: a prefix and 12 random letters and digits. */
 function sid(prefix: 'DTR_' | 'PA_' | 'RM_'): string {
   return (
     prefix +

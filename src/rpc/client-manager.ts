@@ -1,4 +1,4 @@
-/** The caller's side of RPC: calls that wait for their answers. Every call settles by its deadline, whatever happens. */
+/** The caller's side of RPC: calls that wait for their answers. Every call settles by its deadline in any case. */
 import { randomUUID } from 'node:crypto'
 import type { RpcAck, RpcResponse } from '@livekit/protocol'
 import { Deferred } from '../base/abort'
@@ -23,57 +23,57 @@ import {
 } from './transport'
 import type { IncomingText, RpcTransport } from './transport'
 
-/** How long a call may take, and what gives it up. */
+/** Timeouts of a call, and the signal that cancels it. */
 export interface RpcCallOptions {
   /**
-   * ms from the call until its answer must be there, 0 and more, `Infinity` included; then `RESPONSE_TIMEOUT`. It is the
-   * effective timeout as it stands, and the recipient's handler is told it. Default: 15,000.
+   * ms from the call until its answer must have arrived, 0 or more, `Infinity` included; then `RESPONSE_TIMEOUT`. The
+   * recipient's handler gets the same value, without any correction for the round trip. Default: 15,000.
    */
   readonly responseTimeout?: number | undefined
   /**
-   * ms from the call until the recipient must have acknowledged it, 0 and more; then `CONNECTION_TIMEOUT`. Not less
-   * than a `responseTimeout` it does nothing. Default: 7,000.
+   * ms from the call until the recipient must have acknowledged it, 0 or more; then `CONNECTION_TIMEOUT`. It has no
+   * effect if it is not less than `responseTimeout`. Default: 7,000.
    */
   readonly maxRoundTripLatency?: number | undefined
-  /** Gives up the call: the promise rejects with the signal's `reason`. The recipient is not told. */
+  /** Cancels the call. The promise rejects with the signal's `reason`. The recipient is not told. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** What {@link LocalParticipant.performRpc} takes. */
+/** Parameters of {@link LocalParticipant.performRpc}. */
 export interface PerformRpcParams extends RpcCallOptions {
-  /** Who is called. */
+  /** The participant to call. */
   readonly destinationIdentity: string
   /** The method's name. */
   readonly method: string
-  /** The request. Of any size, or 15,360 bytes of UTF-8 where the recipient's SDK speaks RPC version 1 only. */
+  /** The request. Any size; at most 15,360 bytes of UTF-8 if the recipient's SDK supports only RPC version 1. */
   readonly payload: string
 }
 
-/** Calls that may wait for their answers at a time; more are refused. */
+/** Calls that may wait for their answers at a time. Further calls are refused. */
 export const MAX_PENDING_CALLS = 16_384
-/** The oldest server that carries RPC. */
+/** The oldest server version that forwards RPC. */
 const OLDEST_SERVER = [1, 8, 0] as const
 
-/** Why sending a request and reading an answer are given up. */
+/** The abort reason for sending a request and reading an answer after the call has settled. */
 const settled = new DOMException('the call is settled', 'AbortError')
 
 interface Call {
   readonly id: string
   readonly destinationIdentity: string
   readonly answer: Deferred<string>
-  /** Gives up what is under way for the call, as it is settled: sending the request, reading the answer. */
+  /** Cancels the pending work of a settled call: sending the request or reading the answer. */
   giveUp: () => void
-  /** When the answer must be there. */
+  /** Fires when the answer must have arrived. */
   deadline: Alarm | undefined
-  /** When the acknowledgement must be there, if that is sooner. */
+  /** Fires when the acknowledgement must have arrived, if that is sooner. */
   acknowledgement: Alarm | undefined
-  /** Since the recipient has left: when its answer is not waited for any longer. */
+  /** Set once the recipient has left. Fires when the call stops waiting for the answer. */
   departure: Alarm | undefined
-  /** Whether the recipient has got the request. */
+  /** Whether the recipient has received the request. */
   acknowledged: boolean
-  /** Whether the answer has begun to come. */
+  /** Whether the answer has begun to arrive. */
   reading: boolean
-  /** The recipient, who was not known, is there. */
+  /** Called when a recipient that was not known has joined. */
   arrived: () => void
 }
 
@@ -140,7 +140,7 @@ export class RpcClientManager {
       text.cancel()
       return
     }
-    // The answer may overtake the acknowledgement, and take longer than that may.
+    // The answer may arrive before the acknowledgement, and may take longer than the acknowledgement's timeout.
     acknowledge(call)
     call.reading = true
     try {
@@ -158,19 +158,22 @@ export class RpcClientManager {
     for (const call of this.#calls.values()) if (call.destinationIdentity === identity) call.arrived()
   }
 
-  /** The recipient may have answered before it left: its answer is waited for as its streams are. */
+  /**
+   * The recipient may have answered before it left. The call waits for the answer as long as for the recipient's
+   * streams.
+   */
   handleParticipantDisconnected(identity: string): void {
     for (const call of this.#calls.values()) {
       if (call.destinationIdentity !== identity || call.departure !== undefined) continue
       call.acknowledgement?.cancel()
       call.departure = new Alarm(DEPARTURE_GRACE, () => {
-        // An answer that has begun ends as any stream of the recipient does.
+        // An answer that has begun ends as every stream of the recipient does.
         if (!call.reading) this.#reject(call, RpcError.builtIn('RECIPIENT_DISCONNECTED'))
       })
     }
   }
 
-  /** The room is over. */
+  /** The room is disconnected. */
   close(): void {
     if (this.#calls.size === 0) return
     const cause = new DataTrackClosedError('closed')
@@ -179,7 +182,7 @@ export class RpcClientManager {
     }
   }
 
-  /** Why a call cannot be made. */
+  /** The reason why a call is refused at once. */
   #refusal({ destinationIdentity, payload }: CheckedCall): RpcError | undefined {
     const sendFailed = (reason: 'disconnected' | 'notAllowed' | 'bufferFull'): RpcError =>
       RpcError.builtIn('SEND_FAILED', undefined, { cause: new PublishDataError(reason) })
@@ -217,7 +220,7 @@ export class RpcClientManager {
       call.acknowledgement = expire('CONNECTION_TIMEOUT', maxRoundTripLatency)
     }
     this.#send(call, params).catch((cause: unknown) => {
-      // The request may have arrived: its answer comes, or its time runs out.
+      // The request may have arrived: the answer comes, or the call times out.
       if (cause instanceof PublishDataError && cause.reason === 'connectionLost') return
       this.#reject(
         call,
@@ -227,7 +230,7 @@ export class RpcClientManager {
     return call.answer.promise
   }
 
-  /** What a call fails with whose time is over. */
+  /** The error of a call that has timed out. */
   #expiry({ departure, acknowledged, destinationIdentity }: Call, name: RpcErrorName): RpcErrorName {
     if (departure !== undefined) return 'RECIPIENT_DISCONNECTED'
     const there = acknowledged || this.#transport.clientProtocol(destinationIdentity) !== undefined
@@ -235,8 +238,9 @@ export class RpcClientManager {
   }
 
   /**
-   * The server tells of newcomers some seconds late, and of hidden participants never: who is not known gets a request
-   * that every client understands. One that is too large for that waits until its recipient is known.
+   * Sends the request. The server announces new participants some seconds late, and hidden participants never. So a
+   * recipient that is not known gets a request that every client understands. A request that is too large for that
+   * waits until its recipient is known.
    */
   async #send(call: Call, params: CheckedCall): Promise<void> {
     const { id } = call
@@ -271,16 +275,16 @@ export class RpcClientManager {
     )
   }
 
-  /** The call of that id, if it is the sender's to answer. */
+  /** The call with this id, if the sender may answer it. */
   #expected(id: string, senderIdentity: string): Call | undefined {
     const call = this.#calls.get(id)
     if (call === undefined) {
-      // It timed out or was given up, or the answer came twice.
+      // It timed out or was cancelled, or the answer came twice.
       log('debug', 'rpc', 'something came for a call that is settled')
       return undefined
     }
-    // The server takes the name from what hidden participants send, and does not tell others of them. Only who has got the
-    // request knows its id.
+    // The server removes the identity from the packets of hidden participants, and does not announce them. Only the
+    // recipient knows the request's id.
     const hidden =
       senderIdentity === '' && this.#transport.clientProtocol(call.destinationIdentity) === undefined
     if (call.destinationIdentity === senderIdentity || hidden) return call
@@ -296,7 +300,7 @@ export class RpcClientManager {
     if (this.#take(call)) call.answer.reject(error)
   }
 
-  /** Takes the call out, with all that belongs to it. Returns whether it was there. */
+  /** Removes the call and cancels what belongs to it. Returns whether the call was pending. */
   #take(call: Call): boolean {
     if (!this.#calls.delete(call.id)) return false
     for (const alarm of [call.deadline, call.acknowledgement, call.departure]) alarm?.cancel()
@@ -310,13 +314,16 @@ function acknowledge(call: Call): void {
   call.acknowledgement?.cancel()
 }
 
-/** Waits until the channel has the request: what becomes of it then, the answer tells. */
+/** Waits until the channel has accepted the request. The answer tells what becomes of it. */
 async function handedOver(call: Call, packet: SentPacket): Promise<void> {
   call.giveUp = () => packet.withdraw(settled)
   await packet.sent
 }
 
-/** Work that the call's end gives up. A controller costs more than all the rest of a call, so few calls have one. */
+/**
+ * Runs work that is cancelled when the call settles. An `AbortController` costs more than the rest of a call, so only
+ * few calls use one.
+ */
 async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
   const before = call.giveUp
@@ -333,7 +340,7 @@ async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>):
 }
 
 function nothing(): void {
-  // Nothing is under way.
+  // There is no pending work.
 }
 
 function checkCall(params: PerformRpcParams): CheckedCall {
@@ -352,12 +359,12 @@ function checkCall(params: PerformRpcParams): CheckedCall {
   }
 }
 
-/** Whether a client of that protocol can be sent the payload. */
+/** Whether a client of this protocol accepts the payload. */
 function fits(payload: string, protocol: number): boolean {
   return protocol >= CLIENT_PROTOCOL_STREAM_RPC || Buffer.byteLength(payload) <= MAX_V1_PAYLOAD_BYTES
 }
 
-/** A version that is not understood is none that is too old. */
+/** A version that cannot be parsed does not count as too old. */
 function tooOld(version: string | undefined): boolean {
   const numbers = /^v?(\d+)\.(\d+)\.(\d+)/
     .exec(version ?? '')

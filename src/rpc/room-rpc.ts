@@ -1,4 +1,7 @@
-/** The RPC of a room: both managers over its data packets and streams. Made with the room; connections come and go. */
+/**
+ * The RPC of a room: both managers over the room's data packets and streams. It lives as long as the room, across
+ * connections.
+ */
 import type { PacketHandlers } from '../data-packet/receiver'
 import type { PacketSender } from '../data-packet/sender'
 import type { DataStreams } from '../data-stream/data-streams'
@@ -9,10 +12,10 @@ import { RpcServerManager } from './server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
 import type { RpcTransport } from './transport'
 
-/** Units of a text that is not worth compressing. */
+/** Texts up to this length, in UTF-16 units, are not worth compressing. */
 const UNCOMPRESSED_LENGTH = 4096
 
-/** What RPC asks its room. */
+/** What RPC needs from its room. */
 export type RpcRoom = Pick<RpcTransport, 'connected' | 'serverVersion' | 'clientProtocol'>
 
 /** See the top of this file. */
@@ -22,14 +25,15 @@ export class RoomRpc {
 
   /** @throws `TypeError` or `RangeError` that names the limit */
   constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom, limits: RpcLimits | undefined) {
-    // Never without a destination: that would be everybody. Nobody has the empty identity.
+    // There is always a destination, because a packet without one goes to all participants. No participant has the
+    // empty identity.
     const transport: RpcTransport = {
       ...room,
       allowed: () => sender.allowed,
       sendPacket: (packet, identity, later) =>
         sender.sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
       sendShortText: (text, identity) =>
-        // What fits a packet is sent sooner than it is compressed.
+        // Compressing a text that fits a packet takes longer than sending it.
         text.text.length > UNCOMPRESSED_LENGTH
           ? undefined
           : streams.outgoing.sendShortText(text, { destinationIdentities: [identity], awaited: false }),
@@ -48,7 +52,7 @@ export class RoomRpc {
     )
   }
 
-  /** What handles the packets of RPC. */
+  /** The handlers of RPC's packets. */
   packetHandlers(): Pick<PacketHandlers, 'rpcRequest' | 'rpcAck' | 'rpcResponse'> {
     return {
       rpcRequest: (packet) => this.server.handleRequest(packet),
@@ -66,7 +70,7 @@ export class RoomRpc {
     this.server.handleParticipantDisconnected(identity)
   }
 
-  /** The connection is over: calls settle, handlers stay. */
+  /** The connection has ended. Calls settle; handlers stay. */
   close(): void {
     this.client.close()
     this.server.close()

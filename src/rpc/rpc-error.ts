@@ -1,11 +1,11 @@
-/** What an RPC call can fail with. Codes, names and limits are livekit-client's. */
+/** Errors of RPC calls. The codes, names and limits are livekit-client's. */
 
-/** Bytes of an error's message in UTF-8; the rest is cut off. */
+/** Bytes of an error's message in UTF-8. The rest is cut off. */
 const MAX_MESSAGE_BYTES = 256
-/** Bytes of an error's data in UTF-8; the rest is cut off. */
+/** Bytes of an error's data in UTF-8. The rest is cut off. */
 const MAX_DATA_BYTES = 15_360
 
-/** Codes of the errors that RPC itself makes. Your own have other numbers; 1001 to 1999 are LiveKit's. */
+/** Codes of the errors that RPC itself creates. Applications use other numbers; 1001 to 1999 are LiveKit's. */
 const errorCode = {
   APPLICATION_ERROR: 1500,
   CONNECTION_TIMEOUT: 1501,
@@ -71,34 +71,34 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
 }
 
-/** What the constructor of {@link RpcError} takes beside code, message and data. */
+/** Options of the constructor of {@link RpcError}. */
 export interface RpcErrorOptions {
-  /** What caused it. Never sent. */
+  /** The error that caused this one. It is never sent. */
   readonly cause?: unknown
-  /** See {@link RpcError.timeout}. Never sent. */
+  /** See {@link RpcError.timeout}. It is never sent. */
   readonly timeout?: number | undefined
 }
 
-/** Marks an error of this class, whichever copy of the package made it. */
+/** Marks an error of this class, across copies of the package. */
 const BRAND = Symbol.for('node-datatrack.rpc-error')
 
 /**
- * Why a call failed. Thrown in a handler, it reaches the caller with `code`, `message` and `data`; all else that a handler
- * throws becomes `APPLICATION_ERROR`, without its text.
+ * The error of a failed call. If a handler throws one, its caller gets the `code`, `message` and `data`. Anything else
+ * that a handler throws becomes `APPLICATION_ERROR`, without its text.
  */
 export class RpcError extends Error {
-  /** Bytes of `message` in UTF-8; the rest is cut off. */
+  /** The most bytes of `message` in UTF-8. The rest is cut off. */
   static readonly MAX_MESSAGE_BYTES: number = MAX_MESSAGE_BYTES
-  /** Bytes of `data` in UTF-8; the rest is cut off. */
+  /** The most bytes of `data` in UTF-8. The rest is cut off. */
   static readonly MAX_DATA_BYTES: number = MAX_DATA_BYTES
   /** Codes of the built-in errors. */
   static readonly ErrorCode: typeof errorCode = errorCode
 
-  /** One of {@link RpcError.ErrorCode}, or a number of the application's. */
+  /** One of {@link RpcError.ErrorCode}, or the application's own code. */
   readonly code: number
-  /** What the handler added; `undefined`: nothing. */
+  /** Data that the handler added; `undefined` if none. */
   readonly data: string | undefined
-  /** With a timeout of this side: after how many ms it came; else `undefined`. */
+  /** For a timeout on this side: the timeout in ms; else `undefined`. */
   readonly timeout: number | undefined
   /** @internal */
   readonly [BRAND]: true
@@ -117,12 +117,12 @@ export class RpcError extends Error {
     this.data = data === undefined || data === '' ? undefined : truncateBytes(data, MAX_DATA_BYTES)
     this.timeout = options.timeout
     this[BRAND] = true
-    // Not enumerable, as in the errors of the language itself.
+    // Not enumerable, as in JavaScript's own errors.
     Object.defineProperty(this, BRAND, { enumerable: false })
     Object.defineProperty(this, 'name', { value: 'RpcError', configurable: true, writable: true })
   }
 
-  /** Works across copies of the package: it asks for a registered symbol, not for the prototype. */
+  /** Works across copies of the package: it checks a registered symbol instead of the prototype. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== RpcError) return Function.prototype[Symbol.hasInstance].call(this, value)
     return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true
@@ -134,10 +134,10 @@ export class RpcError extends Error {
   }
 }
 
-/** The longest beginning of a text that has at most so many bytes in UTF-8 and ends between two characters. */
+/** The longest prefix of a text that has at most `maxBytes` bytes in UTF-8 and ends between two characters. */
 export function truncateBytes(text: string, maxBytes: number): string {
   if (Buffer.byteLength(text) <= maxBytes) return text
-  // Each unit is a byte at least, so what is behind them cannot fit.
+  // Each UTF-16 unit is at least one byte, so units beyond `maxBytes` cannot fit.
   const bytes = Buffer.from(text.slice(0, maxBytes + 1), 'utf8')
   let end = maxBytes
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--

@@ -1,4 +1,4 @@
-/** The recipient's side of RPC: handlers by method, the calls that they are working on, and the answers. */
+/** The recipient's side of RPC: handlers by method, running calls, and answers. */
 import type { RpcRequest } from '@livekit/protocol'
 import * as check from '../base/arguments'
 import type { ReceivedPacket } from '../data-packet/receiver'
@@ -21,44 +21,49 @@ import {
 } from './transport'
 import type { IncomingText, RpcPacket, RpcTransport } from './transport'
 
-/** What a handler gets. */
+/** The argument of a handler. */
 export interface RpcInvocationData {
-  /** The same at both sides. */
+  /** The id of the request, the same on both sides. */
   readonly requestId: string
-  /** Who calls. A call by the server's API has an identity of its own, which is nobody's. */
+  /** The caller's identity. A call from the server's API has an identity that no participant has. */
   readonly callerIdentity: string
   /** The request. */
   readonly payload: string
-  /** ms that the caller waits for the answer, as it says; other SDKs say less, or more, than they wait. */
+  /**
+   * ms that the caller waits for the answer, according to the caller. Other SDKs may wait longer or shorter than they
+   * say.
+   */
   readonly responseTimeout: number
-  /** Aborts when the answer cannot matter any more: the time is over, the caller left, or the room is disconnected. */
+  /** Aborts when an answer no longer matters: the time is over, the caller has left, or the room is disconnected. */
   readonly signal: AbortSignal
 }
 
-/** Answers calls of a method. Its calls run beside each other. */
+/** Handles the calls of a method. Calls run concurrently. */
 export type RpcMethodHandler = (data: RpcInvocationData) => Promise<string> | string
 
-/** Calls that may be worked on at a time, one caller's at most half of them; more are answered with an error. */
+/** Calls that may run at a time; one caller may have at most half of them. Further calls are answered with an error. */
 export const MAX_RUNNING_CALLS = 16_384
-/** Bytes of what callers sent (ids, methods, requests) that may be kept, as text in memory. A caller's share is half of it. */
+/**
+ * Bytes of callers' data (ids, methods, requests) that may be kept, as text in memory. One caller may use at most half.
+ */
 export const MAX_RUNNING_BYTES = 64 * 1024 * 1024
 /**
- * Bytes of acknowledgements and errors that may wait to be sent; more are not sent, and their callers run into a timeout. Half
- * of what may wait in all: calls of others must not keep this side's own messages from being sent.
+ * Bytes of acknowledgements and errors that may wait to be sent. Further ones are not sent, and their callers time out.
+ * It is half of the bytes that may wait in all, so that remote calls do not block this side's own messages.
  */
 export const MAX_WAITING_ANSWER_BYTES = 8 * 1024 * 1024
-/** What a packet has beside its texts, bytes at most. */
+/** The most bytes that a packet has besides its texts. */
 const PACKET_OVERHEAD = 96
 
-/** How often an answer is sent, each time in another session. */
+/** How often an answer is sent, each time over another connection. */
 const ANSWER_ATTEMPTS = 3
 
-/** A handler that returns sooner than this, ms, has its call acknowledged along with the answer. */
+/** ms. If a handler returns sooner than this, its acknowledgement may be sent together with the answer. */
 const QUICK = 1
 
 interface Handler {
   readonly run: RpcMethodHandler
-  /** Whether it returned at once when it was called last. */
+  /** Whether the handler's last call returned at once. */
   quick: boolean
 }
 
@@ -71,11 +76,11 @@ interface Call {
   readonly streams: boolean
   readonly end: EndSignal
   readonly alarm: Alarm
-  /** The connection that it came by. */
+  /** The number of the connection that the request came on. */
   readonly connection: number
-  /** Bytes of the caller's share that it holds. */
+  /** Bytes that the call holds of the caller's share. */
   bytes: number
-  /** Whether the caller left, or the room is over: nobody waits for an answer. */
+  /** Whether the caller has left or the room is disconnected, so no answer is expected. */
   abandoned: boolean
 }
 
@@ -89,7 +94,7 @@ export class RpcServerManager {
   readonly #slots = new Shares(MAX_RUNNING_CALLS)
   readonly #bytes = new Shares(MAX_RUNNING_BYTES)
   readonly #waiting = new Shares(MAX_WAITING_ANSWER_BYTES)
-  /** Counts connections: an answer belongs to the one that its request came by. */
+  /** Counts connections. An answer is only sent on the connection of its request. */
   #connection = 0
 
   constructor(transport: RpcTransport, limits: CheckedRpcLimits = { maxRequestBytes: MAX_REQUEST_BYTES }) {
@@ -97,7 +102,7 @@ export class RpcServerManager {
     this.#limits = limits
   }
 
-  /** Calls that are being worked on. */
+  /** Calls that are running. */
   get running(): number {
     return this.#calls.size
   }
@@ -117,7 +122,7 @@ export class RpcServerManager {
     this.#handlers.delete(check.string('method', method))
   }
 
-  /** A request of version 1. */
+  /** Handles a request of version 1. */
   handleRequest({ value: request, senderIdentity }: ReceivedPacket<RpcRequest>): void {
     const { id, method, payload, responseTimeoutMs, version } = request
     const call = this.#begin(id, senderIdentity, method, responseTimeoutMs, false)
@@ -129,7 +134,7 @@ export class RpcServerManager {
     else void this.#run(call, method, payload)
   }
 
-  /** A request of version 2. */
+  /** Handles a request of version 2. */
   async handleRequestStream(text: IncomingText, callerIdentity: string): Promise<void> {
     const { attributes } = text.info
     const id = attributes[rpcAttributes.id] ?? ''
@@ -137,7 +142,7 @@ export class RpcServerManager {
     const responseTimeout = wholeNumber(attributes[rpcAttributes.responseTimeout])
     const version = wholeNumber(attributes[rpcAttributes.version])
     if (id === '') {
-      // Nobody could tell what an answer belongs to.
+      // Without an id, the caller could not match the answer.
       text.cancel()
       log('warn', 'rpc', 'a request without an id came; it is ignored')
       return
@@ -186,7 +191,7 @@ export class RpcServerManager {
     }
   }
 
-  /** The connection is over; handlers stay for the next one. */
+  /** The connection has ended. Handlers stay for the next one. */
   close(): void {
     this.#connection++
     if (this.#calls.size === 0) return
@@ -194,7 +199,9 @@ export class RpcServerManager {
     for (const call of [...this.#calls.values()]) this.#abandon(call, reason)
   }
 
-  /** Acknowledges a request. `undefined`: it is being worked on already, or there are too many. */
+  /**
+   * Acknowledges a request and starts its call. `undefined`: the call is already running, or there are too many calls.
+   */
   #begin(
     id: string,
     callerIdentity: string,
@@ -224,7 +231,7 @@ export class RpcServerManager {
     }
     const end = new EndSignal()
     const expire = (): void => {
-      // The handler may go on, and its answer is sent: some callers wait for longer than they say.
+      // The handler may continue, and its answer is sent: some callers wait longer than they say.
       this.#free(call)
       end.abort(RpcError.builtIn('RESPONSE_TIMEOUT', undefined, { timeout: responseTimeout }))
     }
@@ -279,7 +286,7 @@ export class RpcServerManager {
       const given: unknown = await working
       answer = check.string('the result of the handler', given ?? '')
     } catch (error) {
-      // A handler that ends with its signal did what it should.
+      // A handler that throws the signal's reason reacted to the signal as intended, so no warning is logged.
       const obeyed = end.aborted && error === end.signal.reason
       if (!(error instanceof RpcError) && !obeyed) {
         const text = error instanceof Error ? (error.stack ?? error.message) : typeof error
@@ -327,7 +334,7 @@ export class RpcServerManager {
     return call.abandoned || call.connection !== this.#connection
   }
 
-  /** The handler is through. */
+  /** The handler has finished. */
   #end(call: Call): void {
     this.#free(call)
     this.#bytes.give(call.callerIdentity, call.bytes)
@@ -335,7 +342,7 @@ export class RpcServerManager {
     call.alarm.cancel()
   }
 
-  /** Others may have the call's slot. What the caller sent counts for as long as the handler has it. */
+  /** Frees the call's slot for other calls. The caller's data count until the handler has finished. */
   #free(call: Call): void {
     if (this.#calls.get(call.key) !== call) return
     this.#calls.delete(call.key)
@@ -356,7 +363,7 @@ export class RpcServerManager {
     this.#sendBounded({ case: 'rpcResponse', value }, callerIdentity, bytesOf(requestId, message, error.data))
   }
 
-  /** Sends what a caller can ask for as often as it likes. `bytes`: of its texts. */
+  /** Sends a packet that a caller can cause any number of times. `bytes`: the size of its texts. */
   #sendBounded(packet: RpcPacket, callerIdentity: string, bytes: number, later?: boolean): void {
     const size = bytes + PACKET_OVERHEAD
     if (!this.#waiting.take(callerIdentity, size)) return
@@ -364,7 +371,10 @@ export class RpcServerManager {
     this.#sendPacket(packet, callerIdentity, later).then(left, left)
   }
 
-  /** Sends a packet, again if need be. Resolves when the channel took it for the first time; rejects if it did not. */
+  /**
+   * Sends a packet, and again if a connection was lost. Resolves when the channel accepted it for the first time;
+   * rejects if the channel did not.
+   */
   #sendPacket(packet: RpcPacket, callerIdentity: string, later?: boolean): Promise<void> {
     let first: SentPacket | undefined
     untilItIsKnown(() => {
@@ -376,14 +386,14 @@ export class RpcServerManager {
   }
 }
 
-/** Bytes of texts as they are kept, two for each unit. */
+/** Bytes of texts in memory: two for each UTF-16 unit. */
 function bytesOf(...texts: readonly string[]): number {
   let units = 0
   for (const text of texts) units += text.length
   return units * 2
 }
 
-/** An abort signal that is made when somebody asks for it: few handlers do, and it costs more than the rest of a call. */
+/** An abort signal created on first use, because few handlers use it and it costs more than the rest of a call. */
 class EndSignal {
   #controller: AbortController | undefined
   #reason: Error | undefined
@@ -407,7 +417,7 @@ class EndSignal {
   }
 }
 
-/** Sends again what may have got lost with a connection: an answer that comes twice does no harm. */
+/** Repeats a send that may have been lost with a connection. An answer that arrives twice does no harm. */
 async function untilItIsKnown(send: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -422,12 +432,12 @@ async function untilItIsKnown(send: () => Promise<void>): Promise<void> {
   }
 }
 
-/** An answer that could not be sent is the caller's timeout, and nothing else's concern. */
+/** An answer that could not be sent. Its caller times out; there is nothing else to do. */
 function unsent(error: unknown): void {
   log('debug', 'rpc', `an answer could not be sent: ${error instanceof Error ? error.message : typeof error}`)
 }
 
-/** A number of an attribute, as decimal digits; `undefined`: it is none. */
+/** Parses an attribute of decimal digits; `undefined` if it is not one. */
 function wholeNumber(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }

@@ -1,23 +1,23 @@
-/** The times of RPC, and timers that can be longer than JavaScript's own. */
+/** Timeouts of RPC, and timers that can be longer than JavaScript's own. */
 
-/** ms from the call until the answer must be there, unless the caller says something else. */
+/** ms from the call until the answer must have arrived, by default. */
 export const RESPONSE_TIMEOUT = 15_000
-/** ms from the call until the recipient must have acknowledged it, unless the caller says something else. */
+/** ms from the call until the recipient must have acknowledged it, by default. */
 export const MAX_ROUND_TRIP_LATENCY = 7_000
 
-/** Longer timers fire at once in JavaScript. */
+/** JavaScript's timers fire at once for longer delays. */
 const LONGEST_TIMER = 2 ** 31 - 1
-/** What `RpcRequest.response_timeout_ms` can hold. */
+/** The largest value of `RpcRequest.response_timeout_ms`. */
 const LARGEST_ON_WIRE = 2 ** 32 - 1
 
-/** Calls a function once after any number of ms, `Infinity` (never) included. */
+/** Calls a function once after any number of ms; `Infinity` means never. */
 export class Alarm {
   readonly #ring: () => void
   readonly #weak: boolean
   #left: number
   #timer: NodeJS.Timeout | undefined
 
-  /** `weak`: it does not keep the process alive. */
+  /** `weak`: the alarm does not keep the process alive. */
   constructor(ms: number, ring: () => void, weak = false) {
     this.#left = ms
     this.#ring = ring
@@ -25,7 +25,7 @@ export class Alarm {
     this.#wait()
   }
 
-  /** Does nothing if it rang. */
+  /** Does nothing if the alarm has already fired. */
   cancel(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -43,7 +43,7 @@ export class Alarm {
   }
 }
 
-/** A timeout as it is told to the other side: whole ms that fit the field. */
+/** A timeout as sent to the recipient: whole ms that fit the field. */
 export function timeoutOnWire(ms: number): number {
   return Math.min(Math.ceil(ms), LARGEST_ON_WIRE)
 }

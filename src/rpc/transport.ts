@@ -1,14 +1,14 @@
-/** What the two managers of RPC need of a room, and the facts of the wire that they share. */
+/** What the two RPC managers need from a room, and the constants of the protocol that they share. */
 import type { PacketValue, SentPacket } from '../data-packet/sender'
 import type { OutgoingText } from '../data-stream/outgoing'
 
-/** Participants from this client protocol on take requests and answers as text streams, of any size. */
+/** From this client protocol on, participants accept requests and answers of any size as text streams. */
 export const CLIENT_PROTOCOL_STREAM_RPC = 1
-/** Bytes of a payload in version 1. */
+/** The most bytes of a payload in version 1. */
 export const MAX_V1_PAYLOAD_BYTES = 15_360
-/** Requests and answers as packets. */
+/** Version 1: requests and answers are packets. */
 export const RPC_VERSION_PACKETS = 1
-/** Requests and answers as text streams; acknowledgements and errors stay packets. */
+/** Version 2: requests and answers are text streams; acknowledgements and errors stay packets. */
 export const RPC_VERSION_STREAMS = 2
 
 /** Topics of the text streams. */
@@ -26,37 +26,38 @@ export const rpcAttributes = {
 /** A packet of RPC. */
 export type RpcPacket = Extract<PacketValue, { case: 'rpcRequest' | 'rpcAck' | 'rpcResponse' }>
 
-/** A text that comes as a stream: a reader of text streams is one. */
+/** A text received as a stream. A reader of text streams implements it. */
 export interface IncomingText {
   readonly info: { readonly attributes: Readonly<Record<string, string>> }
-  /** All of it, if it is there; `undefined`: it has to be waited for. Throws where {@link readAll} rejects. */
+  /** The whole text if it has already arrived; else `undefined`. Throws where {@link readAll} rejects. */
   readAtOnce(maxLength?: number): string | undefined
   /**
-   * Reads to the end. Rejects when the stream breaks off or has more than `maxLength` bytes (default: 256 MiB), and with
+   * Reads to the end. Rejects if the stream breaks off or has more than `maxLength` bytes (default: 256 MiB), and with
    * the signal's `reason`.
    */
   readAll(options: { readonly signal: AbortSignal; readonly maxLength?: number }): Promise<string>
-  /** Lets go of what comes. */
+  /** Discards the rest of the stream. */
   cancel(): void
 }
 
-/** A room, as RPC sees it. */
+/** A room from RPC's view. */
 export interface RpcTransport {
-  /** Whether there is a connection, if only one that is being rebuilt. */
+  /** Whether there is a connection, including one that is reconnecting. */
   connected(): boolean
-  /** Whether the server takes packets of us. */
+  /** Whether the server accepts data packets from the local participant. */
   allowed(): boolean
-  /** The server's version; `undefined`: it does not say. */
+  /** The server's version; `undefined` if it gave none. */
   serverVersion(): string | undefined
-  /** What a participant's client understands; `undefined`: there is no such participant. */
+  /** The client protocol of a participant; `undefined` if the participant is not known. */
   clientProtocol(identity: string): number | undefined
   /**
-   * Its promises reject with `PublishDataError`: `connectionLost` when the server may or may not have the packet. That it has
-   * it is noticed some time. `later`: it may leave with what is sent next in the same turn.
+   * Sends a packet. Its promises reject with `PublishDataError`; `connectionLost` if the server may or may not have the
+   * packet. An acknowledgement may be noticed late. `later`: the packet may be sent together with the next one in the
+   * same turn.
    */
   sendPacket(packet: RpcPacket, destinationIdentity: string, later?: boolean): SentPacket
-  /** The same for a text that fits a packet; `undefined`: it does not. */
+  /** Like `sendPacket`, for a text that fits a packet; `undefined` if it does not fit. */
   sendShortText(text: OutgoingText, destinationIdentity: string): SentPacket | undefined
-  /** For any text. What is in several packets and not complete fails with `DataStreamError`. */
+  /** For any text. A text in several packets that is not sent completely fails with `DataStreamError`. */
   sendText(text: OutgoingText, destinationIdentity: string, signal?: AbortSignal): Promise<void>
 }

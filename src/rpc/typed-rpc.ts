@@ -8,11 +8,14 @@ import type { PerformRpcParams, RpcCallOptions } from './client-manager'
 import { RpcError } from './rpc-error'
 import type { RpcInvocationData, RpcMethodHandler } from './server-manager'
 
-/** How the values of a method travel; the same at both sides. Default: as JSON, `undefined` as an empty text. */
+/**
+ * How the values of a method are encoded; both sides must use the same codecs. Default: as JSON, `undefined` as an
+ * empty text.
+ */
 export interface RpcCodecs<Request, Response> {
-  /** Of requests. */
+  /** The codec of requests. */
   readonly requestCodec?: DataTrackCodec<Request> | undefined
-  /** Of answers. */
+  /** The codec of answers. */
   readonly responseCodec?: DataTrackCodec<Response> | undefined
 }
 
@@ -20,10 +23,10 @@ export interface RpcCodecs<Request, Response> {
 export interface TypedRpcCallOptions<Request, Response>
   extends RpcCallOptions, RpcCodecs<Request, Response> {}
 
-/** What a handler of {@link TypedRpc.handle} gets beside the request. */
+/** The second argument of a handler of {@link TypedRpc.handle}. */
 export type TypedRpcInvocation = Omit<RpcInvocationData, 'payload'>
 
-/** Answers calls of a method. */
+/** Handles the calls of a method. */
 export type TypedRpcHandler<Request, Response> = (
   request: Request,
   invocation: TypedRpcInvocation,
@@ -37,8 +40,8 @@ export interface UntypedRpc {
 }
 
 /**
- * Calls and handlers of values. On the wire they are LiveKit's RPC: the other side may use `performRpc` and
- * `registerRpcMethod` of any SDK, and sees the encoded text.
+ * Calls and handlers with values. On the wire they are LiveKit's RPC. The other side may use `performRpc` and
+ * `registerRpcMethod` of any SDK, and then sees the encoded text.
  *
  *     room.rpc.handle<Move, Pose>('move', async ({ x, y }, { signal }) => await arm.moveTo(x, y, signal))
  *     const pose = await room.rpc.call<Move, Pose>('robot', 'move', { x: 1, y: 2 })
@@ -52,9 +55,9 @@ export class TypedRpc {
   }
 
   /**
-   * Calls a method and resolves to its answer.
+   * Calls a method and resolves with its answer.
    *
-   * @throws `RpcError`; `DataTrackDecodeError` for an answer that the codec cannot decode; what the codec throws for a
+   * @throws `RpcError`; `DataTrackDecodeError` for an answer that the codec cannot decode; the codec's error for a
    * request that it cannot encode; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async call<Request = unknown, Response = unknown>(
@@ -75,11 +78,11 @@ export class TypedRpc {
   }
 
   /**
-   * Handles calls of a method, as {@link Room.registerRpcMethod} does. Returns what takes the handler away.
+   * Handles calls of a method, like {@link Room.registerRpcMethod}. Returns a function that removes the handler.
    *
-   * A request that the codec cannot decode does not come to the handler: its caller gets `APPLICATION_ERROR`.
+   * If the codec cannot decode a request, the handler is not called, and the caller gets `APPLICATION_ERROR`.
    *
-   * @throws `RangeError` for a method that has a handler; `TypeError` that names the argument
+   * @throws `RangeError` for a method that already has a handler; `TypeError` that names the argument
    */
   handle<Request = unknown, Response = unknown>(
     method: string,
@@ -100,7 +103,7 @@ export class TypedRpc {
     this.#rpc.registerRpcMethod(method, registered)
     let there = true
     return () => {
-      // Once: another handler may have taken the place.
+      // Only once, because another handler may have been registered since.
       if (there) this.#rpc.unregisterRpcMethod(method)
       there = false
     }
@@ -122,7 +125,7 @@ function codecs<Request, Response>({
 
 type Encoding = Pick<DataTrackCodec<unknown>, 'frameEncoding' | 'isText'>
 
-/** Payloads are texts: what a codec makes that is none goes as base64. */
+/** RPC payloads are text, so the bytes of a codec that is not a text codec are sent as base64. */
 function encode<T>(codec: DataTrackCodec<T>, value: T): string {
   if (value === undefined && isJson(codec)) return ''
   const encoded = codec.encode(value)
