@@ -135,7 +135,7 @@ function properties(file: string, name: string): string[] {
     new RegExp(`export interface ${name}(?:<[^{]*>)?(?: extends ([^{]+?))? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
       source,
     ) ?? []
-  const own = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, property = '']) => property)
+  const own = [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)].map(([, property = '']) => property)
   expect(own.length, `${file} has no interface ${name}`).toBeGreaterThan(0)
   const inherited = parents.split(',').map((parent) => parent.trim())
   return [
@@ -235,6 +235,43 @@ describe('options in api.md', () => {
       .filter((row) => row.length === 4)
       .map((row) => [code(row[0]), code(row[1])])
     expect(written).toEqual(Object.entries(RoomEvent))
+  })
+})
+
+describe('counters and events, wherever they must stand', () => {
+  /** The keys that Rust puts into an object of that type. */
+  function written(rust: string, type: string): string[] {
+    const [, body = ''] =
+      new RegExp(`impl IntoJs for ${type} \\{([\\s\\S]*?)^\\}`, 'm').exec(read(rust)) ?? []
+    return [...body.matchAll(/c"(\w+)"/g)].map(([, key = '']) => key)
+  }
+  const contract = 'src/native/native.ts'
+  const rust = 'crates/node/src/connection.rs'
+
+  test.each([
+    ['ConnectionStats', ['ConnectionCounters', 'NativeConnectionStats']],
+    ['ChannelStats', ['NativeChannelStats']],
+    ['PeerStats', ['NativePeerStats']],
+  ])('%s of the binding has the keys of the contract', (type, interfaces) => {
+    const declared = interfaces.flatMap((name) => properties(contract, name))
+    expect(written(rust, type).sort()).toEqual([...new Set(declared)].sort())
+  })
+
+  test('every figure of a connection has its place in api.md', () => {
+    const table = section('docs/api.md', 'Room statistics')
+    const figures = [
+      ...properties(contract, 'ConnectionCounters'),
+      ...properties('src/connection/stats.ts', 'ConnectionStats'),
+    ]
+    for (const figure of figures) expect(table, figure).toContain(`\`connection.${figure}\``)
+    for (const figure of properties('src/connection/stats.ts', 'MessageChannelStats')) {
+      expect(table, figure).toContain(`\`${figure}\``)
+    }
+  })
+
+  test('every event of a room says what its listeners get', () => {
+    const listeners = properties('src/room/events.ts', 'RoomEvents')
+    expect(listeners.sort()).toEqual(Object.values(RoomEvent).sort())
   })
 })
 

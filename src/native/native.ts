@@ -407,18 +407,27 @@ export interface NativeChannelStats {
   buffered: number
 }
 
-export interface NativeConnectionStats {
+/** What a connection counts. Each value only grows, and those of former peer connections are added to it. */
+export interface ConnectionCounters {
+  /** Bytes of all datagrams, connectivity checks and encryption included. */
+  bytesSent: number
+  bytesReceived: number
+  /**
+   * Datagrams that the server encrypted and that did not arrive: the network lost them, this machine had no room for them, or
+   * the server did not send them after all. Counted by gaps in the numbers of their DTLS records (RFC 6347, section 4.1); a
+   * datagram that comes out of order counts until it arrives. Always 0 with DTLS 1.3, which hides the numbers.
+   */
+  datagramsLost: number
+  /** Packets of data tracks. */
+  packetsSent: number
+  packetsReceived: number
+}
+
+export interface NativeConnectionStats extends ConnectionCounters {
   /** Round trip time of the path that sends data tracks, in ms; −1 while it is unknown. */
   rttMs: number
   /** Whether at least one of the peer connections uses TCP. */
   overTcp: boolean
-  bytesSent: number
-  bytesReceived: number
-  /** Datagrams that the server sent and that did not arrive. */
-  datagramsLost: number
-  /** Data-track packets. */
-  packetsSent: number
-  packetsReceived: number
   /** Bytes buffered in the data-track channel, and (`bufferLimit`) the most that it may buffer. */
   buffered: number
   bufferLimit: number
