@@ -2,14 +2,14 @@
 import { Deferred } from '../base/abort'
 import * as check from '../base/arguments'
 
-/** A map that can be asked for what is not there yet. */
+/** A map whose future entries can be awaited. */
 export class DeferrableMap<K, V> extends Map<K, V> {
   readonly #waiting = new Map<K, Set<Deferred<V>>>()
 
   /**
-   * The value of `key`, as soon as there is one.
+   * The value of `key`, as soon as the map has one.
    *
-   * @throws the signal's `reason` when it aborts first; without a signal it may wait for ever
+   * @throws the signal's `reason` when it aborts; without a signal the promise may stay pending forever
    */
   async getDeferred(key: K, signal?: AbortSignal): Promise<V> {
     check.signal('signal', signal)
@@ -26,7 +26,7 @@ export class DeferrableMap<K, V> extends Map<K, V> {
     return await deferred.promise
   }
 
-  /** @internal Not `set`: a user's map must not resolve what the room has not announced. */
+  /** @internal Separate from `set`: an entry that the application sets must not resolve the room's announcements. */
   announce(key: K): void {
     const value = this.get(key)
     const waiting = this.#waiting.get(key)

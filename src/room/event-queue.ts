@@ -1,17 +1,18 @@
-/** Events in the order of what they tell, and each after all of its change is made. */
+/** Queues events: in the order of what they report, and each after its change is complete. */
 import { reportUncaught } from '../base/abort'
 
 /**
- * A room changes in several steps, and tells of each. Listeners may disconnect the room, and connect it again: were they
- * called between two steps, the rest of the change would be made to another connection, and told after `disconnected`. So
- * a change is made to its end first. What a listener causes is told after what happened before it.
+ * A room changes in several steps, with several events. Listeners may disconnect the room and connect it again. If they
+ * were called between two steps, the rest of the change would be applied to another connection, and reported after
+ * `disconnected`. So a change is completed first. Events that a listener causes come after the events that happened
+ * before.
  */
 export class EventQueue {
   readonly #waiting: (() => void)[] = []
-  /** A change is being made, or listeners are being called. */
+  /** Whether a change is being made or listeners are being called. */
   #busy = false
 
-  /** Makes a change. Its events are told when it is done; within another change, when that one is. */
+  /** Makes a change, then emits its events. A change within another change emits its events with the outer one. */
   run<T>(change: () => T): T {
     if (this.#busy) return change()
     this.#busy = true
@@ -23,14 +24,14 @@ export class EventQueue {
     }
   }
 
-  /** Tells an event in its turn. A listener that throws must not keep the room from what comes after it. */
+  /** Queues an event. A listener that throws must not stop the events after it. */
   add(tell: () => void): void {
     this.#waiting.push(tell)
     this.run(() => undefined)
   }
 
   #drain(): void {
-    // What listeners cause is added while the loop runs.
+    // Events that listeners cause are added while the loop runs.
     for (const tell of this.#waiting) {
       try {
         tell()

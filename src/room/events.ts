@@ -1,4 +1,4 @@
-/** Events of rooms. Names are livekit-client's. */
+/** Events of rooms. The names are livekit-client's. */
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
@@ -10,48 +10,48 @@ import type { ParticipantPermissions } from './participant-info'
 export const RoomEvent = {
   /** The room is connected. */
   Connected: 'connected',
-  /** The connection is lost and being rebuilt; tracks and streams are kept. */
+  /** The connection is lost, and the room is reconnecting. Tracks and streams are kept. */
   Reconnecting: 'reconnecting',
-  /** The connection is back. */
+  /** The connection is back: resumed or rebuilt. */
   Reconnected: 'reconnected',
-  /** The room is disconnected for good; all tracks and streams have ended. */
+  /** The room is disconnected for good. All tracks and streams have ended. */
   Disconnected: 'disconnected',
   /** `room.state` has changed. */
   ConnectionStateChanged: 'connectionStateChanged',
-  /** Somebody joined; once for each who was there already, too. */
+  /** A remote participant joined. Emitted once for each participant that was already there, too. */
   ParticipantConnected: 'participantConnected',
-  /** Somebody left. Their tracks were unpublished before. */
+  /** A remote participant left. Its tracks were unpublished before. */
   ParticipantDisconnected: 'participantDisconnected',
-  /** A participant's metadata has changed; one's own, too, as with the next three. */
+  /** A participant's metadata changed. This and the next three are emitted for the local participant, too. */
   ParticipantMetadataChanged: 'participantMetadataChanged',
-  /** A participant's name has changed. */
+  /** A participant's name changed. */
   ParticipantNameChanged: 'participantNameChanged',
-  /** Some of a participant's attributes have changed. */
+  /** Some of a participant's attributes changed. */
   ParticipantAttributesChanged: 'participantAttributesChanged',
-  /** What a participant may do has changed. */
+  /** A participant's permissions changed. */
   ParticipantPermissionsChanged: 'participantPermissionsChanged',
-  /** The room's metadata have changed. */
+  /** The room's metadata changed. */
   RoomMetadataChanged: 'roomMetadataChanged',
-  /** The server moved the local participant to another room; participants and tracks of the old room have ended. */
+  /** The server moved the local participant to another room. Participants and tracks of the old room are gone. */
   Moved: 'moved',
-  /** A data track can be subscribed to; once for each that was there already, too. */
+  /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
   DataTrackPublished: 'dataTrackPublished',
-  /** A data track is gone. */
+  /** A remote data track was unpublished. */
   DataTrackUnpublished: 'dataTrackUnpublished',
-  /** A data track of the local participant is published. */
+  /** A data track of the local participant was published. */
   LocalDataTrackPublished: 'localDataTrackPublished',
-  /** A data track of the local participant has ended. */
+  /** A data track of the local participant ended. */
   LocalDataTrackUnpublished: 'localDataTrackUnpublished',
-  /** Frames could not be encrypted or decrypted; at most one a second for each participant and reason. */
+  /** Frames could not be encrypted or decrypted. At most one event a second for each participant and reason. */
   EncryptionError: 'encryptionError',
-  /** A data packet came. */
+  /** A data packet arrived. */
   DataReceived: 'dataReceived',
 } as const
 
-/** State of a room's connection. Names are livekit-client's. */
+/** State of a room's connection. The names are livekit-client's. */
 export type ConnectionState = 'disconnected' | 'connecting' | 'connected' | 'reconnecting'
 
-/** How a data packet travelled: in order and without loss, or neither. */
+/** How a data packet was sent: `reliable` is in order and without loss, `lossy` is neither. */
 export type DataPacketKind = 'reliable' | 'lossy'
 
 /** Listeners of a room's events. */
@@ -63,31 +63,33 @@ export interface RoomEvents {
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
   participantDisconnected: (participant: RemoteParticipant) => void
-  /** `previous`: the metadata before; the participant has the new ones. */
+  /** `previous`: the metadata before the change; the participant has the new metadata. */
   participantMetadataChanged: (previous: string, participant: LocalParticipant | RemoteParticipant) => void
   participantNameChanged: (name: string, participant: LocalParticipant | RemoteParticipant) => void
-  /** `changed`: those that changed, as they are now; an empty value: it is gone. */
+  /** `changed`: the changed attributes with their new values; an empty value means that the attribute was removed. */
   participantAttributesChanged: (
     changed: Readonly<Record<string, string>>,
     participant: LocalParticipant | RemoteParticipant,
   ) => void
-  /** `previous`: the permissions before; the participant has the new ones. */
+  /** `previous`: the permissions before the change; the participant has the new ones. */
   participantPermissionsChanged: (
     previous: ParticipantPermissions | undefined,
     participant: LocalParticipant | RemoteParticipant,
   ) => void
   roomMetadataChanged: (metadata: string) => void
-  /** `name`: of the room that the local participant is in now. */
+  /** `name`: the name of the room that the local participant is in now. */
   moved: (name: string) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
-  /** livekit-client has only the SID. */
+  /** The event's first argument is livekit-client's only one. */
   dataTrackUnpublished: (sid: string, track: RemoteDataTrack) => void
-  /** `never`: an event cannot know what the track's codec takes. */
+  /** `never`: the event does not know the type that the track's codec accepts. */
   localDataTrackPublished: (track: LocalDataTrack<never>) => void
   localDataTrackUnpublished: (sid: string, reason: DataTrackUnpublishedError) => void
-  /** `participant`: whose frames; `undefined` for one's own, and for somebody who left. */
+  /** `participant`: the publisher of the frames; `undefined` for the local participant and for one that has left. */
   encryptionError: (error: DataTrackE2eeError, participant: RemoteParticipant | undefined) => void
-  /** `participant`: the sender; `undefined` for the server's API, and for somebody who is not (or no longer) known. */
+  /**
+   * `participant`: the sender; `undefined` for the server's API, and for a participant that is not known (any more).
+   */
   dataReceived: (
     payload: Uint8Array,
     participant: RemoteParticipant | undefined,

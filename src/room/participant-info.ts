@@ -1,19 +1,21 @@
-/** What the server says of a participant, and what has changed when it says it again. */
+/** The server's description of a participant, and what changes between two descriptions. */
 import { isObject } from '../base/arguments'
 import { entryOf } from '../base/map-keys'
 import type { ParticipantInfoMessage, ParticipantPermissionMessage } from '../signal/messages'
 
-/** What a participant may do; from its token, or as the application's server changed it. Names are livekit-client's. */
+/**
+ * What a participant may do, from its token or as changed by the application's server. The names are livekit-client's.
+ */
 export interface ParticipantPermissions {
-  /** Media tracks of others; data tracks need no grant in livekit-server 1.13. */
+  /** Whether it may subscribe to media tracks. Data tracks need no grant in livekit-server 1.13. */
   readonly canSubscribe: boolean
-  /** Media tracks. */
+  /** Whether it may publish media tracks. */
   readonly canPublish: boolean
-  /** Data tracks and data packets. */
+  /** Whether it may publish data tracks and data packets. */
   readonly canPublishData: boolean
-  /** Its own metadata, name and attributes: the grant `canUpdateOwnMetadata`. */
+  /** Whether it may change its own metadata, name and attributes: the grant `canUpdateOwnMetadata`. */
   readonly canUpdateMetadata: boolean
-  /** Others are not told of it. */
+  /** Whether other participants are not told about it. */
   readonly hidden: boolean
 }
 
@@ -28,7 +30,7 @@ const kinds = {
   8: 'bridge',
 } as const
 
-/** What a participant is; `other:` stands before a number that this version does not know. */
+/** The kind of a participant. `other:` precedes a number that this version does not know. */
 export type ParticipantKind = (typeof kinds)[keyof typeof kinds] | `other:${number}`
 
 /** @internal */
@@ -37,7 +39,7 @@ export function kindOf(number: number | undefined): ParticipantKind {
   return known[number ?? 0] ?? `other:${number ?? 0}`
 }
 
-/** @internal Seconds by all servers, milliseconds by newer ones. */
+/** @internal All servers give seconds; newer ones give milliseconds, too. */
 export function joinedAtOf({ joinedAt, joinedAtMs }: ParticipantInfoMessage): Date | undefined {
   const ms = Number(joinedAtMs ?? 0) || Number(joinedAt ?? 0) * 1000
   return Number.isFinite(ms) && ms > 0 ? new Date(ms) : undefined
@@ -71,15 +73,15 @@ export function keptOf(info: ParticipantInfoMessage): ParticipantInfoMessage {
   }
 }
 
-/** @internal What an update changed; what it did not is absent. */
+/** @internal What an update changed. Unchanged fields are absent. */
 export interface ParticipantChanges {
-  /** The name now. */
+  /** The new name. */
   readonly name?: string
-  /** The metadata before. */
+  /** The metadata before the change. */
   readonly metadata?: string
-  /** Attributes that changed, as they are now; empty: it is gone. */
+  /** The changed attributes with their new values; an empty value means removed. */
   readonly attributes?: Readonly<Record<string, string>>
-  /** The permissions before. */
+  /** The permissions before the change. */
   readonly permissions?: { readonly before: ParticipantPermissions | undefined }
 }
 
@@ -110,12 +112,12 @@ function changedAttributes(
   return Object.fromEntries(changed.map((key) => [key, entryOf(now, key) ?? '']))
 }
 
-/** @internal Whether the server's word is an older one of the same session, overtaken on its way. */
+/** @internal Whether a description is older than another one of the same session and was overtaken by it. */
 export function isOlder(info: ParticipantInfoMessage, than: ParticipantInfoMessage): boolean {
   return info.sid === than.sid && (info.version ?? 0) < (than.version ?? 0)
 }
 
-/** @internal Whether a message is a participant, as far as it has to be one. Without an identity it is none. */
+/** @internal Whether a message describes a participant, as far as needed here. It must have an identity. */
 export function isParticipant(message: unknown): message is ParticipantInfoMessage {
   if (!isObject(message) || typeof message['sid'] !== 'string') return false
   const { identity } = message

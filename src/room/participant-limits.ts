@@ -1,21 +1,21 @@
-/** How many participants a room keeps, and how much of what they say of themselves. */
+/** Limits of the participants that a room keeps, and of their descriptions. */
 import { log } from '../base/logging'
 import { MAX_PARTICIPANTS } from '../signal/limits'
 import type { ParticipantInfoMessage } from '../signal/messages'
 
-/** Bytes in memory of all participants of a room: metadata, attributes, names. */
+/** Bytes in memory of the descriptions of all participants of a room: metadata, attributes, names. */
 export const MAX_PARTICIPANT_BYTES = 268_435_456
-/** … of one, beside its texts; and of an attribute. */
+/** Bytes of one participant besides its texts, and of one attribute. */
 const PARTICIPANT_BYTES = 1024
 const ATTRIBUTE_BYTES = 64
 
-/** Counts what is kept of a room's participants. */
+/** Counts the memory of a room's participants. */
 export class ParticipantLimits {
   readonly #sizes = new Map<string, number>()
   #bytes = 0
   #warned = false
 
-  /** Whether the participant, as the server now describes it, is kept: it is counted then. Otherwise nothing changes. */
+  /** Whether there is room for the participant's new description. If so, the description is counted. */
   admit(info: ParticipantInfoMessage): boolean {
     const before = this.#sizes.get(info.identity)
     const size = sizeOf(info)
@@ -36,13 +36,13 @@ export class ParticipantLimits {
     return fits
   }
 
-  /** The participant is gone. */
+  /** The participant has left. */
   left(identity: string): void {
     this.#bytes -= this.#sizes.get(identity) ?? 0
     this.#sizes.delete(identity)
   }
 
-  /** All are gone. */
+  /** All participants have left. */
   clear(): void {
     this.#sizes.clear()
     this.#bytes = 0

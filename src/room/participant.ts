@@ -1,4 +1,4 @@
-/** Who is in a room. */
+/** The participants of a room. */
 import { onAbort } from '../base/abort'
 import * as check from '../base/arguments'
 import type { DataPackets, DataPublishOptions } from '../data-packet/data-packets'
@@ -32,7 +32,7 @@ import type { Session } from '../session/session'
 import type { ParticipantInfoMessage } from '../signal/messages'
 import { PendingRequests } from './pending-requests'
 
-/** What both kinds of participants have. */
+/** Properties of local and remote participants. */
 abstract class Participant {
   #info: ParticipantInfoMessage
 
@@ -41,27 +41,30 @@ abstract class Participant {
     this.#info = keptOf(info)
   }
 
-  /** Unique in the room; it stays the same when the participant reconnects. Empty before the room is connected. */
+  /**
+   * The identity, unique in the room. It stays the same when the participant reconnects. Empty before the room is
+   * connected.
+   */
   get identity(): string {
     return this.#info.identity
   }
 
-  /** The SFU's name for the participant's session (`PA_…`). */
+  /** The server's ID of the participant's session (`PA_…`). It changes when the participant's connection is rebuilt. */
   get sid(): string {
     return this.#info.sid
   }
 
-  /** A name to be shown; may be empty. */
+  /** The display name. May be empty. */
   get name(): string {
     return this.#info.name ?? ''
   }
 
-  /** What the application attached to the participant; may be empty. */
+  /** The participant's metadata, which the application sets. May be empty. */
   get metadata(): string {
     return this.#info.metadata ?? ''
   }
 
-  /** What the application attached to the participant, by key. */
+  /** The participant's attributes, which the application sets. */
   get attributes(): Readonly<Record<string, string>> {
     return this.#info.attributes ?? {}
   }
@@ -71,22 +74,22 @@ abstract class Participant {
     return this.#info
   }
 
-  /** What the participant may do; `undefined` before the server has said it. */
+  /** What the participant may do; `undefined` until the server has told. */
   get permissions(): ParticipantPermissions | undefined {
     return permissionsOf(this.#info.permission)
   }
 
-  /** What the participant is: `standard`, `agent`, `sip` … */
+  /** The kind of participant: `standard`, `agent`, `sip` … */
   get kind(): ParticipantKind {
     return kindOf(this.#info.kind)
   }
 
-  /** When the participant joined, by the server's clock; `undefined` before the server has said it. */
+  /** When the participant joined, by the server's clock; `undefined` until the server has told. */
   get joinedAt(): Date | undefined {
     return joinedAtOf(this.#info)
   }
 
-  /** @internal Returns what has changed. */
+  /** @internal Applies a new description. Returns what has changed. */
   update(info: ParticipantInfoMessage): ParticipantChanges {
     const before = this.#info
     if (isOlder(info, before)) return {}
@@ -95,34 +98,34 @@ abstract class Participant {
   }
 }
 
-/** Somebody else. */
+/** A remote participant. */
 export class RemoteParticipant extends Participant {
-  /** @internal What the participant's client understands: 0, 1 (RPC over streams), 2 (streams in one packet, too). */
+  /** @internal The protocol of the participant's client: 0, 1 (RPC over streams), 2 (streams in one packet, too). */
   get clientProtocol(): number {
     return this.info.clientProtocol ?? 0
   }
 
-  /** @internal `livekit.ClientInfo.Capability` of the participant's client. */
+  /** @internal The `livekit.ClientInfo.Capability` values of the participant's client. */
   get capabilities(): readonly number[] {
     return this.info.capabilities ?? []
   }
 
   /**
-   * The participant's data tracks by name. Do not change it.
+   * The participant's data tracks by name. Do not change the map.
    *
    *     const imu = await participant.dataTracks.getDeferred('imu', signal)
    */
   readonly dataTracks: DeferrableMap<string, RemoteDataTrack> = new DeferrableMap()
 }
 
-/** @internal What one asks the server for. */
+/** @internal The local participant's requests to the server. */
 export interface ParticipantRequests {
   readonly pending: PendingRequests
   readonly schemas: Schemas
   readonly profile: OwnProfile
 }
 
-/** Oneself. */
+/** The local participant. */
 export class LocalParticipant extends Participant {
   readonly #session: () => Session | undefined
   readonly #packets: DataPackets
@@ -148,13 +151,14 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a data packet: one message of at most some 65,000 bytes, in one piece. Everybody in the room gets it, or those
-   * whom `destinationIdentities` names.
+   * Sends a data packet: one message of up to about 65,000 bytes. All participants in the room get it, or only those in
+   * `destinationIdentities`.
    *
-   * The promise of a reliable packet resolves when the server has acknowledged it, so do not await each one before the
-   * next where the rate matters: they stay in order.
+   * The promise of a reliable packet resolves when the server has acknowledged it. Packets stay in order without
+   * awaiting, so do not await each packet before the next one if the rate matters.
    *
-   * Without the grant `canPublishData` reliable packets are refused at once (`notAllowed`), and the server drops lossy ones.
+   * Without the grant `canPublishData` reliable packets are refused at once (`notAllowed`), and the server drops lossy
+   * ones.
    *
    * @throws `PublishDataError`; `TypeError` that names the argument; the signal's `reason`
    */
@@ -163,21 +167,23 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a text of any length to those who handle its topic. A short one goes in one packet where all receivers
-   * understand that, and compressed where all can decompress it. Resolves when the server has acknowledged all of it.
+   * Sends a text of any length to the handlers of its topic.
    *
-   * @returns what receivers are told of the stream
-   * @throws `PublishDataError`; `DataStreamError` (`headerTooLarge`, `connectionLost`); what reading an attachment
-   * throws; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   * A short text is sent in one packet if all receivers support that. It is compressed if all receivers can decompress
+   * it. The promise resolves when the server has acknowledged all of it.
+   *
+   * @returns the stream's description, as receivers get it
+   * @throws `PublishDataError`; `DataStreamError` (`headerTooLarge`, `connectionLost`); errors of reading an
+   * attachment; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   sendText(text: string, options?: SendTextOptions): Promise<TextStreamInfo> {
     return this.#streams.sendText(text, options)
   }
 
   /**
-   * Sends bytes of any length, as {@link sendText} does. They must not be changed before the promise settles.
+   * Sends bytes of any length, like {@link sendText}. Do not change the bytes before the promise settles.
    *
-   * @returns what receivers are told of the stream
+   * @returns the stream's description, as receivers get it
    * @throws as `sendText`
    */
   sendBytes(bytes: Uint8Array, options?: SendBytesOptions): Promise<ByteStreamInfo> {
@@ -185,19 +191,19 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a file as a byte stream: a path, a `file:` URL, or a `Blob` or `File`. It is read as it is sent, not kept. Named
-   * pipes are read until their writers close them.
+   * Sends a file as a byte stream: a path, a `file:` URL, or a `Blob` or `File`. The file is read while it is sent, and
+   * not kept in memory. A named pipe is read until its writers close it.
    *
-   * @returns what receivers are told of the stream
+   * @returns the stream's description, as receivers get it
    * @throws as `sendText`; the system's error for a file that cannot be read; `DataStreamError`: `incomplete` or
-   * `lengthExceeded` when it becomes shorter or longer meanwhile, `unreadable` for devices and sockets
+   * `lengthExceeded` if the file becomes shorter or longer while it is sent, `unreadable` for devices and sockets
    */
   sendFile(source: FileSource, options?: SendFileOptions): Promise<ByteStreamInfo> {
     return this.#streams.sendFile(source, options)
   }
 
   /**
-   * Begins a text that is written piece by piece. Such a text is not compressed.
+   * Opens a text stream that is written piece by piece. Such a stream is not compressed.
    *
    *     await using writer = await room.localParticipant.streamText({ topic: 'answer' })
    *     for await (const token of model) await writer.write(token)
@@ -209,7 +215,7 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Begins a byte stream that is written piece by piece. Such a stream is not compressed.
+   * Opens a byte stream that is written piece by piece. Such a stream is not compressed.
    *
    * @throws as `sendText`
    */
@@ -218,10 +224,11 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sets one's metadata, which everybody in the room sees. It needs the grant `canUpdateOwnMetadata`. Resolves when the
-   * server has taken it; a connection that is rebuilt meanwhile or later does not matter.
+   * Sets the local participant's metadata, which all participants in the room see. It needs the grant
+   * `canUpdateOwnMetadata`. The promise resolves when the server has accepted it. A reconnect in between, or later,
+   * does not lose it.
    *
-   * @param metadata 1 character or more (LiveKit takes an empty text as "leave it"), by default at most 512 KiB
+   * @param metadata at least 1 character (LiveKit reads an empty text as "no change"), by default at most 512 KiB
    * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async setMetadata(metadata: string, options?: RequestOptions): Promise<void> {
@@ -229,9 +236,10 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sets one's name, which everybody in the room sees. It needs the grant `canUpdateOwnMetadata`.
+   * Sets the local participant's name, which all participants in the room see. It needs the grant
+   * `canUpdateOwnMetadata`.
    *
-   * @param name 1 character or more (LiveKit takes an empty text as "leave it"), by default at most 256 bytes
+   * @param name at least 1 character (LiveKit reads an empty text as "no change"), by default at most 256 bytes
    * @throws as {@link setMetadata}
    */
   async setName(name: string, options?: RequestOptions): Promise<void> {
@@ -239,10 +247,10 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sets some of one's attributes, which everybody in the room sees; those that are not named stay. It needs the grant
-   * `canUpdateOwnMetadata`.
+   * Sets some of the local participant's attributes, which all participants in the room see. Other attributes stay
+   * unchanged. It needs the grant `canUpdateOwnMetadata`.
    *
-   * @param attributes an empty value takes the attribute away; by default at most 64 KiB
+   * @param attributes an empty value removes the attribute; by default at most 64 KiB in all
    * @throws as {@link setMetadata}
    */
   async setAttributes(attributes: Readonly<Record<string, string>>, options?: RequestOptions): Promise<void> {
@@ -254,12 +262,14 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Stores the definition of a schema at the server, where others find it by the name that your tracks are published
-   * with. Do it before you publish. The text is not looked at, neither here nor there. Defining it anew replaces it. It is
-   * kept for as long as you are in the room, also when the connection is rebuilt.
+   * Stores the definition of a schema at the server. Other participants find it by the schema's name that a track is
+   * published with, so store it before you publish the track.
    *
-   * @param schema its name has 1 to 256 characters (livekit-server 1.13 takes about 200)
-   * @param definition a text, or bytes for encodings that are binary; 1 to 51,200 bytes
+   * Neither this package nor the server interprets the definition. Storing it again replaces it. It is kept while the
+   * local participant is in the room, also if the connection is rebuilt.
+   *
+   * @param schema its name has 1 to 256 characters (livekit-server 1.13 accepts about 200)
+   * @param definition a text, or bytes for binary encodings; 1 to 51,200 bytes
    * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async defineSchema(
@@ -271,7 +281,7 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Fetches the definition of a schema that somebody in the room has stored with {@link defineSchema}.
+   * Fetches the definition of a schema that a participant in the room has stored with {@link defineSchema}.
    *
    *     const definition = await localParticipant.getSchema(track.info.schema, track.publisherIdentity)
    *
@@ -293,10 +303,11 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Calls a method of another participant and resolves to its answer. `room.rpc.call` does the same with typed values.
+   * Calls a method of another participant and resolves with its answer. `room.rpc.call` does the same with typed
+   * values.
    *
-   * The promise settles within `responseTimeout`, whatever happens; a connection that is rebuilt meanwhile does not matter
-   * if the answer comes in time. A call that fails may have run all the same, unless its error says that nothing was sent.
+   * The promise settles within `responseTimeout` in any case. A reconnect in between does no harm if the answer arrives
+   * in time. A call that failed may still have run, unless its error says that nothing was sent.
    *
    * @throws `RpcError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
@@ -315,8 +326,7 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Publishes a data track. The promise resolves when the SFU has taken it; a connection that is rebuilt meanwhile does
-   * not matter.
+   * Publishes a data track. The promise resolves when the SFU has accepted it. A reconnect in between does no harm.
    *
    * @throws `DataTrackPublishError`; `TypeError` or `RangeError` that names the option; the signal's `reason`
    */
@@ -327,11 +337,11 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Publishes a data track for as long as `use` runs. It is unpublished when `use` ends in whatever way; what was pushed
-   * before a normal end is sent first.
+   * Publishes a data track while `use` runs. The track is unpublished when `use` ends for any reason. If it ends
+   * normally, the pushed frames are sent first.
    *
-   * @param use gets the track and a signal, which aborts when the track ends earlier or `options.signal` aborts. Its
-   * result is the result
+   * @param use gets the track, and a signal that aborts when the track ends earlier or `options.signal` aborts. Its
+   * result becomes the result
    * @throws what `publishDataTrack` and `use` throw
    */
   async withDataTrack<T = PushableFrame, R = void>(
@@ -347,7 +357,7 @@ export class LocalParticipant extends Participant {
       onAbort(ended, () => scope.abort(ended.reason)),
       onAbort(given, () => scope.abort(given?.reason)),
     ]
-    // Between the SFU's answer and now.
+    // The track may have ended, or the caller aborted, since the SFU's answer.
     if (ended.aborted) scope.abort(ended.reason)
     if (given?.aborted === true) scope.abort(given.reason)
     try {

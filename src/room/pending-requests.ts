@@ -1,4 +1,6 @@
-/** Requests that the server answers by their number: each settles by its deadline, whatever happens to the connection. */
+/**
+ * Requests that the server answers by their number. Each settles by its deadline, whatever happens to the connection.
+ */
 import { Deferred } from '../base/abort'
 import { SignalRequestError } from '../base/errors'
 import type { SignalRequestErrorReason } from '../base/errors'
@@ -10,12 +12,12 @@ import type { NumberedSignalRequest } from '../signal/messages'
 export const REQUEST_TIMEOUT = 10_000
 const MAX_REQUEST_ID = 0xffff_ffff
 
-/** How a request is given up, and how else than by an answer it is done. */
+/** How a request is cancelled, and how it completes without an answer. */
 export interface PendingRequestOptions {
   readonly signal: AbortSignal | undefined
-  /** ms that it may take. Default: as for all. */
+  /** The request's timeout in ms. Default: that of all requests. */
   readonly timeoutMs?: number
-  /** Looked at after each {@link PendingRequests.updated}: an older server shows the effect and says nothing. */
+  /** Checked after each {@link PendingRequests.updated}: an older server carries out the request without answering. */
   readonly done?: () => boolean
 }
 
@@ -26,7 +28,7 @@ interface PendingRequest {
   readonly done: (() => boolean) | undefined
 }
 
-/** The requests of one connection that are not answered yet. */
+/** The unanswered requests of one connection. */
 export class PendingRequests {
   readonly #send: (request: NumberedSignalRequest) => void
   readonly #timeoutMs: number
@@ -34,13 +36,13 @@ export class PendingRequests {
   #lastId = 0
   #closed = false
 
-  /** `send` may lose a request while the connection is being rebuilt; {@link resend} is called afterwards. */
+  /** `send` may lose a request while the room is reconnecting. {@link resend} is called afterwards. */
   constructor(send: (request: NumberedSignalRequest) => void, timeoutMs = REQUEST_TIMEOUT) {
     this.#send = send
     this.#timeoutMs = timeoutMs
   }
 
-  /** Of no connection: each fails. */
+  /** Requests without a connection: each fails. */
   static closed(): PendingRequests {
     const requests = new PendingRequests(() => undefined)
     requests.close()
@@ -48,7 +50,7 @@ export class PendingRequests {
   }
 
   /**
-   * Sends a request and resolves with the answer; with an empty object when it only shows its effect.
+   * Sends a request and resolves with the answer; with an empty object if `done` completed it.
    *
    * @throws `SignalRequestError`; the signal's `reason`
    */
@@ -67,7 +69,7 @@ export class PendingRequests {
     return await deferred.promise
   }
 
-  /** Takes a message of the server. Returns whether it was the answer to one of these requests. */
+  /** Handles a message of the server. Returns whether it answered one of these requests. */
   handle(kind: string | undefined, value: unknown): boolean {
     if (!isObject(value)) return false
     const { requestId } = value
@@ -86,7 +88,7 @@ export class PendingRequests {
     }
   }
 
-  /** The server has told how things stand now. */
+  /** The server has sent the current state. */
   updated(): void {
     for (const [id, { done }] of [...this.#pending]) {
       if (done?.() === true) this.#take(id)?.deferred.resolve({})
@@ -94,8 +96,8 @@ export class PendingRequests {
   }
 
   /**
-   * The connection is back: what was asked for, or its answer, may be lost. It is sent again under the same numbers, after
-   * what `before` asks for.
+   * The connection is back, but requests or answers may be lost. The requests are sent again with the same numbers,
+   * after those that `before` sends.
    */
   resend(before?: () => void): void {
     const lost = [...this.#pending.values()]
@@ -103,7 +105,7 @@ export class PendingRequests {
     for (const { request } of lost) this.#send(request)
   }
 
-  /** The room is disconnected: all fail, and so do those to come. */
+  /** The room is disconnected. All requests fail, and so do later ones. */
   close(): void {
     this.#closed = true
     for (const id of [...this.#pending.keys()]) this.#fail(id, 'disconnected')

@@ -1,4 +1,4 @@
-/** Changing one's own name, metadata and attributes. */
+/** Changes to the local participant's name, metadata and attributes. */
 import * as check from '../base/arguments'
 import { SignalRequestError } from '../base/errors'
 import { log } from '../base/logging'
@@ -7,11 +7,14 @@ import type { PendingRequests } from './pending-requests'
 
 /** Options of a request to the server. */
 export interface RequestOptions {
-  /** Gives up waiting; the promise rejects with the signal's `reason`. What was asked for may happen all the same. */
+  /**
+   * Stops waiting. The promise then rejects with the signal's `reason`. The server may carry out the request all the
+   * same.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
-/** What a participant is known by, and may change. */
+/** The properties that a participant may change. */
 export interface Profile {
   readonly name: string
   readonly metadata: string
@@ -19,30 +22,31 @@ export interface Profile {
 }
 
 /**
- * Changes of one's own profile, and its return after a reconnect.
+ * Changes the local participant's profile, and restores it after a rebuild.
  *
- * A new session has of it what the token says. livekit-server tells a change first, by which it counts as done here, and
- * sends a token with it afterwards: a session that is lost in between begins anew without the change.
+ * A new server session has the profile of the token. livekit-server first announces a change, which completes the
+ * change here, and later sends a new token that contains it. If the session is lost in between, the next one begins
+ * without the change.
  */
 export class OwnProfile {
   readonly #mine: Profile
   readonly #requests: PendingRequests
-  /** What has been set here; what others have set, they see to. */
+  /** The properties set by this program. Other programs restore the ones that they set. */
   readonly #set = { name: false, metadata: false, attributes: new Set<string>() }
-  /** Changes that are being asked for: they are asked for again by themselves. */
+  /** Pending changes. They are sent again by themselves. */
   readonly #updates = new Set<Partial<Profile>>()
-  /** What was to be set again and is not confirmed: another new session begins without it as well. */
+  /** Restored properties that are not confirmed yet. Another new session would begin without them, too. */
   #unrestored: Partial<Profile> = {}
 
-  /** `mine`: as it stands at any time. */
+  /** `mine`: the profile, as it is at any time. */
   constructor(mine: Profile, requests: PendingRequests) {
     this.#mine = mine
     this.#requests = requests
   }
 
   /**
-   * Asks the server for a change. Only what is to change is sent, and not the rest as it is known here: two calls that
-   * overlap must not undo each other.
+   * Asks the server for a change. It sends only the properties to change, not the others as known here, so that two
+   * overlapping calls do not undo each other.
    */
   async update(given: Partial<Profile>, options: RequestOptions | undefined): Promise<void> {
     if ('name' in given) checkText('name', given.name)
@@ -62,7 +66,9 @@ export class OwnProfile {
     for (const key of Object.keys(update.attributes ?? {})) this.#set.attributes.add(key)
   }
 
-  /** There is a new session, which begins with `joined`: what was set here and is not in that is set again. */
+  /**
+   * There is a new server session, which begins with `joined`. Properties set here that differ from it are set again.
+   */
   restore(joined: Profile): void {
     const name = this.#unrestored.name ?? this.#mine.name
     const metadata = this.#unrestored.metadata ?? this.#mine.metadata
@@ -113,7 +119,7 @@ export class OwnProfile {
   }
 }
 
-/** What is left of an update when another one sets some of it. */
+/** The rest of an update after another update sets some of its properties. */
 function without(update: Partial<Profile>, other: Partial<Profile>): Partial<Profile> {
   const attributes = Object.entries(update.attributes ?? {}).filter(
     ([key]) => entryOf(other.attributes ?? {}, key) === undefined,
@@ -125,7 +131,7 @@ function without(update: Partial<Profile>, other: Partial<Profile>): Partial<Pro
   }
 }
 
-/** LiveKit's request cannot say "empty": an empty text stands for "leave it as it is". */
+/** LiveKit's request cannot set an empty text: it means "no change". */
 function checkText(name: string, value: unknown): void {
   if (check.string(name, value) === '') throw check.outOfRange(`${name}.length`, '>= 1', 0)
 }

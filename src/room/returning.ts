@@ -1,30 +1,31 @@
 /**
- * Participants who may be coming back. A publisher with a new session is announced without tracks first and publishes
- * them again a moment later; after a restart of the server, others come back one by one. Their tracks are kept so long.
+ * Participants that may be coming back. A publisher with a new session is first announced without tracks, and publishes
+ * them again a moment later. After a restart of the server the participants come back one by one. Their tracks are kept
+ * for that long.
  */
 import { guarded } from '../base/guard'
 import type { DataTrackInfo } from '../data-track/info'
 import type { RemoteSignalHandlers } from '../signal/dispatch'
 
 /**
- * ms that tracks of a publisher who may be coming back are kept: longer than the longest delay between two attempts to
- * reconnect (7 s), shorter than a subscription may take (10 s), which goes on meanwhile.
+ * ms for which the tracks of such a publisher are kept. That is longer than the longest delay between two attempts to
+ * reconnect (7 s), and shorter than the timeout of a subscription (10 s), which keeps running.
  */
 export const RETURN_TIME = 9000
 
-/** Stands before a session and completes the lists of tracks that the SFU sends. */
+/** Stands in front of a session, and completes the track lists that the SFU sends. */
 export class ReturningParticipants implements RemoteSignalHandlers {
   readonly #session: RemoteSignalHandlers
   readonly #expired: (identity: string) => void
   readonly #failed: () => void
   readonly #timers = new Map<string, NodeJS.Timeout>()
-  /** What the SFU last said of each publisher, and what the session has been told. */
+  /** The last list from the SFU for each publisher, and the last list given to the session. */
   readonly #said = new Map<string, readonly DataTrackInfo[]>()
   readonly #told = new Map<string, readonly DataTrackInfo[]>()
 
   /**
-   * `expired`: a participant's time is over; tracks that did not come back have ended by then. `failed`: that could not be
-   * handled.
+   * `expired`: called when a participant's time is over; tracks that did not come back have ended by then. `failed`:
+   * called if handling that failed.
    */
   constructor(
     session: RemoteSignalHandlers,
@@ -36,10 +37,10 @@ export class ReturningParticipants implements RemoteSignalHandlers {
     this.#failed = failed
   }
 
-  /** The participant has a new session, or we have: what is published now is kept for a while. */
+  /** The participant's or the local connection was rebuilt. Its current tracks are kept for a while. */
   expect(identity: string): void {
     this.settle(identity)
-    // Whoever is not named before the time is over publishes nothing.
+    // A participant that the SFU does not mention in time publishes nothing.
     this.#said.delete(identity)
     const timer = setTimeout(() => {
       this.#timers.delete(identity)
@@ -53,13 +54,13 @@ export class ReturningParticipants implements RemoteSignalHandlers {
     this.#expired(identity)
   }
 
-  /** The participant is not waited for any more: the SFU's next list is taken as it is. */
+  /** Stops waiting for the participant. The SFU's next list is used as it is. */
   settle(identity: string): void {
     clearTimeout(this.#timers.get(identity))
     this.#timers.delete(identity)
   }
 
-  /** Waits for nobody any more, and tells nothing. */
+  /** Stops waiting for all participants, without telling the session. */
   close(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()
@@ -80,7 +81,10 @@ export class ReturningParticipants implements RemoteSignalHandlers {
     this.#session.handleSubscriberHandles(table)
   }
 
-  /** What was published before and has not come back. A name or a number that is taken anew ends its old track. */
+  /**
+   * Tracks that were published before and have not come back. If a name or handle is in use again, its old track has
+   * ended.
+   */
   #missing(identity: string, tracks: readonly DataTrackInfo[]): DataTrackInfo[] {
     const before = this.#told.get(identity) ?? []
     const names = new Set(tracks.map(({ name }) => name))

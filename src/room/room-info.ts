@@ -1,10 +1,10 @@
-/** What the server says of a room itself. */
+/** The server's description of the room itself. */
 import { isObject } from '../base/arguments'
 import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
 import { isParticipant } from './participant-info'
 import type { Profile } from './profile'
 
-/** `livekit.Room`, as far as it is used here. */
+/** `livekit.Room`, the fields used here. */
 export interface RoomInfo {
   readonly sid: string
   readonly name: string
@@ -14,14 +14,14 @@ export interface RoomInfo {
 /** Before the first connection. */
 export const noRoom: RoomInfo = { sid: '', name: '', metadata: '' }
 
-/** What is missing counts as empty. */
+/** Missing fields count as empty. */
 export function roomInfoOf(message: unknown): RoomInfo {
   if (!isObject(message)) return noRoom
   const text = (value: unknown): string => (typeof value === 'string' ? value : '')
   return { sid: text(message['sid']), name: text(message['name']), metadata: text(message['metadata']) }
 }
 
-/** What a session begins with, by its join message. */
+/** The local participant's profile in a join message. */
 export function profileIn(join: SignalResponseLike): Profile {
   const { value } = join.message
   const participant = isObject(value) ? value['participant'] : undefined
@@ -29,7 +29,7 @@ export function profileIn(join: SignalResponseLike): Profile {
   return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
 }
 
-/** The server's version in a join message. Older servers have a field of their own for it. */
+/** The server's version in a join message. Older servers give it in a separate field. */
 export function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
   const info = join['serverInfo']
   const version = (isObject(info) && info['version']) || join['serverVersion']

@@ -1,4 +1,4 @@
-/** Rooms: what a participant sees of the others, whatever connection is below. */
+/** Rooms: one participant's view of the other participants, over any kind of connection. */
 import type { UserPacket } from '@livekit/protocol'
 import * as check from '../base/arguments'
 import { ownBytes } from '../base/bytes'
@@ -52,19 +52,21 @@ import { TypedEmitter } from '../base/typed-emitter'
 
 /** Options of a room. */
 export interface RoomOptions {
-  /** End-to-end encryption of all data tracks; see {@link EncryptionOptions}. Default: none. */
+  /**
+   * End-to-end encryption of the data tracks, data packets and streams; see {@link EncryptionOptions}. Default: none.
+   */
   readonly encryption?: EncryptionOptions | undefined
-  /** What may be kept of data streams that others send; see {@link DataStreamLimits}. */
+  /** Limits of the data streams that remote participants send; see {@link DataStreamLimits}. */
   readonly dataStreams?: DataStreamLimits | undefined
-  /** Limits of the calls that it answers. */
+  /** Limits of the calls that the room answers. */
   readonly rpc?: RpcLimits | undefined
 }
 
-/** Which tracks {@link Room.dataTracks} yields. */
+/** Filters of {@link Room.dataTracks}. */
 export interface DataTracksOptions {
-  /** Only tracks of that name. Default: of any. */
+  /** Only tracks with this name. Default: any name. */
   readonly name?: string | undefined
-  /** Only tracks of that participant. Default: of all. */
+  /** Only tracks of this participant. Default: all participants. */
   readonly identity?: string | undefined
   /** Ends the loop with the signal's `reason`. */
   readonly signal?: AbortSignal | undefined
@@ -73,14 +75,15 @@ export interface DataTracksOptions {
 const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
 
 /**
- * A room as one participant sees it. Register listeners before you connect, and they hear of what is there already, too.
+ * A room as one participant sees it. Register listeners before you connect; then they also get events for participants
+ * and tracks that are already there.
  *
  * A connected room keeps the process alive; see {@link unref}.
  */
 export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
-  /** Oneself. */
+  /** The local participant. */
   readonly localParticipant: LocalParticipant
-  /** The others by identity. Do not change it. */
+  /** The remote participants by identity. Do not change the map. */
   readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
   /** Remote procedure calls with typed values. */
   readonly rpc: TypedRpc
@@ -98,11 +101,11 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   #requests: ParticipantRequests | undefined
   #info: RoomInfo = noRoom
   #history = new ConnectionHistory()
-  /** Whether a connection keeps the process alive, this one and those to come. */
+  /** Whether this and later connections keep the process alive. */
   #ref = true
-  /** Gives up the connection that is being made. */
+  /** Cancels the pending `connect`. */
   #connecting: AbortController | undefined
-  /** The end of a connection that is being left; the next one begins after it. */
+  /** Resolves when the previous connection has ended. The next one waits for it. */
   #leaving: Promise<void> | undefined
 
   /** @throws `TypeError` that names the option */
@@ -149,22 +152,22 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     })
   }
 
-  /** The room's name, which the token gives; empty before the room is connected. */
+  /** The room's name, from the token. Empty before the room is connected. */
   get name(): string {
     return this.#info.name
   }
 
-  /** The server's name for the room's session (`RM_…`); empty before the room is connected. */
+  /** The server's ID of the room's session (`RM_…`). Empty before the room is connected. */
   get sid(): string {
     return this.#info.sid
   }
 
-  /** What the application attached to the room; may be empty. */
+  /** The room's metadata, which the application sets. May be empty. */
   get metadata(): string {
     return this.#info.metadata
   }
 
-  /** Who has that identity: oneself or one of the others. */
+  /** The participant with this identity, local or remote. */
   getParticipantByIdentity(identity: string): LocalParticipant | RemoteParticipant | undefined {
     check.string('identity', identity)
     if (identity !== '' && identity === this.localParticipant.identity) return this.localParticipant
@@ -176,14 +179,14 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     return this.#state
   }
 
-  /** Whether the room is connected; `false` while the connection is being rebuilt. */
+  /** Whether the room is connected; `false` while it is reconnecting. */
   get isConnected(): boolean {
     return this.#state === 'connected'
   }
 
   /**
-   * Connects to a LiveKit server and resolves when data can flow. A connection that is lost later is rebuilt by itself:
-   * tracks and streams go on.
+   * Connects to a LiveKit server. The promise resolves when data can flow. A connection that is lost later is restored
+   * automatically, and tracks and streams go on.
    *
    * @param url `wss://host` or `ws://host:port`
    * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish
@@ -202,7 +205,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
       if (this.#leaving !== undefined) await this.#leaving
       connecting.signal.throwIfAborted()
       this.#setState('connecting')
-      // A listener may have given it up.
+      // A listener may have cancelled it.
       connecting.signal.throwIfAborted()
       await connectRoom(this, url, token, options, connecting.signal)
     } catch (error) {
@@ -214,7 +217,9 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     }
   }
 
-  /** An attempt to connect is over at once, so that the next one can begin: it need not have noticed yet. */
+  /**
+   * Cancels the pending `connect` at once, so that the next one can begin even if the pending one has not reacted yet.
+   */
   #giveUp(connecting: AbortController, reason: unknown): void {
     if (this.#connecting !== connecting) return
     this.#connecting = undefined
@@ -224,8 +229,8 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * The data tracks there are, then those to come, each once: no race with connecting. A track that ended before the
-   * loop came to it is left out. The loop ends when the room is disconnected.
+   * Yields the existing data tracks, then new ones, each once, so there is no race with connecting. A track that ended
+   * before the loop reached it is skipped. The loop ends when the room is disconnected.
    *
    *     for await (const track of room.dataTracks({ name: 'imu', signal })) …
    *
@@ -245,36 +250,36 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * Answers calls of a method, by whomever in the room. Register before you connect, and no call is missed; handlers stay
-   * until they are taken away, also when the room is disconnected and connected again.
+   * Handles the calls of a method, from any participant. Register handlers before you connect, and no call is missed.
+   * They stay registered until they are removed, also if the room is disconnected and connected again.
    *
-   * A handler gets {@link RpcInvocationData} and returns a text, or a promise of one. An {@link RpcError} that it throws
-   * reaches the caller; all else becomes `APPLICATION_ERROR` there, and is logged here.
+   * A handler gets {@link RpcInvocationData} and returns a text, or a promise of one. An {@link RpcError} that it
+   * throws reaches the caller. Any other error becomes `APPLICATION_ERROR` for the caller, and is logged here.
    *
-   * @throws `RangeError` for a method that has a handler; `TypeError` that names the argument
+   * @throws `RangeError` for a method that already has a handler; `TypeError` that names the argument
    */
   registerRpcMethod(method: string, handler: RpcMethodHandler): void {
     this.#rpc.server.registerRpcMethod(method, handler)
   }
 
-  /** Takes the handler of a method away. Calls that it works on go on. Does nothing if there is none. */
+  /** Removes the handler of a method. Running calls continue. Does nothing if there is no handler. */
   unregisterRpcMethod(method: string): void {
     this.#rpc.server.unregisterRpcMethod(method)
   }
 
-  /** Counters of the packets that arrived; all zero without a connection. */
+  /** Counters of the received data-track packets. All zero without a connection. */
   packetStats(): DataTrackPacketStats {
     return (
       this.#session?.packetStats() ?? { received: 0, bytesReceived: 0, accepted: 0, dropped: {}, held: 0 }
     )
   }
 
-  /** Counters of the data packets that arrived, those of streams and RPC among them. */
+  /** Counters of the received data packets, those of streams and RPC included. */
   dataPacketStats(): DataPacketStats {
     return this.#packets.stats()
   }
 
-  /** Figures of the room as a whole: the connection, reconnects, frames out and packets in. */
+  /** Statistics of the whole room: the connection, reconnects, sent frames and received packets. */
   stats(): RoomStats {
     return {
       ...this.#history.stats(),
@@ -285,11 +290,12 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * Rebuilds the connection at once: for a program that knows that the network has changed, long before timers would tell.
-   * The session is resumed as after any loss. A wait for the next attempt is cut short, one that is under way is given up
-   * for a new one, and all attempts are granted anew.
+   * Reconnects at once. Use it if the application knows that the network has changed, long before a timeout would tell.
    *
-   * @returns `false` when the room is not connected, and nothing happens
+   * The session is resumed as after any loss. A wait for the next attempt is cut short, a running attempt is replaced
+   * by a new one, and the number of attempts starts again.
+   *
+   * @returns `false` if the room is not connected; then nothing happens
    */
   reconnectNow(): boolean {
     this.#connection?.reconnectNow()
@@ -297,12 +303,12 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * Causes a fault on purpose, for tests. Resolves when it is under way; `Reconnecting`, `Reconnected` or `Disconnected`
-   * tell what comes of it.
+   * Causes a fault on purpose, for tests. The promise resolves when the fault has begun. `Reconnecting`, `Reconnected`
+   * or `Disconnected` tell what follows.
    *
-   * @param scenario livekit-client's names: what happens here (`signal-reconnect`, `resume-reconnect`, `full-reconnect`),
-   * or what the server is asked for, which it must know
-   * @throws `DataTrackClosedError` when the room is not connected; `RangeError` for a name that is none
+   * @param scenario livekit-client's names. `signal-reconnect`, `resume-reconnect` and `full-reconnect` happen here;
+   * others are requests to the server, which it must support
+   * @throws `DataTrackClosedError` if the room is not connected; `RangeError` for an unknown name
    */
   simulateScenario(scenario: SimulationScenario): Promise<void> {
     return new Promise((resolve) => {
@@ -314,42 +320,41 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * Has a handler called with each text stream that somebody sends on a topic, from now on, whatever becomes of the
-   * connection; before `connect`, too. A topic may have several: each gets a reader of its own. Streams that nobody
-   * handles are dropped.
+   * Calls `handler` for each text stream that a participant sends on a topic. It works before `connect` and across
+   * connections. A topic may have several handlers; each gets its own reader. Streams without a handler are dropped.
    *
    *     room.registerTextStreamHandler('chat', async (reader, { identity }) => show(identity, await reader.readAll()))
    *
-   * @returns what takes the handler away
+   * @returns a function that removes the handler
    * @throws `TypeError` that names the argument
    */
   registerTextStreamHandler(topic: string, handler: TextStreamHandler): () => void {
     return this.#streams.registerText(topic, handler)
   }
 
-  /** Takes a handler away; without one, all that were registered for the topic. Readers that there are stay. */
+  /** Removes a handler; without `handler`, all handlers of the topic. Existing readers go on. */
   unregisterTextStreamHandler(topic: string, handler?: TextStreamHandler): void {
     this.#streams.unregisterText(topic, handler)
   }
 
-  /** The same as {@link registerTextStreamHandler} for byte streams, files and attachments among them. */
+  /** Like {@link registerTextStreamHandler}, for byte streams, including files and attachments. */
   registerByteStreamHandler(topic: string, handler: ByteStreamHandler): () => void {
     return this.#streams.registerBytes(topic, handler)
   }
 
-  /** The same as {@link unregisterTextStreamHandler} for byte streams. */
+  /** Like {@link unregisterTextStreamHandler}, for byte streams. */
   unregisterByteStreamHandler(topic: string, handler?: ByteStreamHandler): void {
     this.#streams.unregisterBytes(topic, handler)
   }
 
-  /** Counters of the data streams that others send. */
+  /** Counters of the data streams that remote participants send. */
   dataStreamStats(): DataStreamStats {
     return this.#streams.stats()
   }
 
   /**
-   * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A `connect` that is under way rejects
-   * with `DataTrackClosedError` (`closed`). The room can be connected again at once.
+   * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A pending `connect` rejects with
+   * `DataTrackClosedError` (`closed`). The room can be connected again at once.
    */
   disconnect(): Promise<void> {
     if (this.#connecting !== undefined) this.#giveUp(this.#connecting, new DataTrackClosedError('closed'))
@@ -357,7 +362,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     return this.#leaving ?? Promise.resolve()
   }
 
-  /** Leaves the room. What a connection still has to do takes its time; the next one waits for it. */
+  /** Leaves the room. Closing the connection takes some time; the next connection waits for it. */
   #leave(): void {
     this.#connection?.sendRequest({
       case: 'leave',
@@ -372,8 +377,8 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   }
 
   /**
-   * The process may end although this room is connected. It holds for the connection that there is and for all to come;
-   * a `connect` that is under way keeps the process alive.
+   * Lets the process end although this room is connected. It applies to the current connection and to later ones. A
+   * pending `connect` keeps the process alive.
    */
   unref(): this {
     return this.#setRef(false)
@@ -384,12 +389,12 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     return this.#setRef(true)
   }
 
-  /** @internal The room's encryption, for whoever makes the native session. */
+  /** @internal The room's encryption, to create the native session with. */
   get encryption(): EncryptionOptions | undefined {
     return this.#options.encryption
   }
 
-  /** @internal Connects the room; a `join` message comes next. */
+  /** @internal Gives the room its connection. A `join` message follows. */
   attach(connection: RoomConnection, identity: string): void {
     this.#connection = connection
     const session = new Session(environment(), connection.native, this.#owner(), {
@@ -409,7 +414,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     this.#setState('connecting')
   }
 
-  /** @internal A message of the SFU. */
+  /** @internal Handles a message of the SFU. */
   receive(response: SignalResponseLike): void {
     this.#events.run(() => this.#receive(response))
   }
@@ -459,7 +464,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     })
   }
 
-  /** @internal The same signalling session goes on. */
+  /** @internal The connection was resumed: same server session. */
   connectionResumed(lastSequence: number): void {
     this.#events.run(() => this.#resumed(lastSequence))
   }
@@ -478,7 +483,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     this.#tell(RoomEvent.Reconnected)
   }
 
-  /** @internal There is a new signalling session; its `join` message has come with it. */
+  /** @internal The connection was rebuilt: new server session, with its `join` message. */
   connectionRebuilt(join: SignalResponseLike): void {
     this.#events.run(() => this.#rebuilt(join))
   }
@@ -487,7 +492,8 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     const session = this.#session
     const connection = this.#connection
     if (session === undefined || connection === undefined) return
-    // Schemas come before the tracks that are published with them, and what is set anew after what was set before.
+    // Schemas come before the tracks that are published with them, and restored properties before the pending changes
+    // to them.
     const requests = this.#requests
     requests?.pending.resend(() => {
       requests.schemas.restore()
@@ -503,12 +509,12 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     this.#tell(RoomEvent.Reconnected)
   }
 
-  /** @internal A message came by a channel. */
+  /** @internal A message arrived on a channel. */
   receiveMessage(channel: MessageChannel, data: Uint8Array): void {
     if (this.#session !== undefined) this.#packets.receive(channel, data)
   }
 
-  /** @internal What is buffered for the reliable channel fell to the watched level. */
+  /** @internal The bytes buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void {
     this.#packets.handleBufferedAmountLow()
   }
@@ -543,7 +549,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     this.#requests?.pending.updated()
   }
 
-  /** What the server has not said yet, it says with the refusal of what needs it. */
+  /** While the permissions are unknown, packets count as allowed; the server refuses requests that are not. */
   #allowPackets(): void {
     this.#packets.sender.setAllowed(this.localParticipant.permissions?.canPublishData !== false)
   }
@@ -636,7 +642,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
 
   #trackUnpublished(track: RemoteDataTrack): void {
     const tracks = this.remoteParticipants.get(track.publisherIdentity)?.dataTracks
-    // A new track of the same name may have taken its place.
+    // A new track with the same name may have replaced it.
     if (tracks?.get(track.name) === track) tracks.delete(track.name)
     for (const queue of [...this.#queues]) queue.remove(track)
     this.#tell(RoomEvent.DataTrackUnpublished, track.info.sid, track)
@@ -644,8 +650,9 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
 }
 
 /**
- * Makes a room and connects it: `new Room(options)` and `room.connect(url, token, options)`. Register listeners on a room
- * of your own before you connect it if you want to hear of what is there already.
+ * Creates a room and connects it: `new Room(options)` and `room.connect(url, token, options)`. To get the events for
+ * participants and tracks that are already there, create the room yourself and register listeners before you connect
+ * it.
  *
  * @throws as {@link Room.connect}
  */

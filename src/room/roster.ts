@@ -1,4 +1,4 @@
-/** Who is in a room: who joined, changed and left, by what the server says. */
+/** The participants of a room: those who joined, changed and left, according to the server. */
 import * as check from '../base/arguments'
 import type { Session } from '../session/session'
 import { SignalDispatcher } from '../signal/dispatch'
@@ -13,27 +13,27 @@ import type { ParticipantChanges } from './participant-info'
 import { ParticipantLimits } from './participant-limits'
 import { ReturningParticipants } from './returning'
 
-/** What a roster does to its room. */
+/** What a roster tells its room. */
 export interface RosterOwner {
   readonly tell: <Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>) => void
-  /** The server has told how things stand with the local participant. */
+  /** The server has sent the current state of the local participant. */
   localUpdated(changes: ParticipantChanges): void
   joined(identity: string): void
-  /** A remote participant has a new session; it is still known by the old one. */
+  /** A remote participant has a new session. It still has its old description. */
   replaced(participant: RemoteParticipant): void
   left(participant: RemoteParticipant): void
-  /** What a timer caused could not be handled. */
+  /** Handling a timer failed. */
   failed(): void
 }
 
-/** See the top of this file. Made with its room; connections come and go. */
+/** The participants of a room. It lives as long as the room, across connections. */
 export class Roster {
   readonly #local: LocalParticipant
   readonly #remote: Map<string, RemoteParticipant>
   readonly #owner: RosterOwner
   #dispatcher = new SignalDispatcher({})
   #returning: ReturningParticipants | undefined
-  /** Who was there before our connection was rebuilt, and has not been named since. */
+  /** Participants that were there before the local connection was rebuilt, and have not been mentioned since. */
   readonly #absent = new Set<string>()
   readonly #limits = new ParticipantLimits()
 
@@ -43,7 +43,7 @@ export class Roster {
     this.#owner = owner
   }
 
-  /** Tracks of remote participants go to that session. */
+  /** Passes the tracks of remote participants to this session. */
   attach(session: Session, identity: string): void {
     const returning = new ReturningParticipants(
       session,
@@ -55,8 +55,8 @@ export class Roster {
   }
 
   /**
-   * The connection is over. A room that lives on must not keep its last connection: a closure made beside another has all
-   * that both see.
+   * The connection has ended. The room must not keep its last connection: closures that are created together share all
+   * variables that either of them uses.
    */
   detach(): void {
     this.#returning?.close()
@@ -64,18 +64,18 @@ export class Roster {
     this.#dispatcher = new SignalDispatcher({})
   }
 
-  /** All have left, as far as we can tell. */
+  /** All participants count as left. */
   clear(): void {
     for (const participant of [...this.#remote.values()]) this.#left(participant)
     this.#limits.clear()
   }
 
-  /** A message about tracks. */
+  /** Handles a message about tracks. */
   dispatch(response: SignalResponseLike): void {
     this.#dispatcher.dispatch(response)
   }
 
-  /** Our connection was rebuilt: remote participants may be on their way back, too. */
+  /** The local connection was rebuilt. Remote participants may still be reconnecting, too. */
   rebuilt(): void {
     for (const identity of this.#remote.keys()) {
       this.#absent.add(identity)
@@ -90,7 +90,10 @@ export class Roster {
     else this.#came(participant)
   }
 
-  /** The remote participants of a `join` message. After a rebuild, those not named have left or are on their way back. */
+  /**
+   * The remote participants of a `join` message. After a rebuild, anyone missing from `join` has left or is still
+   * reconnecting.
+   */
   joinedBy(response: SignalResponseLike): void {
     for (const info of participantsIn(response, 'otherParticipants')) this.#came(info)
     this.#dispatcher.dispatch(response)
@@ -111,14 +114,14 @@ export class Roster {
     this.#dispatcher.dispatch(response)
     for (const { identity, sid, state } of participants) {
       const there = this.#remote.get(identity)
-      // A participant that came back under a new SID is not gone because its old session ends.
+      // If a participant came back with a new SID, the end of its old session does not remove it.
       if (state === ParticipantState.Disconnected && there?.sid === sid) this.#left(there)
     }
   }
 
   /**
-   * A `roomMoved` message: the local participant is in another room. Everyone of the old one has left, as livekit-client
-   * tells it; a participant that is in both joins anew. `arrived` is called in between.
+   * A `roomMoved` message: the local participant is in another room. All participants of the old room have left, as
+   * livekit-client reports it; a participant that is in both rooms joins again. `arrived` is called in between.
    */
   moved(response: SignalResponseLike, arrived: () => void): void {
     for (const there of [...this.#remote.values()]) {
@@ -182,7 +185,7 @@ export class Roster {
   }
 }
 
-/** The participants in a list of a message; what makes no sense is left out. */
+/** The participants in a list of a message. Invalid entries are skipped. */
 function participantsIn({ message }: SignalResponseLike, list: string): ParticipantInfoMessage[] {
   const participants = check.isObject(message.value) ? message.value[list] : undefined
   return Array.isArray(participants) ? participants.filter(isParticipant) : []

@@ -1,4 +1,4 @@
-/** Definitions of schemas at the server: what one has stored oneself, and what others have. */
+/** Definitions of schemas at the server: the local participant's and those of remote participants. */
 import * as check from '../base/arguments'
 import type { DataTrackSchema } from '../base/codec'
 import { SignalRequestError } from '../base/errors'
@@ -9,14 +9,14 @@ import { isSchemaEncoding, schemaToMessage } from '../signal/convert'
 import type { DataBlobKeyMessage } from '../signal/messages'
 import { PendingRequests, REQUEST_TIMEOUT } from './pending-requests'
 
-/** Bytes of a definition at most, as LiveKit's protocol has it. */
+/** The most bytes of a definition, by LiveKit's protocol. */
 export const MAX_SCHEMA_BYTES = 51_200
-/** Characters of a schema's name at most. */
+/** The most characters of a schema's name. */
 const MAX_NAME = 256
 
 /** Options of `localParticipant.getSchema()`. */
 export interface GetSchemaOptions extends RequestOptions {
-  /** The definition as bytes, for encodings that are binary. Default: as text. */
+  /** Whether to return the definition as bytes, for binary encodings. Default: `false`, as a text. */
   readonly bytes?: boolean | undefined
 }
 
@@ -28,7 +28,10 @@ interface Definition {
 /** The schemas of one connection. */
 export class Schemas {
   readonly #requests: PendingRequests
-  /** What the server has of us, by name and encoding; its limit of all their bytes is the limit of this. */
+  /**
+   * The local participant's definitions at the server, by name and encoding. The server limits their bytes in all, so
+   * this map is limited, too.
+   */
   readonly #defined = new Map<string, Definition>()
 
   constructor(requests: PendingRequests) {
@@ -49,7 +52,8 @@ export class Schemas {
     try {
       await this.#store({ key, contents }, signal)
     } catch (error) {
-      // The server counts what is to be replaced as if it stayed. Nothing is to be replaced where all is the same.
+      // The server counts a definition to be replaced as well. If the stored definition is the same, nothing needs
+      // replacing.
       if (!(error instanceof SignalRequestError) || error.reason !== 'limitExceeded') throw error
       const stored = await this.#fetch(identity, key, signal, until - performance.now()).catch(
         () => undefined,
@@ -80,7 +84,7 @@ export class Schemas {
     }
   }
 
-  /** There is a new session, in which the server has nothing of us: what was defined is stored again. */
+  /** There is a new server session, without the local participant's definitions. They are stored again. */
   restore(): void {
     for (const definition of this.#defined.values()) {
       this.#store(definition, undefined).catch((error: unknown) => {
@@ -115,7 +119,7 @@ export class Schemas {
   }
 }
 
-/** Stands in where there is no connection: arguments are checked, and then there is none. */
+/** Used without a connection: arguments are checked, then each call fails. */
 export const noSchemas = new Schemas(PendingRequests.closed())
 
 function keyOf(schema: DataTrackSchema): DataBlobKeyMessage {
@@ -138,7 +142,7 @@ function textOf({ name, encoding }: DataTrackSchema): string {
   return JSON.stringify([name, encoding])
 }
 
-/** A copy: what is stored again later must be what was defined. */
+/** A copy, because the definition may be stored again later and must not change in between. */
 function contentsOf(definition: unknown): Uint8Array {
   const contents =
     typeof definition === 'string'

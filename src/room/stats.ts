@@ -1,26 +1,26 @@
-/** Figures of a room as a whole: what its connection carries, and how often it had to be rebuilt. */
+/** Statistics of a whole room: its connection, and how often it was resumed and rebuilt. */
 import type { DataTrackPacketStats, DataTrackSendStats } from '../data-track/stats'
 import type { ConnectionStats } from '../connection/stats'
 
-/** What {@link Room.stats} returns. */
+/** The result of {@link Room.stats}. */
 export interface RoomStats {
-  /** When the room was connected; `undefined` while it is not. */
+  /** When the room was connected; `undefined` while it is disconnected. */
   readonly connectedAt: Date | undefined
-  /** When the connection came back last; `undefined` if it was never lost. */
+  /** When the connection last came back; `undefined` if it was never lost. */
   readonly reconnectedAt: Date | undefined
-  /** How often the connection came back within the same session. */
+  /** How often the connection was resumed: back in the same server session. */
   readonly resumes: number
-  /** How often it came back as a new session, with new SIDs. */
+  /** How often the connection was rebuilt: back in a new server session, with new SIDs. */
   readonly rebuilds: number
   /** The connection to the server; `undefined` in a loopback, and while the room is not connected. */
   readonly connection: ConnectionStats | undefined
-  /** Frames out: the sum of the tracks' own counters, those that have ended included. */
+  /** Sent frames: the sum of all local tracks' counters, ended tracks included. */
   readonly sent: DataTrackSendStats
-  /** Packets in, as {@link Room.packetStats} has them. */
+  /** Received packets, as in {@link Room.packetStats}. */
   readonly received: DataTrackPacketStats
 }
 
-/** @internal When a room was connected, and how often it came back. */
+/** @internal When a room was connected, and how often it was resumed and rebuilt. */
 export class ConnectionHistory {
   #connectedAt: Date | undefined
   #reconnectedAt: Date | undefined

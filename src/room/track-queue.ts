@@ -1,8 +1,8 @@
-/** `room.dataTracks()`: the tracks there are, then those to come. */
+/** `room.dataTracks()`: the existing tracks, then new ones. */
 import { Deferred, onAbort } from '../base/abort'
 import type { RemoteDataTrack } from '../data-track/remote'
 
-/** Which tracks. */
+/** Which tracks to yield. */
 export interface TrackFilter {
   readonly name: string | undefined
   readonly identity: string | undefined
@@ -39,7 +39,7 @@ export class TrackQueue implements AsyncIterableIterator<RemoteDataTrack> {
     else waiter.resolve({ value: track, done: false })
   }
 
-  /** A track that ended before the loop came to it is not worth its while. */
+  /** A track that ended before the loop reached it is skipped. */
   remove(track: RemoteDataTrack): void {
     this.#tracks.delete(track)
   }
