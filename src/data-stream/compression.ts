@@ -1,4 +1,4 @@
-/** DEFLATE without a header, streaming and in one piece. */
+/** DEFLATE without a header, as a stream and in one piece. */
 import { pipeline, Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createDeflateRaw, createInflateRaw, deflateRaw, deflateRawSync, inflateRawSync } from 'node:zlib'
@@ -7,26 +7,29 @@ import { CHUNK_SIZE } from './header'
 
 const deflateRawAsync = promisify(deflateRaw)
 
-/** Content up to so many bytes is compressed within the call; what is larger leaves the event loop free. */
+/**
+ * Content up to this many bytes is compressed synchronously. Larger content is compressed without blocking the event
+ * loop.
+ */
 const SYNC_BYTES = 16 * 1024
 /** Bytes at the beginning that decide whether a long stream is worth compressing. */
 const SAMPLE_BYTES = 64 * 1024
-/** A sample must shrink to this share of itself. */
+/** A sample must shrink to at most this share of its size. */
 const WORTHWHILE = 0.9
-/** Fast rather than small: the network is to wait for us as little as we for it. */
+/** A fast level rather than a small result, so that compression and network keep pace with each other. */
 const STREAM_LEVEL = 3
-/** Content that says to be no larger is decompressed within the call. */
+/** Content with an announced size up to this many bytes is decompressed synchronously. */
 const SYNC_INFLATED_BYTES = 64 * 1024
-/** Bytes that are decompressed at once. */
+/** Bytes to decompress at once. */
 const INFLATE_BYTES = 64 * 1024
 
-/** The compressed content if it is smaller than the content. */
+/** The compressed content if it is smaller than the content; else `undefined`. */
 export async function compressed(content: Uint8Array): Promise<Uint8Array | undefined> {
   const result = content.length <= SYNC_BYTES ? deflateRawSync(content) : await deflateRawAsync(content)
   return result.length < content.length ? result : undefined
 }
 
-/** Whether compressing content that begins like this is worth it. */
+/** Whether content with this beginning is worth compressing. */
 export async function worthCompressing(beginning: Uint8Array): Promise<boolean> {
   if (beginning.length === 0) return false
   const sample = beginning.subarray(0, SAMPLE_BYTES)
@@ -34,28 +37,28 @@ export async function worthCompressing(beginning: Uint8Array): Promise<boolean> 
   return result.length <= sample.length * WORTHWHILE
 }
 
-/** Compresses pieces as they come. What comes out are chunks of at most {@link CHUNK_SIZE} bytes. */
+/** Compresses pieces as they come. Yields chunks of at most {@link CHUNK_SIZE} bytes. */
 export function compressing(pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const deflate = createDeflateRaw({ level: STREAM_LEVEL, chunkSize: CHUNK_SIZE })
-  // Its error reaches whoever reads what comes out.
+  // The reader of the output gets the error.
   pipeline(Readable.from(pieces, { objectMode: true, highWaterMark: 1 }), deflate, () => undefined)
   return deflate
 }
 
-/** Where pieces come from, one after the other. */
+/** A source of pieces, one after the other. */
 export interface Pieces<T> {
-  /** The next one; `undefined` at the end. One call at a time. */
+  /** The next piece; `undefined` at the end. One call at a time. */
   next(): Promise<T | undefined>
-  /** Gives up what is left. */
+  /** Gives up the remaining pieces. */
   cancel(): void
 }
 
-/** Whether content of that size, `undefined` if its sender did not say it, is decompressed in one piece. */
+/** Whether content of this size is decompressed in one piece. `undefined`: the sender gave no size. */
 export function inflatesAtOnce(size: number | undefined): size is number {
   return size !== undefined && size > 0 && size <= SYNC_INFLATED_BYTES
 }
 
-/** Decompresses a small content in one piece. */
+/** Decompresses small content in one piece. */
 export function inflatedAtOnce(content: Uint8Array, size: number): Uint8Array {
   try {
     return inflateRawSync(content, { maxOutputLength: size })
@@ -64,7 +67,7 @@ export function inflatedAtOnce(content: Uint8Array, size: number): Uint8Array {
   }
 }
 
-/** Decompresses pieces as they are asked for; at most some 64 KiB are decompressed ahead. */
+/** Decompresses pieces as the reader asks for them. At most about 64 KiB are decompressed ahead. */
 export function inflating(source: Pieces<Uint8Array>): Pieces<Uint8Array> {
   const inflate = createInflateRaw({ chunkSize: INFLATE_BYTES })
   pipeline(Readable.from(drain(source), { objectMode: true, highWaterMark: 1 }), inflate, () => undefined)
@@ -93,7 +96,7 @@ async function* drain(source: Pieces<Uint8Array>): AsyncGenerator<Uint8Array, un
   }
 }
 
-/** zlib's errors become typed ones; others stay. */
+/** zlib's errors become typed ones. Others stay unchanged. */
 function inflateError(error: unknown): unknown {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
   if (code === 'ERR_BUFFER_TOO_LARGE') return new DataStreamError('lengthExceeded')

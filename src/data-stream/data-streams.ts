@@ -1,4 +1,4 @@
-/** The data streams of a room, both ways. Made with it; connections come and go. */
+/** The data streams of a room, in both directions. They live as long as the room, across connections. */
 import * as check from '../base/arguments'
 import type { Departed } from '../data-packet/departure'
 import type { PacketHandlers } from '../data-packet/receiver'
@@ -11,7 +11,7 @@ import type { DataStreamLimits } from './limits'
 import { OutgoingStreams } from './outgoing'
 import type { Recipient } from './outgoing'
 
-/** @internal See the top of this file. */
+/** @internal The data streams of a room, in both directions. */
 export class DataStreams {
   readonly outgoing: OutgoingStreams
   readonly #incoming: IncomingStreams
@@ -26,7 +26,7 @@ export class DataStreams {
     this.#incoming = new IncomingStreams(checkLimits(limits))
   }
 
-  /** What handles the packets of streams. */
+  /** The handlers of the streams' packets. */
   packetHandlers(): Pick<PacketHandlers, 'streamHeader' | 'streamChunk' | 'streamTrailer'> {
     return {
       streamHeader: (packet) => this.#incoming.header(packet),
@@ -35,12 +35,12 @@ export class DataStreams {
     }
   }
 
-  /** A handler of this package's own: the program can neither take it away nor keep streams from it. */
+  /** Adds an internal handler. The application can neither remove it nor keep streams from it. */
   handleText(topic: string, handler: TextStreamHandler): () => void {
     return this.#incoming.text.addInternal(topic, handler)
   }
 
-  /** The same for byte streams. */
+  /** Like `handleText`, for byte streams. */
   handleBytes(topic: string, handler: ByteStreamHandler): () => void {
     return this.#incoming.bytes.addInternal(topic, handler)
   }
@@ -70,12 +70,12 @@ export class DataStreams {
     this.#incoming.senderGone(departed, 'abnormalEnd')
   }
 
-  /** A participant has a new session: what it had sent and the server not passed on is lost. */
+  /** A participant has a new session. Anything that the server had not forwarded yet is lost. */
   handleReplaced(departed: Departed): void {
     this.#incoming.senderGone(departed, 'connectionLost')
   }
 
-  /** We have a new session. */
+  /** The local connection was rebuilt. */
   rebuilt(): void {
     this.#incoming.failAll('connectionLost')
   }

@@ -1,4 +1,4 @@
-/** Files that are sent: read piece by piece, never whole. */
+/** Files to send. They are read piece by piece, never as a whole. */
 import { Blob } from 'node:buffer'
 import { constants, openSync } from 'node:fs'
 import type { Stats } from 'node:fs'
@@ -15,28 +15,28 @@ import { CHUNK_SIZE } from './header'
 /** A file: its path, a `file:` URL, or a `Blob` or `File`. */
 export type FileSource = string | URL | Blob
 
-/** Bytes that are read at once. */
+/** Bytes to read at once. */
 const READ_SIZE = 16 * CHUNK_SIZE
-/** Bytes of the largest page of memory that Linux has for its files. */
+/** The largest memory page that Linux uses for the kernel's files, in bytes. */
 const LARGEST_PAGE = 64 * 1024
 
-/** A file that is about to be sent. */
+/** A file that is open for sending. */
 export interface OpenFile {
-  /** `undefined`: it is known at the end, as with a pipe. */
+  /** Bytes of the file; `undefined` if only the end tells, as with a pipe. */
   readonly size: number | undefined
-  /** Of itself. */
+  /** The name and MIME type that the file itself has. */
   readonly name: string | undefined
   readonly mimeType: string | undefined
   /**
-   * Its pieces, `size` bytes in all. Throws `DataStreamError` where it is shorter (`incomplete`) or longer
-   * (`lengthExceeded`) by now, and the signal's `reason`.
+   * The file's pieces, `size` bytes in all. Throws `DataStreamError` if the file has become shorter (`incomplete`) or
+   * longer (`lengthExceeded`), and the signal's `reason`.
    */
   pieces(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, undefined>
   close(): Promise<void>
 }
 
 /**
- * @throws `TypeError` that names the argument; `DataStreamError` (`unreadable`) for what is neither a file nor a pipe; the
+ * @throws `TypeError` that names the argument; `DataStreamError` (`unreadable`) for anything but a file or a pipe; the
  * system's error for a file that cannot be read
  */
 export async function openFile(name: string, source: FileSource): Promise<OpenFile> {
@@ -65,7 +65,7 @@ function openBlob(blob: Blob): OpenFile {
 }
 
 async function openPath(path: string): Promise<OpenFile> {
-  // Before it is opened: opening some devices does something.
+  // Checked before opening, because opening some devices has an effect.
   const described = await stat(path)
   assertReadable(described)
   const own = { name: basename(path), mimeType: undefined }
@@ -89,12 +89,15 @@ function assertReadable(stats: Stats): void {
   throw new DataStreamError('unreadable', { detail: stats.isSocket() ? 'a socket' : 'a device' })
 }
 
-/** Files of the kernel (`/proc`, `/sys`) take up no space, and are as long as 0 bytes or a page of memory, whatever is in them. */
+/**
+ * Whether the size is unreliable. The kernel's files (`/proc`, `/sys`) use no space on a disk, and have a size of 0
+ * bytes or of one memory page, whatever their content.
+ */
 function unsure({ size, blocks }: Stats): boolean {
   return size === 0 || (blocks === 0 && size <= LARGEST_PAGE)
 }
 
-/** All that is in a file. `size`: what must be in it, if that is known. */
+/** The content of a file. `size`: how long it must be, if known. */
 async function* piecesOf(
   file: FileHandle,
   before: Stats,
@@ -102,7 +105,8 @@ async function* piecesOf(
 ): AsyncGenerator<Uint8Array, undefined> {
   let read = 0
   for (;;) {
-    // Another buffer each time: what was handed out may still be on its way. It takes a byte that is too many, too.
+    // A new buffer for each piece, because the previous one may still be waiting to be sent. It has room for one byte
+    // too many, to notice a longer file.
     const buffer = Buffer.allocUnsafeSlow(Math.min(READ_SIZE, (size ?? Infinity) - read + 1))
     const { bytesRead } = await file.read(buffer, 0, buffer.length, read)
     if (bytesRead === 0) break
@@ -116,18 +120,18 @@ async function* piecesOf(
   return undefined
 }
 
-/** What was read is neither what the file was nor what it is. */
+/** The error for a file that changed while it was read: the content is neither the old nor the new one. */
 function changed(how: 'longer' | 'shorter'): DataStreamError {
   const reason = how === 'longer' ? 'lengthExceeded' : 'incomplete'
   return new DataStreamError(reason, { detail: `the file has become ${how} meanwhile` })
 }
 
-/** A named pipe: it ends when its last writer has closed it. */
+/** A named pipe. It ends when its last writer has closed it. */
 function openPipe(path: string): Pick<OpenFile, 'pieces' | 'close'> {
-  // Not to wait for a writer in here: Node.js has a few threads for files, and each would wait in one.
+  // Non-blocking: Node.js has only a few threads for files, and waiting for a writer would block one of them.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const pipe = new Socket({ fd, readable: true, writable: false })
-  // Whoever reads is told.
+  // The reader gets the error from the pipe's iterator.
   pipe.on('error', () => undefined)
   return {
     async *pieces(signal) {

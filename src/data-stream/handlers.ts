@@ -1,40 +1,40 @@
-/** Who handles which topic: handlers of this package, which nobody takes away, and those of the program. */
+/** The handlers of each topic: this package's own, which the application cannot remove, and the application's. */
 import type { ByteStreamReader, TextStreamReader } from './readers'
 
-/** Is called with each text stream of a topic. What it returns or throws does not disturb the room. */
+/** Called with each text stream of a topic. Its result and its errors do not affect the room. */
 export type TextStreamHandler = (
   reader: TextStreamReader,
   participantInfo: { readonly identity: string },
 ) => unknown
 
-/** Is called with each byte stream of a topic. What it returns or throws does not disturb the room. */
+/** Called with each byte stream of a topic. Its result and its errors do not affect the room. */
 export type ByteStreamHandler = (
   reader: ByteStreamReader,
   participantInfo: { readonly identity: string },
 ) => unknown
 
-/** Handlers of one kind of streams by topic. */
+/** Handlers by topic, for one kind of streams. */
 export class HandlerTable<Handler> {
   readonly #internal = new Map<string, Set<Handler>>()
   readonly #registered = new Map<string, Set<Handler>>()
 
-  /** A handler of this package's own. Returns what takes it away. */
+  /** Adds an internal handler. Returns a function that removes it. */
   addInternal(topic: string, handler: Handler): () => void {
     return add(this.#internal, topic, handler)
   }
 
-  /** A handler of the program. Returns what takes it away. */
+  /** Adds a handler of the application. Returns a function that removes it. */
   register(topic: string, handler: Handler): () => void {
     return add(this.#registered, topic, handler)
   }
 
-  /** Takes a handler of the program away; all of the topic, if none is named. */
+  /** Removes a handler of the application; without `handler`, all of the topic. */
   unregister(topic: string, handler: Handler | undefined): void {
     if (handler === undefined) this.#registered.delete(topic)
     else remove(this.#registered, topic, handler)
   }
 
-  /** Who is to get a stream; those of this package first. */
+  /** The handlers that get a stream of the topic, internal ones first. */
   of(topic: string): Handler[] {
     return [...(this.#internal.get(topic) ?? []), ...(this.#registered.get(topic) ?? [])]
   }

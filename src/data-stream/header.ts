@@ -5,25 +5,25 @@ import type { PacketValue } from '../data-packet/sender'
 import { DataStreamError } from '../base/errors'
 import type { ByteStreamInfo, TextStreamInfo } from './info'
 
-/** Bytes of content in a packet at most, and of a packet that carries a header. */
+/** The most bytes of content in a packet, and of a packet that carries a header. */
 export const CHUNK_SIZE = 15_000
 
-/** A stream's kind and what is known of it. */
+/** A stream's kind and description. */
 export type StreamDescription =
   | { readonly kind: 'text'; readonly info: TextStreamInfo }
   | { readonly kind: 'bytes'; readonly info: ByteStreamInfo }
 
-/** How the content travels. */
+/** How the content is sent. */
 export interface ContentOptions {
   /** Whether it is compressed. */
   readonly compressed: boolean
-  /** All of it, where the header carries it. */
+  /** The whole content, if the header carries it. */
   readonly inlineContent?: Uint8Array | undefined
 }
 
 export type HeaderValue = Extract<PacketValue, { case: 'streamHeader' }>
 
-/** The header as a packet's value. */
+/** The header as the value of a packet. */
 export function headerOf(
   stream: StreamDescription,
   { compressed, inlineContent }: ContentOptions,
@@ -64,13 +64,13 @@ function textHeader(info: TextStreamInfo): DataStream_TextHeader {
   return header
 }
 
-/** Bytes of UTF-8 that a UTF-16 unit becomes at most, and what a text or a number costs beside them. */
+/** The most bytes of UTF-8 for one UTF-16 unit, and the overhead of a text or number field. */
 const BYTES_PER_UNIT = 3
 const FIELD_OVERHEAD = 12
-/** Fields of a header that are not counted one by one. */
+/** The number of fields in a header that are not counted one by one. */
 const OTHER_FIELDS = 12
 
-/** Whether the packet of a header is small enough for all on its way. */
+/** Whether a header's packet is small enough for all SDKs and servers on its way. */
 export function headerFits(value: HeaderValue, destinationIdentities: readonly string[]): boolean {
   if (atMost(value.value, destinationIdentities) <= CHUNK_SIZE) return true
   const { DataPacket } = loadProtocol()
@@ -78,7 +78,7 @@ export function headerFits(value: HeaderValue, destinationIdentities: readonly s
   return packet.toBinary().length <= CHUNK_SIZE
 }
 
-/** Bytes that it takes at most: sooner known than its size. */
+/** An upper bound of the packet's bytes. It is faster to compute than the exact size. */
 function atMost(header: DataStream_Header, destinationIdentities: readonly string[]): number {
   const { contentHeader, attributes } = header
   const texts = [header.streamId, header.topic, header.mimeType, ...destinationIdentities]

@@ -1,33 +1,33 @@
-/** One stream that a participant sends, and what must hold of it: all chunks, each once, all encrypted or none. */
+/** One stream from a remote participant, and its rules: every chunk exactly once, and all of them encrypted or none. */
 import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError } from '../base/errors'
 import { costOfTexts } from './info'
 import type { PieceQueue } from './piece-queue'
 
-/** Longest text of a sender, why it gave a stream up, that gets into an error. */
+/** The most characters of a sender's reason for aborting that are put into an error. */
 const MAX_REASON = 256
 
-/** What counts of a chunk. */
+/** The fields of a chunk used here. */
 type Chunk = Pick<DataStream_Chunk, 'chunkIndex' | 'content' | 'version'>
-/** What counts of a trailer. */
+/** The fields of a trailer used here. */
 type Trailer = Pick<DataStream_Trailer, 'reason' | 'attributes'>
 
-/** Who watches how far its readers are. */
+/** Watches how far the stream and its readers are. */
 export interface StreamWatcher {
-  /** Nothing more is expected of its sender. */
+  /** No more packets are expected from the sender. */
   ended(): void
-  /** A reader has begun with it. */
+  /** A reader has started to read. */
   begun(): void
-  /** It is over, and its readers are through: nothing of it is kept. */
+  /** The stream has ended and its readers have finished, so nothing of it is kept. */
   released(): void
 }
 
 export class IncomingStream {
   readonly id: string
-  /** The session that sends it. */
+  /** The session that sends the stream. */
   readonly sender: string
-  /** When a packet of it came, by `performance.now()`. */
+  /** When its last packet arrived, by `performance.now()`. */
   lastPacket = performance.now()
   readonly #encrypted: boolean
   readonly #queues: readonly PieceQueue[]
@@ -39,8 +39,8 @@ export class IncomingStream {
   #watcher: StreamWatcher | undefined
 
   /**
-   * `queues`: one for each reader. `ended`: called once, when nothing more is expected: it is complete, it failed, or all
-   * readers gave it up.
+   * `queues`: one for each reader. `ended`: called once, when no more packets are expected: the stream is complete, has
+   * failed, or was cancelled by all readers.
    */
   constructor(
     id: string,
@@ -60,7 +60,7 @@ export class IncomingStream {
     return this.#open
   }
 
-  /** Whether a reader has begun with it. */
+  /** Whether a reader has started to read. */
   get begun(): boolean {
     return this.#begun
   }
@@ -79,14 +79,14 @@ export class IncomingStream {
     if (!this.#belongs(packet)) return
     const { chunkIndex, content, version } = packet.value
     if (chunkIndex !== this.#nextIndex) {
-      // A new version of what was read already: nobody can take that back.
+      // A new version of a chunk that was read already, so it cannot be replaced.
       if (version > 0 && chunkIndex < this.#nextIndex) return
       this.fail(new DataStreamError(chunkIndex < this.#nextIndex ? 'duplicateChunk' : 'incomplete'))
       return
     }
     this.#nextIndex++
-    // Bytes of its own for each reader: what one does with them is not the others' business. And not a view of the packet,
-    // which may be far larger than what is counted.
+    // A copy for each reader, so that changes by one do not affect the others. It is not a view of the packet, which
+    // may be far larger than the counted bytes.
     for (const queue of this.#queues) if (queue.open) queue.push(new Uint8Array(content))
   }
 
@@ -107,19 +107,19 @@ export class IncomingStream {
     this.#end(undefined)
   }
 
-  /** Readers get what came before, then the error. */
+  /** Ends the stream with an error. Readers first get the pieces that came before. */
   fail(error: DataStreamError): void {
     for (const queue of this.#queues) queue.fail(error)
     this.#end(error)
   }
 
-  /** A reader is through with it, for whatever reason. */
+  /** A reader has finished, for any reason. */
   readerFinished(): void {
     if (this.#queues.every((queue) => !queue.open)) this.#end(undefined)
     this.#settle()
   }
 
-  /** Drops what its readers have not read. */
+  /** Drops the pieces that readers have not read. */
   drop(error: DataStreamError): void {
     for (const queue of this.#queues) queue.drop(error)
   }
@@ -141,7 +141,7 @@ export class IncomingStream {
     this.#settle()
   }
 
-  /** Tells when nothing of it is kept any more. */
+  /** Tells the watcher once nothing of the stream is kept any more. */
   #settle(): void {
     if (this.#open || this.#released || this.#queues.some((queue) => !queue.finished)) return
     this.#released = true

@@ -1,4 +1,4 @@
-/** The data streams that others send: which there are, who reads them, and how many there may be. */
+/** The data streams that remote participants send: the open ones, their readers, and their limits. */
 import type { DataStream_Chunk, DataStream_Header, DataStream_Trailer } from '@livekit/protocol'
 import { DEPARTURE_GRACE } from '../data-packet/departure'
 import type { Departed } from '../data-packet/departure'
@@ -17,27 +17,30 @@ import type { PieceQueue } from './piece-queue'
 import { ByteStreamReader, TextStreamReader } from './readers'
 import type { Content } from './readers'
 
-/** Why a stream was dropped that nobody got. */
+/** Why a stream was dropped before a handler got it. */
 export type DataStreamDropReason = 'noHandler' | 'alreadyOpened' | 'tooManyStreams' | 'unsupported'
 
-/** What is counted of the streams that others send. `received` = completed + failed + cancelled + open + all in `dropped`. */
+/**
+ * Counters of the data streams from remote participants. `received` = completed + failed + cancelled + open + all in
+ * `dropped`.
+ */
 export interface DataStreamStats {
-  /** Streams that were begun. */
+  /** Streams that began. */
   readonly received: number
-  /** Streams of which all has come; whether it was read does not matter. */
+  /** Streams that arrived completely, whether or not they were read. */
   readonly completed: number
-  /** Streams that ended early, by their sender's fault or the connection's. */
+  /** Streams that ended early because of the sender or the connection. */
   readonly failed: number
-  /** Streams that all their readers gave up, or that were over a limit of this room, before their end. */
+  /** Streams that all their readers cancelled, or that exceeded a limit of this room, before their end. */
   readonly cancelled: number
   readonly dropped: Readonly<Partial<Record<DataStreamDropReason, number>>>
-  /** Streams that are being received. */
+  /** Streams that are still arriving. */
   readonly open: number
-  /** Bytes that wait to be read, and what it costs to keep them. */
+  /** Bytes that wait to be read, and the overhead of keeping them. */
   readonly bufferedBytes: number
 }
 
-/** What a stream costs beside its pieces and texts, bytes. */
+/** Overhead of a stream besides its pieces and texts, in bytes. */
 const STREAM_OVERHEAD = 1024
 
 type Sender = Pick<ReceivedPacket<unknown>, 'senderSid' | 'senderIdentity'>
@@ -47,7 +50,7 @@ export class IncomingStreams {
   readonly bytes = new HandlerTable<ByteStreamHandler>()
   readonly #pool: PiecePool
   readonly #kept: KeptStreams
-  /** By {@link senderOf} and stream's id. */
+  /** By {@link senderOf} and the stream's id. */
   readonly #streams = new Map<string, Map<string, IncomingStream>>()
   readonly #dropped: Partial<Record<DataStreamDropReason, number>> = {}
   #received = 0
@@ -87,7 +90,7 @@ export class IncomingStreams {
     const existing = this.#streams.get(sender)
     const same = existing?.get(header.streamId)
     if (same !== undefined) {
-      // Which chunk belongs to which could not be told.
+      // Chunks of the two streams could not be told apart.
       same.fail(new DataStreamError('alreadyOpened'))
       this.#drop('alreadyOpened')
       return
@@ -104,7 +107,7 @@ export class IncomingStreams {
     const queues = this.#open(packet, handlers.length)
     const participant = () => ({ identity: senderIdentity })
     queues.forEach((queue, index) => {
-      // Infos of their own: handlers may do with them what they like.
+      // Each handler gets its own info object, because it may change it.
       const own = index === 0 ? described : infoOf(header, encrypted)
       if (own?.kind === 'text') {
         const reader = new TextStreamReader(own.info, queue, content)
@@ -125,8 +128,8 @@ export class IncomingStreams {
   }
 
   /**
-   * A participant is gone, or has a new connection: what it has sent may still be under way, for a moment.
-   * `reason` becomes that of the streams which do not end by themselves.
+   * A participant has left or has a new session. Packets that it sent before may still arrive for a moment. Streams
+   * that do not end by themselves then fail with `reason`.
    */
   senderGone({ identity, sid }: Departed, reason: 'abnormalEnd' | 'connectionLost'): void {
     const unnamed = this.#of({ senderSid: '', senderIdentity: identity })
@@ -141,7 +144,7 @@ export class IncomingStreams {
       const open = streams.filter((stream) => stream.open)
       if (open.length > 0) setTimeout(look, DEPARTURE_GRACE / 4, open).unref()
     }
-    // Those that are open by then: the first packet of a stream may come after the news, too.
+    // Looks at the streams that are open by then, because a stream's first packet may arrive after this call, too.
     const first = (): void => look([...unnamed, ...this.#of({ senderSid: sid, senderIdentity: identity })])
     setTimeout(first, DEPARTURE_GRACE).unref()
   }
@@ -150,14 +153,14 @@ export class IncomingStreams {
     return [...(this.#streams.get(senderOf(sender))?.values() ?? [])]
   }
 
-  /** Our own connection was lost, and with it what was under way. */
+  /** The local connection was lost, with all packets in flight. */
   failAll(reason: 'connectionLost' | 'disconnected'): void {
     for (const streams of [...this.#streams.values()]) {
       for (const stream of [...streams.values()]) stream.fail(new DataStreamError(reason))
     }
   }
 
-  /** Queues for the readers of a stream; what the header carries is in them. */
+  /** Creates the queues for the readers of a stream, and puts the header's content into them. */
   #open({ value: header, ...packet }: ReceivedPacket<DataStream_Header>, readers: number): PieceQueue[] {
     const { inlineContent } = header
     const queues: PieceQueue[] = []
@@ -199,8 +202,8 @@ export class IncomingStreams {
 }
 
 /**
- * Whose streams they are: the session's that sends. An agent may send a text in the name of another participant: then the
- * header has that identity, and chunks and trailer have the agent's own. Older servers may name no session.
+ * The key of a stream's sender: its session. An agent may send a text on behalf of another participant. Then the header
+ * has that participant's identity, while chunks and trailer have the agent's. Older servers may give no session.
  */
 function senderOf({ senderSid, senderIdentity }: Sender): string {
   return senderSid === '' ? `identity ${senderIdentity}` : senderSid
@@ -214,14 +217,14 @@ function complete(queues: readonly PieceQueue[]): boolean {
 const NONE = 0
 const DEFLATE_RAW = 1
 
-/** How the content comes; `undefined`: in a way that this version does not know. */
+/** How the content is encoded; `undefined` if this version does not support it. */
 function contentOf({ compression, inlineContent }: DataStream_Header): Content | undefined {
   if ((compression as number) === NONE) return 'plain'
   if ((compression as number) !== DEFLATE_RAW) return undefined
   return inlineContent === undefined ? 'compressed' : 'compressedInline'
 }
 
-/** A handler's failure is its program's business; that a stream failed is none, whoever sent it. */
+/** Calls a handler. Its error stays uncaught, unless it is that of a failed stream: that one is only logged. */
 function call(handler: () => unknown): void {
   const failed = (error: unknown): void => {
     if (error instanceof DataStreamError) {

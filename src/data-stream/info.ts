@@ -1,45 +1,45 @@
-/** What is known of a stream beside its content. Names are livekit-client's. */
+/** The description of a stream. The names are livekit-client's. */
 import type { DataStream_Header } from '@livekit/protocol'
 
-/** What text and byte streams have in common. */
+/** Properties of text and byte streams. */
 export interface BaseStreamInfo {
-  /** Unique; a UUID unless its sender chose otherwise. */
+  /** The stream's unique id; a UUID unless the sender chose another. */
   readonly id: string
   readonly topic: string
   readonly mimeType: string
-  /** When it was begun, by its sender's clock, ms since 1970. */
+  /** When the stream began, by the sender's clock, in ms since 1970. */
   readonly timestamp: number
-  /** Bytes in all, before compression; `undefined`: its sender did not know. Text counts as UTF-8. */
+  /** Bytes in all, before compression; `undefined` if the sender did not know. A text counts in UTF-8. */
   readonly size: number | undefined
-  /** What its sender attached, by key. What comes with the end of the stream is here when it has ended. */
+  /** Attributes that the sender added. Attributes that come with the stream's end are here once it has ended. */
   readonly attributes: Readonly<Record<string, string>>
-  /** Whether it is end-to-end encrypted. */
+  /** Whether the stream is end-to-end encrypted. */
   readonly encrypted: boolean
 }
 
-/** What is known of a byte stream. */
+/** The description of a byte stream. */
 export interface ByteStreamInfo extends BaseStreamInfo {
-  /** A file's name, for example. */
+  /** The name that the sender gave, a file's name for example. */
   readonly name: string
 }
 
-/** What is known of a text stream. */
+/** The description of a text stream. */
 export interface TextStreamInfo extends BaseStreamInfo {
-  /** Ids of the byte streams that belong to it: its attachments, which come on the same topic. */
+  /** Ids of the byte streams that belong to the text: its attachments, which arrive on the same topic. */
   readonly attachedStreamIds: readonly string[]
-  /** The stream that it answers. */
+  /** The id of the stream that this one answers. */
   readonly replyToStreamId: string | undefined
-  /** `update`: it replaces an earlier one; see `version`. */
+  /** `update`: the text replaces an earlier one; see `version`. */
   readonly type: 'create' | 'update'
-  /** Of an update, as its sender counts. */
+  /** The version of an update, as the sender counts. */
   readonly version: number
 }
 
-/** Mime type of texts. */
+/** The MIME type of texts. */
 export const TEXT_MIME_TYPE = 'text/plain'
-/** Mime type of bytes that nobody gave another. */
+/** The MIME type of bytes without another one. */
 export const BYTES_MIME_TYPE = 'application/octet-stream'
-/** Name of bytes that nobody gave another. */
+/** The name of bytes without another one. */
 export const UNKNOWN_NAME = 'unknown'
 
 /** `livekit.DataStream.OperationType`. */
@@ -57,7 +57,7 @@ function baseInfo(header: DataStream_Header, encrypted: boolean): BaseStreamInfo
   }
 }
 
-/** @internal What the header of a stream says; `undefined`: it is neither text nor bytes. */
+/** @internal The description in a stream's header; `undefined` if it is neither text nor bytes. */
 export function infoOf(
   header: DataStream_Header,
   encrypted: boolean,
@@ -90,11 +90,11 @@ export function infoOf(
   }
 }
 
-/** What a text of a list, and an entry of a map, cost beside their characters, bytes. */
+/** Overhead of a text in a list, and of an entry in a map, in bytes. */
 const TEXT_OVERHEAD = 32
 const ENTRY_OVERHEAD = 128
 
-/** @internal Bytes of attributes as they are kept, roughly: never less than they take. */
+/** @internal Bytes that attributes take in memory. An estimate that is never too low. */
 export function costOfTexts(attributes: Readonly<Record<string, string>>): number {
   let cost = 0
   for (const [name, value] of Object.entries(attributes))
@@ -102,7 +102,7 @@ export function costOfTexts(attributes: Readonly<Record<string, string>>): numbe
   return cost
 }
 
-/** @internal The same of a header. */
+/** @internal Bytes that a header takes in memory, estimated in the same way. */
 export function costOfHeader({
   streamId,
   topic,

@@ -1,16 +1,16 @@
-/** Which streams of a sender are kept: those that are open, and those that were not read to their end. */
+/** The streams of each sender that are kept: open ones, and those not read to their end. */
 import { DataStreamError } from '../base/errors'
 import type { IncomingStream } from './incoming-stream'
 
 interface OfSender {
   readonly all: Set<IncomingStream>
-  /** All of it has come, and no reader has begun with it; the oldest first. */
+  /** Complete streams that no reader has started to read, oldest first. */
   readonly ignored: Set<IncomingStream>
 }
 
 /**
- * See the top of this file. A handler may ignore a stream, so at the limit the oldest that no reader has begun with makes room.
- * Streams that are open or being read are not touched.
+ * Limits the streams of each sender. A handler may ignore a stream. So at the limit, the oldest complete stream that no
+ * reader has started to read is dropped. Streams that are open or being read stay.
  */
 export class KeptStreams {
   readonly #limit: number
@@ -21,7 +21,7 @@ export class KeptStreams {
     this.#limit = limit
   }
 
-  /** Whether the sender may have another stream. */
+  /** Whether the sender may have another stream. Drops an ignored one if that makes room. */
   makeRoom(sender: string): boolean {
     const of = this.#senders.get(sender)
     if (of === undefined || of.all.size < this.#limit) return true

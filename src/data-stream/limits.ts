@@ -1,30 +1,37 @@
-/** What may be kept of streams that others send. */
+/** Limits of the data streams that a room receives. */
 import * as check from '../base/arguments'
 
 /**
- * Limits of the data streams that a room receives. Senders do not wait for readers: what is not read is kept, up to
- * these. Over them a stream fails with `DataStreamError`; others and the connection go on.
+ * Limits of the data streams that a room receives.
+ *
+ * Senders do not wait for readers, so unread data is kept, up to these limits. A stream beyond them fails with
+ * `DataStreamError`. Other streams and the connection go on.
  */
 export interface DataStreamLimits {
-  /** Bytes of one stream that nobody has read. 1 to 2^53 − 1; default: 64 MiB. */
+  /** Unread bytes of one stream. 1 to 2^53 − 1; default: 64 MiB. */
   readonly maxBufferedBytes?: number | undefined
-  /** Bytes of all streams that nobody has read; over it, the stream fails that holds most. Default: 256 MiB. */
+  /**
+   * Unread bytes of all streams. Beyond it, a stream of the sender with the most unread bytes fails. Default: 256 MiB.
+   */
   readonly maxTotalBufferedBytes?: number | undefined
-  /** Streams that one participant may have open at a time; more are dropped. Default: 4,096. */
+  /** Streams that one participant may have open at a time. Further ones are dropped. Default: 4,096. */
   readonly maxStreamsPerSender?: number | undefined
-  /** ms in which nothing comes of a stream and nothing is read of it. 1 to 2^31 − 1, `Infinity`: no limit. Default: 10 min. */
+  /**
+   * ms without a packet of a stream and without a read of it. 1 to 2^31 − 1, or `Infinity` for no limit. Default: 10
+   * min.
+   */
   readonly idleTimeout?: number | undefined
 }
 
-/** Bytes of one stream that nobody has read. */
+/** Unread bytes of one stream. */
 export const MAX_BUFFERED_BYTES = 64 * 1024 * 1024
-/** Bytes of all streams that nobody has read. */
+/** Unread bytes of all streams. */
 export const MAX_TOTAL_BUFFERED_BYTES = 256 * 1024 * 1024
 /** Streams that one participant may have open. */
 export const MAX_STREAMS_PER_SENDER = 4096
-/** ms in which nothing happens on a stream. */
+/** ms without any activity on a stream. */
 export const IDLE_TIMEOUT = 600_000
-/** Bytes that `readAll` puts together. */
+/** The most bytes that `readAll` returns. */
 export const MAX_READ_LENGTH = 256 * 1024 * 1024
 
 /** The limits with their defaults. */

@@ -1,45 +1,48 @@
-/** What streams are sent with. Names are livekit-client's. */
+/** Options of sending streams. The names are livekit-client's. */
 import { randomUUID } from 'node:crypto'
 import * as check from '../base/arguments'
 import type { FileSource } from './file-source'
 import { BYTES_MIME_TYPE, TEXT_MIME_TYPE, UNKNOWN_NAME } from './info'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
 
-/** What all streams are sent with. */
+/** Options of all streams. */
 export interface StreamOptions {
-  /** Which handlers get it. Default: `''`. */
+  /** The topic, which selects the receivers' handlers. Default: `''`. */
   readonly topic?: string | undefined
-  /** Identities of those who get it. Default: everybody in the room. */
+  /** Identities of the receivers. Default: all participants in the room. */
   readonly destinationIdentities?: readonly string[] | undefined
-  /** What receivers get beside it, by key. Default: nothing. */
+  /** Attributes that receivers get with the stream. Default: none. */
   readonly attributes?: Readonly<Record<string, string>> | undefined
-  /** Its id, unique in the room. Default: a UUID. */
+  /** The stream's id, unique in the room. Default: a UUID. */
   readonly streamId?: string | undefined
-  /** Gives it up: receivers get an `abnormalEnd`, and what waits here rejects with the signal's `reason`. */
+  /** Aborts the stream. Receivers get an `abnormalEnd`, and pending calls reject with the signal's `reason`. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** What a complete content is sent with. */
+/** Options of sending complete content. */
 export interface SendOptions extends StreamOptions {
-  /** Is called with the share that was sent, from 0 to 1. */
+  /** Called with the share that has been sent, from 0 to 1. */
   readonly onProgress?: ((progress: number) => void) | undefined
-  /** Whether it may be compressed; it is when all receivers can decompress it and it becomes smaller. Default: `true`. */
+  /**
+   * Whether the content may be compressed. It is if all receivers can decompress it and it becomes smaller. Default:
+   * `true`.
+   */
   readonly compress?: boolean | undefined
 }
 
-/** Options of a text that refers to another. */
+/** Options of a text that refers to another stream. */
 export interface TextReferences {
-  /** The stream that it answers. Default: none. */
+  /** The id of the stream that this one answers. Default: none. */
   readonly replyToStreamId?: string | undefined
-  /** `update`: it replaces an earlier one. Default: `create`. */
+  /** `update`: the text replaces an earlier one. Default: `create`. */
   readonly type?: 'create' | 'update' | undefined
-  /** Of an update, counted by you: 0 to 2^31 − 1. Default: 0. */
+  /** The version of an update, counted by the application: 0 to 2^31 − 1. Default: 0. */
   readonly version?: number | undefined
 }
 
 /** Options of {@link LocalParticipant.sendText}. */
 export interface SendTextOptions extends SendOptions, TextReferences {
-  /** Files that belong to the text; they follow as byte streams on the same topic. Default: none. */
+  /** Files that belong to the text. They follow as byte streams on the same topic. Default: none. */
   readonly attachments?: readonly FileSource[] | undefined
 }
 
@@ -47,15 +50,15 @@ export interface SendTextOptions extends SendOptions, TextReferences {
 export interface StreamTextOptions extends StreamOptions, TextReferences {
   /** Bytes of UTF-8 in all, if known. */
   readonly totalSize?: number | undefined
-  /** Ids of byte streams that belong to the text. Default: none. */
+  /** Ids of the byte streams that belong to the text. Default: none. */
   readonly attachedStreamIds?: readonly string[] | undefined
 }
 
-/** What bytes are described with. */
+/** Description of bytes. */
 export interface BytesDescription {
-  /** A name for receivers. Default: a file's own name, else `unknown`. */
+  /** A name for the receivers. Default: the file's own name, else `unknown`. */
   readonly name?: string | undefined
-  /** Default: that of a `Blob`, else `application/octet-stream`. */
+  /** Default: the MIME type of a `Blob`, else `application/octet-stream`. */
   readonly mimeType?: string | undefined
 }
 
@@ -71,13 +74,13 @@ export interface StreamBytesOptions extends StreamOptions, BytesDescription {
   readonly totalSize?: number | undefined
 }
 
-/** @internal Where a stream goes. */
+/** @internal The receivers of a stream. */
 export interface Destination {
   readonly destinationIdentities: readonly string[]
   readonly signal: AbortSignal | undefined
 }
 
-/** @internal How a complete content is sent. */
+/** @internal How complete content is sent. */
 export interface Sending extends Destination {
   readonly progress: (share: number) => void
   readonly compress: boolean
@@ -122,7 +125,7 @@ export function checkTextInfo(
   }
 }
 
-/** @internal `own`: what the content says of itself. */
+/** @internal `own`: the name and MIME type that the content itself has. */
 export function checkBytesInfo(
   options: StreamOptions & BytesDescription,
   size: number | undefined,

@@ -1,4 +1,4 @@
-/** One stream on its way out: header, chunks, trailer, each waiting until the one before it has left. */
+/** One outgoing stream: header, chunks, trailer. Each waits until the previous one was sent. */
 import { loadProtocol } from '../base/lazy'
 import type { PacketSender, PacketTurn, PacketValue, SenderSession } from '../data-packet/sender'
 import { DataStreamError, PublishDataError } from '../base/errors'
@@ -6,7 +6,7 @@ import { assertHeaderFits } from './header'
 import type { HeaderValue } from './header'
 import type { Destination } from './options'
 
-/** What receivers are told of a stream that its sender gave up. */
+/** The reason that receivers get if the sender aborts without one. */
 const ABORTED = 'aborted'
 
 export class OutgoingStream {
@@ -35,7 +35,7 @@ export class OutgoingStream {
   }
 
   /**
-   * Sends a chunk of at most `CHUNK_SIZE` bytes and resolves when it has left.
+   * Sends a chunk of at most `CHUNK_SIZE` bytes. Resolves when it was sent.
    *
    * @throws `DataStreamError` (`connectionLost`), `PublishDataError`, the signal's `reason`
    */
@@ -47,7 +47,7 @@ export class OutgoingStream {
   }
 
   /**
-   * Ends the stream and resolves when the other end has acknowledged all of it.
+   * Ends the stream. Resolves when the server has acknowledged all of it.
    *
    * @throws as {@link chunk}
    */
@@ -57,7 +57,7 @@ export class OutgoingStream {
     this.#over = true
   }
 
-  /** Tells receivers that nothing more comes; not to be waited for. */
+  /** Tells the receivers that no more will come. It returns without waiting. */
   abort(reason?: unknown): void {
     if (!this.#begun || this.#over) return
     this.#over = true
@@ -78,7 +78,7 @@ export class OutgoingStream {
     return this.#sender.sendReliable(value, { destinationIdentities, signal, turn: this.#turn })
   }
 
-  /** What was handed to an earlier session may be lost, and nobody would notice. */
+  /** Packets handed to an earlier session may be lost without notice, so the stream fails. */
   #assertSession(): void {
     const ended = this.#session?.ended
     if (ended === 'notAllowed') throw new PublishDataError('notAllowed')

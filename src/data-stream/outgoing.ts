@@ -1,4 +1,4 @@
-/** Sends data streams: in one packet where all receivers understand it, compressed where it helps, else chunk by chunk. */
+/** Sends data streams: in one packet if all receivers support that, compressed if that helps, else chunk by chunk. */
 import { randomUUID } from 'node:crypto'
 import type { PacketSender, SendPacketOptions, SentPacket } from '../data-packet/sender'
 import * as check from '../base/arguments'
@@ -23,31 +23,31 @@ import { OutgoingStream } from './outgoing-stream'
 import { byteChunks, textChunks } from './utf8'
 import { ByteStreamWriter, TextStreamWriter } from './writers'
 
-/** Who receives, as far as it matters here. */
+/** A receiver's abilities, as far as they matter here. */
 export interface Recipient {
   readonly clientProtocol: number
   readonly capabilities: readonly number[]
 }
 
-/** A text of this package's own, without options to check. */
+/** An internal text, whose options need no check. */
 export interface OutgoingText {
   readonly topic: string
   readonly attributes: Readonly<Record<string, string>>
   readonly text: string
 }
 
-/** `clientProtocol` of those who understand a stream in one packet. */
+/** The lowest `clientProtocol` that supports a stream in one packet. */
 const SINGLE_PACKET_PROTOCOL = 2
-/** Content up to so many bytes is compressed before it is sent: it may become one packet. */
+/** Content up to this many bytes is compressed before it is sent, because it may then fit into one packet. */
 const WHOLE_BYTES = 256 * 1024
-/** Bytes that go into the compressor at once. */
+/** Bytes to pass to the compressor at once. */
 const FEED_BYTES = 64 * 1024
 
 export class OutgoingStreams {
   readonly #sender: PacketSender
   readonly #recipients: ReadonlyMap<string, Recipient>
 
-  /** `recipients`: the others in the room, by identity. */
+  /** `recipients`: the remote participants, by identity. */
   constructor(sender: PacketSender, recipients: ReadonlyMap<string, Recipient>) {
     this.#sender = sender
     this.#recipients = recipients
@@ -72,7 +72,8 @@ export class OutgoingStreams {
   }
 
   /**
-   * Sends a text in one packet. `undefined`: it does not fit, or not all understand that; nothing is sent then.
+   * Sends a text in one packet. `undefined`: it does not fit, or a receiver does not support that; then nothing is
+   * sent.
    */
   sendShortText(text: OutgoingText, options: SendPacketOptions): SentPacket | undefined {
     const { destinationIdentities = [] } = options
@@ -143,7 +144,7 @@ export class OutgoingStreams {
     return new ByteStreamWriter(info, stream, destination.signal)
   }
 
-  /** A text and what belongs to it; each has an equal part of the progress. */
+  /** Sends a text and its attachments. Each has an equal share of the progress. */
   async #sendAttached(
     text: TextStreamInfo,
     content: Uint8Array,
@@ -172,7 +173,7 @@ export class OutgoingStreams {
       const sent = files.map((file, index) =>
         this.#sendOpenFile(infos[index] as ByteStreamInfo, file, part(index + 1)),
       )
-      // All must be through with their files before these are closed.
+      // All sends must have finished with their files before the files are closed.
       const failed = (await Promise.allSettled(sent)).find(({ status }) => status === 'rejected')
       if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
       return info
@@ -232,7 +233,7 @@ export class OutgoingStreams {
     })
   }
 
-  /** Sends what comes piece by piece, `size` bytes in all if that is known. */
+  /** Sends pieces as they come, `size` bytes in all if that is known. */
   async #sendPieces(
     stream: StreamDescription,
     pieces: AsyncGenerator<Uint8Array, undefined>,
@@ -284,7 +285,7 @@ export class OutgoingStreams {
     }
   }
 
-  /** What all who receive understand. Of somebody who is not known, the least is assumed. */
+  /** The abilities that all receivers share. A receiver that is not known counts as having none. */
   #abilities(destinationIdentities: readonly string[]): {
     readonly inline: boolean
     readonly deflate: boolean
@@ -298,7 +299,7 @@ export class OutgoingStreams {
   }
 }
 
-/** What a file says of itself, where the options say nothing. */
+/** The file's own name and MIME type, as defaults for the options. */
 function ownOf(
   { name, mimeType }: OpenFile,
   options: Pick<SendFileOptions, 'name' | 'mimeType'>,
@@ -309,14 +310,14 @@ function ownOf(
   }
 }
 
-/** Content piece by piece. A text is cut between characters. */
+/** The content piece by piece. A text is cut between characters. */
 // eslint-disable-next-line @typescript-eslint/require-await -- as a file's pieces
 async function* feed(content: Uint8Array): AsyncGenerator<Uint8Array, undefined> {
   yield* textChunks(content, FEED_BYTES)
   return undefined
 }
 
-/** Reads until there are more than `enough` bytes, or no more. */
+/** Reads until there are more than `enough` bytes, or until the end. */
 async function read(
   pieces: AsyncGenerator<Uint8Array, undefined>,
   enough: number,
@@ -332,7 +333,7 @@ async function read(
   return { beginning: Buffer.concat(read), ended: false }
 }
 
-/** Pieces of which the beginning has been read. */
+/** All pieces, of which the beginning was already read. */
 async function* followed(
   beginning: Uint8Array,
   rest: AsyncGenerator<Uint8Array, undefined>,

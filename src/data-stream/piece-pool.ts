@@ -1,4 +1,4 @@
-/** What a room holds of the streams that come: by stream, by sender and in all. */
+/** The memory that a room's incoming streams use: by stream, by sender and in all. */
 import { MaxHeap } from '../base/max-heap'
 import type { HeapItem } from '../base/max-heap'
 import { DataStreamError } from '../base/errors'
@@ -7,16 +7,16 @@ import { PieceQueue } from './piece-queue'
 import { Places } from './places'
 
 /**
- * Streams of one sender that are decompressed at a time; others wait. Each costs zlib some 200 KiB, so one sender costs
- * 13 MiB at most. As many files at once as this are not held up.
+ * Streams of one sender that may be decompressed at a time; others wait. Each takes zlib about 200 KiB, so one sender
+ * takes at most 13 MiB. Up to this many files at once are not delayed.
  */
 export const MAX_INFLATING_PER_SENDER = 64
 
-/** All queues of a room, and what readers put together. Looks after those on which nothing happens. */
+/** All queues of a room, and the data that readers collect. It also ends streams without activity. */
 export class PiecePool {
   readonly #limits: CheckedLimits
   readonly #senders = new Map<string, SenderShare>()
-  /** Who holds how much. */
+  /** The senders by the memory that they use. */
   readonly #heaviest = new MaxHeap<SenderShare>()
   readonly #queues = new Set<PieceQueue>()
   #bytes = 0
@@ -26,12 +26,12 @@ export class PiecePool {
     this.#limits = limits
   }
 
-  /** Bytes that wait to be read, or are being put together. */
+  /** Bytes that wait to be read or are being collected. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** `finished`: nothing more can come out of the queue. */
+  /** `finished`: called when no more can be read from the queue. */
   queue(sender: string, finished: () => void): PieceQueue {
     const share = this.#share(sender)
     const queue: PieceQueue = new PieceQueue({
@@ -67,14 +67,14 @@ export class PiecePool {
     }
     if (queue.bytes > this.#limits.maxBufferedBytes) queue.drop(new DataStreamError('bufferFull'))
     while (this.#bytes > this.#limits.maxTotalBufferedBytes) {
-      // The sender who takes most of it: many small streams must not cost others their large one.
+      // Takes the sender that uses the most, so that many small streams of one sender do not cost others a large one.
       const largest = this.#heaviest.peek()?.queues.peek()
       if (largest === undefined || largest.weight === 0) return
       largest.drop(new DataStreamError('bufferFull'))
     }
   }
 
-  /** Forgets a queue that is read to its end and of which nothing is held, and a sender without one. */
+  /** Removes a queue that was read to its end and holds nothing, and a sender without a queue. */
   #settle(share: SenderShare, queue: PieceQueue): void {
     if (queue.weight > 0 || this.#queues.has(queue)) return
     share.queues.remove(queue)
@@ -90,7 +90,9 @@ export class PiecePool {
     this.#timer.unref()
   }
 
-  /** Stops by itself when there is nothing to look after: of streams in one packet, over at once, there may be thousands. */
+  /**
+   * Stops by itself if there is no queue to watch. There may be thousands of streams in one packet, which end at once.
+   */
   #sweep(): void {
     if (this.#queues.size === 0) {
       clearInterval(this.#timer)
@@ -104,7 +106,7 @@ export class PiecePool {
   }
 }
 
-/** What one sender takes of the pool. */
+/** The share of the pool that one sender uses. */
 class SenderShare implements HeapItem {
   readonly sender: string
   bytes = 0

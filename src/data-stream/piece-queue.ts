@@ -1,32 +1,32 @@
-/** What has come of one stream and was not read: a queue for each reader. */
+/** The unread pieces of one stream: a queue for each reader. */
 import { Fifo } from '../data-packet/packet-queue'
 import type { DataStreamError } from '../base/errors'
 import type { HeapItem } from '../base/max-heap'
 import type { Pieces } from './compression'
 import type { Places } from './places'
 
-/** What a piece costs beside its bytes: the objects around it. */
+/** Overhead of a piece besides its bytes: the objects around it. */
 const PIECE_OVERHEAD = 128
 
-/** Whom a queue tells. */
+/** The owner of a queue, which it notifies. */
 interface QueueOwner {
-  /** So many bytes more are held, or less. */
+  /** The queue holds this many bytes more (or less, if negative). */
   changed(bytes: number): void
-  /** Nothing more can come out. */
+  /** No more can be read from the queue. */
   finished(): void
-  /** Of the sender: who may decompress. */
+  /** The sender's places for decompression. */
   readonly inflaters: Places
 }
 
-/** Pieces of one stream for one reader. */
+/** The pieces of one stream for one reader. */
 export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
-  /** What came with the end of the stream. */
+  /** The attributes that came with the end of the stream. */
   trailerAttributes: Readonly<Record<string, string>> | undefined
-  /** When something came or was read, by `performance.now()`. */
+  /** When a piece last arrived or was read, by `performance.now()`. */
   lastChange = performance.now()
   /** @internal */
   place = -1
-  /** Is called when the reader takes something for the first time. */
+  /** Called when the reader reads for the first time. */
   begun: () => void = () => undefined
   readonly #owner: QueueOwner
   readonly #pieces = new Fifo<Uint8Array>()
@@ -43,38 +43,39 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
     this.#owner = owner
   }
 
-  /** Bytes that wait to be read, and what it costs to keep them. */
+  /** Bytes that wait to be read, and the overhead of keeping them. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** The same with what the reader puts together. */
+  /** `bytes`, and the bytes that the reader has collected. */
   get weight(): number {
     return this.#bytes + this.#kept
   }
 
-  /** Whether more may come. */
+  /** Whether more pieces may arrive. */
   get open(): boolean {
     return this.#state === 'open'
   }
 
-  /** Whether nothing more can come out. */
+  /** Whether no more can be read. */
   get finished(): boolean {
     return this.#state === 'finished'
   }
 
-  /** Whether all of the stream has come. */
+  /** Whether the whole stream has arrived. */
   get complete(): boolean {
     return this.#complete
   }
 
-  /** Counts what the stream costs beside its pieces. */
+  /** Counts the stream's overhead besides its pieces. */
   hold(bytes: number): void {
     if (this.#state !== 'finished') this.#count(bytes)
   }
 
   /**
-   * Counts a piece that the reader keeps, to put all of them together. Until {@link letGo}, also after the queue's end.
+   * Counts a piece that the reader keeps until it has all of them. It counts until {@link letGo}, also after the
+   * queue's end.
    *
    * @throws `DataStreamError` (`bufferFull`): too much is held, and most of it here
    */
@@ -83,19 +84,19 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
       this.#kept += bytes + PIECE_OVERHEAD
       this.#owner.changed(bytes + PIECE_OVERHEAD)
     }
-    // Asked again: this piece may have been the one too many.
+    // Checked again, because counting this piece may have exceeded the limit.
     const dropped: DataStreamError | undefined = this.#dropped
     if (dropped !== undefined) throw dropped
   }
 
-  /** What was kept is put together. */
+  /** The reader has combined the pieces that it kept. */
   letGo(): void {
     const kept = this.#kept
     this.#kept = 0
     if (kept > 0) this.#owner.changed(-kept)
   }
 
-  /** `piece`: in a buffer of its own, or more would be held than is counted. */
+  /** `piece` must have its own buffer. A view would hold more memory than is counted. */
   push(piece: Uint8Array): void {
     if (this.#state !== 'open' || piece.length === 0) return
     this.lastChange = performance.now()
@@ -112,7 +113,7 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
     this.#notify()
   }
 
-  /** The stream failed: what came before can be read. */
+  /** The stream failed. Pieces that arrived before can still be read. */
   fail(error: DataStreamError): void {
     if (this.#state !== 'open') return
     this.#state = 'failed'
@@ -120,7 +121,7 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
     this.#notify()
   }
 
-  /** What is there is not read any more, nor what the reader has put together so far. */
+  /** Drops the unread pieces, and those that the reader has collected. */
   drop(error: DataStreamError): void {
     this.#dropped = error
     if (this.#state === 'open' || this.#state === 'ended') this.#error = error
@@ -129,7 +130,7 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
     this.#notify()
   }
 
-  /** All of a complete stream that is one piece, or none at all; `undefined`: it is neither. */
+  /** The content of a complete stream that consists of one piece or none; else `undefined`. */
   takeOnly(): Uint8Array | undefined {
     if (this.#state !== 'ended' || this.#pieces.length > 1) return undefined
     this.begun()
@@ -158,7 +159,8 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
   }
 
   /**
-   * Waits until the stream may be decompressed: so many of a sender may be at a time. Returns what gives the place back.
+   * Waits until the stream may be decompressed, because each sender has only some places. Returns a function that frees
+   * the place.
    */
   async inflater(): Promise<() => void> {
     this.begun()
@@ -174,7 +176,7 @@ export class PieceQueue implements Pieces<Uint8Array>, HeapItem {
     }
   }
 
-  /** Nobody reads any more. */
+  /** The reader stopped reading. */
   cancel(): void {
     this.#error = undefined
     this.#finish()

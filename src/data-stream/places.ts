@@ -1,6 +1,6 @@
-/** How many streams of one sender may be decompressed at a time. */
+/** Limits how many streams of one sender are decompressed at a time. */
 
-/** A number of places that are taken in the order in which they were asked for. */
+/** A number of places, taken in the order of the requests. */
 export class Places {
   readonly #waiting = new Set<() => void>()
   readonly #places: number
@@ -17,7 +17,7 @@ export class Places {
   }
 
   /**
-   * Waits for a place; {@link leave} gives it back. `givenUp` gets what ends the waiting. Returns whether there is a
+   * Waits for a place; {@link leave} frees it. `givenUp` gets a function that ends the wait. Returns whether there is a
    * place.
    */
   async enter(givenUp: (giveUp: () => void) => void): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** What handlers of data streams get. Names are livekit-client's. */
+/** The readers that handlers of data streams get. The names are livekit-client's. */
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import { onAbort } from '../base/abort'
@@ -13,23 +13,20 @@ import type { PieceQueue } from './piece-queue'
 
 /** Options of {@link TextStreamReader.readAll} and {@link ByteStreamReader.readAll}. */
 export interface ReadAllOptions {
-  /** Gives up reading, with the signal's `reason`. */
+  /** Stops reading. The promise rejects with the signal's `reason`. */
   readonly signal?: AbortSignal | undefined
-  /** Bytes that are put together at most, before decoding. 0 to 2^53 − 1; default: 256 MiB. */
+  /** The most bytes to return, before decoding. 0 to 2^53 − 1; default: 256 MiB. */
   readonly maxLength?: number | undefined
 }
 
-/** How the content of a stream comes. */
+/** How the content of a stream is encoded. */
 export type Content = 'plain' | 'compressed' | 'compressedInline'
 
 type Iterator<T> = AsyncIterableIterator<T, undefined, undefined> & AsyncDisposable
 
-/** What the readers of texts and bytes have in common. A stream is read once, by one of the ways that there are. */
+/** The base of the readers of text and byte streams. A stream can be read once, in one of the ways. */
 export abstract class BaseStreamReader<T extends string | Uint8Array, Info extends BaseStreamInfo> {
-  /**
-   * Is called while the stream is read, with the share that was read, from 0 to 1; `undefined`: it is not known how much
-   * will come.
-   */
+  /** Called while the stream is read, with the share that was read, from 0 to 1; `undefined` if the size is unknown. */
   onProgress?: ((progress: number | undefined) => void) | undefined
   readonly #queue: PieceQueue
   readonly #content: Content
@@ -40,7 +37,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   #done = false
   #received = 0
   #stopListening: () => void = () => undefined
-  /** The end of the calls that are under way. */
+  /** The end of the pending reads. */
   #turn: Promise<unknown> | undefined
 
   /** @internal */
@@ -50,7 +47,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     this.#content = content
   }
 
-  /** What is known of the stream. Attributes that come with its end are here when it has ended. */
+  /** The stream's description. Attributes that come with the stream's end are here once it has ended. */
   get info(): Info {
     const added = this.#queue.trailerAttributes
     if (added !== undefined) {
@@ -60,13 +57,13 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     return this.#info
   }
 
-  /** Ends the loop that comes next with the signal's `reason` when it aborts. */
+  /** Makes the next loop end with the signal's `reason` when it aborts. */
   withAbortSignal(signal: AbortSignal): this {
     this.#signal = check.signal('signal', signal)
     return this
   }
 
-  /** Gives the stream up: who reads it learns that it is over, and what still comes of it is dropped. Idempotent. */
+  /** Cancels the stream. A waiting read ends, and later packets are dropped. Idempotent. */
   cancel(): void {
     this.#finish()
     this.#queue.cancel()
@@ -74,9 +71,9 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   }
 
   /**
-   * The pieces of the stream as they come. Leaving the loop gives the rest up.
+   * The pieces of the stream as they arrive. Leaving the loop cancels the stream.
    *
-   * @throws `DataStreamError`; `locked`: it is being read already
+   * @throws `DataStreamError`; `locked`: the stream is already being read
    */
   [Symbol.asyncIterator](): Iterator<T> {
     this.#begin(this.#signal)
@@ -96,7 +93,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   }
 
   /**
-   * The stream as a web stream, which takes a piece when it is asked for one.
+   * The stream as a web stream, which takes a piece when its reader asks for one.
    *
    * @throws `DataStreamError` (`locked`)
    */
@@ -116,7 +113,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   }
 
   /**
-   * The stream as a Node stream: of strings or of bytes. Destroying it gives the rest up.
+   * The stream as a Node stream of strings or bytes. Destroying it cancels the stream.
    *
    * @throws `DataStreamError` (`locked`)
    */
@@ -166,7 +163,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     }
   }
 
-  /** All of the stream if it is there already, in one piece as it was sent; `undefined`: it has to be read. */
+  /** The whole stream if it has already arrived and was sent in one piece; `undefined` if it has to be read. */
   protected takeOnly(limit: number): Uint8Array | undefined {
     if (this.#begun || this.#content !== 'plain') return undefined
     const piece = this.#queue.takeOnly()
@@ -181,7 +178,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     return piece
   }
 
-  /** What a piece is to the reader; `undefined`: nothing yet. The end is decoded with `undefined`. */
+  /** Decodes a piece; `undefined`: no output yet. The argument `undefined` stands for the end. */
   protected abstract decode(piece: Uint8Array | undefined): T | undefined
   /** Options of the Node stream. */
   protected abstract nodeOptions(): { readonly encoding?: 'utf8' }
@@ -201,7 +198,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     })
   }
 
-  /** The next piece; several calls may wait, and are served in their order. */
+  /** The next piece. Several calls may wait; they are served in order. */
   #next(): Promise<T | undefined> {
     const turn = this.#turn === undefined ? this.#read() : this.#turn.then(() => this.#read())
     const settled: Promise<void> = turn.then(
@@ -223,7 +220,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
         this.#pieces ??= await this.#open()
         const piece = await this.#pieces.next()
         this.#signal?.throwIfAborted()
-        // Given up meanwhile.
+        // The reader was cancelled in the meantime.
         if (this.#isDone()) return undefined
         const value = piece === undefined ? this.#end() : this.#take(piece)
         if (value !== undefined) return value
@@ -234,7 +231,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
       const given = this.#done
       this.cancel()
       if (aborted) throw this.#signal?.reason
-      // What breaks because it was given up is no failure.
+      // An error after a cancel is not a failure.
       if (given) return undefined
       throw error
     }
@@ -247,7 +244,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   async #open(): Promise<Pieces<Uint8Array>> {
     if (this.#content === 'plain') return this.#queue
     const { size } = this.#info
-    // In the header all of it is there.
+    // With `compressedInline` the header carries the whole content.
     if (this.#content === 'compressed' || !inflatesAtOnce(size)) return await this.#inflating(this.#queue)
     let content: Uint8Array | undefined = (await this.#queue.next()) ?? new Uint8Array(0)
     this.#queue.cancel()
@@ -264,7 +261,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     }
   }
 
-  /** Decompresses when it is the stream's turn: so many of a sender are decompressed at a time. */
+  /** Decompresses when it is the stream's turn, because only some streams of a sender are decompressed at a time. */
   async #inflating(source: Pieces<Uint8Array>): Promise<Pieces<Uint8Array>> {
     const leave = await this.#queue.inflater()
     const pieces = inflating(source)
@@ -289,7 +286,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   #take(piece: Uint8Array): T | undefined {
     const { size = 0 } = this.#info
     this.#received += piece.length
-    // A size of 0 stands for an unknown one with some senders.
+    // Some senders give a size of 0 if the size is unknown.
     if (size > 0 && this.#received > size) throw new DataStreamError('lengthExceeded')
     const value = this.decode(piece)
     this.onProgress?.(size > 0 ? this.#received / size : undefined)
@@ -311,7 +308,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   }
 }
 
-/** A byte stream that somebody sends. Its pieces are `Uint8Array`s of any length but 0. */
+/** A byte stream from a remote participant. Its pieces are non-empty `Uint8Array`s of any length. */
 export class ByteStreamReader extends BaseStreamReader<Uint8Array, ByteStreamInfo> {
   /**
    * All pieces of the stream.
@@ -323,7 +320,7 @@ export class ByteStreamReader extends BaseStreamReader<Uint8Array, ByteStreamInf
   }
 
   /**
-   * All of the stream in one piece.
+   * The whole stream as one array.
    *
    * @throws `DataStreamError`; the signal's `reason`
    */
@@ -350,12 +347,12 @@ export class ByteStreamReader extends BaseStreamReader<Uint8Array, ByteStreamInf
   }
 }
 
-/** A text that somebody sends. Its pieces are strings, cut between characters. */
+/** A text stream from a remote participant. Its pieces are strings, cut between characters. */
 export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
   /**
-   * All of the text.
+   * The whole text.
    *
    * @throws `DataStreamError`; the signal's `reason`
    */
@@ -363,7 +360,7 @@ export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
     return (await this.collect(options)).join('')
   }
 
-  /** @internal All of the text without waiting, if it is there. `undefined`: {@link readAll} waits for it. */
+  /** @internal The whole text without waiting, if it has arrived; `undefined`: {@link readAll} waits for it. */
   readAtOnce(maxLength: number = MAX_READ_LENGTH): string | undefined {
     const piece = this.takeOnly(maxLength)
     return piece === undefined ? undefined : this.#text(piece, false)
@@ -378,7 +375,7 @@ export class TextStreamReader extends BaseStreamReader<string, TextStreamInfo> {
     return { encoding: 'utf8' }
   }
 
-  /** `stream`: more follows, of which the last character may need some. */
+  /** `stream`: more bytes follow, which may complete the last character. */
   #text(piece: Uint8Array | undefined, stream: boolean): string {
     try {
       return this.#decoder.decode(piece, { stream })

@@ -1,11 +1,11 @@
-/** Text as chunks: cut between characters, so that each chunk is text by itself. */
+/** Cuts text into chunks between characters, so that each chunk is valid text. */
 
-/** Where a chunk of at most `size` bytes (4 or more) that begins at `start` ends, not within a character. */
+/** The end of a chunk of at most `size` bytes (4 or more) that begins at `start`. It is never within a character. */
 export function chunkEnd(text: Uint8Array, start: number, size: number): number {
   const end = start + size
   if (end >= text.length) return text.length
   let at = end
-  // The byte at a cut must begin a character. A character has four bytes at most.
+  // The byte after the cut must begin a character. A character has at most four bytes.
   while (at > end - 4 && (text[at] as number) >> 6 === 0b10) at--
   return at
 }
@@ -26,7 +26,7 @@ export function* byteChunks(bytes: Uint8Array, size: number): Generator<Uint8Arr
   }
 }
 
-/** The UTF-16 code unit that needs a second one behind it. */
+/** Whether the text ends with a UTF-16 unit that needs a second one after it. */
 export function endsWithHalf(text: string): boolean {
   const last = text.charCodeAt(text.length - 1)
   return last >= 0xd800 && last <= 0xdbff

@@ -1,4 +1,4 @@
-/** What `streamText` and `streamBytes` return. Names are livekit-client's. */
+/** The writers that `streamText` and `streamBytes` return. The names are livekit-client's. */
 import { Writable } from 'node:stream'
 import { WritableStream } from 'node:stream/web'
 import { onAbort } from '../base/abort'
@@ -9,9 +9,9 @@ import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
 import type { OutgoingStream } from './outgoing-stream'
 import { byteChunks, endsWithHalf, textChunks } from './utf8'
 
-/** What the writers of texts and bytes have in common. */
+/** The base of the writers of text and byte streams. */
 export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
-  /** What receivers are told of the stream. */
+  /** The stream's description, as receivers get it. */
   readonly info: Info
   readonly #stream: OutgoingStream
   readonly #stopListening: () => void
@@ -19,7 +19,7 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
   #closing: Promise<void> | undefined
   #ended = false
   #failure: { readonly error: unknown } | undefined
-  /** The end of the writes that are under way. */
+  /** The end of the pending writes. */
   #turn: Promise<unknown> | undefined
 
   /** @internal */
@@ -30,11 +30,12 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
   }
 
   /**
-   * Sends a piece; long ones go as several chunks. Resolves when all of it has left: await it, and you are never ahead
-   * of the connection by much. Bytes must not be changed before that. Writes that overlap go out in their order.
+   * Sends a piece; a long one is split into several chunks. The promise resolves when all of it was sent, so awaiting
+   * it keeps the writer in step with the connection. Do not change the bytes before that. Overlapping writes are sent
+   * in order.
    *
-   * @throws `DataStreamError` (`closed`, `lengthExceeded`, `connectionLost`), `PublishDataError`, the signal's `reason`;
-   * `TypeError` for what is no piece
+   * @throws `DataStreamError` (`closed`, `lengthExceeded`, `connectionLost`), `PublishDataError`, the signal's
+   * `reason`; `TypeError` for a piece of the wrong type
    */
   async write(chunk: T): Promise<void> {
     this.#assertOpen()
@@ -47,23 +48,27 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
   }
 
   /**
-   * Ends the stream. Resolves when the server has acknowledged all of it. A second call is the same as the first.
+   * Ends the stream. The promise resolves when the server has acknowledged all of it. Further calls return the same
+   * result.
    *
-   * @throws `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`, the
-   * signal's `reason`
+   * @throws `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`,
+   * the signal's `reason`
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  /** Gives the stream up: receivers get an `abnormalEnd`, with `reason` if it is a string. */
+  /** Aborts the stream. Receivers get an `abnormalEnd`, with `reason` if it is a string. */
   abort(reason?: unknown): Promise<void> {
     if (!this.#ended) this.#fail(new DataStreamError('closed'), reason)
     return Promise.resolve()
   }
 
-  /** A web stream that writes here, and holds its source back. Closing it closes this, an abort aborts this. */
+  /**
+   * A web stream that writes to this writer, with backpressure. Closing it closes the writer; aborting it aborts the
+   * writer.
+   */
   writable(): WritableStream<T> {
     return new WritableStream<T>({
       write: (chunk) => this.write(chunk),
@@ -72,7 +77,9 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
     })
   }
 
-  /** The same as a Node stream, for `pipeline` and `pipe`. Destroying it with an error aborts this. */
+  /**
+   * Like {@link writable}, as a Node stream for `pipeline` and `pipe`. Destroying it with an error aborts the writer.
+   */
   toNodeWritable(): Writable {
     return new Writable({
       ...this.nodeOptions(),
@@ -88,14 +95,14 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
     })
   }
 
-  /** The same as {@link close}, for `await using`; nothing where the stream has ended in whatever way. */
+  /** Like {@link close}, for `await using`. Does nothing if the stream has already failed or was aborted. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure === undefined) await this.close()
   }
 
-  /** A piece as bytes. */
+  /** Encodes a piece. */
   protected abstract encode(chunk: T): Uint8Array
-  /** What was held back at the end. */
+  /** The bytes held back until the end. */
   protected abstract encodeRest(): Uint8Array
   protected abstract chunksOf(bytes: Uint8Array): Iterable<Uint8Array>
   protected abstract nodeOptions(): { readonly decodeStrings?: boolean }
@@ -150,7 +157,7 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
     if (this.#failure !== undefined) throw this.#failure.error
   }
 
-  /** Nothing more is sent. Returns the error, or the one that came before. */
+  /** Stops sending. Returns the error, or an earlier one. */
   #fail(error: unknown, reason?: unknown): unknown {
     if (this.#failure === undefined) {
       this.#failure = { error }
@@ -182,7 +189,7 @@ export class ByteStreamWriter extends BaseStreamWriter<Uint8Array, ByteStreamInf
 
 /** Writes a text stream. */
 export class TextStreamWriter extends BaseStreamWriter<string, TextStreamInfo> {
-  /** Half of a character: the other half may come with the next piece. */
+  /** The first half of a surrogate pair. The second half may come with the next piece. */
   #half = ''
 
   protected encode(chunk: string): Uint8Array {
