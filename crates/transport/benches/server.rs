@@ -1,13 +1,15 @@
-//! Frames through a real livekit-server: publisher, server and subscriber as processes of their own.
+//! Frames through a real livekit-server. Publisher, server and subscriber are processes of their own.
 //!
-//! `LIVEKIT_SERVER_BIN=… cargo bench -p datatrack-transport --bench server [-- SIZE@RATE …]`; a rate of 0 offers as much as
-//! the queue takes and loses nothing on our side. Latency is from push to the end of the read, by the system's clock.
+//! `LIVEKIT_SERVER_BIN=… cargo bench -p datatrack-transport --bench server [-- SIZE@RATE …]`. A rate of 0 offers as
+//! much as the queue takes and loses nothing on our side. Latency is measured from push to the end of the read, by the
+//! system's clock.
 //!
-//! `stream@SIZE` sends 50 MB of messages of that size by `_reliable`. `rpc@SIZE` sends 50 messages of 200 bytes a second,
-//! each of which comes back, beside a data track that offers frames of SIZE as fast as they go; 0: beside nothing.
-//! `publisher PORT ROOM CASE` and `subscriber PORT ROOM CASE` are the processes of a row, which may be started by hand on the
-//! two ends of a link; `DATATRACK_BENCH_HOST` says where the server is then.
-//! `cold@SIZE` sends a frame a second, from the first one on that the subscriber can get.
+//! - `stream@SIZE` sends 50 MB of messages of that size on `_reliable`.
+//! - `rpc@SIZE` sends 50 messages of 200 bytes a second, each of which comes back, beside a data track that offers
+//!   frames of SIZE as fast as they go. With a SIZE of 0 there is no data track.
+//! - `cold@SIZE` sends a frame a second, from the first one on that the subscriber can get.
+//! - `publisher PORT ROOM CASE` and `subscriber PORT ROOM CASE` are the processes of a row. They may be started by hand
+//!   on the two ends of a network link. `DATATRACK_BENCH_HOST` then says where the server is.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../tests/support/mod.rs"]
@@ -128,7 +130,7 @@ fn clock() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
-/// Seconds of processor time that this process used.
+/// Seconds of processor time that this process has used.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -149,7 +151,7 @@ async fn publish(port: u16, room: &str, case: &str) {
         payload[..8].copy_from_slice(&clock().to_le_bytes());
         participant.push(track, &payload).is_ok()
     };
-    // Until the subscriber is there and the way is warm.
+    // Until the subscriber is there and the path is warm.
     let warm = Instant::now();
     while warm.elapsed() < Duration::from_millis(1_500) {
         push(&participant);
@@ -181,7 +183,8 @@ async fn publish(port: u16, room: &str, case: &str) {
 async fn subscribe(port: u16, room: &str) {
     let participant = Participant::join(&Server::attach(port), room, "subscriber", mode()).await;
     let stream = participant.subscribe("bench").await;
-    // The warm-up comes each 20 ms and ends when the subscriber is known to be there; what follows is counted.
+    // A warm-up frame comes every 20 ms. Warm-up ends when the subscriber is known to be there. The frames that follow
+    // are counted.
     let warm = Instant::now();
     while warm.elapsed() < Duration::from_millis(800) {
         participant.read(stream).await;
@@ -209,7 +212,7 @@ const STREAM: usize = 50_000_000;
 async fn send_stream(port: u16, room: &str, size: usize) {
     let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
     let mut answers = participant.messages();
-    // Until the other one is there.
+    // Waits until the other process is there.
     while tokio::time::timeout(Duration::from_millis(100), answers.recv()).await.is_err() {
         participant.send(vec![0; 8]).await;
     }
@@ -252,7 +255,7 @@ fn report(latencies: &mut [u64], bytes: usize, seconds: f64, used: f64) {
     println!("{} {bytes} {seconds} {} {} {used}", latencies.len(), at(0.5), at(0.99));
 }
 
-/// The table shows the way there; the round trips are told apart from it.
+/// The table shows the one-way latency. The round trips are reported separately.
 async fn call(port: u16, room: &str, size: usize) {
     let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
     let mut answers = participant.messages();
@@ -277,7 +280,7 @@ async fn call(port: u16, room: &str, size: usize) {
             answer = answers.recv() => {
                 let payload = user_payload(&answer.unwrap());
                 let at = u64::from_le_bytes(payload[..8].try_into().unwrap());
-                // The other one may come a little later than we.
+                // The other process may start a little later.
                 if started.elapsed() > Duration::from_secs(1) {
                     times.push(clock().saturating_sub(at));
                 }

@@ -3,7 +3,7 @@ use tokio::time::Instant as TokioInstant;
 
 /// Turns the system's monotonic clock into the core's time.
 ///
-/// It reads the clock of tokio's timers, so that both stand still in a test that pauses time.
+/// It reads the clock of tokio's timers. In a test that pauses time, both stand still.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: TokioInstant,
@@ -22,7 +22,8 @@ impl Clock {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// When tokio's timer should fire for that instant; far instants are cut to a day, after which one looks again.
+    /// The time for tokio's timer at that instant. An instant more than a day ahead is cut to a day; the caller then
+    /// asks again.
     #[must_use]
     pub fn to_tokio(&self, instant: Instant) -> TokioInstant {
         const FAR: std::time::Duration = std::time::Duration::from_secs(86_400);

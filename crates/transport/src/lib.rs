@@ -1,8 +1,8 @@
-//! The driver: what stands between the data-track state machines and the world.
+//! The driver: clocks, locks, tasks and sockets around the data-track state machines.
 //!
-//! The core knows no clock, no lock and no task; here they are. A [`Link`] is one participant's publisher and
-//! subscriber behind a lock each, shared by one JavaScript thread and one task. A [`connection`] carries its packets to a
-//! LiveKit server and back; the [`loopback`] is the in-process stand-in for a server's packet side.
+//! The core knows no clock, no lock and no task. They are here. A [`Link`] is one participant's publisher and
+//! subscriber, each behind a lock; one JavaScript thread and one task share it. A [`connection`] carries the link's
+//! packets to a LiveKit server and back. The [`loopback`] is the in-process stand-in for a server's packet side.
 
 mod clock;
 pub mod connection;

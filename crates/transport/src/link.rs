@@ -20,36 +20,38 @@ use tokio::sync::oneshot;
 
 use crate::Clock;
 
-/// What a [`Link`] is made from.
+/// The options of a [`Link`].
 pub struct LinkOptions {
     /// The publisher's side.
     pub publisher: PublisherConfig,
     /// The subscriber's side.
     pub subscriber: SubscriberConfig,
-    /// What time is measured on; a link that shares packets with others shares their clock.
+    /// The clock of the link. Links that exchange packets through a hub share the hub's clock.
     pub clock: Clock,
 }
 
-/// Whom a [`Link`] tells. Each call may come from any thread, under no lock of the link's, and must be cheap.
+/// The owner of a [`Link`], which the link notifies. Each call may come from any thread. The link holds none of its
+/// locks during the call. Each call must return quickly.
 pub trait LinkHost: Send + Sync + 'static {
-    /// [`Link::poll_event`] has something.
+    /// [`Link::poll_event`] has an event.
     fn events_ready(&self);
     /// A stream with a waiting reader has frames.
     fn frames_ready(&self);
     /// There are packets to send where there were none, or a deadline came nearer.
     fn work_ready(&self);
-    /// Runs something that takes some 30 ms of a processor.
+    /// Runs work that takes some 30 ms of processor time.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 }
 
-/// What happened in one of the two machines.
+/// What happened in the publisher or in the subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// In the publisher.
+    /// An event of the publisher.
     Publisher(PublisherEvent),
-    /// In the subscriber.
+    /// An event of the subscriber.
     Subscriber(SubscriberEvent),
-    /// A key came, or did not: messages that [`Link::seal_message`] or [`Link::open_message`] let wait can be tried again.
+    /// A key is ready, or its derivation failed. The caller may try again the messages for which [`Link::seal_message`]
+    /// or [`Link::open_message`] answered "wait".
     KeysChanged,
     /// A panic or a bug; the link is closed.
     Failed(String),
@@ -57,9 +59,9 @@ pub enum LinkEvent {
 
 /// One participant's publisher and subscriber, each behind its lock, with the clock they share.
 ///
-/// One JavaScript thread and one task use it. A lock is held for one call, never across an `.await`; no call takes both.
-/// What a call leaves behind in the machine (events, derivations, packets, frames that somebody waits for) is moved on
-/// before it returns.
+/// One JavaScript thread and one task use it. A lock is held for one call, never across an `.await`; no call takes
+/// both. A call leaves events, derivations, packets and frames behind in the machine. The link passes them on before
+/// the call returns.
 pub struct Link {
     publisher: Mutex<Publisher>,
     subscriber: Mutex<Subscriber>,
@@ -67,7 +69,7 @@ pub struct Link {
     awaited: Mutex<HashMap<(Side, DerivationId), oneshot::Sender<KeyResult>>>,
     clock: Clock,
     shared_key: bool,
-    /// Whether a message waits for a key.
+    /// Whether a message of the reliable side waits for a key.
     messages_wait: AtomicBool,
     host: Arc<dyn LinkHost>,
     this: Weak<Self>,
@@ -76,7 +78,7 @@ pub struct Link {
 /// What [`Link::take_quietly`] took.
 pub(crate) enum Taken {
     Nothing,
-    /// It was given to the caller's `copy`.
+    /// The caller's `copy` got the packet.
     Packet,
     Frame(TakenFrame),
 }
@@ -87,17 +89,17 @@ enum Side {
     Subscriber,
 }
 
-/// Resolves when the keys that were asked for are in use.
+/// Resolves when the requested keys are in use.
 #[must_use]
 pub struct KeysReady(Vec<oneshot::Receiver<KeyResult>>);
 
 type KeyResult = Result<(), E2eeError>;
 
 impl KeysReady {
-    /// Waits for all of them; the first failure is the result.
+    /// Waits for all keys. The first failure is the result.
     pub async fn wait(self) -> Result<(), E2eeError> {
         for ready in self.0 {
-            // The sender is dropped with the link: nobody will seal or open with the key then.
+            // The sender is dropped together with the link. No frame will be sealed or opened with the key then.
             ready.await.unwrap_or(Err(E2eeError::Disabled))?;
         }
         Ok(())
@@ -110,11 +112,11 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// Streams of all links of the process have numbers of their own, so that one table can hold them all.
+/// Stream numbers are unique in the process, so that one table can hold the streams of all links.
 static NEXT_STREAM: AtomicU32 = AtomicU32::new(1);
 
 impl Link {
-    /// A link that tells `host`.
+    /// Makes a link that notifies `host`.
     #[must_use]
     pub fn new(options: LinkOptions, host: Arc<dyn LinkHost>) -> Arc<Self> {
         let shared_key = matches!(
@@ -122,8 +124,9 @@ impl Link {
             SessionEncryption::Native(keys) if keys.shared
         );
         if matches!(options.publisher.encryption, SessionEncryption::Native(_)) {
-            // The first draw of a process waits 20 to 75 ms until the generator is seeded: not on the thread that pushes.
-            // What the draw gives, or that it fails, is of no interest: the track's own draw tells.
+            // The first random draw of a process waits 20 to 75 ms until the generator is seeded. It happens here, so
+            // that the thread that pushes does not wait. The result is ignored: if drawing fails, the draw for the
+            // track reports it.
             host.spawn_blocking(Box::new(|| {
                 let _ = IvSequence::new().next(&mut SystemIvRandom::new());
             }));
@@ -146,7 +149,7 @@ impl Link {
         &self.clock
     }
 
-    /// The next event; poll until `None` when [`LinkHost::events_ready`] was called.
+    /// The next event. After [`LinkHost::events_ready`], poll until `None`.
     pub fn poll_event(&self) -> Option<LinkEvent> {
         lock(&self.events).pop_front()
     }
@@ -175,7 +178,7 @@ impl Link {
         result
     }
 
-    /// Pushes a frame: the publisher's `push` on the caller's thread, and a word to the task if it was idle.
+    /// Pushes a frame. The publisher's `push` runs on the caller's thread. The task is woken if it was idle.
     pub fn push(
         &self,
         handle: Handle,
@@ -185,7 +188,7 @@ impl Link {
         self.push_with(|publisher, now| publisher.push(handle, payload, user_timestamp, now))
     }
 
-    /// Pushes a frame that the application sealed.
+    /// Pushes a frame that the application has sealed.
     pub fn push_sealed(
         &self,
         handle: Handle,
@@ -198,7 +201,7 @@ impl Link {
         })
     }
 
-    /// A push makes no event and asks for no key, so there is nothing to settle but the packets.
+    /// A push makes no event and asks for no key, so only new packets have to be announced.
     fn push_with<R>(&self, push: impl FnOnce(&mut Publisher, Instant) -> R) -> R {
         let now = self.clock.now();
         let mut publisher = lock(&self.publisher);
@@ -212,13 +215,14 @@ impl Link {
         result
     }
 
-    /// Offers the next packet to `send`, which answers whether it took it. Returns `None` if there is no packet.
+    /// Offers the next packet to `send`. `send` returns whether it took the packet. Returns `None` if there is no
+    /// packet.
     pub fn transmit(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> Option<bool> {
         self.transmit_after(Duration::ZERO, send)
     }
 
-    /// The same for a transport in which a packet has to wait for that long: a frame that will be too old then is dropped
-    /// now.
+    /// Like [`transmit`](Self::transmit), for a transport in which a packet waits for `wait` before it leaves. A frame
+    /// that will be too old by then is dropped now.
     pub(crate) fn transmit_after(
         &self,
         wait: Duration,
@@ -228,7 +232,7 @@ impl Link {
         if !publisher.has_packets() {
             return None;
         }
-        // Reading the clock costs as much as all the rest.
+        // Reading the clock costs as much as the rest of this function.
         let now = if publisher.transmit_needs_time() { self.clock.now() + wait } else { Instant::ZERO };
         let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
         if taken == Some(true) {
@@ -242,9 +246,9 @@ impl Link {
         taken
     }
 
-    /// Takes the next frame whole if it has at least `min_len` bytes, else gives its next packet to `copy`. For a caller that
-    /// holds a lock of its own; it calls [`events_ready`](Self::events_ready) once it has let go of it, if the second answer
-    /// says so.
+    /// Takes the next frame whole if it has at least `min_len` bytes. Otherwise it gives the frame's next packet to
+    /// `copy`. This is for a caller that holds a lock of its own. If the second value is true, the caller has to call
+    /// [`events_ready`](Self::events_ready) after it has released that lock.
     pub(crate) fn take_quietly(&self, min_len: usize, copy: impl FnOnce(Handle, &[u8])) -> (Taken, bool) {
         let mut publisher = lock(&self.publisher);
         if !publisher.has_packets() {
@@ -264,7 +268,7 @@ impl Link {
         (taken, told)
     }
 
-    /// What [`take_quietly`](Self::take_quietly) left to be told.
+    /// Announces the events that [`take_quietly`](Self::take_quietly) did not.
     pub(crate) fn events_ready(&self) {
         self.host.events_ready();
     }
@@ -309,7 +313,7 @@ impl Link {
         loop {
             let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
             match self.subscriber(|subscriber, now| subscriber.subscribe(track, stream, options, now)) {
-                // After four thousand million streams, a number may be taken still.
+                // After four thousand million streams the numbers wrap, and an old stream may still have this one.
                 Err(SubscribeError::StreamExists) => {}
                 result => return result.map(|()| stream),
             }
@@ -318,22 +322,22 @@ impl Link {
 
     // Both.
 
-    /// The transport is gone for now.
+    /// The transport has lost its connection.
     pub fn handle_connection_lost(&self) {
         self.publisher(|publisher, _| publisher.handle_connection_lost());
         self.subscriber(|subscriber, _| subscriber.handle_connection_lost());
     }
 
-    /// The transport is back in the same signalling session.
+    /// The connection is resumed: it is back within the same server session.
     pub fn handle_resumed(&self) {
         self.publisher(|publisher, now| publisher.handle_resumed(now));
         self.subscriber(|subscriber, now| subscriber.handle_resumed(now));
     }
 
-    /// A new signalling session.
-    pub fn handle_reconnected(&self) {
-        self.publisher(|publisher, now| publisher.handle_reconnected(now));
-        self.subscriber(|subscriber, now| subscriber.handle_reconnected(now));
+    /// The connection is rebuilt: it is back in a new server session.
+    pub fn handle_rebuilt(&self) {
+        self.publisher(|publisher, now| publisher.handle_rebuilt(now));
+        self.subscriber(|subscriber, now| subscriber.handle_rebuilt(now));
     }
 
     /// Ends everything. Idempotent.
@@ -343,14 +347,14 @@ impl Link {
         lock(&self.awaited).clear();
     }
 
-    /// A panic was caught: closes the link, and says so.
+    /// Closes the link after a caught panic, and reports [`LinkEvent::Failed`].
     pub fn fail(&self, message: impl Into<String>) {
         self.close();
         self.note([LinkEvent::Failed(message.into())]);
         self.host.events_ready();
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due; it may be early.
+    /// When [`handle_timeout`](Self::handle_timeout) is due. The time may be earlier than necessary.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let publisher = lock(&self.publisher).poll_timeout();
         let subscriber = lock(&self.subscriber).poll_timeout();
@@ -368,7 +372,7 @@ impl Link {
 
     // Keys.
 
-    /// Sets a key. `identity` `None`: the key that all share, or the local participant's where there is none.
+    /// Sets a key. `identity` `None` means the shared key; without a shared key it means the local participant's key.
     pub fn set_key(
         &self,
         identity: Option<&str>,
@@ -382,7 +386,7 @@ impl Link {
         )
     }
 
-    /// Replaces a key by the one that follows it.
+    /// Replaces a key by its next ratchet step.
     pub fn ratchet_key(&self, identity: Option<&str>, index: u8) -> Result<KeysReady, E2eeError> {
         self.change_keys(
             identity,
@@ -399,7 +403,7 @@ impl Link {
     ) -> Result<KeysReady, E2eeError> {
         let mut ready = Vec::new();
         if identity.is_none() {
-            // The receiver is in place before the derivation can come back: both happen under the machine's lock.
+            // The receiver is registered before the derivation can finish: both happen under the machine's lock.
             ready.push(
                 self.publisher(|publisher, _| sealing(publisher).map(|id| self.expect(Side::Publisher, id)))?,
             );
@@ -464,22 +468,22 @@ impl Link {
                         link.subscriber(|subscriber, now| subscriber.handle_derived(derived, now))
                     }
                 };
-                // The flag was set under the lock of the machine that has just taken the key.
+                // `messages_wait` was set under the lock of the machine that has just taken the key.
                 if link.messages_wait.swap(false, Ordering::Relaxed) && link.note([LinkEvent::KeysChanged]) {
                     link.host.events_ready();
                 }
                 if let Some(Completion { id, result }) = completion
                     && let Some(done) = lock(&link.awaited).remove(&(side, id))
                 {
-                    // Nobody waits any more: the key is in use all the same.
+                    // An error means that the caller no longer waits. The key is in use all the same.
                     let _ = done.send(result);
                 }
             }));
         }
     }
 
-    /// Appends events and answers whether there were any. Called under the lock of the machine that they come from:
-    /// two threads could else swap what happened one after the other.
+    /// Appends events and returns whether there were any. The caller holds the lock of the machine that the events come
+    /// from. Otherwise two threads could swap the order of two events.
     #[inline]
     fn note(&self, events: impl IntoIterator<Item = LinkEvent>) -> bool {
         let mut events = events.into_iter().peekable();
@@ -495,7 +499,7 @@ fn came_nearer(before: Option<Instant>, after: Option<Instant>) -> bool {
     after.is_some_and(|after| before.is_none_or(|before| after < before))
 }
 
-/// Nearly always there is nothing, and then this must cost nothing.
+/// There is nearly always nothing to drain, and then this must cost nothing.
 #[inline]
 fn drain<T>(mut poll: impl FnMut() -> Option<T>) -> Vec<T> {
     match poll() {
@@ -504,7 +508,7 @@ fn drain<T>(mut poll: impl FnMut() -> Option<T>) -> Vec<T> {
     }
 }
 
-/// A lock that a panic left behind is taken all the same: the panic closes the link, and closing needs the lock.
+/// Takes a lock even if a thread panicked while it held it. The panic closes the link, and closing needs the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! The packet side of an SFU, in this process.
 //!
-//! A [`Hub`] forwards the packets of its members as an SFU would: by routes that somebody else sets up (the signalling
-//! side), with the handle rewritten, through a [`Network`] that may be bad.
+//! A [`Hub`] forwards the packets of its members as an SFU would. The signalling side sets up the routes. The hub
+//! rewrites each packet's handle. Packets pass a [`Network`], which may be bad.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,23 +18,23 @@ use crate::link::lock;
 use crate::network::{Network, NetworkOptions, NetworkStats};
 use crate::{Clock, Link, LinkHost, LinkOptions};
 
-/// Frames from this size on, in bytes, are taken whole: copying their packets would cost more than taking them apart.
+/// Frames of at least this size, in bytes, are taken whole. Splitting such a frame costs less than copying its packets.
 const LARGE_FRAME: usize = 4_096;
 
-/// Packets a member may send before others have their turn.
+/// Packets that a member may send before the other members have their turn.
 const BATCH: usize = 64;
 
 /// An in-process SFU's packet side. See the [module](self).
 pub struct Hub {
     members: Mutex<Members>,
-    /// Members with packets, each once.
+    /// Members that have packets. Each member is listed once.
     ready: Mutex<VecDeque<(MemberId, Arc<AtomicBool>)>>,
     work: Notify,
     clock: Clock,
     closed: AtomicBool,
 }
 
-/// A member's number, the caller's.
+/// The number of a member. The caller chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberId(pub u32);
 
@@ -49,11 +49,11 @@ struct Members {
 #[derive(Debug)]
 struct Member {
     link: Arc<Link>,
-    /// How many joined before: what its way through the network is seeded with.
+    /// How many members joined before this one. It seeds the member's path through the network.
     number: u64,
     routes: HashMap<Handle, Vec<Route>>,
     network: Network<(Handle, BytesMut)>,
-    /// Whether it stands in [`Hub::ready`].
+    /// Whether the member is in [`Hub::ready`].
     queued: Arc<AtomicBool>,
 }
 
@@ -63,18 +63,18 @@ struct Route {
     handle: Handle,
 }
 
-/// What became of the members' packets.
+/// What happened to the members' packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HubStats {
-    /// Packets handed to a receiver; one that goes to three counts three times.
+    /// Packets handed to receivers. A packet that goes to three receivers counts three times.
     pub forwarded: u64,
-    /// Packets that nobody wanted.
+    /// Packets that no route took.
     pub no_route: u64,
     /// What the network did.
     pub network: NetworkStats,
 }
 
-/// Tells the hub of a member's packets, and the member's owner of the rest.
+/// Notifies the hub of a member's packets, and the member's owner of everything else.
 struct MemberHost {
     hub: Weak<Hub>,
     id: MemberId,
@@ -109,7 +109,7 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A hub without members. Nothing moves until somebody runs [`run`](Self::run).
+    /// A hub without members. It forwards nothing until the caller runs [`run`](Self::run).
     #[must_use]
     pub fn new(network: NetworkOptions) -> Arc<Self> {
         Arc::new(Self {
@@ -126,12 +126,12 @@ impl Hub {
         })
     }
 
-    /// The clock that members' links have to use.
+    /// The clock that the members' links use.
     pub const fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Adds a member. Its link tells `owner` of everything but packets.
+    /// Adds a member. Its link notifies `owner` of everything except packets.
     pub fn join(self: &Arc<Self>, id: MemberId, options: LinkOptions, owner: Arc<dyn LinkHost>) -> Arc<Link> {
         let queued = Arc::new(AtomicBool::new(false));
         let host = MemberHost { hub: Arc::downgrade(self), id, owner, queued: queued.clone() };
@@ -158,7 +158,7 @@ impl Hub {
         }
     }
 
-    /// Packets of `from`'s track `track` go to `to` under `handle`. Replaces an earlier route between the two.
+    /// Routes the packets of `from`'s track `track` to `to`, under `handle`. Replaces an earlier route between the two.
     pub fn add_route(&self, from: MemberId, track: Handle, to: MemberId, handle: Handle) {
         if let Some(member) = lock(&self.members).by_id.get_mut(&from) {
             let routes = member.routes.entry(track).or_default();
@@ -167,7 +167,7 @@ impl Hub {
         }
     }
 
-    /// Packets of `from`'s track `track` do not go to `to` any more.
+    /// Removes the route of `from`'s track `track` to `to`.
     pub fn remove_route(&self, from: MemberId, track: Handle, to: MemberId) {
         if let Some(member) = lock(&self.members).by_id.get_mut(&from)
             && let Some(routes) = member.routes.get_mut(&track)
@@ -190,7 +190,7 @@ impl Hub {
         self.work.notify_one();
     }
 
-    /// What became of the packets so far.
+    /// What happened to the packets so far.
     pub fn stats(&self) -> HubStats {
         let members = lock(&self.members);
         let mut stats = members.stats;
@@ -221,7 +221,7 @@ impl Hub {
     pub async fn run(self: Arc<Self>) {
         while !self.closed.load(Ordering::Acquire) {
             if self.forward() {
-                // Others want the thread too, and what is new may have come meanwhile.
+                // Other tasks need the thread too. New packets may have come meanwhile.
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -238,7 +238,7 @@ impl Hub {
         }
     }
 
-    /// Gives each member that has packets a turn; answers whether there is more to do at once.
+    /// Gives each member that has packets a turn. Returns whether there is more to do at once.
     fn forward(&self) -> bool {
         let now = self.clock.now();
         let mut deliveries = Deliveries::default();
@@ -262,7 +262,7 @@ impl Hub {
         }
         let deliveries = deliveries.resolve(by_id);
         drop(members);
-        // Under no lock of ours: a link's host may come back to us.
+        // No lock of the hub is held here: a link's host may call the hub.
         for link in to_tell {
             link.events_ready();
         }
@@ -288,7 +288,7 @@ impl Hub {
             .min()
     }
 
-    /// A deadline came: of a link, of a packet on its way, or of a sender that had to wait.
+    /// Handles a deadline: of a link, of a packet in the network, or of a sender that had to wait.
     fn handle_timeout(&self) {
         let members = lock(&self.members);
         let waiting = members
@@ -308,15 +308,16 @@ impl Hub {
 }
 
 impl Member {
-    /// Takes packets from the member's publisher; answers whether there are more, and whether its link has events.
+    /// Takes packets from the member's publisher. Returns whether there are more, and whether the member's link has
+    /// events.
     fn send(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) -> (bool, bool) {
         let mut has_events = false;
         for _ in 0..BATCH {
             if !self.network.accepts(now) {
-                // The network's own deadline brings us back.
+                // The hub comes back at the network's own deadline.
                 return (false, has_events);
             }
-            // A bad network decides packet by packet.
+            // A bad network decides for each packet.
             let min_len = if self.network.is_perfect() { LARGE_FRAME } else { usize::MAX };
             let mut copied = None;
             let (taken, told) = self.link.take_quietly(min_len, |track, packet| {
@@ -338,7 +339,7 @@ impl Member {
         (true, has_events)
     }
 
-    /// Takes what has come through the network.
+    /// Takes the packets that have come through the network.
     fn receive(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) {
         while let Some((track, packet)) = self.network.poll(now) {
             self.route(track, packet, deliveries, stats);

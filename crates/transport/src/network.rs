@@ -1,4 +1,4 @@
-//! A seeded bad network, itself sans-IO: packets and time go in, packets come out when they are due.
+//! A seeded bad network, itself sans-IO. Packets and time go in; packets come out when they are due.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -8,12 +8,12 @@ use datatrack::Instant;
 
 /// What the network does to each packet.
 ///
-/// The seed fixes which packets suffer what: the n-th packet of a sender has the same fate in each run.
+/// The seed fixes the fate of each packet: the n-th packet of a sender has the same fate in each run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkOptions {
-    /// The seed of all that is random here.
+    /// The seed of the random generator.
     pub seed: u64,
-    /// Share of packets that vanish, 0 to 1.
+    /// Share of packets that are lost, 0 to 1.
     pub loss: f64,
     /// Share of packets that arrive twice, 0 to 1.
     pub duplicate: f64,
@@ -21,20 +21,20 @@ pub struct NetworkOptions {
     pub reorder: f64,
     /// How long each packet takes.
     pub delay: Duration,
-    /// How much longer it takes at most; order is kept.
+    /// Upper bound of the random extra delay. The order of packets is kept.
     pub jitter: Duration,
     /// Bandwidth in bytes a second; 0: no limit.
     pub bytes_per_second: u64,
-    /// How long a stall lasts, in which nothing moves; zero: never.
+    /// How long a stall lasts. Nothing moves during a stall. Zero: no stalls.
     pub stall: Duration,
     /// From the start of one stall to the start of the next.
     pub stall_every: Duration,
 }
 
-/// How long a reordered packet is held back at least.
+/// The least time by which a reordered packet is held back.
 pub const REORDER_DELAY: Duration = Duration::from_millis(5);
 
-/// Bytes that a sender may have under way before it has to wait, as a data channel's send buffer would have.
+/// Bytes that a sender may have in flight before it has to wait, as with a data channel's send buffer.
 pub const SEND_BUFFER: usize = 128 << 10;
 
 impl Default for NetworkOptions {
@@ -54,7 +54,7 @@ impl Default for NetworkOptions {
 }
 
 impl NetworkOptions {
-    /// Whether packets simply arrive.
+    /// Whether packets arrive at once, in order and without loss.
     #[must_use]
     pub fn is_perfect(&self) -> bool {
         *self == Self { seed: self.seed, ..Self::default() }
@@ -64,7 +64,7 @@ impl NetworkOptions {
 /// What the network did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NetworkStats {
-    /// Packets that vanished.
+    /// Packets that were lost.
     pub lost: u64,
     /// Packets that arrived twice.
     pub duplicated: u64,
@@ -73,7 +73,7 @@ pub struct NetworkStats {
 }
 
 impl NetworkStats {
-    /// Adds what another network did.
+    /// Adds the counts of another network.
     pub const fn merge(&mut self, other: &Self) {
         self.lost += other.lost;
         self.duplicated += other.duplicated;
@@ -81,18 +81,18 @@ impl NetworkStats {
     }
 }
 
-/// One sender's way through the network.
+/// One sender's path through the network.
 #[derive(Debug)]
 pub struct Network<T> {
     options: NetworkOptions,
     random: fastrand::Rng,
     in_flight: BinaryHeap<InFlight<T>>,
     sent: u64,
-    /// When the line is free again.
+    /// When the line is free for the next packet.
     line_free_at: Instant,
-    /// The latest arrival so far; those that are not reordered come no earlier.
+    /// The latest arrival so far. Packets that are not reordered arrive no earlier.
     last_due: Instant,
-    /// Bytes that have not crossed the line yet: `(when they have, bytes)`, oldest first.
+    /// Packets that have not crossed the line yet: `(when they will have, bytes)`, oldest first.
     backlog: std::collections::VecDeque<(Instant, usize)>,
     backlog_bytes: usize,
     stats: NetworkStats,
@@ -106,7 +106,7 @@ struct InFlight<T> {
 }
 
 impl<T> Network<T> {
-    /// The way of the sender with that number; each has fates of its own.
+    /// The path of the sender with that number. Each sender has its own sequence of fates.
     #[must_use]
     pub fn new(options: NetworkOptions, sender: u64) -> Self {
         Self {
@@ -122,19 +122,19 @@ impl<T> Network<T> {
         }
     }
 
-    /// Changes what happens from the next packet on. What is under way arrives as planned.
+    /// Changes the options for the packets that follow. Packets in flight arrive as planned.
     pub fn set_options(&mut self, options: NetworkOptions, sender: u64) {
         self.options = options;
         self.random = random_for(options.seed, sender);
     }
 
-    /// Whether a packet may simply be handed on: nothing happens to it, and none is under way before it.
+    /// Whether a packet may be handed on at once: nothing happens to it, and no packet is in flight before it.
     #[must_use]
     pub fn is_perfect(&self) -> bool {
         self.in_flight.is_empty() && self.options.is_perfect()
     }
 
-    /// Whether the sender need not wait.
+    /// Whether the sender may send now.
     pub fn accepts(&mut self, now: Instant) -> bool {
         while let Some(&(crossed_at, bytes)) = self.backlog.front()
             && crossed_at <= now
@@ -150,7 +150,8 @@ impl<T> Network<T> {
     where
         T: Clone,
     {
-        // Always the same draws, so that one option does not change what another does to which packet.
+        // Each packet makes the same four draws. So a change of one option does not change which packets another option
+        // hits.
         let [loss, duplicate, reorder, jitter] = std::array::from_fn(|_| self.random.f64());
         let number = self.sent;
         self.sent += 1;
@@ -184,7 +185,7 @@ impl<T> Network<T> {
         self.in_flight.push(InFlight { due, number, item });
     }
 
-    /// The first moment from `at` on in which the line does not stand still.
+    /// The first moment at or after `at` that lies outside of a stall.
     fn after_stall(&self, at: Instant) -> Instant {
         let every = self.options.stall_every.as_micros();
         let stall = self.options.stall.as_micros();
@@ -208,7 +209,7 @@ impl<T> Network<T> {
         self.in_flight.pop().map(|packet| packet.item)
     }
 
-    /// When something happens next: a packet arrives, or a sender that had to wait need not any more.
+    /// When the next packet arrives, or when a sender that had to wait may send again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let arrival = self.in_flight.peek().map(|packet| packet.due);
@@ -235,7 +236,7 @@ fn random_for(seed: u64, sender: u64) -> fastrand::Rng {
 }
 
 impl<T> Ord for InFlight<T> {
-    /// The earliest is the greatest, as the heap wants it.
+    /// The earliest packet is the greatest, because the heap returns its greatest item first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.due, other.number).cmp(&(self.due, self.number))
     }
@@ -261,7 +262,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Sends `count` numbered packets, one each millisecond, and lists what arrives when, in ms.
+    /// Sends `count` numbered packets, one each millisecond. Returns each packet's number and its arrival in ms.
     fn run(options: NetworkOptions, count: u64) -> Vec<(u64, u64)> {
         let mut network = Network::new(options, 1);
         let mut arrived = Vec::new();

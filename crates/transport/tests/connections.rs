@@ -19,7 +19,7 @@ use datatrack_transport::peer::{ChannelKind, MAX_MESSAGE_SIZE, PeerError};
 use datatrack_transport::{Link, LinkEvent};
 use support::{Host, PATIENCE, link};
 
-/// One of the two, with what it told.
+/// One of the two connections, with its events so far.
 struct End {
     link: Arc<Link>,
     connection: Connection,
@@ -52,7 +52,7 @@ impl End {
         })
     }
 
-    /// Waits until something that it told, carrying its descriptions to the other one.
+    /// Waits until `done` holds of this end, and passes its descriptions to the other end meanwhile.
     async fn until(&mut self, other: &Self, mut done: impl FnMut(&Self) -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
@@ -75,7 +75,7 @@ impl End {
     }
 }
 
-/// Two ends, connected both ways.
+/// Two ends, connected in both directions.
 async fn pair() -> (End, End) {
     let (mut left, mut right) = (End::new(ConnectionMode::Dual), End::new(ConnectionMode::Dual));
     left.connection.create_offer();
@@ -102,7 +102,7 @@ async fn connect(left: &mut End, right: &mut End) {
     right.until(left, connected).await;
 }
 
-/// What the signalling of an SFU that forwards handles unchanged would say.
+/// Tells both links what the signalling of an SFU would, if that SFU forwarded handles unchanged.
 fn subscribe(from: &Link, to: &Link, name: &str) -> (Handle, StreamId) {
     let handle = from.publisher(|publisher, now| publisher.publish(PublishOptions::new(name), now)).unwrap();
     let info = TrackInfo {
@@ -212,7 +212,7 @@ async fn descriptions_that_cannot_be_used_are_told() {
     left.connection.handle_answer("nonsense", 0);
     let nonsense = rejected(Target::Publisher, 0, PeerError::BadDescription);
     left.until(&right, |end| end.events.contains(&nonsense)).await;
-    // One peer connection only: the server has nothing to offer.
+    // There is one peer connection only: the server offers nothing.
     let (mut left, right) = (right, left);
     left.connection.handle_offer("anything", 8);
     let unexpected = rejected(Target::Subscriber, 8, PeerError::BadDescription);
@@ -230,8 +230,8 @@ async fn a_server_that_does_not_answer_is_told() {
     left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::TimedOut)).await;
 }
 
-/// Runs the test of that name again in a network namespace of its own, and answers whether that is where we are. Without
-/// the right to make one, says so.
+/// Runs the test of that name again in a network namespace of its own. Returns whether this process is that run.
+/// Without the right to make a namespace, it says so.
 fn in_a_namespace(test: &str) -> bool {
     const INSIDE: &str = "DATATRACK_IN_A_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {

@@ -1,4 +1,4 @@
-//! Links and the hub: locks, tasks and timers, on tokio's paused clock wherever time matters.
+//! Links and the hub: locks, tasks and timers. Tests in which time matters run on tokio's paused clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ struct Host {
     told: AtomicUsize,
     work: Mutex<Vec<Work>>,
     has_work: Notify,
-    /// Called for events, as by an owner that comes back at once.
+    /// The host calls the hub back at once for each event, as an owner might.
     hub: OnceLock<Arc<Hub>>,
 }
 
@@ -54,7 +54,7 @@ impl LinkHost for Host {
     }
 }
 
-/// Runs what the links want to have run, on tokio's pool for that.
+/// Runs the links' blocking work on tokio's blocking pool.
 async fn blocking_pool(host: Arc<Host>) {
     loop {
         let work = std::mem::take(&mut *host.work.lock().unwrap());
@@ -93,7 +93,7 @@ fn events(link: &Link) -> Vec<LinkEvent> {
     std::iter::from_fn(|| link.poll_event()).collect()
 }
 
-/// Alice publishes one track, bob reads it, the hub runs.
+/// Alice publishes one track, Bob reads it, the hub runs.
 struct Two {
     hub: Arc<Hub>,
     alice: Arc<Link>,
@@ -112,7 +112,7 @@ impl Two {
         let (alices, bobs) = (Arc::new(Host::default()), Arc::new(Host::default()));
         let alice = hub.join(ALICE, options(hub.clock(), encryption.clone()), alices.clone());
         let bob = hub.join(BOB, options(hub.clock(), encryption), bobs.clone());
-        // A new link has its random generator seeded there.
+        // A new link seeds its random generator on that pool.
         for host in [&alices, &bobs] {
             std::mem::take(&mut *host.work.lock().unwrap()).into_iter().for_each(|work| work());
         }
@@ -138,7 +138,7 @@ impl Two {
         Self { hub, alice, bob, alices, bobs, track, stream, task }
     }
 
-    /// The next frame that bob gets, as a reader waits for it.
+    /// The next frame that Bob gets, by waiting as a reader does.
     async fn next(&self) -> Frame {
         loop {
             let frame = self.bob.subscriber(|subscriber, _| {
@@ -224,7 +224,7 @@ async fn keys_are_derived_by_the_pool_and_frames_wait_for_them() {
     assert_eq!((two.alices.work.lock().unwrap().len(), two.bobs.work.lock().unwrap().len()), (1, 1));
     tokio::spawn(blocking_pool(two.alices.clone()));
     assert_eq!(sealing.wait().await, Ok(()));
-    // Bob has no key yet: the frame waits on his side now.
+    // Bob has no key yet: the frame now waits on his side.
     while two.alice.publisher(|publisher, _| publisher.has_packets()) {
         tokio::task::yield_now().await;
     }
@@ -242,7 +242,7 @@ async fn keys_are_derived_by_the_pool_and_frames_wait_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_ends_the_task_the_streams_and_whoever_waits_for_a_key() {
+async fn closing_ends_the_task_the_streams_and_the_wait_for_a_key() {
     let two = Two::new(NetworkOptions::default(), native());
     let waiting = two.alice.set_key(None, 0, &KeyMaterial::from(vec![1; 16])).unwrap();
     for _ in 0..100 {
@@ -257,7 +257,7 @@ async fn closing_ends_the_task_the_streams_and_whoever_waits_for_a_key() {
     assert_eq!(events(&two.bob), [LinkEvent::Subscriber(ended)]);
     assert!(two.alice.push(two.track, b"x", None).is_err());
     assert_eq!(two.alice.poll_timeout(), None);
-    // A derivation that comes back afterwards harms nobody.
+    // A derivation that finishes afterwards does no harm.
     for work in std::mem::take(&mut *two.alices.work.lock().unwrap()) {
         work();
     }
@@ -295,14 +295,14 @@ async fn who_leaves_gets_and_sends_nothing_more() {
     two.hub.leave(ALICE);
     two.alice.push(two.track, b"3", None).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(two.sent().queued, 1, "nobody takes it");
+    assert_eq!(two.sent().queued, 1, "no hub takes it");
     two.hub.close();
     two.task.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_line_keeps_memory_bounded_and_the_newest_frames_fresh() {
-    // A tenth of what is pushed fits through, and each second the line stands still for 300 ms.
+    // A tenth of the pushed data fits through. In each second the line stalls for 300 ms.
     let network = NetworkOptions {
         bytes_per_second: 500_000,
         stall: Duration::from_millis(300),
@@ -325,7 +325,7 @@ async fn a_slow_line_keeps_memory_bounded_and_the_newest_frames_fresh() {
         }
     }
     let stats = two.sent();
-    // 100 ms in the queue, then the line's own buffer, and a stall on the way.
+    // 100 ms in the queue, then the line's own buffer, and a stall.
     let line = SEND_BUFFER as u64 * 1_000 / 500_000;
     assert!(oldest <= 110 + line + 2 * 300 + 10, "{oldest} ms");
     assert!(delivered > 250, "{delivered}");
@@ -354,13 +354,13 @@ async fn a_lost_connection_stops_deadlines_without_a_busy_loop() {
     two.alice.publisher(|publisher, now| publisher.publish(PublishOptions::new("b"), now)).unwrap();
     two.alice.handle_connection_lost();
     events(&two.alice);
-    // A task that never sleeps would keep the paused clock from advancing.
+    // Without this sleep the paused clock would not advance.
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(events(&two.alice), []);
     two.alice.handle_resumed();
     assert!(matches!(events(&two.alice)[..], [LinkEvent::Publisher(PublisherEvent::PublishRequest(_))]));
     tokio::time::sleep(Duration::from_secs(11)).await;
-    // The SFU may have taken the track without an answer having come, so it is told that nobody wants it.
+    // The SFU may have taken the track although no answer has come, so it gets an unpublish request.
     assert!(matches!(
         events(&two.alice)[..],
         [

@@ -1,4 +1,4 @@
-//! Two peers over a network in memory, on a clock that the test moves.
+//! Two peers over a network in memory. The test moves the clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::VecDeque;
@@ -9,20 +9,20 @@ use datatrack_transport::peer::{
     ChannelKind, Datagram, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sent,
 };
 
-/// One way through the network, in time.
+/// The network's delay in one direction.
 const DELAY: Duration = Duration::from_millis(10);
 
 struct World {
     offering: Peer,
     answering: Peer,
     now: Instant,
-    /// Datagrams under way: when they arrive, and whether at the answering peer.
+    /// Datagrams in flight: when they arrive, and whether the answering peer gets them.
     network: VecDeque<(Instant, bool, Datagram)>,
     loss: f64,
     weather: Weather,
     random: fastrand::Rng,
     events: [Vec<PeerEvent>; 2],
-    /// Records with data that were on their way to the answering peer and got lost.
+    /// Data records on their way to the answering peer that were lost.
     lost: u64,
 }
 
@@ -31,7 +31,7 @@ struct World {
 enum Weather {
     Everything,
     Nothing,
-    /// ICE's checks: a side that has forgotten its SCTP association.
+    /// Only ICE checks pass. It looks like a peer that has lost its SCTP association.
     Checks,
 }
 
@@ -84,7 +84,7 @@ impl World {
         self.offering.handle_answer(&answer, self.now).unwrap();
     }
 
-    /// One millisecond.
+    /// Runs one millisecond.
     fn step(&mut self) {
         self.now += Duration::from_millis(1);
         for (index, peer) in [&mut self.offering, &mut self.answering].into_iter().enumerate() {
@@ -178,7 +178,7 @@ fn datagrams_that_the_network_loses_are_counted() {
         world.offering.flush(world.now);
         world.step();
     }
-    // Those after the last one that came are not known of.
+    // Losses after the last record that arrived cannot be known.
     world.loss = 0.0;
     assert_eq!(world.offering.write(ChannelKind::DataTrack, b"last", world.now), Sent::Yes);
     world.offering.flush(world.now);
@@ -241,7 +241,7 @@ fn the_other_side_learns_of_a_goodbye() {
 }
 
 impl World {
-    /// Writes a message each tenth of a second for a while, and tells when the offering side ended, if it did.
+    /// Writes a message every 100 ms for `length`. Returns when the offering side ended, if it did.
     fn write_for(&mut self, length: Duration) -> Option<Duration> {
         let start = self.now;
         while self.now < start + length {
@@ -332,7 +332,7 @@ fn candidates_may_come_before_the_description() {
     let told = std::iter::from_fn(|| world.answering.poll_event()).filter(
         |event| matches!(event, PeerEvent::RemoteCandidate(found) if found.addr == addr("10.0.0.1:1000")),
     );
-    // Once by the description, once by itself; the owner binds one socket all the same.
+    // Once from the description, once by trickle. The owner still binds one socket only.
     assert_eq!(told.count(), 2);
 }
 
@@ -370,7 +370,7 @@ fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
     world.negotiate();
     let passive = "candidate:1 1 tcp 1 10.0.0.2 2000 typ host tcptype passive";
     world.offering.add_remote_candidate(passive, world.now).unwrap();
-    // Something listens there, and answers what it likes.
+    // A host listens there, and answers whatever it likes.
     for local in [dialled, other] {
         world.offering.add_local_candidate(Protocol::Tcp, local, world.now);
     }
@@ -385,7 +385,7 @@ fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
     world.run_until(|world| world.offering.is_connected());
     world.step();
     assert_eq!(told(&world.events[0]), 1);
-    // Nor does a later description name it.
+    // A later description does not name it either.
     let offer = world.offering.create_offer(world.now).unwrap();
     assert!(!offer.contains("tcptype") && offer.contains("a=ice-ufrag:"), "{offer}");
 }

@@ -1,4 +1,4 @@
-//! The driver against a real livekit-server, which `LIVEKIT_SERVER_BIN` names.
+//! The driver against a real livekit-server. `LIVEKIT_SERVER_BIN` names its program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -17,11 +17,11 @@ use support::{PATIENCE, Participant, room};
 
 const MODES: [ConnectionMode; 2] = [ConnectionMode::Single, ConnectionMode::Dual];
 
-/// What [`warm_up`] sends.
+/// The payload that [`warm_up`] sends.
 const WARM_UP: &[u8] = b"warm-up";
 
-/// Pushes until something comes. The server drops what it cannot forward yet: before the subscriber's channel is open,
-/// and while a path is made anew.
+/// Pushes until a frame arrives. The server drops frames that it cannot forward yet: before the subscriber's channel is
+/// open, and during an ICE restart.
 async fn warm_up(from: &Participant, track: Handle, to: &Participant, stream: StreamId) {
     let started = Instant::now();
     loop {
@@ -41,7 +41,7 @@ async fn warm_up(from: &Participant, track: Handle, to: &Participant, stream: St
     }
 }
 
-/// Pushes each frame after the one before came: nothing may be lost on the way.
+/// Pushes each frame after the one before arrived. No frame may be lost.
 async fn exchange(from: &Participant, track: Handle, to: &Participant, stream: StreamId, sizes: &[usize]) {
     for (index, &size) in sizes.iter().enumerate() {
         let payload: Vec<u8> = (0..size).map(|byte| (byte * 7 + index) as u8).collect();
@@ -54,7 +54,7 @@ async fn exchange(from: &Participant, track: Handle, to: &Participant, stream: S
     }
 }
 
-/// Joins two participants, the left one's track subscribed by the right one.
+/// Joins two participants. The right one subscribes to the left one's track.
 async fn pair(server: &Server, options: ConnectionOptions) -> (Participant, Handle, Participant, StreamId) {
     let room = room();
     let left = Participant::join(server, &room, "left", options.clone()).await;
@@ -97,12 +97,12 @@ async fn tcp_serves_where_udp_does_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tracks_outlive_restarts_of_ice() {
     let Some(server) = Server::start() else { return };
-    // By UDP only: while livekit-server 1.13.5 restarts ICE over TCP, what it writes to the old connection fails, and
-    // pion's SCTP association ends of it without a word.
+    // Only UDP is used. When livekit-server 1.13.5 restarts ICE over TCP, its writes to the old connection fail, and
+    // pion's SCTP association ends without any message.
     for mode in MODES {
         let (left, track, right, stream) = pair(&server, ConnectionOptions::new(mode)).await;
         for round in 0..2 {
-            // Frames are under way all the time, while the paths of both are made anew.
+            // Frames are in flight all the time, during the ICE restarts of both.
             let connected = (left.seen().connected, right.seen().connected);
             left.connection.create_offer();
             right.connection.create_offer();
@@ -124,7 +124,7 @@ async fn tracks_outlive_restarts_of_ice() {
 }
 
 #[test]
-fn a_probe_is_a_packet_for_nobody() {
+fn a_probe_is_a_packet_that_no_participant_gets() {
     let packet = proto::DataPacket::decode(&PROBE[..]).unwrap();
     assert_eq!(packet.destination_identities, ["\0"]);
     let trailer = proto::data_stream::Trailer::default();
@@ -163,7 +163,7 @@ async fn closing_is_told_once_and_ends_the_server_side() {
         left.connection.close();
         left.wait(|seen| seen.states.get(&Target::Publisher) == Some(&PeerState::Closed)).await;
         assert!(!left.seen().failed);
-        // What cannot leave stays in the track's queue, under its rules.
+        // Frames that cannot leave stay in the track's queue, under its rules.
         left.push(track, b"late").unwrap();
         let late = tokio::time::timeout(Duration::from_millis(50), right.try_read(stream)).await;
         assert!(late.is_err());

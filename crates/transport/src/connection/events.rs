@@ -1,4 +1,4 @@
-//! What a connection has to tell, until its owner reads it.
+//! A connection's events, until its owner reads them.
 
 use std::collections::VecDeque;
 
@@ -7,33 +7,33 @@ use bytes::Bytes;
 use super::ConnectionEvent;
 use crate::peer::ChannelKind;
 
-/// Unread messages, in bytes of memory, above which those of `_lossy` are dropped.
+/// Unread messages, in bytes of memory, above which messages of `_lossy` are dropped.
 const MAX_UNREAD_LOSSY: usize = 4 << 20;
 
-/// Unread messages, in bytes of memory, above which a reader that does not read ends the connection: a message of
+/// Unread messages, in bytes of memory, above which the connection ends: its owner does not read, and a message of
 /// `_reliable` cannot be dropped.
 const MAX_UNREAD: usize = 64 << 20;
 
-/// What a message costs beside its bytes, so that empty ones are bounded, too.
+/// Memory that a message costs besides its bytes. It bounds the number of empty messages, too.
 const MESSAGE_OVERHEAD: usize = 128;
 
 /// Events in their order, and messages in theirs.
 #[derive(Default)]
 pub(super) struct Events {
     queue: VecDeque<ConnectionEvent>,
-    /// Apart: what has to be known at once must not stand behind them.
+    /// Messages are kept apart, so that an urgent event does not wait behind them.
     messages: VecDeque<(ChannelKind, Bytes)>,
-    /// What the messages cost in memory.
+    /// Memory of the messages, in bytes.
     bytes: usize,
 }
 
-/// What became of a message.
+/// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
     Queued,
-    /// Too much is unread, and it was one of `_lossy`.
+    /// It was dropped: too much is unread, and it came on `_lossy`.
     Dropped,
-    /// Far too much is unread: the connection cannot go on.
+    /// It cannot be queued: far too much is unread. The connection has to end.
     Impossible,
 }
 
@@ -50,7 +50,7 @@ impl Events {
             return Delivery::Impossible;
         }
         self.bytes += data.len() + MESSAGE_OVERHEAD;
-        // An allocation of its own size: the one that it came in may be larger.
+        // An allocation of exactly the message's size: the one that it came in may be larger.
         self.messages.push_back((channel, data.into_boxed_slice().into()));
         Delivery::Queued
     }
@@ -74,7 +74,7 @@ impl Events {
 mod tests {
     use super::*;
 
-    /// How many messages of `len` bytes are taken before one is not, and what happens to that.
+    /// Pushes messages of `len` bytes until one is refused. Returns how many were taken, and the refusal.
     fn fill(events: &mut Events, channel: ChannelKind, len: usize) -> (usize, Delivery) {
         let mut taken = 0;
         loop {

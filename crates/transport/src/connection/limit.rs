@@ -2,50 +2,53 @@ use std::time::{Duration, Instant};
 
 /// Bytes that a channel may hold at the start.
 const START: usize = 32 << 10;
-/// Bytes it may always hold; a single packet may be larger.
+/// Bytes that a channel may always hold. A single packet may be larger.
 const LEAST: usize = 4 << 10;
-/// Bytes of a datagram at most: what of a channel may wait for an acknowledgement that is put off.
+/// Largest size of a datagram, in bytes. So much of a channel's data may wait for a delayed acknowledgement.
 const DATAGRAM: usize = 1_200;
-/// Bytes it may hold at most, on the longest and fattest path.
+/// Bytes that a channel may hold at most, on the path with the largest product of bandwidth and RTT.
 const MOST: usize = 4 << 20;
-/// How much may wait in the channel on top of what is under way: as long as this lasts, and at most `QUEUE_MOST`. Enough
-/// for a task that gets no time for a while, and little enough for the queue of a router that has 30 ms.
+/// Queue in the channel beyond the data in flight: as much as is sent in this time, and at most `QUEUE_MOST`. It is
+/// enough while the task gets no processor time for a while, and little enough for a router with a queue of 30 ms.
 const QUEUE: Duration = Duration::from_millis(20);
 const QUEUE_MOST: usize = 128 << 10;
-/// The same while each measurement is better than those before by `GROWTH`: SCTP's window opens, which it does only as long
-/// as something waits.
+/// The queue during slow start, that is, while each measurement exceeds the best one before by the factor `GROWTH`.
+/// SCTP's window grows only while data waits.
 const QUEUE_GROWING: Duration = Duration::from_millis(40);
 const GROWTH: f64 = 1.25;
-/// How much more than what was seen may be under way: enough to see whether there is more, and little enough for the
-/// router before a narrow line. SCTP takes minutes to recover from a loss on a long fat path.
+/// Factor by which the data in flight may exceed the measured rate times RTT. It is enough to find out whether the path
+/// carries more, and little enough for the router before a narrow line. On a path with high bandwidth and a long RTT,
+/// SCTP takes minutes to recover from a loss.
 const HEADROOM: f64 = 1.1;
-/// The same where that is little anyway, while it grows.
+/// The factor during slow start while rate times RTT is below `GROWING_MOST` bytes.
 const HEADROOM_GROWING: f64 = 1.5;
 const GROWING_MOST: f64 = 128e3;
-/// What is assumed of a path that has not been measured.
+/// The RTT that is assumed before the first measurement.
 pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
-/// Least length of a measurement.
+/// Minimum length of a measurement.
 const LEAST_WINDOW: Duration = Duration::from_millis(20);
-/// Measurements of the rate of which the best one counts.
+/// Number of rate measurements of which the best one counts.
 const WINDOWS: usize = 4;
-/// How many round trips in a row may take longer than the shortest one before that is doubted. ICE measures one each two
-/// or three seconds.
+/// How many RTTs in a row may exceed the minimum RTT before the minimum is doubted. ICE measures one every two or three
+/// seconds.
 const DOUBT: u32 = 10;
-/// How much may queue while it is doubted.
+/// Queue while the minimum RTT is doubted.
 const DOUBT_QUEUE: Duration = Duration::from_millis(10);
 
-/// How many bytes a channel may hold, those under way included.
+/// How many bytes a channel may hold, those in flight included.
 ///
-/// What a channel has taken cannot be taken back, so this is how old a frame can become there; and a channel that holds
-/// less than the path does (rate times round-trip time) leaves it idle. So the limit follows what the path is seen to
-/// carry: only while the channel was full all the time, since what the application offers says nothing of the path.
+/// Limit = bandwidth × minimum RTT, plus at most 20 ms of queue (40 ms during slow start) or 128 KiB.
+///
+/// Data that a channel has taken cannot be taken back, so the limit bounds the age of a frame in the channel. A channel
+/// that holds less than bandwidth × RTT leaves the path idle. So the limit follows the measured bandwidth. Only times
+/// in which the channel was always full are measured: what the application offers says nothing about the path.
 #[derive(Debug)]
 pub(super) struct BacklogLimit {
     limit: usize,
-    /// What of it is under way.
+    /// The part of the limit that is in flight.
     under_way: usize,
     rtt: Option<Duration>,
-    /// Round trips since one was as short as that.
+    /// RTTs since the last one that was about as short as the minimum.
     longer: u32,
     rates: [f64; WINDOWS],
     next: usize,
@@ -60,7 +63,7 @@ struct Window {
     acknowledged: u64,
 }
 
-/// The measurement before.
+/// The previous measurement.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     window: Window,
@@ -81,24 +84,24 @@ impl BacklogLimit {
         }
     }
 
-    /// Bytes that may be held now.
+    /// Bytes that the channel may hold now.
     pub(super) const fn get(&self) -> usize {
         self.limit
     }
 
-    /// How much of that is under way, as far as it was measured.
+    /// The part of the limit that is in flight, as far as it was measured.
     pub(super) const fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Whether a packet may be added to what is held. One more is as good as none where a path would fall idle: a slow one
-    /// whose limit is less than two packets, or one on which only a datagram is left, which is not acknowledged before
-    /// another one follows or 200 ms are over.
+    /// Whether a packet may be added to the held bytes. One packet above the limit is allowed where the path would fall
+    /// idle otherwise. One case is a slow path whose limit is below two packets. The other is a channel that holds only
+    /// one datagram: that datagram is acknowledged only after another one follows, or after 200 ms.
     pub(super) fn takes(&self, held: usize, packet: usize) -> bool {
         held + packet <= self.limit || held <= self.under_way.max(DATAGRAM)
     }
 
-    /// How long what is added to `held` bytes waits before it is under way; nothing on a path that was never full.
+    /// How long a packet behind `held` bytes waits before it is sent. Zero on a path that was never full.
     pub(super) fn wait(&self, held: usize) -> Duration {
         let best = self.best_rate();
         if best <= 0.0 {
@@ -117,11 +120,11 @@ impl BacklogLimit {
         self.rtt.unwrap_or(UNKNOWN_RTT)
     }
 
-    /// The path was measured. The shortest round trip counts: what a longer one took more is a queue on the way, most likely
-    /// of what this limit let through, and no reason for a longer queue.
+    /// Takes a measured RTT. The minimum counts. A longer RTT includes a queue on the path, most likely of data that
+    /// this limit let through. That is no reason for a longer queue.
     ///
-    /// When none was as short for a while, the path may have become another one. Then the limit is such that next to nothing
-    /// can queue, and the round trip that is measured under it counts.
+    /// If no RTT is as short as the minimum for a while, the path may have changed. Then the limit lets next to nothing
+    /// queue, and the RTT that is measured under it becomes the minimum.
     pub(super) fn handle_rtt(&mut self, rtt: Duration) {
         match self.rtt {
             Some(shortest) if rtt > shortest + shortest / 8 + Duration::from_millis(1) => {
@@ -138,7 +141,8 @@ impl BacklogLimit {
         }
     }
 
-    /// Nothing is acknowledged any more. SCTP opens its window from the start after that, so what was seen before is void.
+    /// Acknowledgements have stopped. After a stall SCTP opens its window from the start, so earlier measurements are
+    /// void.
     pub(super) const fn handle_stall(&mut self) {
         self.limit = LEAST;
         self.under_way = 0;
@@ -147,7 +151,7 @@ impl BacklogLimit {
         self.last = None;
     }
 
-    /// The channel was filled up to the limit, or (`full` false) all that there was fitted in.
+    /// The channel was filled up to the limit (`full`), or everything that waited fitted in (`full` false).
     pub(super) fn handle_pump(&mut self, full: bool, acknowledged: u64, now: Instant) {
         if !full {
             self.window = None;
@@ -162,8 +166,9 @@ impl BacklogLimit {
         if now.saturating_duration_since(window.start) < rtt.max(LEAST_WINDOW) {
             return;
         }
-        // After one that carried less than those before, over both: what comes late, because somebody got no time, comes with
-        // what belongs to the next one, and that alone would look like a path that carries more than it does.
+        // If the previous measurement was below the best rate, measure across both. When the task was delayed, late
+        // acknowledgements arrive together with those of the next measurement. That next measurement alone would
+        // overstate the path's rate.
         let start = self.last.filter(|last| last.rate < self.best_rate()).map_or(window, |last| last.window);
         let length = now.saturating_duration_since(start.start);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a few milliseconds")]
@@ -171,7 +176,7 @@ impl BacklogLimit {
         self.last = Some(Measured { window, rate });
         self.window = Some(Window { start: now, acknowledged });
         let growing = rate > GROWTH * self.best_rate();
-        // What comes through under a limit without headroom says little.
+        // A rate that is measured under a limit without headroom says little.
         if self.longer < DOUBT {
             if let Some(oldest) = self.rates.get_mut(self.next) {
                 *oldest = rate;
@@ -202,7 +207,7 @@ impl BacklogLimit {
 mod tests {
     use super::*;
 
-    /// A path of that rate (bytes a second) and round-trip time that is offered more than it carries, for two seconds.
+    /// Offers more than the path carries for two seconds. `rate` is in bytes a second.
     fn saturate(limit: &mut BacklogLimit, rate: f64, rtt: Duration, start: Instant) -> Instant {
         const STEP: Duration = Duration::from_millis(5);
         let mut now = start;
@@ -210,7 +215,7 @@ mod tests {
         limit.handle_rtt(rtt);
         for _ in 0..400 {
             now += STEP;
-            // No more than the limit comes back each round trip.
+            // In each round trip no more than the limit is acknowledged.
             let most = limit.get() as f64 / rtt.as_secs_f64();
             acknowledged += rate.min(most) * STEP.as_secs_f64();
             limit.handle_pump(true, acknowledged as u64, now);
@@ -231,7 +236,7 @@ mod tests {
         let mut limit = BacklogLimit::new();
         saturate(&mut limit, 100e3, Duration::from_millis(40), Instant::now());
         assert!((LEAST..10_000).contains(&limit.get()), "{}", limit.get());
-        // A packet that is larger than that does not wait for the path to be idle.
+        // A packet that is larger than the limit does not wait until the path is idle.
         assert!(limit.takes(4_000, 16_000) && !limit.takes(5_000, 16_000));
     }
 
@@ -249,7 +254,7 @@ mod tests {
         let mut now = saturate(&mut limit, 1e6, rtt, Instant::now());
         let (before, mut acknowledged) = (limit.get(), 100_000_000);
         limit.handle_pump(false, acknowledged, now);
-        // 40 kB in each 40 ms, but half of one's come in the next.
+        // 40 kB in each 40 ms, but half of one measurement's bytes arrive in the next one.
         for bytes in [0, 40, 40, 40, 20, 60, 40, 40, 40, 40] {
             now += rtt;
             acknowledged += bytes * 1_000;
@@ -280,7 +285,7 @@ mod tests {
         assert!(limit.get() > 400_000, "{}", limit.get());
     }
 
-    /// A saturated path on which all that the limit lets through beyond what is under way queues.
+    /// A saturated path. Everything that the limit allows beyond the data in flight queues on it.
     fn queue(limit: &mut BacklogLimit, rate: f64, rtt: Duration, start: Instant, minutes: u32) -> Instant {
         let mut now = start;
         for _ in 0..minutes * 20 {

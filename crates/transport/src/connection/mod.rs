@@ -1,8 +1,8 @@
 //! One room connection: one or two peer connections with their sockets, driven by one task.
 //!
-//! Signalling is somebody else's: descriptions and candidates come and go as text, by commands that never block and by
-//! events that are polled. Data tracks are not seen here at all: the task takes packets from the [`Link`] and gives it
-//! those that come. A full reconnect is a new `Connection` on the same link.
+//! Signalling is the caller's part. Descriptions and candidates come and go as text: commands never block, and events
+//! are polled. The caller does not handle data-track packets. The task takes packets from the [`Link`] and gives the
+//! packets that arrive to it. To rebuild a connection, the caller makes a new `Connection` on the same link.
 
 mod events;
 mod limit;
@@ -32,49 +32,51 @@ use outgoing::Outgoing;
 pub use stats::{ChannelStats, ConnectionStats};
 use task::Task;
 
-/// How many peer connections there are; the server's choice.
+/// How many peer connections there are. The server chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionMode {
-    /// One, which we offer: `/rtc/v1`.
+    /// One, which this side offers: `/rtc/v1`.
     Single,
-    /// Two, the second of which the server offers: `/rtc`.
+    /// Two. This side offers the first one, the server the second one: `/rtc`.
     Dual,
 }
 
-/// Which peer connection. In [`ConnectionMode::Single`] there is only the publisher.
+/// A peer connection. In [`ConnectionMode::Single`] there is only the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// The one that we offer.
+    /// The one that this side offers.
     Publisher,
     /// The one that the server offers.
     Subscriber,
 }
 
-/// What a [`Connection`] is made from.
+/// The options of a [`Connection`].
 #[derive(Debug, Clone)]
 pub struct ConnectionOptions {
     /// How many peer connections there are.
     pub mode: ConnectionMode,
-    /// Whether it is made for the session that a full reconnect begins, before the link is told of it; no by default.
+    /// Whether the connection is rebuilt and belongs to the next server session, of which the link has not been told
+    /// yet. No by default.
     pub next_session: bool,
-    /// Whether UDP may be used; yes by default.
+    /// Whether UDP may be used. Yes by default.
     pub udp: bool,
-    /// Whether TCP may be used; yes by default, when UDP did not connect within [`tcp_delay`](Self::tcp_delay).
+    /// Whether TCP may be used. Yes by default. It is dialled if UDP did not connect within
+    /// [`tcp_delay`](Self::tcp_delay).
     pub tcp: bool,
-    /// Local addresses to use, which the descriptions then name. None by default: those from which the system sends to
-    /// the server's candidates are used, and the server sees them when it is reached.
+    /// Local addresses to use. The descriptions then name them. None by default: the addresses are used from which the
+    /// system sends to the server's candidates, and the server learns them from the packets that reach it.
     pub local_addresses: Vec<IpAddr>,
-    /// Where signalling reached the server, if that is known already; see [`Connection::set_server_address`].
+    /// The server's address, as signalling reached it, if it is known already; see [`Connection::set_server_address`].
     pub server: Option<IpAddr>,
-    /// How long UDP may try alone; 300 ms by default.
+    /// How long UDP is tried alone. 300 ms by default.
     pub tcp_delay: Duration,
-    /// How long a peer connection may take from its first description, or from a restart, until it is connected; 15 s
-    /// by default. After that it counts as failed.
+    /// How long a peer connection may take to connect, from its first description or from a restart. 15 s by default.
+    /// After that it has timed out.
     pub connect_timeout: Duration,
 }
 
 impl ConnectionOptions {
-    /// The defaults for that mode.
+    /// The default options for that mode.
     #[must_use]
     pub const fn new(mode: ConnectionMode) -> Self {
         Self {
@@ -90,37 +92,38 @@ impl ConnectionOptions {
     }
 }
 
-/// Whom a [`Connection`] tells. May be called from any thread; must be cheap.
+/// The owner of a [`Connection`], which the connection notifies. Calls may come from any thread and must return
+/// quickly.
 pub trait ConnectionHost: Send + Sync + 'static {
-    /// [`Connection::poll_event`] has something.
+    /// [`Connection::poll_event`] has an event.
     fn events_ready(&self);
 }
 
-/// What a description is.
+/// The kind of a description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DescriptionKind {
-    /// To be sent as `SignalRequest.offer`.
+    /// It has to be sent as `SignalRequest.offer`.
     Offer,
-    /// To be sent as `SignalRequest.answer`.
+    /// It has to be sent as `SignalRequest.answer`.
     Answer,
 }
 
-/// How a peer connection is.
+/// The state of a peer connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PeerState {
-    /// It was described and looks for a path; also after a restart.
+    /// It has a description and looks for a path. Also after a restart.
     Connecting,
-    /// There is a path, it is encrypted, and the channels that are needed are open. Again after each restart.
+    /// There is a path, it is encrypted, and the channels that are needed are open. It comes again after each restart.
     Connected,
-    /// The path was lost, or the machine reaches the other side by another address now. It may come back by itself; a
-    /// restart helps.
+    /// The path was lost, or the machine now reaches the other side from another address. The path may come back by
+    /// itself. A restart helps.
     Disconnected,
-    /// It took too long: a restart may help.
+    /// Connecting took too long. A restart may help.
     TimedOut,
-    /// It ended: by an error, by the other side, or because the other side does not acknowledge any more though there is a
+    /// It ended: by an error, by the other side, or because the other side no longer acknowledges although there is a
     /// path to it. Only a new connection helps.
     Failed,
-    /// [`Connection::close`].
+    /// The caller called [`Connection::close`].
     Closed,
 }
 
@@ -129,49 +132,50 @@ pub enum PeerState {
 pub enum ConnectionEvent {
     /// A description has to be sent to the server.
     LocalDescription {
-        /// Of which peer connection.
+        /// The peer connection that it describes.
         target: Target,
-        /// What it is.
+        /// The kind of description.
         kind: DescriptionKind,
-        /// Its text.
+        /// The session description.
         sdp: String,
-        /// Our number for an offer, the server's for an answer.
+        /// For an offer, this side's number; for an answer, the server's.
         id: u32,
     },
-    /// A candidate has to be sent to the server: the member `candidate` of a Trickle's JSON, whose `sdpMLineIndex` is 0.
-    /// A server that offers waits for it: pion nominates what it was not told of only after a second.
+    /// A candidate has to be sent to the server: the member `candidate` of a Trickle's JSON, whose `sdpMLineIndex` is
+    /// 0. A server that offers waits for it: pion takes a second longer to nominate a candidate that it was not told
+    /// of.
     LocalCandidate {
-        /// Of which peer connection.
+        /// The peer connection of the candidate.
         target: Target,
-        /// Its text.
+        /// The candidate's text.
         candidate: String,
     },
-    /// A description of the server's could not be used.
+    /// A description from the server could not be used.
     DescriptionRejected {
-        /// Of which peer connection.
+        /// The peer connection that it describes.
         target: Target,
-        /// Its number.
+        /// The description's number.
         id: u32,
-        /// Why.
+        /// The reason.
         error: PeerError,
     },
-    /// A peer connection is in another state now.
+    /// The state of a peer connection changed.
     State {
-        /// Which.
+        /// The peer connection.
         target: Target,
-        /// How it is.
+        /// The new state.
         state: PeerState,
     },
-    /// A message came by `_reliable` or `_lossy`.
+    /// A message arrived on `_reliable` or `_lossy`.
     Message {
-        /// By which.
+        /// The channel that it came on.
         channel: ChannelKind,
         /// Its bytes.
         data: Bytes,
     },
-    /// What is buffered for a channel fell to the level that [`Connection::watch_buffered`] set.
+    /// The bytes buffered for a channel fell to the level that [`Connection::watch_buffered`] set.
     BufferedAmountLow {
-        /// Which channel.
+        /// The channel.
         channel: ChannelKind,
     },
 }
@@ -182,10 +186,10 @@ pub enum SendError {
     /// It is larger than [`MAX_MESSAGE_SIZE`](crate::peer::MAX_MESSAGE_SIZE).
     #[error("the message is larger than 65,535 bytes")]
     TooLarge,
-    /// Too much waits already; see [`Connection::watch_buffered`].
+    /// Too many bytes wait already; see [`Connection::watch_buffered`].
     #[error("too much is buffered")]
     BufferFull,
-    /// Data tracks are not sent this way.
+    /// Packets of data tracks are not sent this way.
     #[error("not a channel for messages")]
     WrongChannel,
     /// The connection is closed.
@@ -193,23 +197,23 @@ pub enum SendError {
     Closed,
 }
 
-/// Wakes the task of a link's connection. One for each link; connections come and go.
+/// Wakes the task of a link's connection. There is one signal for each link. It outlives the connections.
 #[derive(Debug, Clone, Default)]
 pub struct WorkSignal(Arc<Notify>);
 
 impl WorkSignal {
-    /// A signal that nobody waits for yet.
+    /// A signal on which no task waits yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// There is work: what [`LinkHost::work_ready`] has to do.
+    /// Wakes the task. [`LinkHost::work_ready`] has to call this.
     pub fn notify(&self) {
         self.0.notify_one();
     }
 
-    /// A link whose packets wake this signal; everything else goes to `owner`.
+    /// A link whose packets wake this signal. The link notifies `owner` of everything else.
     #[must_use]
     pub fn link(&self, options: LinkOptions, owner: Arc<dyn LinkHost>) -> Arc<Link> {
         Link::new(options, Arc::new(SignallingHost { signal: self.clone(), owner }))
@@ -270,11 +274,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Makes a connection, and the task that drives it: somebody has to run it. Nothing is sent until an offer is asked
-    /// for, or comes.
+    /// Makes a connection and the task that drives it. The caller has to run the task. Nothing is sent until the caller
+    /// asks for an offer, or until the server's offer comes.
     ///
-    /// `signal` is the one that `link` wakes. Packets count for the session that the link's subscriber is in, or for the
-    /// one that comes after it: see [`ConnectionOptions::next_session`].
+    /// `signal` is the signal that `link` wakes. Packets belong to the server session that the link's subscriber is in,
+    /// or to the one after it: see [`ConnectionOptions::next_session`].
     pub fn new(
         link: Arc<Link>,
         signal: &WorkSignal,
@@ -292,7 +296,8 @@ impl Connection {
         let Epoch(current) = link.subscriber(|subscriber, _| subscriber.epoch());
         let epoch = Epoch(current.wrapping_add(u32::from(options.next_session)));
         let unstarted = Unstarted(Some(shared.clone()));
-        // The first peer of a process seeds the random generator and makes the certificate: not on the caller's thread.
+        // The first peer of a process seeds the random generator and makes the certificate. That happens in the task,
+        // not on the caller's thread.
         let task = async move {
             let Some(shared) = unstarted.start() else { return };
             Box::pin(Task::new(shared, link, epoch, options).run()).await;
@@ -300,7 +305,7 @@ impl Connection {
         (Self { shared }, task)
     }
 
-    /// [`new`](Self::new), with the task on a runtime.
+    /// Makes a connection as [`new`](Self::new) does, and runs its task on a runtime.
     #[must_use]
     pub fn spawn(
         link: Arc<Link>,
@@ -314,36 +319,38 @@ impl Connection {
         connection
     }
 
-    /// Asks for an offer of the publisher connection: [`ConnectionEvent::LocalDescription`] follows. The first one opens
-    /// the channels, each later one restarts ICE. A pending one is void.
+    /// Asks for an offer of the publisher connection. [`ConnectionEvent::LocalDescription`] follows. The first offer
+    /// opens the channels, and each later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&self) {
         self.shared.command(Command::CreateOffer);
     }
 
-    /// The server's answer to the offer of that number; 0 stands for the last one. Others are ignored.
+    /// Takes the server's answer to the offer of that number. 0 means the last offer. An answer to another offer is
+    /// ignored.
     pub fn handle_answer(&self, sdp: impl Into<String>, id: u32) {
         self.shared.command(Command::Answer { sdp: sdp.into(), id });
     }
 
-    /// The server's offer of the subscriber connection: an answer with the same number follows.
+    /// Takes the server's offer of the subscriber connection. An answer with the same number follows.
     pub fn handle_offer(&self, sdp: impl Into<String>, id: u32) {
         self.shared.command(Command::Offer { sdp: sdp.into(), id });
     }
 
-    /// A candidate of the server's: the member `candidate` of a Trickle's JSON. One that cannot be used is ignored.
+    /// Takes a candidate of the server: the member `candidate` of a Trickle's JSON. A candidate that cannot be used is
+    /// ignored.
     pub fn add_remote_candidate(&self, target: Target, candidate: impl Into<String>) {
         self.shared.command(Command::Candidate { target, candidate: candidate.into() });
     }
 
-    /// Where signalling reached the server; `None` if that is not known. Candidates of the loopback and of the local link
-    /// that come after this are only tried if the server is there, too.
+    /// Sets the server's address, as signalling reached it; `None` if it is not known. Loopback and link-local
+    /// candidates that come after this are only tried if the server is there, too.
     pub fn set_server_address(&self, address: Option<IpAddr>) {
         self.shared.command(Command::ServerAddress(address));
     }
 
-    /// Queues a message. Messages leave when the connection is there, those of `_reliable` before data tracks.
+    /// Queues a message. Messages leave once the connection is up. Messages of `_reliable` leave before data tracks.
     ///
-    /// `more`: another one follows at once, and the task need not be woken before; they may share a datagram.
+    /// `more`: another message follows at once, so the task is not woken yet. Both may share a datagram.
     pub fn send(&self, channel: ChannelKind, message: Bytes, more: bool) -> Result<(), SendError> {
         lock(&self.shared.outgoing).push(channel, message)?;
         if !more {
@@ -352,31 +359,32 @@ impl Connection {
         Ok(())
     }
 
-    /// Wakes the task for what was sent with `more` when nothing follows after all.
+    /// Wakes the task for messages that were sent with `more`, when no other message follows after all.
     pub fn flush(&self) {
         self.shared.signal.notify();
     }
 
-    /// Bytes that wait for a channel or are under way in it. Of data tracks only what the channel holds.
+    /// Bytes that wait for a channel or are in flight in it. For data tracks, only the bytes that the channel holds.
     #[must_use]
     pub fn buffered(&self, channel: ChannelKind) -> usize {
         lock(&self.shared.outgoing).buffered(channel)
     }
 
-    /// Bytes that `_reliable` may hold, those under way included: it follows what the path carries. What is queued beyond
-    /// that waits outside the channel.
+    /// Bytes that `_reliable` may hold, those in flight included. The limit follows what the path carries. Further
+    /// messages wait outside of the channel.
     #[must_use]
     pub fn reliable_limit(&self) -> usize {
         lock(&self.shared.outgoing).reliable_limit()
     }
 
-    /// Asks for one [`ConnectionEvent::BufferedAmountLow`] when at most `bytes` are buffered; at once if so already.
+    /// Asks for one [`ConnectionEvent::BufferedAmountLow`] when at most `bytes` are buffered. It comes at once if that
+    /// is so already.
     pub fn watch_buffered(&self, channel: ChannelKind, bytes: usize) {
         lock(&self.shared.outgoing).watch(channel, bytes);
         self.shared.signal.notify();
     }
 
-    /// The next event, messages last; poll until `None` when [`ConnectionHost::events_ready`] was called.
+    /// The next event; messages come last. After [`ConnectionHost::events_ready`], poll until `None`.
     #[must_use]
     pub fn poll_event(&self) -> Option<ConnectionEvent> {
         self.poll_control().or_else(|| {
@@ -385,7 +393,7 @@ impl Connection {
         })
     }
 
-    /// The next event that is not a message. For a reader who takes messages in portions, by
+    /// The next event that is not a message. It is for a caller that reads messages in portions, by
     /// [`poll_message`](Self::poll_message).
     #[must_use]
     pub fn poll_control(&self) -> Option<ConnectionEvent> {
@@ -398,25 +406,26 @@ impl Connection {
         lock(&self.shared.events).pop_message()
     }
 
-    /// Whether there are messages.
+    /// Whether there are unread messages.
     #[must_use]
     pub fn has_messages(&self) -> bool {
         lock(&self.shared.events).has_messages()
     }
 
-    /// What was measured, as of the task's last turn.
+    /// Measurements, as of the task's last turn.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
         *lock(&self.shared.stats)
     }
 
-    /// Says goodbye and ends the task. Idempotent.
+    /// Sends the closing messages and ends the task. Idempotent.
     pub fn close(&self) {
         self.shared.command(Command::Close);
     }
 }
 
-/// A task that has not run yet. One that never will, since its runtime ends, has failed, and somebody has to know.
+/// A task that has not run yet. If its runtime ends before it runs, the connection has failed, and the owner has to be
+/// told.
 struct Unstarted(Option<Arc<Shared>>);
 
 impl Unstarted {
@@ -451,7 +460,7 @@ impl Shared {
         self.host.events_ready();
     }
 
-    /// Queues a message for the reader. What is returned: whether it was taken, dropped (`_lossy`) or cannot be.
+    /// Queues a message for the owner. Returns whether it was queued, was dropped (`_lossy`), or cannot be queued.
     fn tell_message(&self, channel: ChannelKind, data: Vec<u8>) -> Delivery {
         let delivery = lock(&self.events).push_message(channel, data);
         if delivery == Delivery::Queued {

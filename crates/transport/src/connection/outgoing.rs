@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::SendError;
 use crate::peer::{ChannelKind, MAX_MESSAGE_SIZE};
 
-/// Bytes of messages that may wait outside a channel.
+/// Bytes of messages that may wait outside of a channel.
 const MAX_WAITING: usize = 4 << 20;
 
-/// Messages that wait for `_reliable` and `_lossy`, and what all channels hold. Shared with the callers.
+/// Messages that wait for `_reliable` and `_lossy`, and the bytes that each channel holds. The task and the callers
+/// share it.
 #[derive(Default)]
 pub(super) struct Outgoing {
     reliable: Queue,
@@ -48,13 +49,13 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The next message; it stays until [`pop`](Self::pop).
+    /// The next message. It stays in the queue until [`pop`](Self::pop).
     pub(super) fn front(&mut self, channel: ChannelKind) -> Option<Bytes> {
         self.queue(channel).messages.front().cloned()
     }
 
-    /// The channel took the next message. What is buffered in all does not sink by that: whoever looks at it to see what
-    /// was acknowledged must not be misled.
+    /// The channel took the next message. The buffered total stays the same: a caller that reads it to see what was
+    /// acknowledged must not be misled.
     pub(super) fn pop(&mut self, channel: ChannelKind) {
         let queue = self.queue(channel);
         if let Some(message) = queue.messages.pop_front() {
@@ -80,12 +81,12 @@ impl Outgoing {
         self.queue(channel).watched = Some(bytes);
     }
 
-    /// Whether somebody waits for what is buffered to be acknowledged.
+    /// Whether a caller waits until the buffered bytes are acknowledged.
     pub(super) const fn is_watched(&mut self, channel: ChannelKind) -> bool {
         self.queue(channel).watched.is_some()
     }
 
-    /// Notes what a channel holds. Returns whether a watched level was reached.
+    /// Notes the bytes that a channel holds. Returns whether a watched level was reached.
     pub(super) fn set_in_channel(&mut self, channel: ChannelKind, bytes: usize) -> bool {
         let queue = self.queue(channel);
         queue.in_channel = bytes;

@@ -8,47 +8,49 @@ use super::{ConnectionStats, lock};
 use crate::Link;
 use crate::peer::{ChannelKind, PROBE, Peer, Sent};
 
-/// Bytes written to the data track's channel before datagrams are read and others have their turn.
+/// Bytes that are written to the data track's channel before datagrams are read and others have their turn.
 const WRITE_BUDGET: usize = 128 << 10;
 
-/// Bytes that `_lossy` may hold; more waits outside, where it is counted.
+/// Bytes that `_lossy` may hold. Further messages wait outside, where they are counted.
 const LOSSY_IN_CHANNEL: usize = 128 << 10;
 
-/// Bytes of data tracks that may wait in the channel while there are messages of `_reliable`. SCTP sends unordered messages
-/// first, so what waits there stands before them.
+/// Bytes of data tracks that may wait in the channel while messages of `_reliable` are sent. SCTP sends unordered
+/// messages first, so these bytes delay a message of `_reliable`.
 const QUEUE_BESIDE_RELIABLE: usize = 32 << 10;
 
-/// How long after a message the next one is expected: what the channel holds then cannot be taken back for it.
+/// How long after a message of `_reliable` the next one is expected. Packets that the channel holds by then cannot be
+/// taken back to make way for it.
 const NEXT_RELIABLE: Duration = Duration::from_secs(1);
 
-/// How long round trips of a path's first messages are measured.
+/// How long the round trips of a path's first messages are measured.
 const FIRST_ROUND_TRIPS: Duration = Duration::from_secs(5);
 
-/// Gives what waits to the channels of a peer connection, as far as their limits go.
+/// Writes waiting messages and packets to the channels of a peer connection, up to their limits.
 #[derive(Debug)]
 pub(super) struct Pump {
     data_track: BacklogLimit,
     reliable: BacklogLimit,
-    /// When there was a message of `_reliable` last.
+    /// When the channel last held a message of `_reliable`.
     last_reliable: Option<Instant>,
-    /// Whether the last thing that was sent was a message of `_reliable`, whose acknowledgement the other side puts off.
+    /// Whether a message of `_reliable` was sent last. The other side delays the acknowledgement of such a message.
     lone: bool,
-    /// The ends of the path that was measured, and its last round trip.
+    /// The local and remote address of the measured path. `rtt` is its last RTT.
     path: (Option<SocketAddr>, Option<SocketAddr>),
     rtt: Option<Duration>,
     first: FirstRoundTrips,
 }
 
-/// Round trips of what is written first on a path. ICE measures one while everything starts, when all is slow, and the next
-/// some seconds later: until then the limits would be those of a long path, and SCTP, which looks through all that is under
-/// way with each datagram, would do little else.
+/// Round trips of the first messages on a path. ICE measures the first RTT while everything starts, when everything is
+/// slow, and the next one some seconds later. Without these measurements the limits would be those of a long path until
+/// then. SCTP scans all data in flight for each datagram, and would do little else.
 #[derive(Debug)]
 struct FirstRoundTrips {
-    /// The shortest one.
+    /// The shortest round trip so far.
     best: Duration,
-    /// When the first one began.
+    /// When the first measurement began.
     begun: Option<Instant>,
-    /// What is waited for: bytes that the channel has to get rid of, and when the last of them was written.
+    /// The running measurement: the channel, the bytes that the channel has to release, and when the last of them was
+    /// written.
     waits: Option<(ChannelKind, u64, Instant)>,
 }
 
@@ -57,7 +59,7 @@ impl FirstRoundTrips {
         Self { best: UNKNOWN_RTT, begun: None, waits: None }
     }
 
-    /// What a channel holds was written, the last of it now.
+    /// The data that a channel holds was written, the last of it now.
     fn handle_written(&mut self, channel: ChannelKind, peer: &mut Peer, now: Instant) {
         let begun = *self.begun.get_or_insert(now);
         if self.waits.is_some() || now.saturating_duration_since(begun) >= FIRST_ROUND_TRIPS {
@@ -69,8 +71,8 @@ impl FirstRoundTrips {
         }
     }
 
-    /// A round trip that is shorter than those before, and than what is assumed without one: an acknowledgement may have
-    /// been put off.
+    /// Returns a round trip if it is shorter than those before and than the assumed RTT. A longer one may include a
+    /// delayed acknowledgement.
     fn poll(&mut self, peer: &mut Peer, now: Instant) -> Option<Duration> {
         let (channel, written, at) = self.waits?;
         if peer.acknowledged(channel) < written {
@@ -109,7 +111,7 @@ impl Pump {
         self.reliable.get()
     }
 
-    /// One turn. Returns whether its portion is used up.
+    /// Runs one turn. Returns whether the turn's portion is used up.
     pub(super) fn run(
         &mut self,
         peer: &mut Peer,
@@ -146,7 +148,7 @@ impl Pump {
         } else if stats.reliable.messages_sent != messages {
             self.lone = true;
         }
-        // The next turn may be the one after somebody began to wait.
+        // This is checked each turn: a caller may begin to wait only after the message was sent.
         if self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
             self.lone = false;
             ask_for_acknowledgement(peer, now);
@@ -189,7 +191,7 @@ impl Pump {
         }
         let reliable =
             self.last_reliable.is_some_and(|last| now.saturating_duration_since(last) < NEXT_RELIABLE);
-        // While the path stands still, frames wait outside, where they are dropped when they are old.
+        // While the path is stalled, frames wait outside of the channel. There they are dropped when they are too old.
         let most = match (stalled, reliable) {
             (true, _) => 0,
             (false, true) => self.data_track.under_way() + QUEUE_BESIDE_RELIABLE,
@@ -213,7 +215,8 @@ impl Pump {
                         sent.count_sent(packet.len());
                         true
                     }
-                    // The packetizer makes none of that size; one that came about all the same must not stand in the way.
+                    // The packetizer makes no packet of that size. If there is one all the same, it must not block the
+                    // others.
                     Sent::TooLarge => true,
                     Sent::Full | Sent::NotOpen => false,
                 }
@@ -231,8 +234,8 @@ impl Pump {
     }
 }
 
-/// Has the other side acknowledge the last messages now. SCTP puts the acknowledgement of a lone packet off by 200 ms, in
-/// the hope for a second one, and whoever waits for a promise to resolve would wait for that; so it gets a second one.
+/// Forces the other side to acknowledge the last messages now. SCTP delays the acknowledgement of a lone packet by 200
+/// ms. If a promise waits for it, we send a 5-byte dummy to force the acknowledgement.
 fn ask_for_acknowledgement(peer: &mut Peer, now: Instant) {
     if peer.buffered(ChannelKind::Reliable) > 0
         && peer.buffered(ChannelKind::Lossy) == 0
@@ -242,7 +245,7 @@ fn ask_for_acknowledgement(peer: &mut Peer, now: Instant) {
     }
 }
 
-/// Returns whether some have to wait.
+/// Returns whether some messages have to wait.
 fn send_messages(
     channel: ChannelKind,
     takes: impl Fn(usize, usize) -> bool,
@@ -253,7 +256,7 @@ fn send_messages(
 ) -> bool {
     let mut held = peer.buffered(channel);
     loop {
-        // Not in the loop's head, which would hold the lock all the way.
+        // Not in the loop's head, which would hold the lock for the whole iteration.
         let Some(message) = lock(outgoing).front(channel) else { return false };
         if held > 0 && !takes(held, message.len()) || peer.write(channel, &message, now) != Sent::Yes {
             return true;

@@ -1,35 +1,35 @@
 //! Which of the server's candidates are tried.
 //!
-//! A server may name any address. One of the machine itself, or of the wire that it is plugged into, belongs to the server
-//! only if the server is there, too; otherwise the client would knock at doors for it that are closed to the outside.
+//! A server may name any address. An address of this machine or of its local link belongs to the server only if the
+//! server is there, too. Otherwise the server could make the client connect to services that are closed to the outside.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::sockets::route_to;
 
-/// What of a description is a candidate.
+/// The prefix of a candidate's line in a description.
 const LINE: &str = "a=candidate:";
 
 /// Where the server is, as far as that decides about candidates.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    /// It is on this machine.
+    /// The server is on this machine.
     here: bool,
-    /// It was reached by an address of the local link.
+    /// The server was reached at a link-local address.
     on_link: bool,
 }
 
 impl Reach {
-    /// Where a server is that was reached at that address; `None` if that is not known.
+    /// For a server that signalling reached at that address. `None` if the address is not known.
     pub(super) fn to(server: Option<IpAddr>) -> Self {
         let Some(server) = server.map(|server| server.to_canonical()) else { return Self::default() };
-        // The machine sends to an address of its own from that very address.
+        // The machine reaches an address of its own from that same address.
         let own = || route_to(SocketAddr::new(server, 9)).is_ok_and(|local| local == server);
         Self { here: server.is_loopback() || own(), on_link: is_link_local(server) }
     }
 
-    /// Whether there may be a server at that address.
+    /// Whether the server may be at that address.
     fn includes(&self, candidate: IpAddr) -> bool {
         let candidate = candidate.to_canonical();
         if candidate.is_multicast() || candidate == IpAddr::V4(Ipv4Addr::BROADCAST) {
@@ -41,12 +41,12 @@ impl Reach {
         !is_link_local(candidate) || self.here || self.on_link
     }
 
-    /// Whether that candidate may be tried. A text that is none is left to whoever reads it.
+    /// Whether the candidate may be tried. A text that is no candidate passes: the peer rejects it.
     pub(super) fn takes(&self, candidate: &str) -> bool {
         address(candidate).is_none_or(|address| self.includes(address))
     }
 
-    /// A description without the candidates that may not be tried.
+    /// Removes the candidates that may not be tried from a description.
     pub(super) fn filter<'a>(&self, sdp: &'a str) -> Cow<'a, str> {
         let taken = |line: &str| !line.starts_with(LINE) || self.takes(line);
         if sdp.lines().all(taken) {
@@ -61,7 +61,7 @@ fn address(candidate: &str) -> Option<IpAddr> {
     candidate.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 
-/// 0.0.0.0/8 and `::`: systems take them for the machine itself.
+/// 0.0.0.0/8 and `::`: systems treat them as the machine itself.
 fn is_this_host(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.octets()[0] == 0,
@@ -84,8 +84,8 @@ mod tests {
 
     const LOOPBACK: [&str; 6] = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"];
     const LINK: [&str; 4] = ["169.254.169.254", "fe80::1", "febf::9", "::ffff:169.254.0.1"];
-    const NOBODY: [&str; 3] = ["224.0.0.1", "255.255.255.255", "ff02::1"];
-    /// A private network's addresses are what a server in it has.
+    const NO_HOST: [&str; 3] = ["224.0.0.1", "255.255.255.255", "ff02::1"];
+    /// A server in a private network has addresses of that network.
     const OTHERS: [&str; 4] = ["10.0.0.1", "192.168.1.9", "203.0.113.9", "2001:db8::1"];
 
     fn taken<'a>(reach: &Reach, addresses: &[&'a str]) -> Vec<&'a str> {
@@ -123,7 +123,7 @@ mod tests {
     fn all_else_but_what_is_no_host_is_tried_from_everywhere() {
         for reach in [Reach::to(None), reach("127.0.0.1"), reach("203.0.113.9")] {
             assert_eq!(taken(&reach, &OTHERS), OTHERS);
-            assert!(taken(&reach, &NOBODY).is_empty());
+            assert!(taken(&reach, &NO_HOST).is_empty());
         }
     }
 

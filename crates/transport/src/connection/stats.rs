@@ -3,7 +3,7 @@ use crate::peer::PeerStats;
 /// What is measured at a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionStats {
-    /// The peer connection that we offer.
+    /// The peer connection that this side offers.
     pub publisher: PeerStats,
     /// The peer connection that the server offers; `None` if there is none.
     pub subscriber: Option<PeerStats>,
@@ -17,20 +17,20 @@ pub struct ConnectionStats {
     pub data_track_limit: usize,
 }
 
-/// What is measured at a channel: messages, which for data tracks are packets.
+/// Counts of a channel's messages. A message of data tracks is a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChannelStats {
     /// Messages that the channel took.
     pub messages_sent: u64,
-    /// Their bytes.
+    /// Bytes of those messages.
     pub bytes_sent: u64,
-    /// Messages that came.
+    /// Messages that arrived.
     pub messages_received: u64,
-    /// Their bytes.
+    /// Bytes of the messages that arrived.
     pub bytes_received: u64,
-    /// Messages that came and were dropped: nobody read `_lossy` in time.
+    /// Messages that arrived and were dropped, because the caller did not read `_lossy` in time.
     pub dropped: u64,
-    /// Bytes that wait or are under way.
+    /// Bytes that wait or are in flight.
     pub buffered: usize,
 }
 

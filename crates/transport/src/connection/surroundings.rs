@@ -1,19 +1,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// How often one looks: a few system calls, and a change costs so much at most.
+/// How often the route is checked. A check takes a few system calls. A change is noticed at most this much later.
 pub(super) const LOOK: Duration = Duration::from_secs(2);
 
-/// A gap between two looks after which the machine is taken to have slept. By then the other side has given the path up,
-/// or is about to, and a router on the way may have forgotten it.
+/// A gap between two checks after which the machine counts as having slept. By then the other side has given up the
+/// path, or soon will, and a router on the path may have dropped its state.
 const SLEPT: Duration = Duration::from_secs(10);
 
-/// What is around a peer connection: by which address the machine reaches the other side, and whether it slept.
+/// The surroundings of a peer connection: the local address from which the machine reaches the other side, and whether
+/// the machine slept.
 ///
-/// ICE would notice that a path is dead by itself, but only after some twenty seconds without an answer.
+/// ICE would also notice a dead path, but only after some twenty seconds without an answer.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
-    /// The other side's address and the one that it is reached from.
+    /// The other side's address, and the local address from which it is reached.
     route: Option<(SocketAddr, IpAddr)>,
     looked: Option<Look>,
 }
@@ -21,19 +22,20 @@ pub(super) struct Surroundings {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     at: Instant,
-    /// By [`since_boot`].
+    /// The time by [`since_boot`].
     boot: Option<Duration>,
 }
 
-/// A clock that goes on while the machine sleeps, as `Instant` does not everywhere; `None` where `Instant` does, or where
-/// there is no such clock. Not the one on the wall: that one is set, by hand or by a time server, and no path is lost by it.
+/// Time since boot, by a clock that runs on while the machine sleeps. `Instant` does not run on everywhere. `None`
+/// where `Instant` does, or where there is no such clock. It is not the wall clock: a user or a time server sets that
+/// one, and such a change breaks no path.
 pub(super) fn since_boot() -> Option<Duration> {
     #[cfg(unix)]
     {
         use rustix::time::{ClockId, clock_gettime};
         #[cfg(any(target_os = "linux", target_os = "android"))]
         const CLOCK: ClockId = ClockId::Boottime;
-        // Apple's goes on while the machine sleeps; `Instant` is another one there.
+        // Apple's monotonic clock runs on while the machine sleeps. `Instant` uses another clock there.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         const CLOCK: ClockId = ClockId::Monotonic;
         let time = clock_gettime(CLOCK);
@@ -44,18 +46,19 @@ pub(super) fn since_boot() -> Option<Duration> {
 }
 
 impl Surroundings {
-    /// When one should look next.
+    /// When the next check is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.looked.map(|look| look.at + LOOK)
     }
 
-    /// There is no path now, so nothing to look after.
+    /// Forgets the path: there is none now.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Looks, if it is time, after the path to `remote`. `boot` is [`since_boot`] at that time; `route` tells by which address the machine would reach it.
-    /// Returns whether the path is lost, as far as can be told from here.
+    /// Checks the path to `remote` if a check is due. `boot` is [`since_boot`] at that time. `route` returns the local
+    /// address from which the machine would reach `remote`. Returns whether the path is lost, as far as this side can
+    /// tell.
     pub(super) fn look(
         &mut self,
         remote: SocketAddr,
@@ -71,7 +74,7 @@ impl Surroundings {
                 boot.zip(before.boot).map_or(Duration::ZERO, |(now, then)| now.saturating_sub(then));
             now.saturating_duration_since(before.at).max(by_boot) > LOOK + SLEPT
         });
-        // Without a route there is nothing to go over to: it may come back as it was, and else another one comes.
+        // Without a route there is no other address to move to. The old route may come back, or a new one appears.
         let Some(local) = route(remote) else { return false };
         let moved = match self.route.replace((remote, local)) {
             Some((last, before)) => last == remote && before != local,
@@ -92,7 +95,7 @@ mod tests {
         Some([10, 0, 0, last].into())
     }
 
-    /// Looks each two seconds; the answers are the routes at those times.
+    /// Checks every two seconds. `routes` holds the routes at those times.
     fn run(routes: &[Option<IpAddr>]) -> Vec<bool> {
         let (start, boot) = (Instant::now(), Some(DAY));
         let mut surroundings = Surroundings::default();
@@ -130,7 +133,7 @@ mod tests {
     fn a_machine_that_slept_is_told() {
         let (start, boot) = (Instant::now(), Some(DAY));
         let hour = Duration::from_secs(3_600);
-        // Whichever clock goes on meanwhile.
+        // Either clock may have run on meanwhile.
         for (stopped, gone_on) in [(LOOK, hour), (hour, hour), (hour, LOOK)] {
             let mut surroundings = Surroundings::default();
             assert!(!surroundings.look(SERVER.into(), start, boot, |_| address(1)));
@@ -143,13 +146,13 @@ mod tests {
             let later = (start + stopped + LOOK, boot.map(|boot| boot + gone_on + LOOK));
             assert!(!surroundings.look(SERVER.into(), later.0, later.1, |_| address(1)));
         }
-        // Without a clock of that kind the other one decides.
+        // Without that clock the other one decides.
         for (length, slept) in [(LOOK, false), (hour, true)] {
             let mut surroundings = Surroundings::default();
             assert!(!surroundings.look(SERVER.into(), start, None, |_| address(1)));
             assert_eq!(surroundings.look(SERVER.into(), start + length, None, |_| address(1)), slept);
         }
-        // A clock that goes back says nothing.
+        // A clock that goes back proves nothing.
         let mut surroundings = Surroundings::default();
         assert!(!surroundings.look(SERVER.into(), start, boot, |_| address(1)));
         assert!(
@@ -157,7 +160,7 @@ mod tests {
         );
     }
 
-    /// The wall's clock says the time since 1970. No machine is up for that long, and who sets it does not set this one.
+    /// The wall clock counts from 1970. No machine is up for that long. Setting the wall clock does not set this clock.
     #[test]
     fn the_clock_is_not_the_one_on_the_wall() {
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -21,16 +21,16 @@ use crate::Link;
 use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate};
 use crate::sockets::{SocketEvent, Sockets, route_to};
 
-/// Datagrams taken from a socket before packets are sent and others have their turn.
+/// Datagrams that are taken from a socket before packets are sent and others have their turn.
 const RECEIVE_BUDGET: usize = 128;
 
-/// Addresses of the server that wait for being dialled: of each path one or two, and none of more use than the first ones.
+/// Addresses of the server that wait to be dialled. A path has one or two of them, and the first ones are enough.
 const MAX_DIALS: usize = 16;
 
 /// How long to wait when nothing has a deadline.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// The task of a connection: all that is done is done by its [`turn`](Self::turn), which never waits.
+/// The task of a connection. [`turn`](Self::turn) does all of its work and never waits.
 pub(super) struct Task {
     shared: Arc<Shared>,
     link: Arc<Link>,
@@ -52,9 +52,9 @@ struct Side {
     target: Target,
     peer: Peer,
     sockets: Sockets,
-    /// Addresses to dial, and when.
+    /// Addresses to dial, each with the time to dial it.
     dials: VecDeque<(SocketAddr, Instant)>,
-    /// When the time to connect is over.
+    /// The time by which the peer connection has to be connected.
     connect_by: Option<Instant>,
     surroundings: Surroundings,
     state: Option<PeerState>,
@@ -104,7 +104,7 @@ impl Task {
         self.end(PeerState::Closed);
     }
 
-    /// Waits for a word of the link's or a caller's, for a socket, or for the deadline.
+    /// Waits until the link or a caller wakes the task, a socket is ready, or the deadline comes.
     async fn wait(&mut self, deadline: Instant, mut timer: Pin<&mut Sleep>) {
         let deadline = tokio::time::Instant::from_std(deadline);
         if timer.deadline() != deadline {
@@ -124,7 +124,7 @@ impl Task {
         .await;
     }
 
-    /// Does all that can be done now, in bounded portions. Returns whether something may be left.
+    /// Does all the work that can be done now, in bounded portions. Returns whether some may be left.
     fn turn(&mut self, now: Instant) -> bool {
         self.take_commands(now);
         let mut more = false;
@@ -143,11 +143,11 @@ impl Task {
         more |= self.pump(now);
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             side.transmit();
-            // What was written may have had its consequences.
+            // Writing may have caused events.
             take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
         }
         more |= !self.packets.is_empty();
-        // So may what was done about them: checks of a candidate that has just come wait for nobody.
+        // Handling those events may have made datagrams. The checks of a candidate that has just come must not wait.
         more |= self.publisher.peer.has_transmits();
         more |= self.subscriber.as_ref().is_some_and(|side| side.peer.has_transmits());
         self.report();
@@ -182,7 +182,7 @@ impl Task {
                         (Target::Subscriber, Some(subscriber)) => subscriber,
                         _ => &mut self.publisher,
                     };
-                    // A candidate more or less; ICE takes those that it can use.
+                    // An error is ignored: ICE uses the candidates that it can use.
                     let _ = side.peer.add_remote_candidate(&candidate, now);
                 }
                 Command::Close => self.closing = true,
@@ -209,7 +209,7 @@ impl Task {
     }
 
     fn handle_answer(&mut self, sdp: &str, id: u32, now: Instant) {
-        // An answer to an offer that a later one replaced is of no use to anybody.
+        // An answer to an offer that a later one replaced is of no use.
         if (id == 0 || id == self.offers)
             && let Err(error) = self.publisher.peer.handle_answer(&self.reach.filter(sdp), now)
         {
@@ -238,7 +238,7 @@ impl Task {
 
     // Channels.
 
-    /// Gives messages and packets to the channels, as far as the limits go. Returns whether the turn's portion is used up.
+    /// Writes messages and packets to the channels, up to their limits. Returns whether the turn's portion is used up.
     fn pump(&mut self, now: Instant) -> bool {
         let Side { peer, sockets, .. } = &mut self.publisher;
         if !peer.is_connected() || sockets.is_clogged() {
@@ -283,8 +283,8 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// A task that ends in another way than by [`Connection::close`](super::Connection::close) panicked, or its runtime
-    /// is being shut down: somebody has to know.
+    /// Reports a task that ends without [`Connection::close`](super::Connection::close): it panicked, or its runtime is
+    /// being shut down. The owner has to be told.
     fn drop(&mut self) {
         self.end(PeerState::Failed);
     }
@@ -304,7 +304,7 @@ impl Side {
     }
 
     fn set_state(&mut self, state: PeerState, shared: &Shared) {
-        // `Connected` may follow itself: a restart that lost nothing.
+        // `Connected` may follow `Connected`: a restart may lose nothing.
         let terminal = matches!(self.state, Some(PeerState::Failed | PeerState::Closed));
         if (!terminal && self.state != Some(state))
             || (state == PeerState::Closed && self.state != Some(state))
@@ -314,7 +314,7 @@ impl Side {
         }
     }
 
-    /// Looks at the machine's addresses anew before a description is made.
+    /// Checks the machine's addresses before a description is made.
     fn refresh_sockets(&mut self, options: &ConnectionOptions, now: Instant) {
         for gone in self.sockets.close_gone() {
             self.peer.remove_local_candidate(Protocol::Udp, gone, now);
@@ -350,7 +350,8 @@ impl Side {
             self.peer.handle_timeout(now);
         }
         if self.peer.is_connected() {
-            // What was to be dialled is not needed. After the next loss the server names its candidates again.
+            // Addresses that wait to be dialled are no longer needed. After the next loss the server names its
+            // candidates again.
             self.dials.clear();
         }
         while let Some(&(remote, at)) = self.dials.front()
@@ -363,12 +364,13 @@ impl Side {
         }
     }
 
-    /// Sees whether the machine moved to another network or slept: the path is lost then, whatever ICE believes yet.
+    /// Checks whether the machine moved to another network or slept. If so, the path is lost, although ICE has not
+    /// noticed it yet.
     fn look_around(&mut self, now: Instant, options: &ConnectionOptions, shared: &Shared) {
         if self.peer.is_connected() && self.surroundings.next().is_some_and(|next| now < next) {
             return;
         }
-        // Who names addresses has a reason to stay there.
+        // If the caller named local addresses, the connection stays on them.
         let remote = self.peer.stats().remote.filter(|_| options.local_addresses.is_empty());
         match remote {
             Some(remote) if self.peer.is_connected() => {

@@ -1,43 +1,43 @@
 use std::time::{Duration, Instant};
 
-/// How long the other side's SCTP may stay silent while its ICE is heard and an answer is due. Far above what a slow
-/// path takes, and above the time in which a few retransmissions were sent.
+/// How long the other side's SCTP may stay silent while ICE checks arrive and an acknowledgement is due. It is far
+/// longer than a slow path takes, and longer than a few retransmissions need.
 const SILENCE: Duration = Duration::from_secs(6);
 
-/// How often in a row something has to be lost on a path that is heard. Where one in ten datagrams is lost each way, that
-/// happens to one in seven hundred.
+/// Losses in a row, on a path on which ICE checks arrive, after which the association counts as lost. If each direction
+/// loses one datagram in ten, this happens by chance once in seven hundred.
 const LOSSES: u32 = 4;
 
-/// A pause in which nothing is heard at all: the path stalled, or the other side was stopped. ICE alone is heard every two
-/// or three seconds. What was silence before such a pause says nothing of SCTP.
+/// A gap in everything that arrives: the path stalled, or the other side was stopped. ICE checks alone arrive every two
+/// or three seconds. SCTP's silence before such a gap does not count.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// How long an answer to the last datagram is waited for before it counts as lost. SCTP's own least time.
+/// How long an acknowledgement of the last datagram may take before the datagram counts as lost. It is SCTP's own
+/// minimum.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// After this and two round trips without an answer, what is sent piles up. Above the 200 ms by which SCTP may put off
-/// its answer, which a busy side does for longer.
+/// After this time and two round trips without an acknowledgement, the channel counts as stalled. SCTP may delay its
+/// acknowledgement by 200 ms, and a busy machine delays it longer, so this is more than 200 ms.
 const STALLED: Duration = Duration::from_millis(300);
 
-/// Whether SCTP's other end still answers, seen from outside: by what kind of datagram goes and comes.
+/// Whether the other side's SCTP still answers, judged by the kinds of datagrams that leave and arrive.
 ///
-/// SCTP itself never gives up here (its crate leaves that to ICE), and says nothing of an association that the other side
-/// has forgotten. But whatever is written has to be acknowledged, so a side whose ICE is heard and whose SCTP is not has
-/// none any more.
+/// SCTP never times out here, because its crate leaves that to ICE. If ICE checks arrive but our data is never
+/// acknowledged, the peer has lost the association.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    /// Since when an answer is due.
+    /// When the acknowledgement that is due was first awaited.
     unanswered: Option<Instant>,
-    /// When something was written after that, so that more than one datagram is under way.
+    /// When more was written after that, so that more than one datagram is in flight.
     followed: Option<Instant>,
-    /// When something was heard last.
+    /// When the last datagram arrived.
     heard: Instant,
-    /// Since when it is heard without a [`PAUSE`].
+    /// The start of the time in which datagrams arrive without a [`PAUSE`].
     audible: Instant,
-    /// How often something was lost since both of them, and when that was seen last.
+    /// Losses since the later of `unanswered` and `audible`, and when the last one was seen.
     losses: u32,
     last_loss: Instant,
-    /// Datagrams of SCTP that were sent, and when the last one was.
+    /// SCTP datagrams that were sent, and when the last one was sent.
     sent: u64,
     last_sent: Instant,
 }
@@ -56,14 +56,14 @@ impl Liveness {
         }
     }
 
-    /// There is a path, maybe another one: what was silence before says nothing of SCTP.
+    /// ICE has a path, perhaps a new one. SCTP's silence before that does not count.
     pub(super) const fn handle_connected(&mut self, now: Instant) {
         self.heard = now;
         self.audible = now;
         self.losses = 0;
     }
 
-    /// Something was given to a channel.
+    /// A message was written to a channel.
     pub(super) fn handle_written(&mut self, now: Instant) {
         match self.unanswered {
             None => {
@@ -76,13 +76,13 @@ impl Liveness {
         }
     }
 
-    /// A datagram of DTLS was sent: it carries SCTP.
+    /// A DTLS datagram was sent. It carries SCTP.
     pub(super) const fn handle_sent(&mut self, now: Instant) {
         self.sent += 1;
         self.last_sent = now;
     }
 
-    /// A datagram came. `answer`: it was one of DTLS. `buffered`: something is left that wants an answer.
+    /// A datagram arrived. `answer`: it was a DTLS datagram. `buffered`: data is left that has to be acknowledged.
     pub(super) fn handle_received(&mut self, answer: bool, buffered: bool, now: Instant) {
         if now.saturating_duration_since(self.heard) > PAUSE {
             self.audible = now;
@@ -96,41 +96,43 @@ impl Liveness {
         }
     }
 
-    /// Whether an answer is due.
+    /// Whether an acknowledgement is due.
     pub(super) const fn is_unanswered(&self) -> bool {
         self.unanswered.is_some()
     }
 
-    /// Datagrams of DTLS that were ever sent.
+    /// DTLS datagrams that were sent so far.
     pub(super) const fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Whether nothing is answered for the moment. `several`: more is under way than fits into one datagram.
+    /// Whether acknowledgements have stopped for now. `several`: more is in flight than fits into one datagram.
     ///
-    /// A lone datagram says nothing. Its acknowledgement is put off in the hope for a second one, and if it was lost, only
-    /// a second one makes the other side say so before SCTP's time is up: to wait for an answer would be to wait for that.
+    /// A lone datagram proves nothing. The other side delays its acknowledgement and waits for a second datagram. If
+    /// the lone datagram was lost, only a second one makes the other side report the gap before SCTP's retransmission
+    /// timer fires. So no stall is reported until a second datagram follows.
     pub(super) fn is_stalled(&self, several: bool, rtt: Duration, now: Instant) -> bool {
         let due = if several { self.unanswered } else { self.followed };
         due.is_some_and(|since| now.saturating_duration_since(since) > STALLED + 2 * rtt)
     }
 
-    /// Whether what waits for an answer is lost: something was heard that left the other side long after the answer would
-    /// have.
-    /// SCTP waits twice as long after each loss in a row, so after a stall of ten seconds it would be silent for five more.
+    /// Whether the data in flight is lost. It is lost if a datagram arrived long after the acknowledgement should have.
+    ///
+    /// SCTP doubles its timeout after each loss in a row. After a stall of ten seconds it would stay silent for five
+    /// more.
     pub(super) fn is_lost(&self, rtt: Duration) -> bool {
         self.unanswered.is_some_and(|since| {
             self.heard > since.max(self.last_sent).max(self.last_loss) + PATIENCE.max(2 * rtt)
         })
     }
 
-    /// It is lost: it will be sent again now.
+    /// The data in flight is lost. SCTP sends it again now.
     pub(super) const fn handle_lost(&mut self, now: Instant) {
         self.losses += 1;
         self.last_loss = now;
     }
 
-    /// Whether the other side's SCTP is gone.
+    /// Whether the peer has lost its SCTP association.
     pub(super) fn is_dead(&self, now: Instant) -> bool {
         self.losses >= LOSSES
             && self
@@ -147,8 +149,8 @@ mod tests {
     const STEP: Duration = Duration::from_millis(1_500);
     const RTT: Duration = Duration::from_millis(20);
 
-    /// A side that writes at the start and is heard each one and a half seconds, but in some of them. Returns when it is taken
-    /// for dead.
+    /// One side writes at the start. Datagrams from the other side arrive each 1.5 s, except during `pause`. Returns
+    /// the step at which the other side counts as dead.
     fn run(steps: u32, pause: std::ops::Range<u32>) -> Option<u32> {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
@@ -178,14 +180,14 @@ mod tests {
     #[test]
     fn a_side_that_is_not_heard_is_not_judged() {
         assert_eq!(run(60, 0..100), None);
-        // The time before a long pause does not count, and what was lost in one counts once.
+        // The time before a long pause does not count. Losses within a pause count once.
         assert_eq!(run(60, 2..9), Some(14));
         assert_eq!(run(60, 2..4), Some(9));
         assert_eq!(run(60, 2..3), Some(5));
     }
 
     #[test]
-    fn whoever_answers_lives() {
+    fn a_peer_that_answers_is_not_dead() {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         for round in 0..600 {
@@ -203,7 +205,7 @@ mod tests {
         let mut liveness = Liveness::new(start);
         for second in 0..60 {
             let now = start + second * SECOND;
-            // Acknowledgements of what came.
+            // Acknowledgements of the datagrams that arrived.
             liveness.handle_sent(now);
             liveness.handle_received(false, false, now);
             assert!(!liveness.is_stalled(true, RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
@@ -215,7 +217,7 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.handle_written(start);
-        // What shares its datagram.
+        // This message shares the first one's datagram.
         liveness.handle_written(start);
         let second = start + 20 * SECOND;
         assert!(!liveness.is_stalled(false, RTT, second) && liveness.is_stalled(true, RTT, second));

@@ -1,11 +1,13 @@
 //! One WebRTC peer connection without I/O: ICE, DTLS, SCTP and the three data channels that LiveKit uses.
 //!
-//! This is the only module that knows the WebRTC crate (`str0m`). What others see is small: descriptions, candidates and
-//! datagrams go in with the time; datagrams, messages, states and a deadline come out. So the crate can be exchanged.
-//! The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the deadline.**
+//! This is the only module that uses the WebRTC crate (`str0m`). Its interface is small: descriptions, candidates and
+//! datagrams go in together with the time; datagrams, messages, states and a deadline come out. So the crate can be
+//! replaced. The rule of use is the core's: **after an input, poll until there is nothing left, then ask for the
+//! deadline.**
 //!
-//! Each method that does something takes the time, also [`Peer::write`] and [`Peer::flush`]: a peer that is idle was told
-//! the time some hundred milliseconds ago, and what is written then would count as unanswered for so long.
+//! Each method that does something takes the time, also [`Peer::write`] and [`Peer::flush`]. An idle peer last learned
+//! the time some hundred milliseconds ago. With that old time, a message would count as unacknowledged from too early
+//! on.
 
 mod liveness;
 mod records;
@@ -30,43 +32,47 @@ pub use types::{
     ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
 };
 
-/// Largest message, in bytes, that may be sent: the server's `max-message-size`. A larger one ends its reader.
+/// Largest message that may be sent, in bytes: the server's `max-message-size`. A larger message ends the receiver's
+/// association.
 pub const MAX_MESSAGE_SIZE: usize = 65_535;
 
-/// Largest datagram that is made, in bytes: what fits a path of 1,280 bytes, IPv6's least.
+/// Largest datagram that is sent, in bytes. It fits a path with an MTU of 1,280 bytes, IPv6's minimum.
 const MTU: usize = 1_232;
 
-/// Bytes that all channels may hold together, unacknowledged ones included. Fixed when the peer is made, so it is set
-/// above what the owner's own limits add up to (see `connection/limit.rs`).
+/// Bytes that all channels may hold together, unacknowledged ones included. It is fixed when the peer is made. So it is
+/// larger than the sum of the owner's own limits (see `connection/limit.rs`).
 pub const TOTAL_BUFFER: usize = 8 << 20;
 
-/// A message that is acknowledged and means nothing: LiveKit's `DataPacket`, the end of a stream that is none, for a
-/// participant that cannot be. Sent by `_lossy` when a path was made anew, it shows whether the other side's SCTP is still
-/// there, where else nothing might be written for long; and it has messages acknowledged at once (`connection/pump.rs`).
+/// A no-op `DataPacket` of LiveKit: the trailer of a stream that does not exist, addressed to an identity that does not
+/// exist. The other side's SCTP acknowledges it.
+///
+/// It is sent on `_lossy` in two cases. After a restart it shows whether the other side still has its SCTP association,
+/// even if the application writes nothing for a long time. And it forces the acknowledgement of a lone message
+/// (`connection/pump.rs`).
 pub const PROBE: [u8; 5] = [0x2a, 1, 0, 0x7a, 0];
 
-/// The least first byte of a DTLS record (RFC 7983).
+/// The smallest first byte of a DTLS record (RFC 7983).
 const FIRST_DTLS: u8 = 20;
 
-/// How often the round-trip time is looked at.
+/// How often the round-trip time is read.
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How far the engine's clock is set ahead at most, so that SCTP does not wait for nothing; see [`Peer::hasten`]. ICE gives
-/// a path up after some twenty seconds without an answer.
+/// The largest step by which the engine's clock is set ahead to make SCTP retransmit; see [`Peer::hasten`]. ICE gives
+/// up a path after some twenty seconds without an answer.
 const MOST_HASTE: Duration = Duration::from_secs(12);
 
-/// And at least, with each step.
+/// The smallest step by which the engine's clock is set ahead.
 const LEAST_HASTE: Duration = Duration::from_millis(10);
 
-/// A round trip that takes longer says that the path stood still.
+/// A longer round trip means that the path was stalled.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 fn is_dtls(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|&first| first >= FIRST_DTLS)
 }
 
-/// A description of ours without the TCP connections that were dialled: the other side sees where they come from, and they
-/// would tell which of the ports that it named are open.
+/// Removes the dialled TCP connections from a local description. The other side sees their source addresses anyway. In
+/// the description they would reveal which of the ports that it named are open.
 fn without_tcp(sdp: &str) -> String {
     let dialled = |line: &str| {
         line.starts_with("a=candidate:")
@@ -92,8 +98,8 @@ fn config(channel: ChannelKind) -> ChannelConfig {
     }
 }
 
-/// The certificate and the crypto of the process. Making one takes about a millisecond, and as many as there are
-/// connections would tell an observer nothing less: the certificate names nobody.
+/// The certificate and the crypto provider of the process. Making a certificate takes about a millisecond. A
+/// certificate for each connection would hide nothing more from an observer: the certificate carries no name.
 fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
     IDENTITY.get_or_init(|| {
@@ -116,23 +122,24 @@ pub struct Peer {
     offered: bool,
     pending: Option<SdpPendingOffer>,
     channels: [Option<ChannelId>; 3],
-    /// Bytes that each channel ever took, for [`acknowledged`](Self::acknowledged).
+    /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
-    /// TCP connections that the other side was not told of yet: where from, and the candidate's text.
+    /// TCP connections that the other side has not been told of yet: the local address and the candidate's text.
     unproven: Vec<(SocketAddr, String)>,
     remote: Remote,
     described: bool,
     ice_connected: bool,
     dtls_connected: bool,
     told_connected: bool,
-    /// Whether it was ever connected.
+    /// Whether the peer was connected before.
     was_connected: bool,
     closed: bool,
     transmits: VecDeque<Datagram>,
     events: VecDeque<PeerEvent>,
     deadline: Instant,
-    /// The latest time that the engine was told: it must not go back. Whatever is done next is done later.
+    /// The latest time that the engine was given. Its time must not go back, so every later input has at least this
+    /// time.
     latest: Instant,
     /// How far the engine's clock is ahead of ours.
     ahead: Duration,
@@ -200,7 +207,7 @@ impl Peer {
 
     // Descriptions.
 
-    /// Makes an offer: the first one opens the channels, a later one restarts ICE. A pending one is void.
+    /// Makes an offer. The first offer opens the channels; a later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
         let mut api = self.rtc.sdp_api();
@@ -252,14 +259,14 @@ impl Peer {
         if accepted {
             self.described = true;
             for candidate in std::mem::take(&mut self.early_candidates) {
-                // Those of an earlier try are among them; the agent knows them by their ufrag.
+                // Candidates of an earlier attempt may be among them. The ICE agent tells them apart by their ufrag.
                 let _ = self.take_remote_candidate(&candidate);
             }
         }
         self.drain(now);
     }
 
-    /// Candidates inside a description are taken by `str0m` itself; the owner hears of them here.
+    /// `str0m` takes the candidates of a description itself. This tells the owner of them.
     fn tell_candidates(&mut self, candidates: &[&str]) {
         for candidate in candidates {
             if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
@@ -270,10 +277,12 @@ impl Peer {
 
     // Candidates.
 
-    /// Adds an address of this side. For TCP, one of a connection that was dialled. One that comes after the first local
-    /// description has to be told to the other side: [`PeerEvent::LocalCandidate`]. That of a TCP connection is told when
-    /// the other side has proved by an answer to ICE's check that it is at the other end. Otherwise whoever names
-    /// candidates would learn which ports are open.
+    /// Adds a local candidate. For TCP it is the address of a dialled connection.
+    ///
+    /// A candidate that comes after the first local description has to be told to the other side:
+    /// [`PeerEvent::LocalCandidate`]. A TCP candidate is told only after the other side has answered an ICE check on
+    /// that connection, which proves that it is at the other end. Otherwise a peer that names candidates would learn
+    /// which ports are open.
     pub fn add_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
         let candidate = match protocol {
             Protocol::Udp => Candidate::builder().udp().host(addr).build(),
@@ -295,7 +304,7 @@ impl Peer {
         }
     }
 
-    /// Takes an address of this side away: its interface is gone or its connection ended.
+    /// Removes a local candidate: its interface is gone, or its connection ended.
     pub fn remove_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
         if protocol == Protocol::Tcp {
             self.unproven.retain(|(unproven, _)| *unproven != addr);
@@ -312,8 +321,8 @@ impl Peer {
         }
     }
 
-    /// Takes a candidate of the other side: the text that starts with `candidate:`. Those before the first remote
-    /// description are kept for it.
+    /// Takes a candidate of the other side: text that starts with `candidate:`. Candidates that come before the first
+    /// remote description are kept until then.
     pub fn add_remote_candidate(&mut self, candidate: &str, now: Instant) -> Result<(), PeerError> {
         let now = self.advance(now)?;
         if !self.described {
@@ -328,7 +337,7 @@ impl Peer {
     fn take_remote_candidate(&mut self, candidate: &str) -> Result<(), PeerError> {
         let candidate = candidate.trim();
         if candidate.is_empty() {
-            // The end of candidates, as browsers write it.
+            // Browsers write the end of candidates as an empty candidate.
             return Ok(());
         }
         let parsed = Candidate::from_sdp_string(candidate).map_err(|_| PeerError::BadCandidate)?;
@@ -358,7 +367,7 @@ impl Peer {
 
     // Datagrams and time.
 
-    /// Takes a datagram that came to `local`, or a frame of the TCP connection from there.
+    /// Takes a datagram that arrived at `local`, or a frame of the TCP connection with that local address.
     pub fn handle_datagram(
         &mut self,
         protocol: Protocol,
@@ -386,12 +395,12 @@ impl Peer {
         };
         if handled {
             self.latest = now;
-            // What is taken of STUN is signed with what the descriptions say.
+            // str0m takes STUN messages only if they are signed with the credentials of the descriptions.
             if !self.unproven.is_empty() && !is_dtls(contents) {
                 self.tell_proven(local);
             }
         } else {
-            // Anybody may send such a thing, so it ends nothing.
+            // Any host may send such a datagram, so it must not end the connection.
             self.stats.datagrams_rejected += 1;
         }
         self.drain(now);
@@ -414,7 +423,7 @@ impl Peer {
         }
     }
 
-    /// Time went by. May be called at any time, must be called at the deadline.
+    /// Advances the time. It may be called at any time. It must be called at the deadline.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Ok(now) = self.advance(now) {
             self.check_liveness(now);
@@ -427,8 +436,9 @@ impl Peer {
         if self.closed {
             return None;
         }
-        // Not before all that has come was taken: the answer may be the next datagram of a machine that was busy.
-        // Whether the other side is gone is looked at in each call, and the engine has a deadline each half second.
+        // A lost datagram is handled only after all datagrams that arrived were taken: on a busy machine the
+        // acknowledgement may be the next one. `check_liveness` runs in each call, and the engine has a deadline each
+        // half second.
         let urgent = self.is_connected() && self.liveness.is_lost(self.usual_rtt());
         Some(if urgent { self.latest } else { self.deadline })
     }
@@ -451,7 +461,8 @@ impl Peer {
 
     // Channels.
 
-    /// Gives a message to a channel. Several may be given in a row; [`flush`](Self::flush) makes datagrams of them.
+    /// Writes a message to a channel. Several messages may be written in a row; [`flush`](Self::flush) turns them into
+    /// datagrams.
     pub fn write(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
         if message.len() > MAX_MESSAGE_SIZE {
             return Sent::TooLarge;
@@ -479,20 +490,20 @@ impl Peer {
         }
     }
 
-    /// Turns what was written into datagrams, as far as the other side's window allows.
+    /// Turns the written messages into datagrams, as far as the other side's window allows.
     pub fn flush(&mut self, now: Instant) {
         if let Ok(now) = self.catch_up(now) {
             self.drain(now);
         }
     }
 
-    /// Bytes that the channel holds, those under way included.
+    /// Bytes that the channel holds, those in flight included.
     pub fn buffered(&mut self, channel: ChannelKind) -> usize {
         let Some(id) = self.id(channel) else { return 0 };
         self.rtc.channel(id).map_or(0, |mut open| open.buffered_amount())
     }
 
-    /// Bytes that the channel ever got rid of: acknowledged by the other side, or given up.
+    /// Bytes that the channel has released so far: acknowledged by the other side, or abandoned.
     pub fn acknowledged(&mut self, channel: ChannelKind) -> u64 {
         let written = self.written.get(channel.index()).copied().unwrap_or_default();
         written.saturating_sub(self.buffered(channel) as u64)
@@ -511,13 +522,13 @@ impl Peer {
         self.told_connected && self.ice_connected && !self.closed
     }
 
-    /// Whether it was described, or an offer is under way: there is something to connect.
+    /// Whether a remote description was taken or an offer was made.
     #[must_use]
     pub const fn is_started(&self) -> bool {
         self.described || self.offered
     }
 
-    /// Whether nothing that was given to the channels is acknowledged for the moment: the path stands still.
+    /// Whether the path is stalled: nothing that the channels hold is being acknowledged.
     #[must_use]
     pub fn is_stalled(&mut self, now: Instant) -> bool {
         let held: usize = ChannelKind::ALL.into_iter().map(|channel| self.buffered(channel)).sum();
@@ -530,10 +541,10 @@ impl Peer {
         PeerStats { datagrams_lost: self.records.missing(), ..self.stats }
     }
 
-    /// Says goodbye: the last datagrams are polled as ever. Idempotent.
+    /// Sends the closing messages of the protocols. The last datagrams are polled as usual. Idempotent.
     pub fn close(&mut self, now: Instant) {
         if let Ok(now) = self.advance(now) {
-            // An error means that there is nobody to say goodbye to.
+            // An error means that there is no peer to say goodbye to.
             let _ = self.rtc.close();
             self.drain(now);
             self.closed = true;
@@ -544,7 +555,7 @@ impl Peer {
         self.channels.get(channel.index()).copied().flatten()
     }
 
-    /// Tells the engine the time, and does what is due. Returns the time that holds from here on.
+    /// Gives the engine the time and handles what is due. Returns the time to use from here on.
     fn advance(&mut self, now: Instant) -> Result<Instant, PeerError> {
         if self.closed {
             return Err(PeerError::Closed);
@@ -555,18 +566,18 @@ impl Peer {
             self.end();
             return Err(PeerError::Closed);
         }
-        // The engine wants to be drained after each input.
+        // The engine has to be drained after each input.
         self.drain(now);
         if self.closed { Err(PeerError::Closed) } else { Ok(now) }
     }
 
-    /// [`advance`](Self::advance), unless the engine knows the time: it may be called for each message.
+    /// Calls [`advance`](Self::advance) only if the engine has an older time: this runs for each message.
     fn catch_up(&mut self, now: Instant) -> Result<Instant, PeerError> {
         if now > self.latest { self.advance(now) } else { Ok(self.latest) }
     }
 
-    /// The last round trip, unless it was one of a stalled path, or of a clock that was set ahead in between. One that was
-    /// not measured yet may be long.
+    /// The last round-trip time, at most [`LONGEST_RTT`]. A longer one was measured on a stalled path, or across a step
+    /// of the engine's clock. Before the first measurement it is [`LONGEST_RTT`], since the path may be slow.
     fn usual_rtt(&self) -> Duration {
         self.stats.rtt.unwrap_or(LONGEST_RTT).min(LONGEST_RTT)
     }
@@ -583,8 +594,9 @@ impl Peer {
         }
     }
 
-    /// Lets SCTP send again what is known to be lost, instead of waiting until its time is up, which doubles with each loss
-    /// in a row. The engine's clock is the only way to tell it: it is set ahead until a datagram of SCTP comes out.
+    /// Makes SCTP retransmit lost data at once. SCTP itself would wait for its timer, which doubles with each loss in a
+    /// row. The engine's clock is the only way to trigger a retransmission: it is set ahead until an SCTP datagram
+    /// comes out.
     fn hasten(&mut self, now: Instant) {
         let (sent, most) = (self.liveness.sent(), self.ahead + MOST_HASTE);
         while !self.closed && self.liveness.sent() == sent {
@@ -592,7 +604,8 @@ impl Peer {
             if ahead > most {
                 break;
             }
-            // What is due now does not bring it nearer, and may not go away either.
+            // A deadline that is due now does not move the clock, and it may stay due. The minimum step ensures
+            // progress.
             self.ahead = ahead.max(self.ahead + LEAST_HASTE);
             let _ = self.advance(now);
         }
@@ -616,11 +629,11 @@ impl Peer {
                     let protocol = match transmit.proto {
                         str0m::net::Protocol::Udp => Protocol::Udp,
                         str0m::net::Protocol::Tcp => Protocol::Tcp,
-                        // Only relayed candidates use them, and there are none yet.
+                        // Only relayed candidates use other protocols. There are none yet.
                         _ => continue,
                     };
                     if is_dtls(&transmit.contents) {
-                        // ICE's own checks go by all paths; the rest by the one that it selected.
+                        // ICE checks use all paths. All other datagrams use the selected path.
                         self.stats.protocol = Some(protocol);
                         self.stats.local = Some(transmit.source);
                         if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
@@ -659,13 +672,13 @@ impl Peer {
                 let known = ChannelKind::ALL.into_iter().find(|&kind| self.id(kind) == Some(message.id));
                 if let Some(channel) = known {
                     let mut data = message.data;
-                    // A message that SCTP calls empty comes in a buffer as long as what it had nevertheless. Bounds count
-                    // lengths.
+                    // An empty message (by its SCTP payload identifier) comes in a buffer that keeps its capacity.
+                    // Bounds count lengths.
                     data.shrink_to_fit();
                     self.events.push_back(PeerEvent::Message { channel, data });
                 }
             }
-            // A LiveKit connection without one of its channels is of no use.
+            // A LiveKit connection is useless without one of its channels.
             Event::ChannelClose(id) if self.channels.contains(&Some(id)) => self.end(),
             Event::PeerStats(stats) => {
                 if let Some(pair) = stats.selected_candidate_pair {
@@ -705,7 +718,7 @@ impl Peer {
             self.liveness.handle_connected(now);
             self.events.push_back(PeerEvent::Connected);
             if std::mem::replace(&mut self.was_connected, true) {
-                // A channel that takes nothing now has enough to be acknowledged.
+                // If the channel is full, it already holds data to be acknowledged, so the result does not matter.
                 self.write_now(ChannelKind::Lossy, &PROBE, now);
             }
         }

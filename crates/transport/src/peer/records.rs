@@ -1,17 +1,17 @@
-//! What did not arrive, by the numbers of DTLS records.
+//! Counts datagrams that did not arrive, by the sequence numbers of DTLS records.
 
-/// Bytes of a record's header: type, version, epoch, number, length (RFC 6347, section 4.1). DTLS 1.3 encrypts the number,
-/// and has another first byte; of such records nothing is counted.
+/// Bytes of a record's header: type, version, epoch, number, length (RFC 6347, section 4.1). DTLS 1.3 encrypts the
+/// number and has another first byte. Such records are not counted.
 const HEADER: usize = 13;
 /// `change_cipher_spec` to `heartbeat`.
 const TYPES: std::ops::RangeInclusive<u8> = 20..=24;
-/// What all versions before 1.3 have in their first byte.
+/// The first byte of the version, in all versions before 1.3.
 const VERSION: u8 = 0xfe;
-/// A number that is further ahead than this is none of the peer: the header is not protected on its own.
+/// A number that is further ahead than this is not the peer's: the header is not protected on its own.
 const FARTHEST: u64 = 1 << 16;
 
-/// Counts gaps in the numbers of the records that came. Numbers go up by one from record to record of an epoch, so what is
-/// missing was sent and lost, or never sent.
+/// Counts gaps in the numbers of the records that arrived. Within an epoch each record's number is one higher than the
+/// last. So a missing number was sent and lost, or never sent.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     epoch: u16,
@@ -20,13 +20,13 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Records that are missing so far. One that comes out of order is missing until it comes; one that comes twice, and is not
-    /// the newest, hides one that is missing.
+    /// Records that are missing so far. A record that comes out of order is missing until it arrives. A repeated record
+    /// that is not the newest hides one that is missing.
     pub(super) const fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// A datagram came; it may hold several records.
+    /// A datagram arrived. It may hold several records.
     pub(super) fn handle_datagram(&mut self, datagram: &[u8]) {
         let mut rest = datagram;
         while let Some((&[kind, version, _, e1, e2, n1, n2, n3, n4, n5, n6, l1, l2], records)) =
@@ -43,7 +43,7 @@ impl Records {
     }
 
     fn handle_record(&mut self, epoch: u16, number: u64) {
-        // Handshakes are sent again under new numbers, and nothing of the application is in them.
+        // Handshake records are sent again under new numbers, and they carry no application data.
         if epoch == 0 || epoch < self.epoch {
             return;
         }
@@ -70,7 +70,7 @@ impl Records {
 mod tests {
     use super::*;
 
-    /// A record of the application's data.
+    /// A record of application data.
     fn record(epoch: u16, number: u64) -> Vec<u8> {
         let mut record = vec![23, VERSION, 0xfd];
         record.extend(epoch.to_be_bytes());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_begins_anew() {
+    fn each_epoch_counts_from_its_start() {
         let mut records = Records::default();
         for (epoch, number) in [(0, 0), (0, 7), (1, 3), (1, 5), (2, 0), (1, 9), (2, 2)] {
             records.handle_datagram(&record(epoch, number));
@@ -125,7 +125,7 @@ mod tests {
             records.handle_datagram(&datagram);
         }
         assert_eq!(records.missing(), 0);
-        // Its length says more than there is.
+        // The length in its header is more than the datagram holds.
         let mut long = record(1, 3);
         long[12] = 200;
         records.handle_datagram(&long);

@@ -1,36 +1,37 @@
-//! What the other side says of itself, as far as it is taken: it may say as much as it likes.
+//! What the other side says about itself: its ufrag and its candidates. Each has a bound, because the other side may
+//! send any amount.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::PathKind;
 
-/// Candidates of the other side that are taken with one of its ufrags. A server has a handful; each one is tried from each
+/// Candidates that are taken from the other side with one ufrag. A server has a handful. Each one is tried from each
 /// local address.
 const MAX_CANDIDATES: usize = 64;
 
-/// Bytes of a candidate: well above what the longest name of a host makes of one.
+/// Largest candidate, in bytes: well above a candidate with the longest possible host name.
 const MAX_CANDIDATE: usize = 1_024;
 
-/// Bytes of a description: a hundred times a server's that has nothing but data channels.
+/// Largest description, in bytes: a hundred times the size of a server's description with only data channels.
 const MAX_DESCRIPTION: usize = 262_144;
 
-/// What of a description's line is a candidate, and what is the ufrag.
+/// The prefixes of a candidate and of the ufrag in a description's line.
 const CANDIDATE: &str = "candidate:";
 const UFRAG: &str = "a=ice-ufrag:";
 
-/// The candidates that were taken since the other side changed its ufrag.
+/// The candidates that were taken since the other side last changed its ufrag.
 #[derive(Debug, Default)]
 pub(super) struct Remote {
     ufrag: String,
-    /// Their texts: one that comes again changes nothing.
+    /// The candidates' texts. A candidate that comes again changes nothing.
     taken: Vec<String>,
     addresses: Vec<(SocketAddr, PathKind)>,
 }
 
 impl Remote {
-    /// A description comes. Returns it without the candidates that are too many, and those that are new; `None` if it is
-    /// too large.
+    /// Takes a remote description. Returns the description without the surplus candidates, and the new candidates.
+    /// Returns `None` if the description is too large.
     pub(super) fn describe<'a>(&mut self, sdp: &'a str) -> Option<(Cow<'a, str>, Vec<&'a str>)> {
         if sdp.len() > MAX_DESCRIPTION {
             return None;
@@ -54,7 +55,7 @@ impl Remote {
         Some((sdp, new))
     }
 
-    /// Whether that candidate is new, and not one too many.
+    /// Whether the candidate is new and within the bound.
     pub(super) fn take(&mut self, candidate: &str) -> bool {
         let taken = candidate.len() <= MAX_CANDIDATE
             && self.taken.len() < MAX_CANDIDATES
@@ -65,12 +66,12 @@ impl Remote {
         taken
     }
 
-    /// A candidate that was taken is at that address. There are no more than those.
+    /// Notes the address of a candidate that was taken. There are no more addresses than taken candidates.
     pub(super) fn note(&mut self, address: SocketAddr, kind: PathKind) {
         self.addresses.push((address, kind));
     }
 
-    /// What the address is to the other side.
+    /// The kind of that address, as the other side described it.
     pub(super) fn kind_of(&self, address: SocketAddr) -> PathKind {
         let noted = self.addresses.iter().rev().find(|(noted, _)| *noted == address);
         noted.map_or(PathKind::PeerReflexive, |&(_, kind)| kind)

@@ -16,7 +16,7 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// Each kind; the order in which they are opened.
+    /// All kinds, in the order in which they are opened.
     pub const ALL: [Self; 3] = [Self::Reliable, Self::Lossy, Self::DataTrack];
 
     /// The channel's label.
@@ -42,7 +42,7 @@ impl ChannelKind {
     }
 }
 
-/// What a datagram travels in.
+/// The transport protocol of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// UDP.
@@ -51,76 +51,76 @@ pub enum Protocol {
     Tcp,
 }
 
-/// What an address of the other side is to it.
+/// The kind of the other side's address, by ICE's candidate types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PathKind {
-    /// Its own.
+    /// An address of the other side's own interface.
     Host,
-    /// What a router or a STUN server saw of it, and it told us.
+    /// The address that a router or a STUN server saw; the other side told us of it.
     ServerReflexive,
-    /// What we saw of it, though it did not tell.
+    /// The address that we saw; the other side did not tell us of it.
     PeerReflexive,
-    /// A relay's.
+    /// The address of a relay.
     Relayed,
 }
 
-/// A datagram to be sent.
+/// A datagram to send.
 pub struct Datagram {
-    /// What it travels in.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// The local candidate's address: the socket to use.
+    /// The local candidate's address. It selects the socket.
     pub local: SocketAddr,
-    /// Where to.
+    /// The destination.
     pub remote: SocketAddr,
     /// The bytes.
     pub contents: Vec<u8>,
 }
 
-/// A candidate of the other side, as far as the owner has to act on it.
+/// A candidate of the other side: the parts that the owner acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteCandidate {
-    /// What it takes.
+    /// The transport protocol.
     pub protocol: Protocol,
     /// Its address.
     pub addr: SocketAddr,
-    /// What that is to the other side.
+    /// The kind of that address.
     pub kind: PathKind,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// ICE looks for a path; after the first time, because of a restart.
+    /// ICE looks for a path. After the first time, this is because of a restart.
     Checking,
-    /// ICE has a path, DTLS is up and the channels that this side opened are open; again after each restart.
+    /// ICE has a path, DTLS is up, and the channels that this side opened are open. It comes again after each restart.
     Connected,
     /// ICE lost its path.
     Disconnected,
-    /// DTLS or SCTP ended: by the other side, or by an error. Nothing will come any more.
+    /// DTLS or SCTP ended: the other side ended it, or an error did. Nothing more will arrive.
     Closed,
-    /// A message came.
+    /// A message arrived.
     Message {
-        /// On which channel.
+        /// The channel that it came on.
         channel: ChannelKind,
         /// Its bytes.
         data: Vec<u8>,
     },
-    /// A candidate to tell the other side: text that starts with `candidate:`.
+    /// A candidate that has to be sent to the other side: text that starts with `candidate:`.
     LocalCandidate(String),
-    /// The other side has a candidate: there may be something to dial or to bind.
+    /// The other side has a candidate. The owner may have to dial it or to bind a socket for it.
     RemoteCandidate(RemoteCandidate),
 }
 
-/// Why a description was not taken.
+/// Why a description or a candidate was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// It is no session description, or not one for a data connection.
+    /// It is no session description, or it describes no data connection.
     #[error("the session description cannot be used")]
     BadDescription,
-    /// It answers no offer, or one that a later offer replaced.
+    /// It answers no offer, or it answers an offer that a later offer replaced.
     #[error("the answer belongs to no pending offer")]
     UnexpectedAnswer,
-    /// The candidate cannot be read; those that name a host instead of an address count here.
+    /// The candidate cannot be read. A candidate with a host name instead of an address counts as such.
     #[error("the candidate cannot be used")]
     BadCandidate,
     /// The peer was closed.
@@ -128,12 +128,12 @@ pub enum PeerError {
     Closed,
 }
 
-/// What became of a message.
+/// The result of writing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// The channel has it.
+    /// The channel took it.
     Yes,
-    /// The channels hold too much; it may be offered again later.
+    /// The channels hold too much. The caller may try again later.
     Full,
     /// The channel is not open.
     NotOpen,
@@ -141,29 +141,30 @@ pub enum Sent {
     TooLarge,
 }
 
-/// What is measured at a peer.
+/// Measurements of a peer connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PeerStats {
-    /// The path's round-trip time, by ICE's checks.
+    /// The path's round-trip time, measured by ICE checks.
     pub rtt: Option<Duration>,
-    /// What the selected path travels in.
+    /// The transport protocol of the selected path.
     pub protocol: Option<Protocol>,
-    /// This side's end of that path.
+    /// The local address of the selected path.
     pub local: Option<SocketAddr>,
-    /// The other side's.
+    /// The remote address of the selected path.
     pub remote: Option<SocketAddr>,
-    /// What the latter is to the other side.
+    /// The kind of the remote address.
     pub kind: Option<PathKind>,
-    /// Datagrams and their bytes.
+    /// Datagrams that were sent.
     pub datagrams_sent: u64,
-    /// See `datagrams_sent`.
+    /// Datagrams that arrived.
     pub datagrams_received: u64,
-    /// See `datagrams_sent`.
+    /// Bytes of the datagrams that were sent.
     pub bytes_sent: u64,
-    /// See `datagrams_sent`.
+    /// Bytes of the datagrams that arrived.
     pub bytes_received: u64,
-    /// Datagrams that were no WebRTC or did not decrypt.
+    /// Datagrams that were not WebRTC, or that could not be decrypted.
     pub datagrams_rejected: u64,
-    /// Datagrams that the other end encrypted and that did not come, by the gaps in the numbers of their DTLS records.
+    /// Datagrams that the other side encrypted and that did not arrive. They are counted by gaps in the numbers of DTLS
+    /// records.
     pub datagrams_lost: u64,
 }

@@ -1,7 +1,7 @@
-//! The sockets of one peer connection: a UDP socket per local address, and TCP connections that were dialled.
+//! The sockets of one peer connection: a UDP socket for each local address, and dialled TCP connections.
 //!
-//! Nothing here waits on its own: [`Sockets::poll_ready`] says when there is something to do, the rest never blocks.
-//! What a full socket does not take stays queued, and [`Sockets::is_clogged`] tells the owner to make no more.
+//! Nothing here blocks. [`Sockets::poll_ready`] tells the owner when there is something to do. Data that a full socket
+//! does not take stays queued, and [`Sockets::is_clogged`] tells the owner to make no more.
 
 mod tcp;
 mod udp;
@@ -15,10 +15,10 @@ use udp::UdpPort;
 
 use crate::peer::{Datagram, Protocol};
 
-/// UDP sockets of one peer at most: local addresses from which the server is reached.
+/// Most UDP sockets of one peer: local addresses from which the server is reached.
 const MAX_UDP: usize = 8;
 
-/// TCP connections of one peer at most; a server has one or two addresses.
+/// Most TCP connections of one peer. A server has one or two addresses.
 const MAX_TCP: usize = 8;
 
 /// The sockets of a peer. See the [module](self).
@@ -31,24 +31,24 @@ pub(crate) struct Sockets {
 /// What the owner has to tell the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketEvent {
-    /// A dialled connection stands: a local candidate.
+    /// A dialled connection is open. It is a local candidate.
     TcpConnected(SocketAddr),
-    /// A connection that stood is gone.
+    /// An open connection ended.
     TcpClosed(SocketAddr),
 }
 
 impl Sockets {
-    /// Sees to it that there is a UDP socket for that address of the other side: one bound to the local address from
-    /// which the system would send there. Returns the local address if the socket is new.
+    /// Makes sure that there is a UDP socket for `remote`, bound to the local address from which the system would send
+    /// there. Returns the local address if the socket is new.
     ///
-    /// So there are no more sockets and candidates than are of use, the loopback is taken when the server is there, and
-    /// addresses of other networks are told to nobody.
+    /// So there are only sockets and candidates that can be used, the loopback is used if the server is there, and no
+    /// server learns an address of another network.
     pub(crate) fn bind_towards(&mut self, remote: SocketAddr) -> Option<SocketAddr> {
-        // A destination that cannot be reached is no candidate; that is all there is to it.
+        // A destination without a route cannot be used as a candidate. That is no error.
         self.bind(route_to(remote).ok()?)
     }
 
-    /// Binds a UDP socket on that address, unless there is one. Returns its address if it is new.
+    /// Binds a UDP socket to that address, unless there is one. Returns the socket's address if it is new.
     pub(crate) fn bind(&mut self, ip: IpAddr) -> Option<SocketAddr> {
         if self.udp.len() >= MAX_UDP || self.udp.iter().any(|port| port.local().ip() == ip) {
             return None;
@@ -59,7 +59,7 @@ impl Sockets {
         Some(local)
     }
 
-    /// Closes the UDP sockets whose address the machine does not have any more, and returns them.
+    /// Closes the UDP sockets whose address the machine no longer has, and returns their addresses.
     pub(crate) fn close_gone(&mut self) -> Vec<SocketAddr> {
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.udp)
             .into_iter()
@@ -75,10 +75,10 @@ impl Sockets {
         }
     }
 
-    /// Ready when something came, a dialled connection stands or failed, or a clogged socket takes bytes again.
+    /// Ready when data arrived, a dialled connection opened or failed, or a clogged socket can take bytes again.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = false;
-        // Each is asked, so that each wakes the task.
+        // Each socket is polled, so that each one wakes the task.
         for port in &mut self.udp {
             ready |= port.poll_ready(cx).is_ready();
         }
@@ -88,8 +88,8 @@ impl Sockets {
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Gives what came to `take` (protocol, local, remote, bytes): of each socket about `budget` datagrams at most.
-    /// Returns whether some may be left.
+    /// Gives the datagrams that arrived to `take` (protocol, local, remote, bytes): about `budget` of each socket at
+    /// most. Returns whether some may be left.
     pub(crate) fn receive(
         &mut self,
         budget: usize,
@@ -107,7 +107,7 @@ impl Sockets {
         more
     }
 
-    /// What happened to the TCP connections.
+    /// The next event of the TCP connections.
     pub(crate) fn poll_event(&mut self) -> Option<SocketEvent> {
         let mut event = None;
         self.tcp.retain_mut(|port| {
@@ -129,7 +129,7 @@ impl Sockets {
         event
     }
 
-    /// Queues a datagram. One for a socket that is gone is lost, as datagrams may be.
+    /// Queues a datagram. A datagram for a socket that is gone is lost, as any datagram may be.
     pub(crate) fn send(&mut self, datagram: &Datagram) {
         match datagram.protocol {
             Protocol::Udp => {
@@ -149,7 +149,7 @@ impl Sockets {
         }
     }
 
-    /// Hands what is queued to the system, as far as it takes it.
+    /// Hands the queued datagrams to the system, as far as it takes them.
     pub(crate) fn flush(&mut self) {
         for port in &mut self.udp {
             port.flush();

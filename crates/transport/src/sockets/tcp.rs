@@ -9,19 +9,20 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
 
-/// How long a connection may take to stand.
+/// How long a connection may take to open.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes queued above which the owner should make no more datagrams.
+/// Queued bytes above which the owner should make no more datagrams.
 const CLOGGED: usize = 64 << 10;
 
-/// Bytes queued above which datagrams are lost, as a router would lose them.
+/// Queued bytes above which datagrams are dropped, as a router would drop them.
 const MAX_QUEUED: usize = 1 << 20;
 
 /// Bytes read in one call.
 const READ: usize = 64 << 10;
 
-/// A TCP connection that we opened, with datagrams framed by RFC 4571: a big endian u16 of their length before each.
+/// A TCP connection that this side dialled. Datagrams are framed by RFC 4571: a big-endian u16 with the length precedes
+/// each.
 pub(super) struct TcpPort {
     remote: SocketAddr,
     state: State,
@@ -37,7 +38,7 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TcpEvent {
     Connected(SocketAddr),
-    /// With its local address if it had stood.
+    /// The connection ended or did not open. The local address is known if it had opened.
     Closed(Option<SocketAddr>),
 }
 
@@ -158,7 +159,7 @@ impl TcpPort {
     }
 }
 
-/// Takes the first whole frame off; an empty one is skipped.
+/// Takes the first whole frame off. Empty frames are skipped.
 fn split_frame(received: &mut BytesMut) -> Option<BytesMut> {
     loop {
         let len = usize::from(u16::from_be_bytes([*received.first()?, *received.get(1)?]));

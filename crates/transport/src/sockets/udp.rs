@@ -8,26 +8,26 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-/// What the system is asked to hold, in bytes; it may give less. A burst of the other side must fit while the task is
-/// busy elsewhere.
+/// Size of the socket's buffers that we ask the system for, in bytes. The system may give less. A burst from the other
+/// side must fit while the task is busy elsewhere.
 const BUFFER: usize = 4 << 20;
 
-/// Bytes of one send call at most, below the largest UDP payload.
+/// Most bytes of one send call, below the largest UDP payload.
 const MAX_BATCH: usize = 60_000;
 
-/// Bytes that one receive call may fill, for each message of the batch.
+/// Bytes that each message of a receive call may fill.
 const SLOT: usize = 65_536;
 
 /// Messages of one receive call.
 const SLOTS: usize = 8;
 
 thread_local! {
-    /// Where datagrams are received: one for each thread of the runtime, not one for each room.
+    /// The receive buffer. There is one for each thread of the runtime, not one for each room.
     static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; SLOT * SLOTS]);
 }
 
-/// A UDP socket on one local address. Datagrams of one size to one address leave in one call where the system can
-/// do that (GSO), and come in many at a time (GRO, `recvmmsg`).
+/// A UDP socket on one local address. Where the system can do it, datagrams of one size to one address are sent in one
+/// call (GSO), and many are received in one call (GRO, `recvmmsg`).
 pub(super) struct UdpPort {
     socket: UdpSocket,
     state: UdpSocketState,
@@ -37,7 +37,7 @@ pub(super) struct UdpPort {
     clogged: bool,
 }
 
-/// Datagrams of `segment` bytes in a row; the last one may be shorter, and then it is the last.
+/// Datagrams of `segment` bytes in a row. Only the last one may be shorter.
 struct Batch {
     remote: SocketAddr,
     segment: usize,
@@ -50,7 +50,7 @@ impl UdpPort {
         let socket = StdUdpSocket::bind(SocketAddr::new(ip, 0))?;
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        // Both are wishes: a system may allow less.
+        // Both are requests: the system may allow less.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
         let local = socket.local_addr()?;
@@ -63,7 +63,7 @@ impl UdpPort {
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // An error is ready too: receiving meets it and clears it.
+        // A pending error counts as readable: receiving returns it and clears it.
         let readable = self.socket.poll_recv_ready(cx).is_ready();
         let writable = self.clogged && self.socket.poll_send_ready(cx).is_ready();
         if readable || writable { Poll::Ready(()) } else { Poll::Pending }
@@ -85,7 +85,7 @@ impl UdpPort {
                 let filled = match filled {
                     Ok(filled) => filled,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                    // What a router said of an earlier datagram; the next call may well succeed.
+                    // A router reported an error about an earlier datagram. The next call may succeed.
                     Err(_) => {
                         taken += 1;
                         continue;
@@ -137,13 +137,14 @@ impl UdpPort {
                     self.clogged = true;
                     return;
                 }
-                // The system turned out not to send several at once, or the interface is too slow-witted for it.
+                // The system cannot send several datagrams in one call after all, or the interface cannot. They are
+                // sent one by one.
                 Err(_) if batch.count > 1 => {
                     for contents in batch.bytes.chunks(batch.segment.max(1)) {
                         let _ = self.try_send(&Transmit { contents, segment_size: None, ..transmit });
                     }
                 }
-                // An address that cannot be reached now: ICE finds out, and SCTP sends again.
+                // An address may be unreachable for now. ICE notices it, and SCTP sends again.
                 Ok(()) | Err(_) => {}
             }
             if let Some(batch) = self.queue.pop_front() {

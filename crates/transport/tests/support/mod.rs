@@ -1,7 +1,7 @@
-//! A LiveKit client of the smallest kind, for tests: signalling by hand over the driver.
+//! The smallest LiveKit client, for tests: signalling by hand over the driver.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-/// Says that a test cannot run on this machine. On CI that is a failure: there, everything is to be had.
+/// Reports that a test cannot run on this machine. On CI that is a failure, because CI has everything that tests need.
 pub fn skip(lacking: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{lacking}, and CI skips nothing");
     eprintln!("skipped: {lacking}");
@@ -38,10 +38,10 @@ use proto::signal_response::Message as Response;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_tungstenite::tungstenite::Message;
 
-/// How long anything may take: far more than it does, so that a slow machine fails no test.
+/// Time limit of any wait: far more than it takes, so that a slow machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Gathers what the driver tells.
+/// Collects the driver's events.
 #[derive(Default)]
 pub struct Host {
     pub events: Notify,
@@ -72,7 +72,7 @@ impl ConnectionHost for Host {
     }
 }
 
-/// A link without keys that tells `host`, and what wakes its connection.
+/// A link without keys that notifies `host`, and the signal that wakes its connection.
 pub fn link(host: &Arc<Host>) -> (Arc<Link>, WorkSignal) {
     let signal = WorkSignal::new();
     let options = LinkOptions {
@@ -88,11 +88,11 @@ pub fn link(host: &Arc<Host>) -> (Arc<Link>, WorkSignal) {
     (signal.link(options, host.clone()), signal)
 }
 
-/// What a test waits for.
+/// The events that a test waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub states: HashMap<Target, PeerState>,
-    /// How often the publisher connection was connected.
+    /// How often the publisher connection connected.
     pub connected: usize,
     pub failed: bool,
     pub published: Vec<Handle>,
@@ -121,7 +121,7 @@ impl Drop for Participant {
 }
 
 impl Participant {
-    /// Joins and returns when everything is connected.
+    /// Joins, and returns when everything is connected.
     pub async fn join(
         server: &server::Server,
         room: &str,
@@ -142,7 +142,7 @@ impl Participant {
         ));
         connection.create_offer();
         let offer = loop {
-            // Several events may share a word that there are some.
+            // One notification may stand for several events.
             match connection.poll_event() {
                 Some(ConnectionEvent::LocalDescription { sdp, id, .. }) => {
                     break proto::SessionDescription {
@@ -182,7 +182,7 @@ impl Participant {
                 format!("/rtc/v1?join_request={parameter}")
             }
         };
-        // The bench's processes may stand on the two ends of a link.
+        // The benchmark's processes may run on the two ends of a network link.
         let address = std::env::var("DATATRACK_BENCH_HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
         let url = format!("ws://{address}:{}{path}&access_token={token}", server.port);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a signalling connection");
@@ -200,7 +200,7 @@ impl Participant {
         participant
     }
 
-    /// Waits until something was seen.
+    /// Waits until `what` holds.
     pub async fn wait(&self, what: impl FnMut(&Seen) -> bool) -> Seen {
         let mut seen = self.seen.clone();
         let waited = tokio::time::timeout(PATIENCE, seen.wait_for(what)).await;
@@ -241,14 +241,14 @@ impl Participant {
         self.link.push(track, payload, None)
     }
 
-    /// The messages that come from now on.
+    /// The messages that arrive from now on.
     pub fn messages(&self) -> mpsc::UnboundedReceiver<bytes::Bytes> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.host.messages.lock().unwrap() = Some(sender);
         receiver
     }
 
-    /// Sends a user packet by `_reliable`, as soon as there is room for it.
+    /// Sends a user packet on `_reliable` as soon as there is room for it.
     pub async fn send(&self, payload: Vec<u8>) {
         let packet = proto::DataPacket {
             value: Some(proto::data_packet::Value::User(proto::UserPacket { payload, ..Default::default() })),
@@ -276,7 +276,7 @@ impl Participant {
     pub async fn try_read(&self, stream: StreamId) -> Frame {
         loop {
             let frame = self.link.subscriber(|subscriber, _| {
-                // The list of readable streams is for those who have many.
+                // The list of readable streams is for owners of many streams.
                 while subscriber.poll_readable().is_some() {}
                 let frame = subscriber.read_frame(stream);
                 if frame.is_none() {
@@ -294,7 +294,7 @@ impl Participant {
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// Carries signals between the server, the link and the connection.
+/// Passes signals between the server, the link and the connection.
 struct Driver {
     link: Arc<Link>,
     connection: Arc<Connection>,
@@ -477,7 +477,7 @@ fn track_info(info: proto::DataTrackInfo) -> TrackInfo {
     }
 }
 
-/// Room names that no other test of the run has.
+/// A room name that no other test of the run uses.
 pub fn room() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("room-{}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -502,7 +502,7 @@ pub fn token(key: &str, secret: &str, room: &str, identity: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// What a user packet carries.
+/// The payload of a user packet.
 pub fn user_payload(packet: &[u8]) -> Vec<u8> {
     match proto::DataPacket::decode(packet).unwrap().value {
         Some(proto::data_packet::Value::User(user)) => user.payload,

@@ -1,4 +1,4 @@
-//! A livekit-server of one's own, on free ports of 127.0.0.1.
+//! A livekit-server for this test alone, on free ports of 127.0.0.1.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ const SECRET: &str = "secretsecretsecretsecretsecretsecret";
 
 pub struct Server {
     pub port: u16,
-    /// With its configuration; `None` for a server that somebody else started.
+    /// The server's process and its configuration file. `None` for a server that this process did not start.
     process: Option<(Child, PathBuf)>,
 }
 
@@ -25,7 +25,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts the server that `LIVEKIT_SERVER_BIN` names; without it, says so and gives nothing.
+    /// Starts the server that `LIVEKIT_SERVER_BIN` names. Without that variable it says so and returns `None`.
     pub fn start() -> Option<Self> {
         let Some(binary) = std::env::var_os("LIVEKIT_SERVER_BIN") else {
             super::skip("LIVEKIT_SERVER_BIN does not name a livekit-server");

@@ -1,4 +1,4 @@
-//! The pump between two peers, over a line with a rate, a delay and a small buffer, on a clock that the test moves.
+//! The pump between two peers, over a line with a rate, a delay and a small buffer. The test moves the clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bursts;
@@ -18,15 +18,15 @@ use crate::{Clock, LinkHost, LinkOptions};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What the line's router holds, in bytes.
+/// Bytes that the line's router holds.
 const ROUTER: usize = 256 << 10;
 
-/// Age of a frame beyond which the track's queue drops it.
+/// The age of a frame above which the track's queue drops it.
 const MAX_AGE: Duration = Duration::from_millis(100);
 
-struct Nobody;
+struct SilentHost;
 
-impl LinkHost for Nobody {
+impl LinkHost for SilentHost {
     fn events_ready(&self) {}
     fn frames_ready(&self) {}
     fn work_ready(&self) {}
@@ -42,7 +42,7 @@ struct Way {
     under_way: VecDeque<(Instant, Datagram)>,
 }
 
-/// What a line that stands still does with what comes to it.
+/// What a stalled line does with datagrams.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stall {
     Holds,
@@ -66,7 +66,7 @@ impl Way {
     }
 }
 
-/// A frame that came: when it was pushed and when it came, since the start, and its bytes.
+/// A frame that arrived: when it was pushed and when it arrived, since the start, and its bytes.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     pushed: Duration,
@@ -120,7 +120,7 @@ impl World {
                 subscriber: SubscriberConfig::default(),
                 clock: Clock::start(),
             },
-            Arc::new(Nobody),
+            Arc::new(SilentHost),
         );
         let options = PublishOptions::new("track");
         let track = link.publisher(|publisher, now| publisher.publish(options, now)).unwrap();
@@ -158,14 +158,14 @@ impl World {
         let answer = world.receiver.handle_offer(&offer, start).unwrap();
         world.sender.handle_answer(&answer, start).unwrap();
         if protocol == Protocol::Tcp {
-            // A peer of ours only dials; a server's candidate is one to dial.
+            // Our peer only dials TCP. A server's candidate is passive: it can be dialled.
             let passive = "candidate:1 1 tcp 1 10.0.0.2 2 typ host tcptype passive";
             world.sender.add_remote_candidate(passive, start).unwrap();
         }
         while !world.sender.is_connected() {
             world.step().await;
         }
-        // The round trip is known then.
+        // After this the round-trip time is known.
         world.run(Duration::from_secs(2), 0, 0).await;
         world
     }
@@ -174,7 +174,7 @@ impl World {
         self.now.duration_since(self.start)
     }
 
-    /// A millisecond.
+    /// Runs one millisecond.
     async fn step(&mut self) {
         tokio::time::advance(MS).await;
         self.now = now();
@@ -217,7 +217,7 @@ impl World {
         }
     }
 
-    /// Pushes `count` frames of `size` bytes each millisecond for a while. Their payload begins with the time.
+    /// Pushes `count` frames of `size` bytes in each millisecond of `length`. Their payload begins with the time.
     async fn run(&mut self, length: Duration, count: usize, size: usize) {
         let until = self.now + length;
         while self.now < until {
@@ -232,7 +232,7 @@ impl World {
     }
 }
 
-/// Nothing old comes late: what a stalled line holds, and what comes after it.
+/// No old frame arrives late: neither one that a stalled line held, nor one that was pushed meanwhile.
 async fn stall(kind: Stall, length: Duration) {
     let rtt = 20 * MS;
     let mut world = Box::pin(World::new(1e6, rtt)).await;
@@ -255,7 +255,7 @@ async fn stall(kind: Stall, length: Duration) {
         after.iter().filter(|arrival| arrival.age() > fresh).map(|arrival| arrival.bytes).sum();
     assert!(stale <= limit, "{stale} stale bytes of {limit}");
     let first = after.iter().find(|arrival| arrival.age() <= fresh).unwrap().came - released;
-    // ICE is heard every two or three seconds, and then SCTP need not wait; alone it would for up to as long as the stall was.
+    // ICE checks arrive every two or three seconds. They end SCTP's wait, which would last up to the stall's length.
     assert!(first < Duration::from_millis(4_500), "the first fresh frame came after {first:?}");
     let last = after.last().unwrap().came;
     assert!(world.elapsed() - last < 10 * MS, "{:?} {kind:?} {length:?}", world.elapsed() - last);
@@ -277,7 +277,7 @@ async fn after_a_stall_nothing_old_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_message_that_somebody_waits_for_is_acknowledged_at_once() {
+async fn a_lone_message_that_the_caller_waits_for_is_acknowledged_at_once() {
     let rtt = 20 * MS;
     let mut world = Box::pin(World::new(10e6, rtt)).await;
     world.outgoing.get_mut().unwrap().watch(ChannelKind::Reliable, 0);
@@ -290,7 +290,7 @@ async fn a_lone_message_that_somebody_waits_for_is_acknowledged_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_for_a_message_until_somebody_waits_for_it() {
+async fn no_dummy_is_sent_until_the_caller_waits_for_an_acknowledgement() {
     let rtt = 20 * MS;
     let mut world = Box::pin(World::new(10e6, rtt)).await;
     world.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
@@ -310,13 +310,13 @@ async fn a_round_trip_that_ice_measured_while_all_was_slow_is_soon_corrected() {
     world.pump = Pump::new();
     world.run(Duration::from_millis(300), 2, 15_000).await;
     assert!(world.pump.rtt.unwrap() >= 100 * MS, "ICE has not measured again");
-    // 20 MB/s for 100 ms would be two megabytes.
+    // 100 ms at 20 MB/s would be two megabytes.
     assert!((32 << 10..512 << 10).contains(&world.pump.limit()), "{} bytes", world.pump.limit());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_way_is_filled() {
-    // 12 MB/s of datagrams, offered 15 MB/s.
+    // 12 MB/s of datagrams; 15 MB/s are offered.
     let mut world = Box::pin(World::new(12e6, 40 * MS)).await;
     let begin = world.elapsed();
     world.run(Duration::from_secs(4), 1, 15_000).await;
@@ -330,7 +330,7 @@ async fn a_long_way_is_filled() {
             .sum();
         bytes as f64 / (to - from)
     };
-    // SCTP's window opens from four kilobytes on, and doubles with each round trip.
+    // SCTP's window starts at four kilobytes and doubles with each round trip.
     assert!(within(0.8, 1.0) > 10e6, "{} MB/s", within(0.8, 1.0) / 1e6);
     assert!(within(2.0, 4.0) > 11e6, "{} MB/s", within(2.0, 4.0) / 1e6);
     let opened = world.arrivals.iter().filter(|arrival| arrival.pushed > begin + Duration::from_secs(1));

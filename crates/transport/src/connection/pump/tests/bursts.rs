@@ -1,4 +1,4 @@
-//! Bursts of frames with pauses between them: none is lost, and none waits for an acknowledgement that is put off.
+//! Bursts of frames with pauses between them. No frame is lost, and none waits for a delayed acknowledgement.
 
 use super::*;
 
@@ -8,28 +8,28 @@ const COUNTS: [u32; 5] = [1, 2, 3, 10, 150];
 /// Microseconds between two frames of a burst: 100, 500 and 2,000 frames a second.
 const PERIODS: [u64; 3] = [10_000, 2_000, 500];
 
-/// Milliseconds between two bursts. Below and above SCTP's 200 ms for an acknowledgement and one second for a
-/// retransmission, and above the two or three seconds after which ICE is heard.
+/// Milliseconds between two bursts: below and above SCTP's 200 ms for a delayed acknowledgement, below and above its
+/// one second for a retransmission, and above the two or three seconds between ICE checks.
 const PAUSES: [u64; 6] = [300, 700, 1_500, 3_000, 5_000, 10_000];
 
 /// Bytes of a frame.
 const SIZE: usize = 256;
 
-/// How much later than by the line alone a frame may come.
+/// How much later than the line alone requires a frame may arrive.
 const LATE: Duration = Duration::from_millis(20);
 
-/// What else there is on the connection.
+/// Other traffic on the connection.
 #[derive(Debug, Clone, Copy)]
 struct Beside {
     protocol: Protocol,
-    /// Whether the other side sends frames too: one connection for both directions.
+    /// Whether the other side sends frames too. Then one connection carries both directions.
     single: bool,
-    /// Whether messages of `_reliable` are sent.
+    /// Whether messages are sent on `_reliable`.
     messages: bool,
 }
 
 impl World {
-    /// One burst: each frame when it is due, to the millisecond.
+    /// Sends one burst. Each frame is pushed when it is due, to the millisecond.
     async fn burst(&mut self, count: u32, period: Duration, beside: Beside) {
         let start = self.now;
         for index in 0..count {
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// What goes on all the time, at steps that no period above is a multiple of.
+    /// Sends the other traffic, at intervals of which no period above is a multiple.
     fn beside(&mut self, beside: Beside) {
         let ms = self.elapsed().as_millis();
         if beside.messages && ms % 613 == 0 {
@@ -66,7 +66,7 @@ impl World {
     }
 }
 
-/// All bursts with all pauses, on one connection.
+/// Runs all bursts with all pauses on one connection.
 async fn bursts(beside: Beside, rtt: Duration) {
     let mut world = Box::pin(World::over(beside.protocol, 10e6, rtt)).await;
     for pause in PAUSES {
@@ -92,7 +92,7 @@ macro_rules! bursts {
         #[tokio::test(start_paused = true)]
         async fn $name() {
             let beside = Beside { protocol: Protocol::$protocol, single: $single, messages: $messages };
-            // On a longer way the first burst of 2,000/s would wait for SCTP's window to open.
+            // On a longer path the first burst of 2,000 frames a second would wait for SCTP's window to open.
             for rtt in [MS, 10 * MS] {
                 Box::pin(bursts(beside, rtt)).await;
             }
@@ -121,7 +121,7 @@ async fn a_lone_frame_that_the_line_loses_holds_up_nothing() {
         world.burst(1, MS, beside).await;
         world.step().await;
         world.stall = None;
-        // SCTP gives it up after a second.
+        // SCTP abandons it after a second.
         world.pause(Duration::from_millis(pause), beside).await;
         assert_eq!(world.arrivals.len(), 0);
         world.burst(50, 10 * MS, beside).await;
@@ -130,7 +130,7 @@ async fn a_lone_frame_that_the_line_loses_holds_up_nothing() {
     }
 }
 
-/// After a stall a channel holds little at first, and the last datagram of a frame is acknowledged late.
+/// After a stall a channel may hold little at first, and the last datagram of a frame is acknowledged late.
 #[tokio::test(start_paused = true)]
 async fn frames_larger_than_the_least_limit_come_after_a_stall() {
     let beside = Beside { protocol: Protocol::Udp, single: false, messages: false };
