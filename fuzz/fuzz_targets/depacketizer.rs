@@ -1,4 +1,4 @@
-//! Any packets at any times: the counters close, memory is bounded, what is delivered is whole.
+//! Any packets at any times: the counters add up, memory is bounded, and each delivered frame is whole.
 #![no_main]
 
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl From<&Options> for DepacketizerOptions {
 
 struct Checked {
     depacketizer: Depacketizer,
-    /// The largest limits so far: an open frame keeps the limit in packets that it was opened with.
+    /// The largest limits so far. An open frame keeps the packet limit that it was opened with.
     max_packets: usize,
     max_len: usize,
     now: Duration,
@@ -86,7 +86,7 @@ impl Checked {
             timestamp: frame_number.into(),
             extensions: Extensions::default(),
         };
-        // A payload tells where it belongs; as long as that fits.
+        // A payload tells its frame and its sequence number, if it is long enough.
         let mut payload = [frame_number.to_be_bytes(), sequence.to_be_bytes()].concat();
         payload.resize(usize::from(len) + 4, 0);
         let now = Instant::ZERO + self.now;

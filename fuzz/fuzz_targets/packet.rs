@@ -1,4 +1,4 @@
-//! Any bytes as a packet: read, write again, read again.
+//! Any bytes as a packet: read, written again, and read again.
 #![no_main]
 
 use datatrack::packet::{Handle, Header, PacketError, peek_handle, rewrite_handle};
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(len, header.len());
     assert_eq!(header.write(&mut vec![0; len - 1]), None);
     assert_eq!(Header::parse(&written[..len]), Ok((header, len)));
-    // What we write is the shortest there is; only the length as it was encoded before April 2026 saved two bytes.
+    // The written header is the shortest one. Only the length as it was encoded before April 2026 is two bytes shorter.
     assert!(
         len <= payload_at
             || payload_at == 14 + (usize::from(u16::from_be_bytes([data[12], data[13]])) + 1) * 4
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(Header::parse(&rewritten), Ok((Header { handle, ..header }, payload_at)));
 });
 
-/// What an error says is so.
+/// Checks that the details of an error are true.
 fn check_error(data: &[u8], error: PacketError) {
     match error {
         PacketError::TooShort { len } => assert!(len == data.len() && len < 12),

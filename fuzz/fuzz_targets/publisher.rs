@@ -1,4 +1,4 @@
-//! Any calls on a publisher, in any order: it never panics, counters close, what is told makes sense.
+//! Any calls on a publisher, in any order: it never panics, its counters add up, and its events are consistent.
 #![no_main]
 
 use std::collections::HashMap;
@@ -33,12 +33,12 @@ enum Step {
     },
     Cancel(u8),
     Unpublish(u8),
-    /// As asked for.
+    /// The SFU confirms the track as requested.
     Answer {
         handle: u8,
         sid: u8,
     },
-    /// As nobody asked for.
+    /// The SFU answers with something that was not requested.
     Contradict {
         handle: u16,
         sid: u8,
@@ -72,7 +72,7 @@ enum Step {
     },
     Lost,
     Resumed,
-    Reconnected,
+    Rebuilt,
     SetKey {
         index: u8,
         seed: u8,
@@ -150,7 +150,8 @@ impl Checked {
             assert_eq!(stats.queued_bytes, self.publisher.buffered_amount(handle) as u64);
             assert!(stats.queued > 0 || stats.queued_bytes == 0);
             assert!(!told.ended || stats.queued == 0);
-            // The limit of 64 KiB, one frame beyond it, and one that is partly sent; the same for those that wait.
+            // For the queue: the limit of 64 KiB, one frame above it, and one that is partly sent. The same for held
+            // frames.
             assert!(stats.queued_bytes < 6 * 256 * 1_024, "{stats:?}");
         }
     }
@@ -279,7 +280,7 @@ fuzz_target!(|input: Input| {
             }
             Step::Lost => publisher.handle_connection_lost(),
             Step::Resumed => publisher.handle_resumed(*now),
-            Step::Reconnected => publisher.handle_reconnected(*now),
+            Step::Rebuilt => publisher.handle_rebuilt(*now),
             Step::SetKey { index, seed } => drop(publisher.set_key(index, vec![seed; 16].into())),
             Step::Ratchet(index) => drop(publisher.ratchet_key(index)),
             Step::Index(index) => drop(publisher.set_key_index(index)),

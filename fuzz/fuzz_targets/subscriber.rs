@@ -1,4 +1,4 @@
-//! Any calls on a subscriber, in any order: it never panics, counters close, what is told makes sense.
+//! Any calls on a subscriber, in any order: it never panics, its counters add up, and its events are consistent.
 #![no_main]
 
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ enum Step {
     },
     Unsubscribe(u8),
     Table(Vec<(u8, u8)>),
-    /// All that is announced, in order, from this handle on.
+    /// All announced tracks, in order, from this handle on.
     FullTable(u8),
     Packet {
         handle: u8,
@@ -82,7 +82,7 @@ enum Step {
     },
     Lost,
     Resumed,
-    Reconnected,
+    Rebuilt,
     SetKey {
         publisher: u8,
         index: u8,
@@ -320,7 +320,7 @@ fuzz_target!(|input: Input| {
             }
             Step::Lost => subscriber.handle_connection_lost(),
             Step::Resumed => subscriber.handle_resumed(*now),
-            Step::Reconnected => subscriber.handle_reconnected(*now),
+            Step::Rebuilt => subscriber.handle_rebuilt(*now),
             Step::SetKey { publisher, index, seed } => {
                 let scope = KeyScope::Participant(identity(publisher).into());
                 let _ = subscriber.set_key(scope, index, vec![seed; 16].into());
@@ -345,7 +345,7 @@ fuzz_target!(|input: Input| {
     checked.subscriber.close();
     checked.check();
     assert!(checked.streams.values().all(|told| told.ended), "each stream is told its end");
-    // Timers end: what is left when closed is at most one empty deadline.
+    // Timers end: after closing, at most one deadline without effect is left.
     for _ in 0..3 {
         if let Some(deadline) = checked.subscriber.poll_timeout() {
             checked.subscriber.handle_timeout(deadline);

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p datatrack --bench codec`. Prints medians of 201 samples, in nanoseconds per packet or frame.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
-// The crate reads no clock; what measures it must.
+// The crate reads no clock, but a benchmark has to.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use std::hint::black_box;
@@ -139,7 +139,7 @@ fn frames() {
     }
 }
 
-/// Parses and assembles the packets of a frame again and again, under a new frame number each time.
+/// Parses and assembles the packets of one frame repeatedly, each time under a new frame number.
 fn receive(packets: &[Bytes], mut with: impl FnMut(&datatrack::Payload)) -> f64 {
     let mut depacketizer = Depacketizer::new(DepacketizerOptions::default());
     let mut number = 0_u16;

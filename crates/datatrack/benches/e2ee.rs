@@ -1,8 +1,8 @@
-//! What sealing and opening a frame costs beside the bare primitive: `cargo bench -p datatrack --bench e2ee`.
+//! What sealing and opening a frame costs compared with the bare primitive: `cargo bench -p datatrack --bench e2ee`.
 //!
-//! Medians of rounds that take turns, so that a busy machine weighs on all columns alike. A ratio stands after each
-//! figure. The right columns are what the publisher and the subscriber do; opening allocates the plaintext's buffer,
-//! which the bare primitive is given.
+//! Prints medians. The contenders of a row take turns, so that a busy machine slows all of them alike. A ratio follows
+//! each figure. The right columns are the work of the publisher and of the subscriber. Opening allocates the
+//! plaintext's buffer; the bare primitive is given one.
 #![allow(clippy::disallowed_types, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::hint::black_box;
@@ -26,7 +26,7 @@ const SIZES: [(usize, &str); 6] = [
 ];
 const ROUNDS: usize = 101;
 const ROUND: Duration = Duration::from_millis(2);
-/// What one packet holds of an encrypted frame.
+/// Payload bytes of one packet of an encrypted frame.
 const PIECE: usize = 15_968;
 
 type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
@@ -35,7 +35,7 @@ fn measure(cases: &mut [Case<'_>]) -> Vec<f64> {
     let counts: Vec<u32> = cases
         .iter_mut()
         .map(|(_, run)| {
-            // The process's first random bytes wait for the generator's seed, which is no cost of a frame.
+            // The first random bytes of a process wait for the generator's seed. That is not part of a frame's cost.
             run();
             let start = Instant::now();
             let mut count = 0;

@@ -4,24 +4,26 @@ use bytes::Bytes;
 
 use crate::packet::Extensions;
 
-/// A frame as it comes out of the depacketizer: complete, and still sealed if its track is encrypted.
+/// A frame as the depacketizer delivers it: complete, and still sealed if its track is encrypted.
 #[derive(Debug, Clone)]
 pub struct AssembledFrame {
-    /// The publisher's frame number, modulo 2¹⁶. Frames come in the order of completion; this lets users reorder.
+    /// The publisher's frame number, modulo 2¹⁶. Frames come in the order of completion. With this number a caller can
+    /// reorder them.
     pub number: u16,
     /// The packets' timestamp, in ticks of 90 kHz from a random base.
     pub timestamp: u32,
     /// The extensions of the frame's start packet.
     pub extensions: Extensions,
-    /// The bytes between header and end of each packet, in order.
+    /// The payloads of all packets, in order.
     pub payload: Payload,
 }
 
-/// What a received packet that is kept costs beside its payload, in bytes: its header, the buffer's own record, a place
-/// in a list, and the allocator's. So frames without a payload have a price, too.
+/// Memory of a received packet besides its payload, in bytes: its header, the buffer's own record, an entry in a list,
+/// and the allocator's overhead. So frames without a payload count, too.
 pub const PIECE_OVERHEAD: usize = 128;
 
-/// A frame's bytes: one or more pieces of received packets, shared and never copied until somebody asks.
+/// A frame's bytes: one or more pieces of received packets. The pieces are shared. They are copied only when the caller
+/// asks for it.
 #[derive(Debug, Clone)]
 pub struct Payload {
     pieces: Pieces,
@@ -46,12 +48,12 @@ impl Payload {
         self.len
     }
 
-    /// What the frame costs in memory while it is kept, in bytes: the payload, and [`PIECE_OVERHEAD`] for each piece.
+    /// Memory of the frame while it is kept, in bytes: the payload, and [`PIECE_OVERHEAD`] for each piece.
     pub fn kept_bytes(&self) -> usize {
         self.len + self.pieces().len() * PIECE_OVERHEAD
     }
 
-    /// Whether there is no byte in it; an empty frame is a frame.
+    /// Whether it has no bytes. An empty frame is a valid frame.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -64,9 +66,9 @@ impl Payload {
         }
     }
 
-    /// Copies all bytes to the start of `target` and returns how many.
+    /// Copies all bytes to the start of `target` and returns their number.
     ///
-    /// `None` if `target` is too short; nothing is written then.
+    /// Returns `None` if `target` is too short. Then nothing is written.
     pub fn copy_to(&self, target: &mut [u8]) -> Option<usize> {
         let mut rest = target.get_mut(..self.len)?;
         for piece in self.pieces() {
@@ -77,7 +79,7 @@ impl Payload {
         Some(self.len)
     }
 
-    /// The bytes in one piece: shared if they are so already, copied together if not.
+    /// The bytes in one piece. A single piece is shared; several pieces are copied together.
     pub fn to_bytes(&self) -> Bytes {
         match &self.pieces {
             Pieces::One(piece) => piece.clone(),

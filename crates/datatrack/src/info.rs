@@ -4,34 +4,34 @@ use std::sync::Arc;
 use crate::packet::Handle;
 use crate::schema::{FrameEncoding, SchemaId};
 
-/// What the SFU says of a published track (`livekit.DataTrackInfo`).
+/// The SFU's description of a published track (`livekit.DataTrackInfo`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackInfo {
-    /// The publisher's own number for the track; it stays the same when the SID changes.
+    /// The publisher's handle of the track. It stays the same when the SID changes.
     pub pub_handle: Handle,
-    /// The SFU's name for the publication; a full reconnect brings a new one.
+    /// The SFU's identifier of the publication. It changes when the connection is rebuilt.
     pub sid: TrackSid,
-    /// The name that the publisher chose: 1 to 256 bytes, unique for a publisher.
+    /// The name that the publisher chose: 1 to 256 bytes, unique for each publisher.
     pub name: Arc<str>,
     /// Whether frames are encrypted end to end.
     pub encryption: EncryptionType,
-    /// How payloads are encoded, if the publisher said so.
+    /// The payloads' encoding, if the publisher named one.
     pub frame_encoding: Option<FrameEncoding>,
-    /// What describes the payloads, if the publisher said so.
+    /// The payloads' schema, if the publisher named one.
     pub schema: Option<SchemaId>,
 }
 
-/// `livekit.Encryption.Type`, as far as data tracks use it.
+/// `livekit.Encryption.Type`: the values that data tracks use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum EncryptionType {
-    /// Payloads travel as they are.
+    /// Payloads are not encrypted.
     #[default]
     None,
     /// AES-GCM over whole frames.
     Gcm,
 }
 
-/// A data track's SID, `DTR_` and something after it. Cheap to clone.
+/// A data track's SID: `DTR_` followed by at least one byte. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackSid(Arc<str>);
 
@@ -42,7 +42,7 @@ pub struct TrackSidError;
 
 impl TrackSid {
     const PREFIX: &str = "DTR_";
-    /// Longest SID that is kept, in bytes; LiveKit's own have 16.
+    /// Longest SID that is accepted, in bytes. LiveKit's own have 16.
     pub const MAX_LEN: usize = 256;
 
     /// Checks the prefix and the length.

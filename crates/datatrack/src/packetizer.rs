@@ -6,17 +6,17 @@ use thiserror::Error;
 
 use crate::packet::{Extensions, Handle, Header, MTU, Marker};
 
-/// How many packets a frame may have by default: as many as LiveKit's clients can assemble.
+/// The default for how many packets a frame may have. LiveKit's clients can assemble as many.
 pub const DEFAULT_MAX_PACKETS_PER_FRAME: u16 = 128;
 
-/// How many packets a frame may have at most, so that sequence numbers tell which of two packets comes first.
+/// The most packets that a frame may have. Up to this number, sequence numbers tell which of two packets comes first.
 pub const MAX_PACKETS_PER_FRAME: u16 = 32_767;
 
-/// Settings of a [`Packetizer`].
+/// Options of a [`Packetizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketizerOptions {
-    /// How many packets a frame may have: 1 to 32,767, 128 by default. Values outside are brought inside. More than
-    /// 128 packets can be assembled by this crate only, and only where the subscriber asks for it.
+    /// How many packets a frame may have: 1 to 32,767, 128 by default. Values outside of the range are clamped. Only
+    /// this crate can assemble more than 128 packets, and only if the subscriber allows it.
     pub max_packets_per_frame: u16,
 }
 
@@ -35,36 +35,37 @@ pub struct Packetizer {
     frame_number: u16,
 }
 
-/// A frame has more bytes than its packets may hold. Nothing was written and no frame number used up.
+/// A frame has more bytes than its packets may hold. Nothing was written, and no frame number was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a frame of {size} bytes is too large: at most {max} fit")]
 pub struct FrameTooLarge {
-    /// Bytes of the frame on the wire, without headers and with the authentication tag.
+    /// Bytes of the frame on the wire: the authentication tag included, headers not.
     pub size: usize,
-    /// How many there may be.
+    /// The most bytes that a frame may have.
     pub max: usize,
 }
 
-/// How the packets of a frame lie one after the other: each but the last is exactly [`MTU`] bytes long.
+/// The layout of a frame's packets, which follow one another. Each packet except the last is exactly [`MTU`] bytes
+/// long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLayout {
-    /// How many packets there are: at least one.
+    /// The number of packets, at least one.
     pub packets: u16,
-    /// Length in bytes of the header of each.
+    /// Length of each packet's header, in bytes.
     pub header_len: usize,
-    /// Length in bytes of all of them.
+    /// Length of all packets together, in bytes.
     pub total_len: usize,
 }
 
 impl FrameLayout {
-    /// Where packet `index` stands, in bytes from where the frame starts; `None` if there are not so many.
+    /// The range of packet `index`, in bytes from the frame's start. `None` if the frame has fewer packets.
     #[inline]
     pub fn range(&self, index: u16) -> Option<Range<usize>> {
         let start = usize::from(index) * MTU;
         (index < self.packets).then(|| start..self.total_len.min(start + MTU))
     }
 
-    /// Where payload and trailer stand if the frame has one packet only, in bytes from where the frame starts.
+    /// For a frame of one packet: the range of payload and trailer, in bytes from the frame's start.
     #[inline]
     pub fn payload_range_of_single(&self) -> Option<Range<usize>> {
         (self.packets == 1).then_some(self.header_len..self.total_len)
@@ -90,14 +91,14 @@ impl Packetizer {
         self.max_packets as usize * MTU.saturating_sub(header_len)
     }
 
-    /// Appends the packets of a frame to `out`, one after the other, each but the last [`MTU`] bytes long.
+    /// Appends the packets of a frame to `out`, one after the other. Each packet except the last is [`MTU`] bytes long.
     ///
-    /// `trailer` zero bytes follow the payload, for an authentication tag to be written over them. An empty frame is
-    /// one packet without payload. `timestamp` is in ticks of 90 kHz.
+    /// `trailer` zero bytes follow the payload. An authentication tag can be written over them. An empty frame is one
+    /// packet without payload. `timestamp` is in ticks of 90 kHz.
     ///
     /// # Errors
     ///
-    /// [`FrameTooLarge`] if payload and trailer are longer than [`Self::max_frame_len`]; nothing has changed then.
+    /// [`FrameTooLarge`] if payload and trailer are longer than [`Self::max_frame_len`]. Then nothing has changed.
     #[inline]
     pub fn packetize(
         &mut self,

@@ -1,14 +1,14 @@
-//! What a track's payloads are: their encoding, and the schema that describes them.
+//! A track's payloads: their encoding, and the schema that describes them.
 //!
-//! The registries mirror MCAP's; the numbers are those of `livekit_models.proto` (`DataTrackFrameEncoding`,
+//! The registries mirror MCAP's. The numbers are those of `livekit_models.proto` (`DataTrackFrameEncoding`,
 //! `DataTrackSchemaEncoding`).
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest custom encoding, in characters; the server refuses more.
+/// Longest custom encoding, in characters. The server refuses longer ones.
 pub const MAX_CUSTOM_ENCODING_LEN: usize = 32;
-/// Longest schema name, in characters; the server refuses more.
+/// Longest schema name, in characters. The server refuses longer ones.
 pub const MAX_SCHEMA_NAME_LEN: usize = 256;
 
 macro_rules! encoding {
@@ -17,7 +17,7 @@ macro_rules! encoding {
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
-            /// A well-known encoding that this version does not know, by its number.
+            /// A well-known encoding that this version does not know, with its number.
             Other(u32),
             /// An encoding of the application's own: 1 to 32 characters.
             Custom(Arc<str>),
@@ -84,7 +84,7 @@ encoding! {
 }
 
 encoding! {
-    /// What language a schema is written in.
+    /// The language of a schema.
     SchemaEncoding {
         /// Protocol Buffers' IDL.
         Protobuf = 1, "protobuf";
@@ -103,10 +103,10 @@ encoding! {
     }
 }
 
-/// Names a schema in the room's blob store.
+/// The name of a schema in the room's blob store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SchemaId {
-    /// 1 to 256 characters.
+    /// The name: 1 to 256 characters.
     pub name: Arc<str>,
     /// The language the schema is written in.
     pub encoding: SchemaEncoding,

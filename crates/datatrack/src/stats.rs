@@ -1,4 +1,4 @@
-//! Counters that close: whatever came in is somewhere, and what was dropped has a reason.
+//! Counters that add up: each item is counted where it is, and each dropped item under a reason.
 //!
 //! - out, frames: `pushed = sent + Σ dropped + queued`
 //! - in, frames of a track: `opened = completed + Σ dropped + open`
@@ -25,12 +25,12 @@ macro_rules! drops {
         }
 
         impl $counters {
-            /// Counts one.
+            /// Counts one item.
             pub const fn count(&mut self, reason: $reason) {
                 self.add(reason, 1);
             }
 
-            /// Counts several at once.
+            /// Counts several items at once.
             pub const fn add(&mut self, reason: $reason, many: u64) {
                 match reason {
                     $($reason::$variant => self.$field += many,)*
@@ -58,17 +58,17 @@ macro_rules! drops {
 }
 
 drops! {
-    /// Why a frame that was pushed never left.
+    /// Why a frame that was pushed was never sent.
     SendDrop, SendDrops {
         /// The track's queue was over its limit in bytes, and a newer frame took its place.
         QueueFull => queue_full;
-        /// It had waited longer than the track's limit while a newer one stood behind it.
+        /// It had waited longer than the track's limit, and a newer frame was behind it.
         TimedOut => timed_out;
         /// The track ended while it was queued.
         Unpublished => unpublished;
         /// The connection was lost while it was queued or partly sent.
         ConnectionLost => connection_lost;
-        /// No key came for it: the frames that wait for one were too many, or the key was taken away.
+        /// No key came for it: too many frames waited for a key, or the key was removed.
         NoKey => no_key;
     }
 }
@@ -76,39 +76,39 @@ drops! {
 drops! {
     /// Why a packet that arrived did not become part of a frame.
     PacketDrop, PacketDrops {
-        /// It is no data track packet of version 0.
+        /// It is not a data track packet of version 0.
         Malformed => malformed;
-        /// Its handle is not in the SFU's table, and the wait for the table was over or full.
+        /// Its handle is not in the SFU's table. The time or the space for packets that wait for the table had run out.
         UnknownHandle => unknown_handle;
-        /// It belongs to an earlier session of the connection.
+        /// It belongs to an earlier server session.
         StaleEpoch => stale_epoch;
-        /// The same packet, or another one of a frame that is finished.
+        /// The same packet came before, or its frame is already complete.
         Duplicate => duplicate;
-        /// Its frame was given up: too old, superseded, or its start was never seen in time.
+        /// Its frame was given up: the frame was too old, was superseded, or its start did not arrive in time.
         Superseded => superseded;
-        /// Its place in the frame contradicts what other packets of the frame say, or is beyond the limits.
+        /// Its position contradicts other packets of the frame, or exceeds the limits.
         Inconsistent => inconsistent;
-        /// Nobody subscribes to the track any more.
+        /// No stream is subscribed to the track any more.
         Unsubscribed => unsubscribed;
     }
 }
 
 drops! {
-    /// Why a frame that was opened was not completed.
+    /// Why a frame of which packets had arrived was not completed.
     FrameDrop, FrameDrops {
-        /// Newer frames took its place before all of its packets were there.
+        /// Newer frames took its place before all of its packets had arrived.
         Incomplete => incomplete;
-        /// It is older than one that was delivered, and no older one may follow.
+        /// It is older than a delivered frame, and frames have to be delivered in order.
         Superseded => superseded;
-        /// Its packets did not all come in time.
+        /// Its packets did not all arrive in time.
         TimedOut => timed_out;
-        /// Its packets contradict each other or it is larger than the limits.
+        /// Its packets contradict each other, or it exceeds the size limits.
         Malformed => malformed;
-        /// No key that we have opens it.
+        /// No available key opens it.
         DecryptionFailed => decryption_failed;
         /// There is no key for its publisher, or none came in time.
         NoKey => no_key;
-        /// It should be encrypted and says that it is not.
+        /// It should be encrypted, but it is not.
         Unencrypted => unencrypted;
         /// The subscription, the track or the connection ended first.
         Ended => ended;
@@ -116,13 +116,13 @@ drops! {
 }
 
 drops! {
-    /// Why a complete frame never reached the reader of a stream.
+    /// Why a complete frame never reached a stream's reader.
     StreamDrop, StreamDrops {
-        /// The reader was too slow: the stream's buffer was full or the frame too old.
+        /// The reader was too slow: the stream's buffer was full, or the frame was too old.
         TooSlow => too_slow;
         /// The stream was closed while frames were buffered.
         Closed => closed;
-        /// The codec could not decode it, and the stream was asked to skip such frames.
+        /// The codec could not decode it, and the stream was opened to skip such frames.
         DecodeFailed => decode_failed;
     }
 }
@@ -130,13 +130,13 @@ drops! {
 /// Counters of a published track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendStats {
-    /// Frames accepted by `push`. Refused ones are not in it: they are the caller's still.
+    /// Frames that `push` accepted. Refused frames do not count.
     pub pushed: u64,
     /// Frames whose last packet the transport accepted.
     pub sent: u64,
     /// Frames that were dropped after they were accepted.
     pub dropped: SendDrops,
-    /// Frames in the queue, the one being sent included.
+    /// Frames in the queue. The frame that is being sent counts, too.
     pub queued: u64,
     /// Bytes in the queue, headers included.
     pub queued_bytes: u64,
@@ -153,9 +153,9 @@ pub struct SendStats {
 pub struct PacketStats {
     /// Packets that arrived.
     pub received: u64,
-    /// Bytes that arrived, headers included.
+    /// Bytes of those packets, headers included.
     pub bytes_received: u64,
-    /// Packets that went into a frame.
+    /// Packets that became part of a frame.
     pub accepted: u64,
     /// Packets that were dropped.
     pub dropped: PacketDrops,
@@ -168,11 +168,11 @@ pub struct PacketStats {
 pub struct FrameStats {
     /// Frames of which at least one packet was accepted.
     pub opened: u64,
-    /// Frames that were completed, opened if sealed, and handed to the streams.
+    /// Frames that were completed, decrypted if sealed, and handed to the streams.
     pub completed: u64,
     /// Frames that were dropped.
     pub dropped: FrameDrops,
-    /// Frames of which packets are missing, or which wait for a key.
+    /// Frames that miss packets or wait for a key.
     pub open: u64,
 }
 
@@ -187,7 +187,7 @@ pub struct StreamStats {
     pub dropped: StreamDrops,
     /// Frames that wait for the reader.
     pub buffered: u64,
-    /// What they cost in memory, in bytes: their payloads, and 128 for each packet.
+    /// Memory of those frames, in bytes: their payloads, and 128 for each packet.
     pub buffered_bytes: u64,
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// A point in time: microseconds since an origin that the caller chose and never moves.
 ///
-/// The core never reads a clock. The driver takes its origin from a monotonic clock; a test makes instants up.
+/// The core never reads a clock. The driver takes its origin from a monotonic clock. A test makes up its instants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 
@@ -26,7 +26,7 @@ impl Instant {
         self.0
     }
 
-    /// Time that went by since `earlier`; zero when `earlier` is later, so a clock that steps back does no harm.
+    /// Time since `earlier`. Zero if `earlier` is later, so that a clock that steps back does no harm.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

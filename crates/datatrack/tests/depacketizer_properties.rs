@@ -1,4 +1,5 @@
-//! Whatever the network does to packets: what is delivered was sent, whole, each once, and the counters close.
+//! Whatever the network does to packets, each delivered frame was sent, is whole and comes once, and the counters add
+//! up.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -19,14 +20,14 @@ struct Sent {
     timestamp: u32,
 }
 
-/// A packet with its header read, its numbers moved on to anywhere in their circles.
+/// A packet with its parsed header. Its numbers are moved to any place in their number spaces.
 #[derive(Debug, Clone)]
 struct Packet {
     header: Header,
     payload: Bytes,
 }
 
-/// What the network does to a packet, and how much time goes by before the next one.
+/// What the network does to a packet, and the time until the next one.
 #[derive(Debug, Clone)]
 struct Fate {
     /// For each copy, how many packets it lets pass.
@@ -68,14 +69,14 @@ fn send(
 }
 
 fn check(frame: &AssembledFrame, sent: &mut HashMap<u16, Sent>) {
-    // Removing it makes a second delivery fail.
+    // The entry is removed, so that a second delivery fails.
     let expected =
         sent.remove(&frame.number).unwrap_or_else(|| panic!("{} twice, or never sent", frame.number));
     assert!(frame.payload.to_bytes() == expected.payload, "frame {} is corrupted", frame.number);
     assert_eq!((frame.extensions, frame.timestamp), (expected.extensions, expected.timestamp));
 }
 
-/// Orders that a seed fixes.
+/// A random order that a seed fixes.
 struct Random(u64);
 
 impl Random {
@@ -236,7 +237,7 @@ proptest! {
         for (marker, sequence, frame_number, millis) in packets {
             now = now + Duration::from_millis(millis);
             let header = Header {
-                // Mostly inters, or most frames would contradict themselves early.
+                // Mostly `Inter`: otherwise most frames would contradict themselves early.
                 marker: *[Single, Start, Final].get(usize::from(marker)).unwrap_or(&Inter),
                 handle: Handle::new(1).unwrap(),
                 sequence: sequence.wrapping_sub(12),

@@ -1,4 +1,4 @@
-//! Our codec beside the `livekit-datatrack` crate's, both ways and byte for byte.
+//! Our codec compared with the `livekit-datatrack` crate's, in both directions and byte for byte.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use bytes::Bytes;
@@ -6,8 +6,8 @@ use datatrack::packet::{E2eeExtension, Extensions, Handle, Header, Marker, Packe
 use livekit_datatrack::__fuzz as theirs;
 use proptest::prelude::*;
 
-/// One of their packets with both extensions, written by hand: their types cannot be named from outside, so other
-/// packets are made from this one by setting its fields.
+/// One of the reference's packets with both extensions, written by hand. Its types cannot be named from outside, so
+/// tests make other packets by setting this one's fields.
 fn template() -> theirs::Packet {
     let mut bytes = vec![0x1c, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 1, 13];
     bytes.extend([0; 13]);
@@ -85,7 +85,7 @@ fn any_header() -> impl Strategy<Value = Header> {
     )
 }
 
-/// Bytes that get past the first checks often enough to reach the later ones.
+/// Bytes that pass the first checks often enough to reach the later ones.
 fn nearly_a_packet() -> impl Strategy<Value = Vec<u8>> {
     let flags = prop_oneof![6 => Just(0x1c_u8), 2 => 0..0x20_u8, 1 => any::<u8>()];
     let base = prop::collection::vec(any::<u8>(), 11);
@@ -93,7 +93,7 @@ fn nearly_a_packet() -> impl Strategy<Value = Vec<u8>> {
     let tag = prop_oneof![4 => 0..4_u8, 1 => any::<u8>()];
     let extension = (tag, prop_oneof![3 => 0..24_u8, 1 => Just(8), 1 => Just(13), 1 => any::<u8>()])
         .prop_flat_map(|(tag, len)| {
-            // Values are as long as they say, or nearly.
+            // A value is as long as its length field says, or nearly.
             let len_here = prop_oneof![6 => Just(usize::from(len)), 1 => 0..24_usize];
             (Just(tag), Just(len), len_here.prop_flat_map(|len| prop::collection::vec(any::<u8>(), len)))
         })
@@ -118,7 +118,7 @@ fn nearly_a_packet() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Their error, as the one of ours that it corresponds to. Their types cannot be named, their texts can.
+/// Whether the reference's error corresponds to ours. Its types cannot be named, but its texts can.
 fn is_same_error(theirs: &str, ours: &PacketError) -> bool {
     match ours {
         PacketError::TooShort { .. } => theirs == "too short to contain a valid header",
@@ -171,8 +171,8 @@ proptest! {
             (Err(ours), Err(theirs)) => {
                 prop_assert!(is_same_error(&theirs.to_string(), &ours), "{} / {}", theirs, ours);
             }
-            // The one exception: a value one or two bytes too long is the length as it was encoded before April 2026.
-            // With today's length and its padding they must read the same.
+            // There is one exception. A value that is one or two bytes too long has the length as it was encoded before
+            // April 2026. With today's length and its padding both must read the same.
             (Ok((header, payload_at)), Err(theirs)) => {
                 prop_assert!(theirs.to_string().ends_with("is malformed"), "{}", theirs);
                 let length = u16::from_be_bytes([packet[12], packet[13]]);

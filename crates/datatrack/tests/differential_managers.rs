@@ -1,4 +1,5 @@
-//! Our packetizer and depacketizer beside those of the `livekit-datatrack` crate, which its public managers wrap.
+//! Our packetizer and depacketizer compared with those of the `livekit-datatrack` crate, which its public managers
+//! wrap.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio_stream::StreamExt;
 
 const SID: &str = "DTR_1234";
 
-/// Sizes around what one, two and many packets hold, with and without a timestamp.
+/// Sizes around the capacity of one, two and many packets, with and without a timestamp.
 const SIZES: [usize; 16] = [
     1, 64, 1_024, 15_975, 15_976, 15_977, 15_987, 15_988, 15_989, 31_952, 31_953, 31_976, 31_977, 200_000,
     250_000, 255_000,
@@ -35,7 +36,7 @@ fn info() -> proto::DataTrackInfo {
     proto::DataTrackInfo { pub_handle: 1, sid: SID.into(), name: "track".into(), ..Default::default() }
 }
 
-/// Fails instead of hanging; no test passes or fails by how long anything took.
+/// Fails instead of hanging. No test passes or fails by how long an operation took.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.unwrap()
 }
@@ -131,14 +132,14 @@ async fn they_assemble_what_we_send() {
     let mut stream = soon(subscribing).await.unwrap().unwrap();
 
     let mut packetizer = Packetizer::new(Handle::new(77).unwrap(), PacketizerOptions::default());
-    // They deliver an empty frame that they receive, though they send none.
+    // The reference delivers an empty frame that it receives, although it sends none.
     for (payload, user_timestamp) in frames().chain([(Vec::new(), None), (Vec::new(), Some(0))]) {
         let extensions = Extensions { e2ee: None, user_timestamp };
         let mut packets = Vec::new();
         packetizer.packetize(&payload, 0, extensions, 5, &mut packets).unwrap();
         for packet in packets.chunks(MTU) {
             input.send(remote::InputEvent::PacketReceived(Bytes::copy_from_slice(packet))).unwrap();
-            // Their queues are short: let both of their tasks empty them.
+            // The reference's queues are short. This lets both of its tasks empty them.
             for _ in 0..8 {
                 tokio::task::yield_now().await;
             }

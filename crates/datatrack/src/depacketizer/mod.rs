@@ -1,17 +1,18 @@
 //! From packets to frames.
 //!
-//! Packets may come in any order, more than once, or not at all. Sequence numbers are contiguous within a frame, so a
-//! frame is complete when its start, its final packet and all between are there, whichever came last. A frame is
-//! handed out once, whole or not at all.
+//! Packets may come in any order, more than once, or not at all. Sequence numbers are contiguous within a frame. So a
+//! frame is complete when its start, its final packet and all packets between them have arrived, in any order. A frame
+//! is delivered once: whole, or not at all.
 //!
-//! - **One packet**: handed on as it is; takes no slot, evicts nothing, allocates nothing.
-//! - **Several packets**: the first to come opens a *partial frame*, if a slot is free. If all are taken, the oldest
-//!   partial frame is given up for a newer one; a frame older than all of them is not opened. So a late packet never
-//!   evicts a newer frame. "Newer" is serial arithmetic on 16 bits.
-//! - **Given up** is a partial frame when the slots are full and a newer frame opens, when more newer frames than
-//!   there are slots have opened since, when its time is over, or when its packets contradict each other.
-//! - **Finished** frames, completed or given up, are remembered for 1,024 frame numbers: their late packets are
-//!   dropped and counted. A frame number outside of those is a jump: it is delivered, and the memory starts anew there.
+//! - **One packet**: such a frame is delivered at once. It takes no slot, evicts no frame and allocates nothing.
+//! - **Several packets**: the first packet that arrives opens a *partial frame* if a slot is free. If all slots are
+//!   taken, a newer frame evicts the oldest partial frame; a frame older than all of them is not opened. So a late
+//!   packet never evicts a newer frame. "Newer" is serial arithmetic on 16 bits.
+//! - **Given up**: a partial frame is given up when a newer frame needs its slot, when more newer frames than there are
+//!   slots were opened since, when its time is over, or when its packets contradict each other.
+//! - **Finished** frames, completed or given up, are remembered for 1,024 frame numbers. Their late packets are dropped
+//!   and counted. A frame number outside of that window is a jump: the frame is delivered, and the window starts again
+//!   there.
 
 mod options;
 mod partial;
@@ -32,34 +33,34 @@ use crate::packet::{Header, Marker};
 use crate::stats::{FrameDrop, PacketDrop};
 use crate::time::Instant;
 
-/// What became of a packet.
+/// What happened to a packet.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It went into a frame of which packets are missing.
+    /// It was added to a frame that still misses packets.
     Pending,
     /// It completed a frame.
     Frame(AssembledFrame),
-    /// It was dropped. It may have taken its frame with it.
+    /// It was dropped. Its frame may have been dropped with it.
     Dropped(PacketDrop),
 }
 
-/// Puts the packets of one track together again, for one assignment of a handle.
+/// Reassembles the frames of one track, for one assignment of a handle.
 ///
-/// A new assignment starts with a new depacketizer: its numbers have nothing to do with the old ones.
+/// A new assignment starts with a new depacketizer, because its numbers are unrelated to the old ones.
 #[derive(Debug)]
 pub struct Depacketizer {
     options: DepacketizerOptions,
     stats: DepacketizerStats,
     window: Window,
-    /// The oldest in front, by frame number.
+    /// Ordered by frame number. The oldest is in front.
     partials: VecDeque<Partial>,
-    /// Looked at with a single slot only: older frames are not delivered then.
+    /// Only used with a single slot: then older frames are not delivered.
     newest_delivered: Option<u16>,
     spare: Option<Store>,
 }
 
 impl Depacketizer {
-    /// A depacketizer that has seen nothing.
+    /// A depacketizer without any state.
     pub fn new(options: DepacketizerOptions) -> Self {
         Self {
             options: options.in_range(),
@@ -71,8 +72,8 @@ impl Depacketizer {
         }
     }
 
-    /// Changes the settings. Fewer slots evict the oldest frames at once; the limit in packets holds for frames that
-    /// are opened from now on, the other limits for open ones too.
+    /// Changes the options. With fewer slots, the oldest frames are evicted at once. The limit in packets applies to
+    /// frames that are opened from now on; the other limits also apply to open frames.
     pub fn set_options(&mut self, options: DepacketizerOptions) {
         self.options = options.in_range();
         while self.partials.len() > self.options.max_partial_frames {
@@ -80,29 +81,29 @@ impl Depacketizer {
         }
     }
 
-    /// Its settings.
+    /// The options.
     pub const fn options(&self) -> &DepacketizerOptions {
         &self.options
     }
 
-    /// Its counters.
+    /// The counters.
     #[inline]
     pub const fn stats(&self) -> &DepacketizerStats {
         &self.stats
     }
 
-    /// How many received packets it holds on to.
+    /// How many received packets it holds.
     pub fn held_packets(&self) -> usize {
         self.partials.iter().map(Partial::packets).sum()
     }
 
-    /// What the packets that it holds on to cost in memory, in bytes. Each payload counts as its own length and
-    /// [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD): the caller hands in no small part of a large buffer.
+    /// Memory of the packets that it holds, in bytes. Each payload counts with its own length and
+    /// [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD). So the caller must not hand in a small part of a large buffer.
     pub fn held_bytes(&self) -> usize {
         self.partials.iter().map(Partial::kept_bytes).sum()
     }
 
-    /// When [`Self::handle_timeout`] must be called at the latest; `None` if no frame is open.
+    /// The latest time for [`Self::handle_timeout`]. `None` if no frame is open.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.partials.iter().map(|partial| partial.last_packet_at + self.options.partial_frame_timeout).min()
@@ -118,8 +119,8 @@ impl Depacketizer {
         }
     }
 
-    /// Takes a packet whose header has been parsed. `payload` is what follows the header: a slice of the received
-    /// buffer, which is kept and never copied.
+    /// Takes a packet whose header has been parsed. `payload` is the rest of the packet: a slice of the received
+    /// buffer. The buffer is kept and never copied.
     ///
     /// Frames whose time is over at `now` are given up first, whether or not [`Self::handle_timeout`] was called.
     #[inline]
@@ -128,7 +129,7 @@ impl Depacketizer {
         if !self.partials.is_empty() {
             self.handle_timeout(now);
         }
-        // Two matches instead of one on a common type: each move of a frame costs more than what is done with it.
+        // There are two matches instead of one on a common type: moving a frame costs more than the work on it.
         let reason = if header.marker == Marker::Single && self.partials.is_empty() {
             match self.handle_single(header, payload) {
                 Ok(frame) => return Outcome::Frame(frame),
@@ -145,7 +146,7 @@ impl Depacketizer {
         Outcome::Dropped(reason)
     }
 
-    /// Gives up the frames that are open, because the assignment, the subscription or the connection has ended.
+    /// Gives up the open frames, because the assignment, the subscription or the connection has ended.
     pub fn close(&mut self) {
         while !self.partials.is_empty() {
             self.give_up_oldest(FrameDrop::Ended);
@@ -153,7 +154,7 @@ impl Depacketizer {
         self.spare = None;
     }
 
-    // Always: built where it goes, the frame is not moved.
+    // Always inlined: the frame is built in place and not moved.
     #[inline(always)]
     fn handle_single(&mut self, header: &Header, payload: Bytes) -> Result<AssembledFrame, PacketDrop> {
         let number = header.frame_number;
@@ -191,7 +192,7 @@ impl Depacketizer {
         self.check_not_finished(number)?;
         let place = self.place_of(number);
         if place == 0 && self.partials.len() >= self.options.max_partial_frames {
-            // Without this packet the frame can never be completed: the rest of it need not be collected.
+            // Without this packet the frame can never be completed, so its other packets need not be collected.
             self.window.finish(number, false);
             return Err(PacketDrop::Superseded);
         }
@@ -230,7 +231,7 @@ impl Depacketizer {
         }
     }
 
-    /// How many of the open frames are older than frame `number`.
+    /// How many open frames are older than frame `number`.
     fn place_of(&self, number: u16) -> usize {
         self.partials
             .iter()
@@ -238,8 +239,8 @@ impl Depacketizer {
             .map_or(0, |newest_older| newest_older + 1)
     }
 
-    /// Opens the frame of a packet behind the `place` frames that are older. The caller has seen to it that a slot is
-    /// free, or that there is an older frame to give up.
+    /// Opens the frame of a packet behind the `place` frames that are older. The caller guarantees that a slot is free,
+    /// or that there is an older frame to give up.
     fn open(
         &mut self,
         header: &Header,
@@ -277,7 +278,7 @@ impl Depacketizer {
         Ok(())
     }
 
-    /// Whether packets of frame `number` may still go into a frame.
+    /// Whether packets of frame `number` may still become part of a frame.
     #[inline]
     fn check_not_finished(&mut self, number: u16) -> Result<(), PacketDrop> {
         match self.window.fate(number) {
@@ -291,7 +292,7 @@ impl Depacketizer {
         }
     }
 
-    /// Whether a newer frame was delivered. Farther back than the window is no order but a jump.
+    /// Whether a newer frame was delivered. A number further back than the window counts as a jump, not as older.
     fn is_behind_delivered(&self, number: u16) -> bool {
         self.newest_delivered
             .is_some_and(|newest| is_newer(newest, number) && newest.wrapping_sub(number) < WINDOW)
@@ -338,7 +339,7 @@ impl Depacketizer {
     }
 }
 
-/// Serial arithmetic: whether `left` comes less than half the circle after `right`.
+/// Serial arithmetic: whether `left` follows `right` by less than half of the number space.
 #[inline]
 const fn is_newer(left: u16, right: u16) -> bool {
     let ahead = left.wrapping_sub(right);

@@ -1,4 +1,4 @@
-//! A frame of which packets are missing.
+//! A frame that misses packets.
 
 use bytes::Bytes;
 
@@ -6,55 +6,55 @@ use crate::frame::{AssembledFrame, PIECE_OVERHEAD, Payload};
 use crate::packet::{Extensions, Header, Marker};
 use crate::time::Instant;
 
-/// Above this many entries a finished frame's buffers are freed instead of kept for the next one.
+/// With more entries than this, a finished frame's buffers are freed instead of reused for the next frame.
 const KEPT_CAPACITY: usize = 256;
 
-/// The packets that are there, in the order in which they came, and what they say about the frame.
+/// The packets that have arrived, in the order of their arrival, and what they say about the frame.
 ///
-/// Nothing is allocated by what a packet claims: one entry per packet that came, and a bit for each packet that the
-/// options allow.
+/// What a packet claims allocates nothing. There is one entry for each packet that arrived, and one bit for each packet
+/// that the options allow.
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) number: u16,
     pub(super) last_packet_at: Instant,
-    /// How many newer frames have been opened since this one was.
+    /// How many newer frames were opened since this one was.
     pub(super) newer_opened: usize,
-    /// Set once the start packet is there.
+    /// Set once the start packet has arrived.
     timestamp: u32,
     extensions: Extensions,
     start: bool,
     end: bool,
-    /// Whether each packet came after all those before it in the frame.
+    /// Whether each packet that arrived came after all earlier packets of the frame.
     in_order: bool,
     max_packets: u16,
-    /// The first sequence number that is there …
+    /// The first sequence number that has arrived.
     first: u16,
-    /// … and how many the last one is after it.
+    /// The distance from `first` to the last sequence number that has arrived.
     span: u16,
     /// Bytes of payload.
     len: usize,
     store: Store,
 }
 
-/// What a partial frame allocates; handed on from a finished frame to the next one.
+/// The allocations of a partial frame. A finished frame hands them on to the next one.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     pieces: Vec<Bytes>,
     sequences: Vec<u16>,
-    /// A bit for each sequence number that is there, modulo its length, which no frame is longer than.
+    /// A bit for each sequence number that has arrived, modulo this bit set's length. No frame is longer than that.
     present: Vec<u64>,
 }
 
-/// What a packet did to its frame.
+/// The result of adding a packet to its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Insertion {
-    /// It is in, and more are missing.
+    /// It was added, and others are missing.
     Missing,
-    /// It is in, and was the last that was missing.
+    /// It was added, and it was the last missing one.
     Complete,
-    /// It is there already.
+    /// The same packet arrived before.
     Duplicate,
-    /// It contradicts the others, or is beyond the limits.
+    /// It contradicts the other packets, or exceeds the limits.
     Inconsistent,
 }
 
@@ -66,7 +66,8 @@ impl Store {
         self.present.resize(usize::from(max_packets).next_power_of_two().div_ceil(64), 0);
     }
 
-    /// Word and bit of a sequence number; the number of words is a power of two, so this holds across the wrap.
+    /// Word and bit of a sequence number. The number of words is a power of two, so this also holds when the number
+    /// wraps.
     fn place(&self, sequence: u16) -> (usize, u64) {
         let words = self.present.len().max(1);
         (usize::from(sequence) / 64 % words, 1 << (sequence % 64))
@@ -93,7 +94,7 @@ impl Store {
 }
 
 impl Partial {
-    /// A frame without packets; the first one must be inserted at once.
+    /// A frame without packets. The first packet must be inserted at once.
     pub(super) fn new(header: &Header, max_packets: u16, now: Instant, mut store: Store) -> Self {
         store.clear(max_packets);
         Self {
@@ -113,12 +114,12 @@ impl Partial {
         }
     }
 
-    /// How many packets are there.
+    /// The number of packets that have arrived.
     pub(super) fn packets(&self) -> usize {
         self.store.pieces.len()
     }
 
-    /// What the packets that are there cost in memory, in bytes.
+    /// Memory of the packets that have arrived, in bytes.
     pub(super) fn kept_bytes(&self) -> usize {
         self.len + self.packets() * PIECE_OVERHEAD
     }
@@ -128,7 +129,7 @@ impl Partial {
         let sequence = header.sequence;
         let offset = sequence.wrapping_sub(self.first);
         let is_first_packet = self.store.pieces.is_empty();
-        // Serial arithmetic: up to half the circle it is after the first one, else before it.
+        // Serial arithmetic: up to half of the number space, the packet comes after the first one, else before it.
         let (first, span) = if offset < 1 << 15 {
             if offset <= self.span && self.store.has(sequence) {
                 return Insertion::Duplicate;
@@ -173,7 +174,7 @@ impl Partial {
         }
     }
 
-    /// The frame, when the last insertion said that it is complete.
+    /// The frame, after the last insertion completed it.
     pub(super) fn into_frame(mut self) -> (AssembledFrame, Store) {
         let Store { pieces, sequences, .. } = &mut self.store;
         let payload = if self.in_order {
@@ -196,7 +197,7 @@ impl Partial {
         (frame, self.store)
     }
 
-    /// What it allocated, without the packets.
+    /// The allocations, without the packets.
     pub(super) fn into_store(mut self) -> Store {
         self.store.clear(0);
         self.store

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::*;
 use crate::packet::{Extensions, Handle};
 
-/// A packet of a track: frame number, marker, sequence number.
+/// The header of a packet of a track: frame number, marker, sequence number.
 fn header(frame_number: u16, marker: Marker, sequence: u16) -> Header {
     Header {
         marker,
@@ -47,7 +47,7 @@ impl Harness {
         Self::new(DepacketizerOptions { max_partial_frames, ..DepacketizerOptions::default() })
     }
 
-    /// Hands a packet in whose payload says which one it is, and checks the counters.
+    /// Hands in a packet whose payload says which one it is, and checks the counters.
     fn take(&mut self, header: Header) -> Outcome {
         let payload = Bytes::copy_from_slice(
             &[header.frame_number.to_be_bytes(), header.sequence.to_be_bytes()].concat(),
@@ -76,7 +76,7 @@ impl Harness {
         }
     }
 
-    /// A frame in one packet is delivered.
+    /// Hands in a frame of one packet and expects it to be delivered.
     fn single(&mut self, number: u16) {
         let frame = self.frame(nth(number, number, 0, 1));
         assert_eq!(frame.number, number);
@@ -93,7 +93,7 @@ impl Harness {
     }
 }
 
-/// What [`Harness::take`] put into the packets of a frame.
+/// The payload that [`Harness::take`] put into the packets of a frame.
 fn expected(number: u16, first: u16, count: u16) -> Vec<u8> {
     (0..count)
         .flat_map(|index| [number.to_be_bytes(), first.wrapping_add(index).to_be_bytes()].concat())

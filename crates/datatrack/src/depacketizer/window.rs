@@ -1,14 +1,14 @@
 //! Which of the last frames are finished.
 
-/// How many frame numbers back a packet of a finished frame is recognised.
+/// How many frame numbers back packets of a finished frame are recognised.
 pub(super) const WINDOW: u16 = 1_024;
 
 const WORDS: usize = WINDOW as usize / 64;
 
-/// What became of a frame.
+/// What happened to a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Nothing yet, or it is too long ago to tell.
+    /// It is not finished, or that was too long ago to know.
     Unknown,
     /// It was completed.
     Completed,
@@ -16,10 +16,11 @@ pub(super) enum Fate {
     GivenUp,
 }
 
-/// Two bits for each of the last 1,024 frame numbers, the newest seen included.
+/// Two bits for each of the last 1,024 frame numbers, the newest one included.
 ///
-/// A number outside is a jump: the window moves there and forgets. Frame numbers wrap in 66 s at 1 kHz, and an SFU
-/// that pauses a track may skip thousands; "older than the newest" alone would black out the stream for long.
+/// A number outside of the window is a jump: the window moves there and forgets the rest. Frame numbers wrap in 66 s at
+/// 1 kHz. An SFU that pauses a track may skip thousands of them. If every number "older than the newest" were dropped,
+/// the stream would stay black for long.
 #[derive(Debug)]
 pub(super) struct Window {
     newest: Option<u16>,
@@ -32,7 +33,7 @@ impl Window {
         Self { newest: None, finished: [0; WORDS], completed: [0; WORDS] }
     }
 
-    /// What became of frame `number`.
+    /// What happened to frame `number`.
     #[inline]
     pub(super) fn fate(&self, number: u16) -> Fate {
         if !self.contains(number) {
@@ -46,7 +47,7 @@ impl Window {
         }
     }
 
-    /// Moves the window so that frame `number` is in it. Returns whether that was a jump.
+    /// Moves the window so that it includes frame `number`. Returns whether that was a jump.
     #[inline]
     pub(super) fn observe(&mut self, number: u16) -> bool {
         let Some(newest) = self.newest else {
@@ -67,7 +68,7 @@ impl Window {
         !(1..WINDOW).contains(&ahead)
     }
 
-    /// Notes what became of frame `number`, if the window has not moved away from it.
+    /// Notes whether frame `number` was completed, unless the window has moved past it.
     #[inline]
     pub(super) fn finish(&mut self, number: u16, completed: bool) {
         if !self.contains(number) {
@@ -99,7 +100,7 @@ impl Window {
     }
 }
 
-/// Word and bit of a frame number. The window's length divides 2¹⁶, so this holds across the wrap.
+/// Word and bit of a frame number. The window's length divides 2¹⁶, so this also holds when the number wraps.
 #[inline]
 const fn place(number: u16) -> (usize, u64) {
     ((number % WINDOW / 64) as usize, 1 << (number % 64))

@@ -7,16 +7,16 @@ use bytes::Bytes;
 use super::{DerivationError, IV_LEN, TAG_LEN};
 use crate::Payload;
 
-/// An AES-128-GCM key. Cheap to clone; nothing prints it.
+/// An AES-128-GCM key. Cheap to clone. It is never printed.
 ///
-/// Whoever seals with it owes it an IV that it never saw before: [`FrameSealer`](super::FrameSealer) does that.
+/// The caller that seals must pass an IV that this key has never seen: [`FrameSealer`](super::FrameSealer) does that.
 #[derive(Clone)]
 pub struct FrameKey(Arc<LessSafeKey>);
 
-/// A payload could not be sealed.
+/// Why a payload could not be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The buffer has not the room that the payload and its tag need.
+    /// The buffer is too small for the payload and its tag.
     #[error("a sealed payload needs room for {TAG_LEN} bytes more")]
     NoRoom,
     /// AES-GCM refused: the payload is beyond the 64 GiB that one IV can serve.
@@ -24,16 +24,16 @@ pub enum SealError {
     Failed,
 }
 
-/// A frame could not be opened.
+/// Why a frame could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// It is shorter than a tag, so no key opens it.
     #[error("a sealed frame has at least the {TAG_LEN} bytes of its tag")]
     TooShort,
-    /// The room for the plaintext has not the length of the ciphertext without its tag.
+    /// The plaintext's buffer does not have the length of the ciphertext without its tag.
     #[error("the room for the plaintext has the wrong length")]
     WrongRoom,
-    /// Another key or IV sealed it, or it was changed on its way.
+    /// Another key or IV sealed it, or it was changed in transit.
     #[error("the frame does not open with this key")]
     Failed,
 }
@@ -47,20 +47,20 @@ impl FrameKey {
         Ok(Self(Arc::new(LessSafeKey::new(key))))
     }
 
-    /// Seals the payload where it stands. The last [`TAG_LEN`] bytes of `buffer` are room for the tag; what stands
-    /// before them is the payload, which may be empty.
+    /// Seals the payload in place. The last [`TAG_LEN`] bytes of `buffer` are room for the tag. The bytes before them
+    /// are the payload, which may be empty.
     pub fn seal_in_place(&self, iv: &[u8; IV_LEN], buffer: &mut [u8]) -> Result<(), SealError> {
         let (payload, room) = buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::NoRoom)?;
         let tag = self
             .0
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(*iv), Aad::empty(), payload)
             .map_err(|_| SealError::Failed)?;
-        // The primitive's tags have this length; `copy_from_slice` would panic if they had not.
+        // The primitive's tags have this length. `copy_from_slice` would panic for another length.
         *room = tag.as_ref().try_into().map_err(|_| SealError::Failed)?;
         Ok(())
     }
 
-    /// Seals `payload` into `sealed`, which must be [`TAG_LEN`] bytes longer: one pass instead of a copy and
+    /// Seals `payload` into `sealed`, which must be [`TAG_LEN`] bytes longer. This takes one pass instead of a copy and
     /// [`seal_in_place`](Self::seal_in_place).
     pub fn seal_into(&self, iv: &[u8; IV_LEN], payload: &[u8], sealed: &mut [u8]) -> Result<(), SealError> {
         let (ciphertext, tag) = sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::NoRoom)?;
@@ -79,7 +79,7 @@ impl FrameKey {
             .map_err(|_| SealError::Failed)
     }
 
-    /// Opens `ciphertext ‖ tag` into a buffer of its own; `sealed` stays as it is, so another key can be tried.
+    /// Opens `ciphertext ‖ tag` into a new buffer. `sealed` stays unchanged, so another key can be tried.
     pub fn open(&self, iv: &[u8; IV_LEN], sealed: &[u8]) -> Result<Bytes, OpenError> {
         let len = sealed.len().checked_sub(TAG_LEN).ok_or(OpenError::TooShort)?;
         let mut plaintext = vec![0; len];
@@ -87,8 +87,8 @@ impl FrameKey {
         Ok(plaintext.into())
     }
 
-    /// Opens `ciphertext ‖ tag` into `plaintext`, which must be [`TAG_LEN`] bytes shorter. When it fails, what
-    /// `plaintext` holds is of no use.
+    /// Opens `ciphertext ‖ tag` into `plaintext`, which must be [`TAG_LEN`] bytes shorter. After an error the content
+    /// of `plaintext` is useless.
     pub fn open_into(&self, iv: &[u8; IV_LEN], sealed: &[u8], plaintext: &mut [u8]) -> Result<(), OpenError> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(OpenError::TooShort)?;
         if plaintext.len() != ciphertext.len() {
@@ -99,8 +99,8 @@ impl FrameKey {
             .map_err(|_| OpenError::Failed)
     }
 
-    /// Opens a frame as the depacketizer hands it out, in one pass from one piece; several pieces are copied together
-    /// first, and opened where they then stand. `sealed` stays as it is.
+    /// Opens a frame as the depacketizer delivers it. A single piece is opened in one pass. Several pieces are copied
+    /// together first and then opened in place. `sealed` stays unchanged.
     pub fn open_payload(&self, iv: &[u8; IV_LEN], sealed: &Payload) -> Result<Bytes, OpenError> {
         if let [piece] = sealed.pieces() {
             return self.open(iv, piece);
@@ -117,7 +117,7 @@ impl FrameKey {
         Ok(buffer.into())
     }
 
-    /// Whether both are clones of one key. Two keys derived from the same material are not.
+    /// Whether both are clones of one key. Two keys derived from the same material are not clones.
     pub(super) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

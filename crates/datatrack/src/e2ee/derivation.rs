@@ -6,32 +6,32 @@ use zeroize::Zeroizing;
 
 use super::{E2eeError, FrameKey, KeyMaterial, KeyScope};
 
-/// LiveKit's salt, the same for everybody: one passphrase is one key wherever it is used.
+/// LiveKit's salt. It is the same for all applications, so a passphrase gives the same key everywhere.
 const SALT: &[u8] = b"LKFrameEncryptionKey";
 /// Iterations that all LiveKit SDKs use.
 const PBKDF2_ITERATIONS: NonZeroU32 = match NonZeroU32::new(100_000) {
     Some(iterations) => iterations,
     None => NonZeroU32::MIN,
 };
-/// What livekit-client passes as HKDF's info: a new `ArrayBuffer(128)`.
+/// The info that livekit-client passes to HKDF: a new `ArrayBuffer(128)`.
 const HKDF_INFO: [u8; 128] = [0; 128];
-/// Bytes of the material that a ratchet step gives.
+/// Bytes of the material after a ratchet step.
 const RATCHETED_LEN: usize = 32;
 
-/// How key material becomes a key. All participants must use the same.
+/// How key material becomes a key. All participants must use the same derivation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum KeyDerivation {
-    /// PBKDF2-HMAC-SHA256 with 100,000 iterations: livekit-client's for passphrases, the native SDKs' default for
-    /// every key. Some 15 to 30 ms for a key or a ratchet step.
+    /// PBKDF2-HMAC-SHA256 with 100,000 iterations. livekit-client uses it for passphrases. It is the native SDKs'
+    /// default for every key. A key or a ratchet step takes some 15 to 30 ms.
     #[default]
     Pbkdf2,
-    /// HKDF-SHA256: livekit-client's for raw keys; native SDKs use it only if told to. For random bytes, not for
-    /// passphrases. Microseconds.
+    /// HKDF-SHA256. livekit-client uses it for raw keys; native SDKs use it only if told to. It is for random bytes,
+    /// not for passphrases. It takes microseconds.
     Hkdf,
 }
 
 impl KeyDerivation {
-    /// The next material, which begins with the key.
+    /// The next material. Its first bytes are the key.
     fn expand(self, material: &KeyMaterial) -> Result<[u8; RATCHETED_LEN], DerivationError> {
         let mut out = [0; RATCHETED_LEN];
         match self {
@@ -51,11 +51,11 @@ impl KeyDerivation {
         Ok(out)
     }
 
-    /// The key, and where the chain goes on from it.
+    /// The key, with the material of the next step.
     ///
-    /// The key is the KDF's first 128 bits and the next material its first 256, of the same input; both KDFs give the
-    /// longer output by going on from the shorter. So one run gives both, at the cost of the key alone, and a search
-    /// costs half of what it costs the references.
+    /// Of the same input, the key is the KDF's first 128 bits, and the next material is its first 256 bits. Both KDFs
+    /// make a longer output by extending the shorter one. So one run gives both at the cost of the key alone, and a
+    /// search costs half as much as in the reference clients.
     pub(super) fn derive(self, material: &KeyMaterial) -> Result<DerivedKey, DerivationError> {
         let next = Zeroizing::new(self.expand(material)?);
         let key = next.first_chunk().ok_or(DerivationError)?;
@@ -71,7 +71,7 @@ impl hkdf::KeyType for OutputLen {
     }
 }
 
-/// A key could not be derived: the crypto library refused or there was nothing to derive from any more.
+/// A key could not be derived: the crypto library failed, or the base of the derivation no longer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key derivation failed")]
 pub struct DerivationError;
@@ -80,14 +80,14 @@ pub struct DerivationError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DerivationId(pub(super) u64);
 
-/// A key, with the material that the key one ratchet step ahead is derived from.
+/// A key, with the material that its next ratchet step is derived from.
 #[derive(Clone)]
 pub(super) struct DerivedKey {
     pub(super) key: FrameKey,
     pub(super) next: KeyMaterial,
 }
 
-/// A derivation to be run where blocking is allowed. Nothing prints what is in it.
+/// A derivation to run where blocking is allowed. Its content is never printed.
 pub struct Derivation {
     pub(super) id: DerivationId,
     /// `None` for the sealing side.
@@ -97,24 +97,25 @@ pub struct Derivation {
 }
 
 pub(super) enum Work {
-    /// Derive the key of this material: what the application gave, or the next one of a chain.
+    /// Derive the key of this material: the application's, or the next one of a chain.
     Derive(KeyMaterial),
-    /// The step was taken before.
+    /// The step was derived before.
     Known(DerivedKey),
-    /// There is nothing to derive from.
+    /// The base of the derivation no longer exists.
     Nothing,
 }
 
 impl Derivation {
-    /// The number that the call which asked for it returned; steps of a search have numbers that nobody was given.
+    /// The number that the requesting call returned. Steps of a search have numbers, too, which no caller got.
     pub const fn id(&self) -> DerivationId {
         self.id
     }
 
-    /// Derives. With PBKDF2 it keeps a processor busy for tens of milliseconds: not for a thread that serves others.
+    /// Runs the derivation. With PBKDF2 it keeps a processor busy for tens of milliseconds, so it must not run on a
+    /// thread that serves other work.
     ///
-    /// The result belongs to the machine that asked, and has to reach it: until then it derives nothing more for the
-    /// same participant.
+    /// The result has to be handed back to the machine that asked. Until then, that machine derives nothing more for
+    /// the same participant.
     pub fn run(self) -> Derived {
         let derivation = self.derivation;
         let result = match self.work {
@@ -132,7 +133,7 @@ impl fmt::Debug for Derivation {
     }
 }
 
-/// What a [`Derivation`] gave. Nothing prints what is in it.
+/// The result of a [`Derivation`]. Its content is never printed.
 pub struct Derived {
     pub(super) id: DerivationId,
     pub(super) scope: Option<KeyScope>,
@@ -148,7 +149,7 @@ impl fmt::Debug for Derived {
 /// The end of what `set_key` or `ratchet` began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Completion {
-    /// What the call returned.
+    /// The number that the call returned.
     pub id: DerivationId,
     /// Whether the key is in use now.
     pub result: Result<(), E2eeError>,
@@ -162,7 +163,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The key of the material, then of one and of two ratchet steps, with the material that each step starts from.
+    /// The key of the material, then of one and of two ratchet steps, with the material of each step.
     fn chain(derivation: KeyDerivation, material: &[u8]) -> [(String, String); 3] {
         let mut material = KeyMaterial::from(material);
         [(); 3].map(|()| {

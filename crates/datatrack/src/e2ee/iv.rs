@@ -4,27 +4,27 @@ use super::IV_LEN;
 
 const PREFIX_LEN: usize = 8;
 
-/// Where IV prefixes come from.
+/// The source of IV prefixes.
 ///
-/// A shared passphrase is one key for all participants, tracks and restarts, so a prefix that comes twice breaks the
-/// encryption. Outside of tests [`SystemIvRandom`] is the only implementation, and there must be no other: above all no
-/// seeded one.
+/// With a shared passphrase, all participants, tracks and restarts use one key. So a repeated prefix breaks the
+/// encryption. Outside of tests [`SystemIvRandom`] is the only implementation, and there must be no other. In
+/// particular, there must be no seeded one.
 pub trait IvRandom {
-    /// Fills `prefix` with bytes that nobody can foresee.
+    /// Fills `prefix` with unpredictable bytes.
     fn fill(&mut self, prefix: &mut [u8; PREFIX_LEN]) -> Result<(), IvRandomError>;
 }
 
-/// No random bytes could be had.
+/// No random bytes were available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no random bytes could be had")]
 pub struct IvRandomError;
 
-/// The crypto library's generator, which the operating system's seeds.
+/// The crypto library's generator. The operating system's generator seeds it.
 #[derive(Debug, Clone, Default)]
 pub struct SystemIvRandom(SystemRandom);
 
 impl SystemIvRandom {
-    /// A handle to the generator; it holds no state of its own.
+    /// A handle to the generator. It has no state of its own.
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,8 +38,8 @@ impl IvRandom for SystemIvRandom {
 
 /// IVs of one sealer with one key: 8 random bytes, then a counter (u32, big endian).
 ///
-/// Ninety-six random bits for each frame would come too close to a repetition at high rates; so the prefix is drawn
-/// anew only when a sequence starts, when it is renewed, and when its 2³² counts are used up. It cannot be cloned: a
+/// Ninety-six random bits for each frame would make a repetition too likely at high rates. So a prefix is drawn only
+/// when a sequence starts, when it is renewed, and when its 2³² counts are used up. A sequence cannot be cloned: a
 /// clone would give the same IVs again.
 #[derive(Debug, Default)]
 pub struct IvSequence {
@@ -48,17 +48,17 @@ pub struct IvSequence {
 }
 
 impl IvSequence {
-    /// A sequence that draws its prefix with its first IV.
+    /// A sequence that draws its prefix together with its first IV.
     pub const fn new() -> Self {
         Self { prefix: None, counter: 0 }
     }
 
-    /// Leaves the prefix behind; the next IV has a new one. Due for each new key.
+    /// Drops the prefix. The next IV has a new one. Call it for each new key.
     pub const fn renew(&mut self) {
         self.prefix = None;
     }
 
-    /// An IV that this sequence never gave before. After an error nothing has changed.
+    /// An IV that this sequence has never given before. After an error nothing has changed.
     pub fn next(&mut self, random: &mut dyn IvRandom) -> Result<[u8; IV_LEN], IvRandomError> {
         let prefix = match self.prefix {
             Some(prefix) => prefix,
@@ -81,7 +81,7 @@ impl IvSequence {
         Ok(iv)
     }
 
-    /// Passes over the counts below `counter`; never goes back.
+    /// Skips the counts below `counter`. It never goes back.
     #[cfg(test)]
     pub(super) fn skip_to(&mut self, counter: u32) {
         self.counter = self.counter.max(counter);

@@ -2,13 +2,13 @@ use std::collections::VecDeque;
 
 use super::{DerivationId, KeyMaterial};
 
-/// What a ring of keys wants derived.
+/// What a ring of keys needs derived.
 pub(super) enum JobKind {
     /// A key from new material.
     Set(KeyMaterial),
-    /// The key a step ahead, to replace the present one.
+    /// The next ratchet step, to replace the present key.
     Ratchet,
-    /// The key a step ahead of the last one that was looked at in a search.
+    /// The step after the last one that a search derived.
     Search,
 }
 
@@ -18,7 +18,7 @@ pub(super) struct Job {
     pub(super) kind: JobKind,
 }
 
-/// What of a job must be known when its result comes.
+/// What must be known about a job when its result comes.
 #[derive(Clone, Copy)]
 pub(super) struct InFlight {
     pub(super) id: DerivationId,
@@ -33,7 +33,8 @@ pub(super) enum Purpose {
     Search,
 }
 
-/// The derivations of one ring: one at a time, the application's before those of searches, else in order.
+/// The derivations of one ring. One runs at a time. The application's jobs come before those of searches, otherwise in
+/// order.
 pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     in_flight: Option<InFlight>,
@@ -55,7 +56,7 @@ impl Jobs {
         self.waiting.insert(place, job);
     }
 
-    /// The next job, which is in flight from now on; `None` while another one is.
+    /// The next job. It is in flight from now on. `None` while another one is in flight.
     pub(super) fn start(&mut self) -> Option<Job> {
         if self.in_flight.is_some() {
             return None;
@@ -70,7 +71,7 @@ impl Jobs {
         Some(job)
     }
 
-    /// Ends the job in flight if it is that one.
+    /// Ends the job in flight if it has that number.
     pub(super) fn finish(&mut self, id: DerivationId) -> Option<InFlight> {
         self.in_flight.take_if(|job| job.id == id)
     }
@@ -79,19 +80,19 @@ impl Jobs {
         self.waiting.is_empty()
     }
 
-    /// Whether the application asked for a key at this index which is not there yet.
+    /// Whether the application asked for a key at this index that is not there yet.
     pub(super) fn concern(&self, index: u8) -> bool {
         self.in_flight.is_some_and(|job| job.index == index && job.purpose != Purpose::Search)
             || self.waiting.iter().any(|job| job.index == index && !matches!(job.kind, JobKind::Search))
     }
 
-    /// Whether there will be a key at this index if all goes well.
+    /// Whether there will be a key at this index, unless a derivation fails.
     pub(super) fn will_set(&self, index: u8) -> bool {
         self.in_flight.is_some_and(|job| job.index == index && job.purpose == Purpose::Set)
             || self.waiting.iter().any(|job| job.index == index && matches!(job.kind, JobKind::Set(_)))
     }
 
-    /// The application's jobs that are not done.
+    /// The application's unfinished jobs.
     pub(super) fn asked_for(&self) -> impl Iterator<Item = DerivationId> {
         let in_flight = self.in_flight.iter().filter(|job| job.purpose != Purpose::Search).map(|job| job.id);
         let waiting = self.waiting.iter().filter(|job| !matches!(job.kind, JobKind::Search));

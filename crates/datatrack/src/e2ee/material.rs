@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// What keys are derived from: a passphrase's UTF-8 bytes, or random ones. Cheap to clone.
+/// The material that keys are derived from: a passphrase's UTF-8 bytes, or random bytes. Cheap to clone.
 ///
-/// The bytes are wiped when the last clone goes, and nothing prints them.
+/// The bytes are wiped when the last clone is dropped. They are never printed.
 #[derive(Clone)]
 pub struct KeyMaterial(Arc<Zeroizing<Vec<u8>>>);
 
 impl KeyMaterial {
-    /// Whether there is no byte in it; such material is refused.
+    /// Whether it has no bytes. Such material is refused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -21,7 +21,7 @@ impl KeyMaterial {
 }
 
 impl From<Vec<u8>> for KeyMaterial {
-    /// Takes the bytes over without a copy, so none is left behind.
+    /// Takes the bytes over without a copy, so that no copy is left behind.
     fn from(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
     }

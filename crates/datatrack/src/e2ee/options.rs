@@ -5,20 +5,20 @@ use super::KeyDerivation;
 /// How keys are derived, shared and followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyOptions {
-    /// How key material becomes keys; must be the same for all participants. Default: PBKDF2.
+    /// How key material becomes keys. It must be the same for all participants. Default: PBKDF2.
     pub derivation: KeyDerivation,
     /// Whether one key serves all participants. Default: no.
     pub shared: bool,
-    /// How many ratchet steps ahead of its key a frame is tried at; 0 follows no ratchet.
-    /// Default: 16, and 0 for a shared key.
+    /// How many ratchet steps ahead of its key a frame is tried with. 0 follows no ratchet. Default: 16; 0 for a shared
+    /// key.
     pub ratchet_window: u8,
-    /// How many frames in a row may fail before their key counts as invalid, until it is set or ratcheted anew;
-    /// −1 (any negative number): it never does. Default: −1.
+    /// How many frames in a row may fail before their key counts as invalid. It stays invalid until it is set or
+    /// ratcheted again. With a negative number a key never becomes invalid. Default: −1.
     pub failure_tolerance: i32,
 }
 
 impl KeyOptions {
-    /// Native SDKs' default, for keys of participants.
+    /// The native SDKs' default for keys of participants.
     pub const DEFAULT_RATCHET_WINDOW: u8 = 16;
 
     /// A key for each participant, followed for 16 ratchet steps.
@@ -31,7 +31,7 @@ impl KeyOptions {
         }
     }
 
-    /// One key for all. It is not followed when it is ratcheted, because one participant's step would take the key
+    /// One key for all participants. Its ratchet is not followed, because one participant's step would take the key
     /// from all others.
     pub const fn shared(derivation: KeyDerivation) -> Self {
         Self { derivation, shared: true, ratchet_window: 0, failure_tolerance: -1 }
@@ -47,8 +47,8 @@ impl Default for KeyOptions {
 /// Whose frames a key opens. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyScope {
-    /// Everybody's.
+    /// The frames of all participants.
     Shared,
-    /// Those of the participant with this identity.
+    /// The frames of the participant with this identity.
     Participant(Arc<str>),
 }

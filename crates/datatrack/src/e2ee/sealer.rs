@@ -2,16 +2,16 @@ use super::{FrameKey, IV_LEN, IvRandom, IvRandomError, IvSequence, SealError, Se
 
 /// Seals the frames of one track object, each with an IV that its key never sees again.
 ///
-/// It holds the key that its IV prefix was drawn for: whenever [`SealingKeys::current`] is another one, for whatever
-/// reason, it draws a new prefix. A track that is published anew gets a new sealer.
+/// It remembers the key that its IV prefix was drawn for. Whenever [`SealingKeys::current`] returns another key, for
+/// whatever reason, it draws a new prefix. A track that is republished gets a new sealer.
 #[derive(Debug, Default)]
 pub struct FrameSealer {
     ivs: IvSequence,
-    /// Held, not only compared: as long as it lives, no other key can have its address.
+    /// Kept alive, not only compared: while it lives, no other key can have its address.
     key: Option<FrameKey>,
 }
 
-/// What a receiver must know besides the sealed payload: the E2EE extension's content.
+/// What a receiver needs besides the sealed payload: the content of the E2EE extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedWith {
     /// The key's index, 0 to 15.
@@ -20,13 +20,13 @@ pub struct SealedWith {
     pub iv: [u8; IV_LEN],
 }
 
-/// A frame could not be sealed; it must not leave.
+/// Why a frame could not be sealed. Such a frame must not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameSealError {
-    /// There is no key at the current index, or not yet: [`SealingKeys::is_pending`] tells.
+    /// There is no key at the current index. [`SealingKeys::is_pending`] tells whether one is being derived.
     #[error("there is no key to seal with")]
     NoKey,
-    /// No IV could be had.
+    /// No IV was available.
     #[error(transparent)]
     Random(#[from] IvRandomError),
     /// The payload could not be sealed.
@@ -40,8 +40,8 @@ impl FrameSealer {
         Self { ivs: IvSequence::new(), key: None }
     }
 
-    /// Seals the payload where it stands with the current key. The last [`TAG_LEN`](super::TAG_LEN) bytes of `buffer`
-    /// are room for the tag. After an error `buffer` is not to be sent.
+    /// Seals the payload in place with the current key. The last [`TAG_LEN`](super::TAG_LEN) bytes of `buffer` are room
+    /// for the tag. After an error `buffer` must not be sent.
     pub fn seal_in_place(
         &mut self,
         keys: &SealingKeys,
@@ -53,8 +53,8 @@ impl FrameSealer {
         Ok(with)
     }
 
-    /// Seals `payload` into `sealed`, which must be [`TAG_LEN`](super::TAG_LEN) bytes longer: one pass instead of a
-    /// copy and [`seal_in_place`](Self::seal_in_place). After an error `sealed` is not to be sent.
+    /// Seals `payload` into `sealed`, which must be [`TAG_LEN`](super::TAG_LEN) bytes longer. This takes one pass
+    /// instead of a copy and [`seal_in_place`](Self::seal_in_place). After an error `sealed` must not be sent.
     pub fn seal_into(
         &mut self,
         keys: &SealingKeys,
@@ -67,7 +67,7 @@ impl FrameSealer {
         Ok(with)
     }
 
-    /// The current key and an IV that it never saw.
+    /// The current key and an IV that it has never seen.
     fn next<'k>(
         &mut self,
         keys: &'k SealingKeys,
@@ -82,7 +82,7 @@ impl FrameSealer {
         Ok((key, SealedWith { key_index, iv }))
     }
 
-    /// Leaves the IV prefix behind, as for a track that is republished.
+    /// Drops the IV prefix, as for a track that is republished.
     pub const fn renew(&mut self) {
         self.ivs.renew();
     }
@@ -164,8 +164,8 @@ mod tests {
     }
 
     proptest! {
-        /// Two sets of keys from one passphrase, as two participants with a shared key have them, and three tracks
-        /// that change between them: worse than what a publisher does.
+        /// Two sets of keys from one passphrase, as two participants with a shared key have them, and three tracks that
+        /// switch between the sets. A real publisher never does that.
         #[test]
         fn no_prefix_serves_two_keys_or_two_sealers_and_no_iv_comes_twice(
             steps in prop::collection::vec(step(), 1..250),

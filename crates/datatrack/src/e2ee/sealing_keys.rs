@@ -8,11 +8,11 @@ use super::{
     KeyOptions,
 };
 
-/// The keys that the local participant seals with: up to 16, one of them current (index 0 at first).
+/// The keys that seal the local participant's frames: up to 16, one of them current (index 0 at first).
 ///
-/// A key is in use from the [`Completion`] on; until then frames are sealed with the one that it replaces. Setting a
-/// key does not make its index current, so that a new key can be given to all receivers first:
-/// [`set_current_index`](Self::set_current_index) does.
+/// A key is in use from its [`Completion`] on. Until then, frames are sealed with the key that it replaces. Setting a
+/// key does not make its index current, so that all receivers can get a new key first.
+/// [`set_current_index`](Self::set_current_index) makes it current.
 pub struct SealingKeys {
     options: KeyOptions,
     ring: [Option<Slot>; KEY_RING_SIZE as usize],
@@ -28,7 +28,7 @@ struct Slot {
 }
 
 impl SealingKeys {
-    /// No keys yet. Of the options, only how keys are derived matters here.
+    /// Sealing keys without any key. Of the options, only the key derivation matters here.
     pub const fn new(options: KeyOptions) -> Self {
         Self {
             options,
@@ -40,7 +40,7 @@ impl SealingKeys {
         }
     }
 
-    /// Asks for a key at `index` (0 to 15), derived from `material`.
+    /// Requests a key at `index` (0 to 15), derived from `material`.
     pub fn set_key(
         &mut self,
         index: u8,
@@ -54,9 +54,9 @@ impl SealingKeys {
         Ok(self.ask(index, JobKind::Set(material)))
     }
 
-    /// Asks for the key one step ahead of the one at `index` (0 to 15), to replace it.
+    /// Requests the next ratchet step of the key at `index` (0 to 15), to replace the key.
     ///
-    /// Browsers do not follow a ratchet on their own: their applications have to ratchet too.
+    /// Browsers do not follow a ratchet by themselves: their applications have to ratchet, too.
     pub fn ratchet(&mut self, index: u8) -> Result<DerivationId, E2eeError> {
         check_index(index)?;
         if self.slot(index).is_none() && !self.jobs.will_set(index) {
@@ -65,7 +65,7 @@ impl SealingKeys {
         Ok(self.ask(index, JobKind::Ratchet))
     }
 
-    /// Seals with the key at `index` (0 to 15) from now on. There need not be one yet: see
+    /// Seals with the key at `index` (0 to 15) from now on. The key may still be missing: see
     /// [`is_pending`](Self::is_pending).
     pub fn set_current_index(&mut self, index: u8) -> Result<(), E2eeError> {
         check_index(index)?;
@@ -73,24 +73,24 @@ impl SealingKeys {
         Ok(())
     }
 
-    /// The index that frames are sealed at, whether there is a key or not.
+    /// The index of the key that seals frames, whether or not that key is there.
     pub const fn current_index(&self) -> u8 {
         self.current
     }
 
-    /// The current index, its key, and the key's generation: a number that no other key of this object has, neither
-    /// at another index nor before or after a ratchet. Whoever counts IVs on his own must renew them when it changes;
-    /// [`FrameSealer`](super::FrameSealer) does.
+    /// The current index, its key, and the key's generation. The generation is a number that no other key of this
+    /// object has, neither at another index nor before or after a ratchet. A caller that counts IVs itself must renew
+    /// them when it changes; [`FrameSealer`](super::FrameSealer) does.
     pub fn current(&self) -> Option<(u8, &FrameKey, u64)> {
         self.slot(self.current).map(|slot| (self.current, &slot.derived.key, slot.generation))
     }
 
-    /// Whether a key for the current index is being derived: where there is none yet, frames are worth holding.
+    /// Whether a key for the current index is being derived. If there is none yet, frames are worth holding.
     pub fn is_pending(&self) -> bool {
         self.jobs.concern(self.current)
     }
 
-    /// The next derivation to be run; one at a time, in the order in which they were asked for.
+    /// The next derivation to run. There is one at a time, in the order of the requests.
     pub fn poll_derivation(&mut self) -> Option<Derivation> {
         let job = self.jobs.start()?;
         let work = match job.kind {
@@ -102,8 +102,8 @@ impl SealingKeys {
         Some(Derivation { id: job.id, scope: None, derivation: self.options.derivation, work })
     }
 
-    /// Puts a derived key in its place. `None` if the keys were cleared in the meantime, or if the result belongs to
-    /// another machine.
+    /// Stores a derived key. Returns `None` if the keys were cleared meanwhile, or if the result belongs to another
+    /// machine.
     pub fn handle_derived(&mut self, derived: Derived) -> Option<Completion> {
         if derived.scope.is_some() {
             return None;
@@ -119,8 +119,7 @@ impl SealingKeys {
         Some(Completion { id: job.id, result })
     }
 
-    /// Forgets all keys and all that was asked for, and returns what will never be completed for it. The current index
-    /// stays.
+    /// Forgets all keys and requests. Returns the requests that will never complete. The current index stays.
     pub fn clear(&mut self) -> Vec<DerivationId> {
         self.ring = [const { None }; KEY_RING_SIZE as usize];
         let cancelled = self.jobs.asked_for().collect();
@@ -156,7 +155,7 @@ mod tests {
         SealingKeys::new(KeyOptions::per_participant(KeyDerivation::Hkdf))
     }
 
-    /// Whether the current key is that one.
+    /// Whether the current key is `expected`.
     fn seals_with(keys: &SealingKeys, expected: &FrameKey) -> bool {
         let (_, key, _) = keys.current().unwrap();
         let (iv, sealed) = frame(key, 1, b"x");
@@ -271,7 +270,7 @@ mod tests {
         keys.clear();
         keys.set_key(0, &b"a"[..]).unwrap();
         settle(&mut keys);
-        assert!(seen.insert(keys.current().unwrap().2), "clearing starts no count anew");
+        assert!(seen.insert(keys.current().unwrap().2), "clearing restarts no count");
     }
 
     #[test]

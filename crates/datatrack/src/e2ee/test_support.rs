@@ -1,4 +1,4 @@
-//! What the tests of this module share.
+//! Helpers that the tests of this module share.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::Payload;
 
-/// Prefixes 1, 2, 3 …: each drawn once, so that a prefix names the draw that it came from.
+/// Returns the prefixes 1, 2, 3 …, each once. So a prefix identifies the draw that it came from.
 #[derive(Default)]
 pub(super) struct CountingRandom(u64);
 
@@ -25,7 +25,7 @@ impl IvRandom for CountingRandom {
     }
 }
 
-/// Opens a frame that arrives cut at these places (those beyond its end cut nothing).
+/// Opens a frame that arrives cut at these places. A place beyond the frame's end cuts nothing.
 pub(super) fn piecewise(
     key: &FrameKey,
     iv: &[u8; IV_LEN],
@@ -43,7 +43,7 @@ pub(super) fn piecewise(
     key.open_payload(iv, &Payload::from_pieces(pieces))
 }
 
-/// The keys of a ratchet chain, made apart from the machines under test; HKDF, since it is fast.
+/// The keys of a ratchet chain, derived without the machines under test. It uses HKDF, which is fast.
 pub(super) fn chain(material: &[u8], steps: usize) -> Vec<FrameKey> {
     let mut material = KeyMaterial::from(material);
     (0..=steps)

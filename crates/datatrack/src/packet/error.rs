@@ -1,9 +1,9 @@
 use thiserror::Error;
 
-/// Why bytes are no packet. Offsets and lengths are in bytes from the packet's start.
+/// Why bytes are not a packet. Offsets and lengths are in bytes from the packet's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PacketError {
-    /// There is no room for the base header of 12 bytes.
+    /// It is shorter than the base header of 12 bytes.
     #[error("{len} bytes are too short for the base header of 12 bytes")]
     TooShort {
         /// Length of the packet.
@@ -15,7 +15,7 @@ pub enum PacketError {
     /// The handle in bytes 2 and 3 is zero.
     #[error("the track handle at byte 2 is 0")]
     InvalidHandle,
-    /// The header says that extensions follow, and there are no two bytes left for their length.
+    /// The header announces extensions, but the two bytes of their length are missing.
     #[error("the extension length at byte 12 is missing")]
     MissingExtensionLength,
     /// The extensions would end beyond the packet.
@@ -31,7 +31,7 @@ pub enum PacketError {
     MalformedExtension {
         /// The extension's tag.
         tag: u8,
-        /// Where the tag stands.
+        /// The offset of the tag.
         at: usize,
     },
 }

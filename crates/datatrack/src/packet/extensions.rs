@@ -13,18 +13,25 @@
 //! | 1 | 13 | E2EE: key index u8, IV of 12 bytes |
 //! | 2 | 8 | user timestamp u64 |
 //!
-//! Reading is lenient as the other clients' is: unknown tags are skipped, a known tag with a longer value gives its
-//! prefix, with a shorter one it is skipped, the last of a repeated tag counts, tag 0 skips itself and the byte after
-//! it, and a single byte at the end is ignored. Writing is strict, because the SFU is: 1, then 2, then padding.
+//! Reading is lenient, as in the other clients:
+//!
+//! - Unknown tags are skipped.
+//! - Of a known tag with a longer value, the value's prefix counts. With a shorter value, the tag is skipped.
+//! - Of a repeated tag, the last one counts.
+//! - Tag 0 skips itself and the byte after it.
+//! - A single byte at the end is ignored.
+//!
+//! Writing is strict, because the SFU is: tag 1, then tag 2, then padding.
 //!
 //! # The old length
 //!
 //! Clients from before April 2026 did not count L's own two bytes: their block *after* L had (L + 1) · 4 bytes.
-//! - With E2EE alone they wrote L = 3, which by today's rule ends one byte short of the IV's end. So: where a value
-//!   runs past the block by one or two bytes, the packet has those, and only zero padding is left then, the old
-//!   length is meant. Nothing that is well formed today can be taken for that.
-//! - With a timestamp (alone, or after E2EE) they wrote the same L as today and two zero bytes more before the
-//!   payload. That cannot be told from a payload that begins with two zeros, so today's rule holds.
+//!
+//! - With E2EE alone they wrote L = 3. By today's rule that ends one byte before the IV's end. The old length is meant if
+//!   a value runs past the block by one or two bytes, the packet has those bytes, and only zero padding is left then. No
+//!   packet that is well formed today looks like that.
+//! - With a timestamp (alone, or after E2EE) they wrote the same L as today, and two more zero bytes before the payload.
+//!   That looks the same as a payload that begins with two zeros, so today's rule applies.
 
 use std::fmt;
 
@@ -36,17 +43,17 @@ const USER_TIMESTAMP: u8 = 2;
 const USER_TIMESTAMP_LEN: usize = 8;
 const PADDING: u8 = 0;
 
-/// Where the first extension's tag stands: after the base header and L.
+/// Offset of the first extension's tag: after the base header and L.
 const BLOCK_START: usize = BASE_HEADER_LEN + 2;
 
 const BOTH_LEN: usize = 28;
 
-/// What opens the frame that the packet belongs to.
+/// The key index and IV that open the packet's frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct E2eeExtension {
-    /// Which of the publisher's keys sealed the frame. Everyone uses 0 to 15.
+    /// The index of the publisher's key that sealed the frame. All clients use 0 to 15.
     pub key_index: u8,
-    /// The AES-GCM nonce, never to be used twice with one key.
+    /// The AES-GCM nonce. It must never be used twice with one key.
     pub iv: [u8; 12],
 }
 
@@ -56,17 +63,17 @@ impl fmt::Debug for E2eeExtension {
     }
 }
 
-/// The extensions of a packet. They are the same on every packet of a frame; a receiver takes the start packet's.
+/// The extensions of a packet. All packets of a frame carry the same ones. A receiver uses those of the start packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extensions {
     /// Set on frames that are sealed.
     pub e2ee: Option<E2eeExtension>,
-    /// A time that the application chose; Unix milliseconds by convention. Zero is a time like any other.
+    /// A time that the application chose; by convention Unix milliseconds. Zero is a valid time.
     pub user_timestamp: Option<u64>,
 }
 
 impl Extensions {
-    /// Length in bytes of a header with these extensions: 12 without, 24 with a timestamp, 32 with E2EE, 40 with both.
+    /// Length of a header with these extensions, in bytes: 12 without, 24 with a timestamp, 32 with E2EE, 40 with both.
     #[inline]
     pub const fn header_len(&self) -> usize {
         match (self.e2ee.is_some(), self.user_timestamp.is_some()) {
@@ -77,9 +84,9 @@ impl Extensions {
         }
     }
 
-    /// Reads what follows the base header of a packet that says it has extensions.
+    /// Reads the bytes after the base header of a packet that announces extensions.
     ///
-    /// Returns them and where the payload starts.
+    /// Returns the extensions and the offset of the payload.
     #[inline]
     pub(super) fn parse(after_base: &[u8]) -> Result<(Self, usize), PacketError> {
         let Some((length, rest)) = after_base.split_first_chunk::<2>() else {
@@ -98,18 +105,19 @@ impl Extensions {
         }
     }
 
-    /// Reads as the clients from before April 2026 wrote; see the module's text.
+    /// Reads the block as clients from before April 2026 wrote it; see the module's text.
     #[cold]
     fn parse_old_block(rest: &[u8], block_len: usize) -> Option<(Self, usize)> {
         let block = rest.get(..block_len + 2)?;
         let (extensions, end) = Self::parse_block(block).ok()?;
-        // The value that was too long by today's rule must be the last one, or this is no old block but a broken one.
+        // The value that is too long by today's rule must be the last one. Otherwise the block is not an old one but
+        // malformed.
         let padding = block.get(end..)?;
         (padding.len() < 2 && padding.iter().all(|&byte| byte == PADDING))
             .then_some((extensions, BLOCK_START + block_len + 2))
     }
 
-    /// Reads tags, lengths and values, and returns where the last one ends.
+    /// Reads tags, lengths and values. Returns the extensions and the end of the last one.
     #[inline]
     fn parse_block(block: &[u8]) -> Result<(Self, usize), PacketError> {
         let mut extensions = Self::default();

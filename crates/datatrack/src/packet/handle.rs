@@ -3,17 +3,17 @@ use std::num::NonZeroU16;
 
 use thiserror::Error;
 
-/// The number that stands for a track in packets: 1 to 65,535.
+/// The number of a track in packets: 1 to 65,535.
 ///
-/// Publishers choose their own (1, 2, 3 …, never reused); the SFU gives each subscriber other ones and rewrites the
-/// packets that pass.
+/// Publishers choose their own handles (1, 2, 3 …). An ended track's handle is used again only when no other is left.
+/// The SFU assigns other handles to each subscriber and rewrites the packets that it forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(NonZeroU16);
 
-/// A number that is no handle.
+/// Why a number is not a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum HandleError {
-    /// Zero stands for no track.
+    /// Zero is not a handle.
     #[error("0 is no track handle")]
     Zero,
     /// Handles have 16 bits.
@@ -31,7 +31,7 @@ impl Handle {
         }
     }
 
-    /// Its number, never zero.
+    /// The number, never zero.
     #[inline]
     pub const fn get(self) -> u16 {
         self.0.get()

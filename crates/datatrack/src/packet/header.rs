@@ -5,16 +5,16 @@ const START: u8 = 0b1_0000;
 const FINAL: u8 = 0b0_1000;
 const EXTENDED: u8 = 0b0_0100;
 
-/// Which packet of its frame a packet is.
+/// The position of a packet in its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Marker {
-    /// The only one.
+    /// The only packet.
     Single,
-    /// The first of several.
+    /// The first of several packets.
     Start,
-    /// Neither the first nor the last.
+    /// Neither the first nor the last packet.
     Inter,
-    /// The last of several.
+    /// The last of several packets.
     Final,
 }
 
@@ -38,29 +38,29 @@ impl Marker {
     }
 }
 
-/// What stands before the payload of a packet.
+/// The header of a packet. The payload follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Which packet of its frame this is.
+    /// The packet's position in its frame.
     pub marker: Marker,
-    /// The track.
+    /// The track's handle.
     pub handle: Handle,
-    /// Counts the track's packets, modulo 2¹⁶.
+    /// The packet's number within the track, modulo 2¹⁶.
     pub sequence: u16,
-    /// Counts the track's frames, modulo 2¹⁶.
+    /// The frame's number within the track, modulo 2¹⁶.
     pub frame_number: u16,
     /// Ticks of 90 kHz from a random base, modulo 2³².
     pub timestamp: u32,
-    /// What else is said about the frame.
+    /// The extensions of the frame.
     pub extensions: Extensions,
 }
 
 impl Header {
-    /// Reads a packet's header and returns it with the offset at which the payload starts.
+    /// Reads a packet's header. Returns the header and the offset of the payload.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, in the order of [`PacketError`]'s variants.
+    /// The first error found, in the order of [`PacketError`]'s variants.
     #[inline]
     pub fn parse(packet: &[u8]) -> Result<(Self, usize), PacketError> {
         let Some((base, rest)) = packet.split_first_chunk::<BASE_HEADER_LEN>() else {
@@ -89,16 +89,16 @@ impl Header {
         Ok((header, payload_at))
     }
 
-    /// Its length in bytes when written: 12, 24, 32 or 40.
+    /// The header's length when written, in bytes: 12, 24, 32 or 40.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "no header is empty")]
     pub const fn len(&self) -> usize {
         self.extensions.header_len()
     }
 
-    /// Writes it to the start of `target` and returns its length in bytes.
+    /// Writes the header to the start of `target` and returns its length in bytes.
     ///
-    /// `None` if `target` is too short; nothing is written then.
+    /// Returns `None` if `target` is too short. Then nothing is written.
     #[inline]
     pub fn write(&self, target: &mut [u8]) -> Option<usize> {
         let len = self.len();
@@ -111,7 +111,7 @@ impl Header {
         Some(len)
     }
 
-    /// All of it in the first `len()` bytes of an array.
+    /// The header in the first `len()` bytes of an array.
     #[inline]
     pub(crate) fn to_array(self) -> [u8; MAX_HEADER_LEN] {
         let mut array = [0; MAX_HEADER_LEN];
@@ -123,7 +123,7 @@ impl Header {
         array
     }
 
-    /// Byte 0, which alone tells the packets of a frame apart, besides the sequence number in bytes 4 and 5.
+    /// Byte 0. Apart from it, only the sequence number in bytes 4 and 5 differs between the packets of a frame.
     #[inline]
     pub(crate) const fn first_byte(marker: Marker, extensions: &Extensions) -> u8 {
         let extended = if extensions.header_len() > BASE_HEADER_LEN { EXTENDED } else { 0 };
@@ -141,7 +141,7 @@ impl Header {
     }
 }
 
-/// The handle of a packet, if it is one of version 0 as far as its base header tells.
+/// The handle of a packet, if its base header is one of version 0.
 #[inline]
 pub fn peek_handle(packet: &[u8]) -> Option<Handle> {
     let [flags, _, h0, h1, ..] = *packet.first_chunk::<BASE_HEADER_LEN>()?;
@@ -151,9 +151,9 @@ pub fn peek_handle(packet: &[u8]) -> Option<Handle> {
     Handle::new(u16::from_be_bytes([h0, h1]))
 }
 
-/// Gives a packet another handle, as the SFU does for each subscriber.
+/// Replaces a packet's handle, as the SFU does for each subscriber.
 ///
-/// Returns whether it did: bytes that are no packet of version 0 are left alone.
+/// Returns whether it did. Bytes that are not a packet of version 0 stay unchanged.
 #[inline]
 pub fn rewrite_handle(packet: &mut [u8], handle: Handle) -> bool {
     if peek_handle(packet).is_none() {

@@ -36,6 +36,6 @@ pub const BASE_HEADER_LEN: usize = 12;
 /// Length in bytes of a header with all extensions.
 pub const MAX_HEADER_LEN: usize = 40;
 
-/// The longest packet that is sent, in bytes with its header. What LiveKit's clients use, and what an SCTP message to
-/// the SFU may safely have.
+/// The longest packet that is sent, in bytes, header included. LiveKit's clients use the same value. An SCTP message of
+/// this length reaches the SFU safely.
 pub const MTU: usize = 16_000;

@@ -17,7 +17,7 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at ^ (at >> 8)) as u8 | 1).collect()
 }
 
-/// The packets of a frame, headers read, and their payloads together.
+/// The parsed headers of a frame's packets, and their payloads joined.
 fn read(out: &[u8], layout: &FrameLayout) -> (Vec<Header>, Vec<u8>) {
     let mut headers = Vec::new();
     let mut payload = Vec::new();
@@ -87,7 +87,7 @@ fn an_empty_frame_is_one_packet() {
     let layout = packetizer().packetize(&[], 0, TIMED, 3, &mut out).unwrap();
     assert_eq!((layout.packets, layout.total_len), (1, 24));
     assert_eq!(layout.payload_range_of_single(), Some(24..24));
-    // With E2EE it is the authentication tag alone.
+    // With E2EE the payload is the authentication tag alone.
     out.clear();
     let layout = packetizer().packetize(&[], 16, SEALED, 3, &mut out).unwrap();
     assert_eq!((layout.packets, layout.payload_range_of_single()), (1, Some(32..48)));
@@ -101,7 +101,7 @@ fn numbers_start_at_0_and_wrap_after_65535() {
     let mut sequence = 0_u16;
     for frame in 0..70_000_u32 {
         out.clear();
-        // Around the wraps of both numbers, frames of two packets too.
+        // Frames of two packets around the wraps of both numbers, too.
         let payload = if frame % 64 == 0 || frame > 65_500 { &payload[..] } else { &[] };
         let layout = packetizer.packetize(payload, 0, PLAIN, 0, &mut out).unwrap();
         for header in read(&out, &layout).0 {

@@ -1,4 +1,4 @@
-//! The connection, lost and found again, and its end.
+//! The connection: lost, resumed, rebuilt and closed.
 
 use super::track::TrackState;
 use super::{Connection, PublishError, Publisher, PublisherEvent, Slot, UnpublishedBy};
@@ -6,16 +6,15 @@ use crate::stats::SendDrop;
 use crate::time::Instant;
 
 impl Publisher {
-    /// The transport is gone for now: pushes are refused with
-    /// [`PushFrameError::Reconnecting`](super::PushFrameError::Reconnecting), what is queued stays, within its bounds.
+    /// The connection is lost. Pushes are refused with
+    /// [`PushFrameError::Reconnecting`](super::PushFrameError::Reconnecting). Queued frames stay, within their bounds.
     pub fn handle_connection_lost(&mut self) {
         if self.connection == Connection::Up {
             self.connection = Connection::Lost;
         }
     }
 
-    /// The transport is back in the same signalling session. Requests without an answer are made again, and have the
-    /// whole time for it.
+    /// The connection is resumed. Unanswered requests are sent again, and the SFU has the whole time for its answer.
     pub fn handle_resumed(&mut self, now: Instant) {
         if self.connection != Connection::Lost {
             return;
@@ -35,14 +34,14 @@ impl Publisher {
         self.repeat_requests();
     }
 
-    /// A new signalling session: every publication is asked for again, under its handle. A frame of which a part has
-    /// left starts over.
-    pub fn handle_reconnected(&mut self, now: Instant) {
+    /// The connection is rebuilt: each publication is requested again, under its handle. A partly sent frame starts
+    /// over.
+    pub fn handle_rebuilt(&mut self, now: Instant) {
         if self.connection == Connection::Closed {
             return;
         }
         self.connection = Connection::Up;
-        // The new session knows nothing of what the old one may have kept.
+        // The new server session knows nothing of the tracks that the old one may have kept.
         self.unsettled.clear();
         let deadline = now + self.config.publish_timeout;
         self.expect_by(deadline);
@@ -64,7 +63,7 @@ impl Publisher {
         self.repeat_requests();
     }
 
-    /// Ends every publication. Idempotent; nothing can be published afterwards.
+    /// Ends every publication. Idempotent. Nothing can be published afterwards.
     pub fn close(&mut self) {
         if self.connection == Connection::Closed {
             return;

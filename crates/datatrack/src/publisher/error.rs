@@ -6,7 +6,7 @@ pub enum PublishError {
     /// The token does not allow publishing data (`canPublishData`).
     #[error("not allowed to publish data tracks: the token lacks canPublishData")]
     NotAllowed,
-    /// This participant has a data track of that name already.
+    /// This participant already has a data track of that name.
     #[error("a data track of that name is published already")]
     DuplicateName,
     /// The name is empty or longer than 256 bytes.
@@ -15,7 +15,7 @@ pub enum PublishError {
     /// The SFU did not answer in time.
     #[error("the server did not answer the publish request in time")]
     Timeout,
-    /// All 65,535 handles of this session are in use or ended a moment ago, or the SFU takes no more tracks.
+    /// All 65,535 handles of this session are in use or ended a moment ago, or the SFU accepts no more tracks.
     #[error("no more data tracks can be published in this session")]
     LimitReached,
     /// The session is closed.
@@ -24,21 +24,21 @@ pub enum PublishError {
     /// Frame encoding and schema do not go together.
     #[error(transparent)]
     InvalidSchema(#[from] SchemaError),
-    /// The caller gave up.
+    /// The caller cancelled the publication.
     #[error("publishing was cancelled")]
     Cancelled,
-    /// The SFU answered with another encryption than the one asked for; nothing was or will be sent.
+    /// The SFU answered with another encryption than the requested one. Nothing was or will be sent.
     #[error("the server answered with another encryption than the one asked for")]
     EncryptionMismatch,
-    /// An encrypted track was asked for in a session without end-to-end encryption.
+    /// An encrypted track was requested in a session without end-to-end encryption.
     #[error("an encrypted track needs a session with end-to-end encryption")]
     NoEncryption,
-    /// The SFU refused for a reason that has no name here.
+    /// The SFU refused for a reason that has no variant here.
     #[error("the server refused: {0}")]
     Internal(String),
 }
 
-/// How the SFU turned a publish request down (`livekit.RequestResponse.Reason`).
+/// Why the SFU rejected a publish request (`livekit.RequestResponse.Reason`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishRejection {
     /// `NOT_ALLOWED`.
@@ -51,7 +51,7 @@ pub enum PublishRejection {
     InvalidName,
     /// `LIMIT_EXCEEDED`.
     LimitReached,
-    /// Anything else, with the server's words.
+    /// Any other reason, with the server's text.
     Other(String),
 }
 
@@ -68,7 +68,7 @@ impl From<PublishRejection> for PublishError {
     }
 }
 
-/// Why a frame was not taken. It was not sent, not even in part, and is the caller's still.
+/// Why a frame was not taken. No part of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PushFrameError {
     /// The SFU has not answered the publish request yet.
@@ -77,27 +77,27 @@ pub enum PushFrameError {
     /// The track was unpublished, or never existed.
     #[error("the track is no longer published")]
     TrackUnpublished,
-    /// The queue is full, and the track was told to refuse then.
+    /// The queue is full, and the track refuses frames then.
     #[error("the track's queue is full")]
     QueueFull,
-    /// The connection is being rebuilt.
+    /// The connection is lost. It may be resumed or rebuilt.
     #[error("the connection is being rebuilt")]
     Reconnecting,
     /// The session is closed.
     #[error("the session is disconnected")]
     Disconnected,
-    /// The payload is longer than a frame of this track can be, in bytes.
+    /// The payload is longer than a frame of this track may be, in bytes.
     #[error("the frame has {size} bytes, this track takes at most {max}")]
     FrameTooLarge {
         /// The payload's length.
         size: usize,
-        /// The longest that is taken.
+        /// The longest payload that is taken.
         max: usize,
     },
-    /// The track is encrypted, and there is no key and none on its way.
+    /// The track is encrypted. There is no key, and none is being derived.
     #[error("the track is encrypted and there is no key")]
     NoKey,
-    /// The cipher or the operating system's random generator refused.
+    /// The cipher or the operating system's random generator failed.
     #[error("the frame could not be encrypted")]
     EncryptionFailed,
 }

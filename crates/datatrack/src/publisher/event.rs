@@ -5,7 +5,7 @@ use crate::info::{EncryptionType, TrackInfo};
 use crate::packet::Handle;
 use crate::schema::{FrameEncoding, SchemaId};
 
-/// What the publisher asks its driver to do, or tells it.
+/// A request of the publisher to its driver, or news for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublisherEvent {
     /// Send a `PublishDataTrackRequest`.
@@ -15,35 +15,35 @@ pub enum PublisherEvent {
         /// The track.
         handle: Handle,
     },
-    /// The SFU knows the track now; frames can be pushed.
+    /// The SFU knows the track now. Frames can be pushed.
     Published {
         /// The track.
         handle: Handle,
-        /// What the SFU says of it.
+        /// The SFU's description of it.
         info: TrackInfo,
     },
-    /// The track could not be published; its handle is spent.
+    /// The track could not be published. Its handle is spent.
     PublishFailed {
         /// The track.
         handle: Handle,
-        /// Why.
+        /// The reason.
         error: PublishError,
     },
-    /// The same track has a new SID after a full reconnect.
+    /// The track was republished after the connection was rebuilt. It has a new SID.
     Republished {
         /// The track.
         handle: Handle,
-        /// What the SFU says of it now.
+        /// The SFU's new description of it.
         info: TrackInfo,
     },
-    /// The track is gone; once for each that was published.
+    /// The track ended. It comes once for each track that was published.
     Unpublished {
         /// The track.
         handle: Handle,
-        /// Who ended it.
+        /// Why it ended.
         by: UnpublishedBy,
     },
-    /// What is queued fell to the level that [`watch_buffered`](super::Publisher::watch_buffered) set.
+    /// The queued bytes fell to the level that [`watch_buffered`](super::Publisher::watch_buffered) set.
     BufferedAmountLow {
         /// The track.
         handle: Handle,
@@ -53,7 +53,7 @@ pub enum PublisherEvent {
 /// The fields of a `PublishDataTrackRequest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRequest {
-    /// Our number for the track.
+    /// The publisher's handle for the track.
     pub handle: Handle,
     /// The track's name.
     pub name: Arc<str>,
@@ -65,15 +65,15 @@ pub struct PublishRequest {
     pub schema: Option<SchemaId>,
 }
 
-/// Who ended a publication.
+/// Why a publication ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnpublishedBy {
-    /// [`unpublish`](super::Publisher::unpublish).
+    /// The caller called [`unpublish`](super::Publisher::unpublish).
     Local,
-    /// The SFU.
+    /// The SFU ended it.
     Sfu,
     /// The session was closed.
     Disconnected,
-    /// The SFU did not take it again after a full reconnect.
+    /// The SFU did not accept it again after the connection was rebuilt.
     RepublishFailed(PublishError),
 }

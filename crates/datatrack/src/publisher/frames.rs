@@ -1,4 +1,4 @@
-//! Frames on their way in, and how many bytes of them wait.
+//! Pushed frames, and how many bytes of them wait.
 
 use super::track::{Incoming, Sealing, Track, TrackState};
 use super::{Connection, Encryption, Publisher, PublisherEvent, PushFrameError, Slot, slot_index};
@@ -7,8 +7,8 @@ use crate::packet::{E2eeExtension, Handle};
 use crate::time::Instant;
 
 impl Publisher {
-    /// Takes a frame: it is packetized and, on an encrypted track, sealed at once. An error means that nothing of it
-    /// was or will be sent.
+    /// Pushes a frame. It is packetized at once and, on an encrypted track, sealed. After an error no part of it was or
+    /// will be sent.
     pub fn push(
         &mut self,
         handle: Handle,
@@ -19,7 +19,8 @@ impl Publisher {
         self.push_frame(handle, payload, user_timestamp, None, now)
     }
 
-    /// Takes a frame that the application sealed itself: ciphertext with its tag, and what it was sealed with.
+    /// Pushes a frame that the application sealed: ciphertext with its tag, and the key index and IV that it was sealed
+    /// with.
     pub fn push_sealed(
         &mut self,
         handle: Handle,
@@ -54,7 +55,7 @@ impl Publisher {
             (_, Connection::Closed) => Err(PushFrameError::Disconnected),
             (TrackState::Published(_), Connection::Up) => match (&self.encryption, sealed_with) {
                 (_, None) if !track.options.encrypted => track.push_plain(incoming, &mut self.pool),
-                // On a plain track it would look like plaintext; and no peer reads key indexes beyond the ring.
+                // On a plain track it would look like plaintext. And no peer reads key indexes outside of the key ring.
                 (Encryption::Custom, Some(extension))
                     if track.options.encrypted && extension.key_index < KEY_RING_SIZE =>
                 {
@@ -88,18 +89,18 @@ impl Publisher {
         self.config.timestamp_base.wrapping_add((now.as_micros().wrapping_mul(9) / 100) as u32)
     }
 
-    /// The longest payload that [`push`](Self::push) takes, in bytes; `None` if the track is over.
+    /// The longest payload that [`push`](Self::push) takes, in bytes. `None` if the track has ended.
     pub fn max_frame_len(&self, handle: Handle, with_timestamp: bool) -> Option<usize> {
         self.track(handle).map(|track| track.max_payload(with_timestamp))
     }
 
-    /// Bytes that wait to leave.
+    /// Bytes that wait to be sent.
     pub fn buffered_amount(&self, handle: Handle) -> usize {
         self.track(handle).map_or(0, Track::buffered)
     }
 
-    /// Asks for one [`PublisherEvent::BufferedAmountLow`] when at most `bytes` wait: at once if it is so already. A
-    /// second call replaces the first. Nothing comes if the track is over: its end was an event.
+    /// Asks for one [`PublisherEvent::BufferedAmountLow`] when at most `bytes` wait. It comes at once if that is so
+    /// already. A second call replaces the first. No event comes if the track has ended, since its end was an event.
     pub fn watch_buffered(&mut self, handle: Handle, bytes: usize) {
         if let Some(track) = self.track_mut(handle) {
             track.watch = Some(bytes);

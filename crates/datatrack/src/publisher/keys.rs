@@ -1,4 +1,4 @@
-//! Our own keys, in a session that seals frames itself, and the frames that wait for the first one.
+//! The local participant's keys, in a session that seals frames itself, and the frames that wait for the first key.
 
 use super::track::Sealing;
 use super::{Encryption, Publisher, Slot};
@@ -6,30 +6,32 @@ use crate::e2ee::{Completion, Derivation, DerivationId, Derived, E2eeError, KeyM
 use crate::stats::SendDrop;
 
 impl Publisher {
-    /// Sets the key at an index of 0 to 15. It is in use when its derivation came back; frames of tracks that have no
-    /// key yet are held until then.
+    /// Sets the key at an index of 0 to 15. It is in use once its derivation was handed back. Until then, tracks
+    /// without any key hold their frames.
     pub fn set_key(&mut self, index: u8, material: KeyMaterial) -> Result<DerivationId, E2eeError> {
         self.keys()?.set_key(index, material)
     }
 
-    /// Replaces the key at an index by the one that follows it.
+    /// Replaces the key at an index by its next ratchet step.
     pub fn ratchet_key(&mut self, index: u8) -> Result<DerivationId, E2eeError> {
         self.keys()?.ratchet(index)
     }
 
-    /// Seals with the key at that index from now on, as soon as it is there.
+    /// Seals with the key at that index from now on. If it is still being derived, sealing starts as soon as it is
+    /// there.
     pub fn set_key_index(&mut self, index: u8) -> Result<(), E2eeError> {
         self.keys()?.set_current_index(index)?;
         self.settle_held();
         Ok(())
     }
 
-    /// A derivation to be run off the packet path, and handed back to [`handle_derived`](Self::handle_derived).
+    /// The next derivation. The driver runs it off the packet path and hands its result to
+    /// [`handle_derived`](Self::handle_derived).
     pub fn poll_derivation(&mut self) -> Option<Derivation> {
         self.keys().ok()?.poll_derivation()
     }
 
-    /// A derivation is done: the one that was asked for is complete, and held frames leave.
+    /// Takes the result of a derivation. The requested change is complete, and held frames are sent.
     pub fn handle_derived(&mut self, derived: Derived) -> Option<Completion> {
         let completion = self.keys().ok()?.handle_derived(derived);
         self.settle_held();
@@ -43,7 +45,7 @@ impl Publisher {
         }
     }
 
-    /// Held frames are sealed if there is a key now, and dropped if none is on its way.
+    /// Seals the held frames if there is a key now. Drops them if none is being derived.
     fn settle_held(&mut self) {
         let Encryption::Native(keys) = &self.encryption else { return };
         let has_key = keys.current().is_some();

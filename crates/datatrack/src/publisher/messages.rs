@@ -1,24 +1,25 @@
-//! Messages of the reliable side that our keys seal, in a session that seals frames itself.
+//! Messages of the reliable side, sealed with the local participant's keys, in a session that seals frames itself.
 
 use super::{Encryption, Publisher};
 use crate::e2ee::{SealedWith, TAG_LEN};
 
-/// What became of a message that was to be sealed.
+/// The result of sealing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedMessage {
-    /// The ciphertext with its tag, and what its receiver must know.
+    /// The ciphertext with its tag, and the key index and IV that the receiver needs.
     Sealed(SealedWith, Vec<u8>),
-    /// The key is being derived: try again when a derivation is done.
+    /// The key is being derived. The caller tries again when a derivation has finished.
     Wait,
-    /// There is no key at the current index, and none is being derived. So it is without built-in encryption, too.
+    /// There is no key at the current index, and none is being derived. This is also the result without built-in
+    /// encryption.
     NoKey,
-    /// No initialization vector could be had, or the message is too large for the cipher.
+    /// No initialization vector was available, or the message is too large for the cipher.
     Failed,
 }
 
 impl Publisher {
-    /// Seals a message with the current key. Messages have a sealer of their own, so that their initialization vectors
-    /// are never those of a track.
+    /// Seals a message with the current key. Messages have their own sealer, so that they never share an initialization
+    /// vector with a track.
     pub fn seal_message(&mut self, message: &[u8]) -> SealedMessage {
         let Encryption::Native(keys) = &self.encryption else { return SealedMessage::NoKey };
         if keys.current().is_none() {

@@ -1,8 +1,8 @@
-//! The publishing side: publications, their queues, and the packets that leave.
+//! The publishing side: publications, their queues, and outgoing packets.
 //!
-//! A [`Publisher`] is one participant's. It hands out a handle for each track, asks the SFU through events, packetizes
-//! and seals frames as they are pushed, and lends out packets one by one, in turn over all tracks that have some, so
-//! that a large frame on one track does not hold up small ones on others.
+//! A [`Publisher`] belongs to one participant. It assigns a handle to each track and sends requests to the SFU as
+//! events. It packetizes and seals frames when they are pushed. It returns packets one by one. The tracks that have
+//! packets take turns, so that a large frame on one track does not delay small frames on others.
 
 mod connection;
 mod error;
@@ -42,20 +42,22 @@ pub struct Publisher {
     config: PublisherConfig,
     encryption: Encryption,
     connection: Connection,
-    /// By handle − 1. An ended track leaves its counters behind, until its handle is used again.
+    /// The publication of handle `index + 1`. An ended track leaves its counters here until its handle is used again.
     slots: Vec<Slot>,
     spent: SpentHandles,
-    /// Names of the publications that are not over.
+    /// Names of the publications that have not ended.
     names: HashSet<Arc<str>>,
-    /// Ended by us, and the SFU has not said that it knows: after a resumption it is told again.
+    /// Tracks that this side ended and whose end the SFU has not confirmed. When the connection is resumed, the SFU is
+    /// told again.
     unsettled: BTreeSet<Handle>,
-    /// Tracks with packets, the one whose turn it is in front.
+    /// Tracks with packets. The track whose turn it is comes first.
     turns: VecDeque<Handle>,
     events: VecDeque<PublisherEvent>,
     pool: BufferPool,
     scratch: Vec<u8>,
     message_sealer: FrameSealer,
-    /// No deadline is earlier; it may be of a request that was answered. Exact only after a timeout.
+    /// No deadline is earlier than this. It may belong to a request that was answered. It is exact only after a
+    /// timeout.
     earliest_deadline: Option<Instant>,
 }
 
@@ -118,8 +120,8 @@ impl Publisher {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due. It may be early: nothing happens then. Without a connection
-    /// there is none: nobody could answer, and what is pending survives.
+    /// When [`handle_timeout`](Self::handle_timeout) is due. The time may be too early; then nothing happens. There is
+    /// no deadline while the connection is lost: the SFU cannot answer then, and pending requests stay pending.
     pub const fn poll_timeout(&self) -> Option<Instant> {
         match self.connection {
             Connection::Up => self.earliest_deadline,
@@ -131,7 +133,7 @@ impl Publisher {
         self.earliest_deadline = Some(self.earliest_deadline.map_or(deadline, |other| other.min(deadline)));
     }
 
-    /// Gives up what the SFU has not answered in time.
+    /// Ends requests that the SFU has not answered in time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| deadline > now) {
             return;
@@ -143,14 +145,15 @@ impl Publisher {
             .collect::<Vec<_>>();
         for handle in late {
             self.give_up(handle, PublishError::Timeout);
-            // It may have taken the track, and only its answer is lost: then the name would never be free again.
+            // The SFU may have taken the track, and its answer was lost. Without this request the name would stay
+            // taken.
             self.request_unpublish(handle);
         }
         self.earliest_deadline = self.active().filter_map(Track::deadline).min();
     }
 
-    /// Counters of a track, also of one that is over, until its handle is used again; `None` for a handle that was never
-    /// given out.
+    /// Counters of a track. They remain after the track ended, until its handle is used again. `None` for a handle that
+    /// was never assigned.
     pub fn track_stats(&self, handle: Handle) -> Option<SendStats> {
         Some(match self.slots.get(slot_index(handle))? {
             Slot::Active(track) => track.stats(),
@@ -158,12 +161,12 @@ impl Publisher {
         })
     }
 
-    /// Publications that are not over.
+    /// Handles of the publications that have not ended.
     pub fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
         self.active().map(|track| track.handle)
     }
 
-    // Inside.
+    // Internals.
 
     fn active(&self) -> impl Iterator<Item = &Track> {
         self.slots.iter().filter_map(|slot| match slot {

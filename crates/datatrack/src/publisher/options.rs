@@ -5,39 +5,39 @@ use crate::e2ee::{IvRandom, KeyOptions};
 use crate::packetizer::PacketizerOptions;
 use crate::schema::{FrameEncoding, SchemaId};
 
-/// How a session deals with end-to-end encryption.
+/// A session's end-to-end encryption.
 #[derive(Debug, Clone, Default)]
 pub enum SessionEncryption {
-    /// Not at all: encrypted tracks can be neither published nor read.
+    /// None: encrypted tracks can be neither published nor read.
     #[default]
     None,
     /// With the built-in AES-128-GCM.
     Native(KeyOptions),
-    /// The application seals and opens frames itself: `push_sealed` on one side, sealed frames on the other.
+    /// The application seals and opens frames itself: it pushes with `push_sealed`, and it receives sealed frames.
     Custom,
 }
 
-/// What a [`Publisher`](super::Publisher) is made from.
+/// The options of a [`Publisher`](super::Publisher).
 pub struct PublisherConfig {
     /// End-to-end encryption.
     pub encryption: SessionEncryption,
     /// How long the SFU may take to answer a publish request; 10 s by default, as in LiveKit's SDKs.
     pub publish_timeout: Duration,
-    /// Where the packets' 90 kHz timestamps start; random, by RFC 3550 §5.1.
+    /// The first 90 kHz timestamp of the packets. It should be random, by RFC 3550 §5.1.
     pub timestamp_base: u32,
-    /// Where initialization vectors come from: the operating system's generator, never a seeded one.
+    /// The source of initialization vectors: the operating system's generator, never a seeded one.
     pub iv_random: Box<dyn IvRandom + Send>,
 }
 
 impl PublisherConfig {
-    /// How long the SFU may take to answer, unless told otherwise.
+    /// The default for how long the SFU may take to answer.
     pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// What a track is published with.
+/// The options of a publication.
 #[derive(Debug, Clone)]
 pub struct PublishOptions {
-    /// 1 to 256 bytes, unique among this participant's data tracks.
+    /// The track's name: 1 to 256 bytes, unique among this participant's data tracks.
     pub name: Arc<str>,
     /// Whether frames are encrypted end to end.
     pub encrypted: bool,
@@ -45,14 +45,14 @@ pub struct PublishOptions {
     pub frame_encoding: Option<FrameEncoding>,
     /// The payloads' schema.
     pub schema: Option<SchemaId>,
-    /// What happens to frames that cannot leave at once.
+    /// Bounds of the queue of frames that cannot be sent at once.
     pub queue: QueueOptions,
-    /// How large frames may be.
+    /// Bounds of a frame's size.
     pub packetizer: PacketizerOptions,
 }
 
 impl PublishOptions {
-    /// A plain track of that name with the default queue.
+    /// The options of an unencrypted track with that name and the default queue.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -68,9 +68,9 @@ impl PublishOptions {
 /// Bounds of a track's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueOptions {
-    /// Bytes, headers included; 1 MiB by default. A single frame may be larger: an empty queue takes any frame.
+    /// Bytes, headers included. 1 MiB by default. A single frame may be larger: an empty queue takes any frame.
     pub max_bytes: usize,
-    /// A frame older than this goes when a newer one is behind it; 100 ms by default, `None` turns it off.
+    /// A frame older than this is dropped when a newer one is behind it. 100 ms by default; `None` sets no age limit.
     pub max_age: Option<Duration>,
     /// What a push does when `max_bytes` are queued.
     pub when_full: WhenFull,
@@ -89,7 +89,7 @@ impl Default for QueueOptions {
 /// What a push does when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
-    /// The oldest frame makes room: the newest is never behind old ones.
+    /// The oldest frames are dropped. So the newest frame never waits behind many old ones.
     #[default]
     DropOldest,
     /// The new frame is refused with [`PushFrameError::QueueFull`](super::PushFrameError::QueueFull).

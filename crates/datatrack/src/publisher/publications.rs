@@ -1,4 +1,4 @@
-//! Publications: asked for, answered, and brought to their end.
+//! Publications: requested, answered and ended.
 
 use super::track::{Track, TrackState};
 use super::{
@@ -12,10 +12,10 @@ use crate::stats::SendDrop;
 use crate::time::Instant;
 
 impl Publisher {
-    /// Starts a publication: [`PublisherEvent::PublishRequest`] goes out,
-    /// [`Published`](PublisherEvent::Published) or [`PublishFailed`](PublisherEvent::PublishFailed) follows.
+    /// Starts a publication. [`PublisherEvent::PublishRequest`] comes next. [`Published`](PublisherEvent::Published) or
+    /// [`PublishFailed`](PublisherEvent::PublishFailed) follows.
     ///
-    /// What can be known to fail fails here, before anything is sent.
+    /// Errors that this side can detect are returned here, before anything is sent.
     pub fn publish(&mut self, options: PublishOptions, now: Instant) -> Result<Handle, PublishError> {
         if self.connection == Connection::Closed {
             return Err(PublishError::Disconnected);
@@ -47,7 +47,7 @@ impl Publisher {
         Ok(handle)
     }
 
-    /// A handle that was never used; once all were, the one whose publication ended first.
+    /// A handle that was never used. If all were used: the handle whose publication ended first.
     fn free_handle(&mut self, now: Instant) -> Option<Handle> {
         self.spent.note_time(now);
         let unused = u16::try_from(self.slots.len() + 1).ok().and_then(Handle::new);
@@ -60,15 +60,15 @@ impl Publisher {
         Some(handle)
     }
 
-    /// Gives up a publication that the SFU has not answered; [`PublishError::Cancelled`] is its end. A late answer is
-    /// met with an unpublish request. Does nothing for any other track.
+    /// Cancels a publication that the SFU has not answered. It ends with [`PublishError::Cancelled`]. A late answer is
+    /// followed by an unpublish request. Does nothing for any other track.
     pub fn cancel_publish(&mut self, handle: Handle) {
         if matches!(self.track(handle), Some(Track { state: TrackState::Pending { .. }, .. })) {
             self.give_up(handle, PublishError::Cancelled);
         }
     }
 
-    /// Ends a publication. What is queued is dropped; flush first to keep it. Does nothing if it ended before.
+    /// Ends a publication. Queued frames are dropped; to keep them, flush first. Does nothing if it has ended.
     pub fn unpublish(&mut self, handle: Handle) {
         match self.track(handle).map(|track| &track.state) {
             None => {}
@@ -81,11 +81,12 @@ impl Publisher {
         }
     }
 
-    /// The SFU's `PublishDataTrackResponse`.
+    /// Takes the SFU's `PublishDataTrackResponse`.
     pub fn handle_publish_response(&mut self, info: TrackInfo) {
         let handle = info.pub_handle;
         let Some(track) = self.track_mut(handle) else {
-            // Given up before the answer came: the SFU must not keep it. A handle never handed out is not ours to end.
+            // The publication was cancelled before the answer came, so the SFU must not keep it. A handle that was
+            // never assigned is not this publisher's to end.
             if usize::from(handle.get()) <= self.slots.len() {
                 self.request_unpublish(handle);
             }
@@ -106,15 +107,15 @@ impl Publisher {
             TrackState::Published(old) if old.sid != info.sid => {
                 self.events.push_back(PublisherEvent::Republished { handle, info });
             }
-            // The same answer twice.
+            // The same answer came twice.
             TrackState::Published(_) => {}
         }
     }
 
-    /// The SFU turned a publish request down.
+    /// The SFU rejected a publish request.
     pub fn handle_publish_rejected(&mut self, handle: Handle, rejection: PublishRejection) {
         let Some(track) = self.track_mut(handle) else {
-            // What it did not take need not be ended.
+            // The SFU did not accept the track, so there is nothing to end.
             self.unsettled.remove(&handle);
             return;
         };
@@ -125,9 +126,9 @@ impl Publisher {
             }
         };
         if rejection == PublishRejection::DuplicateHandle && first_time {
-            // The SFU has the track, its answer was lost: end it there and ask again.
+            // The SFU has the track, but its answer was lost. End it there and request it again.
             let request = track.request();
-            // Without a connection nothing can be sent; when it is back the request is repeated.
+            // While the connection is lost, nothing can be sent. The request is repeated when the connection is back.
             if self.connection == Connection::Up {
                 self.events.push_back(PublisherEvent::UnpublishRequest { handle });
                 self.events.push_back(PublisherEvent::PublishRequest(request));
@@ -137,17 +138,17 @@ impl Publisher {
         self.fail(handle, rejection.into());
     }
 
-    /// The SFU's `UnpublishDataTrackResponse`, whether it answers or comes on its own.
+    /// Takes the SFU's `UnpublishDataTrackResponse`, whether it is an answer or comes on its own.
     pub fn handle_unpublish_response(&mut self, handle: Handle) {
         self.unsettled.remove(&handle);
-        // While a request is under way it answers an unpublish request of ours that made room for it.
+        // While a publish request is pending, this answers the unpublish request that preceded it.
         if matches!(self.track(handle), Some(Track { state: TrackState::Published(_), .. })) {
             self.end(handle, SendDrop::Unpublished);
             self.events.push_back(PublisherEvent::Unpublished { handle, by: UnpublishedBy::Sfu });
         }
     }
 
-    /// What the SFU said of each published track, for the sync state of a resumed session.
+    /// The SFU's answer for each published track, for the sync state when a connection is resumed.
     pub fn publish_responses_for_sync_state(&self) -> Vec<TrackInfo> {
         self.active()
             .filter_map(|track| match &track.state {
@@ -157,7 +158,7 @@ impl Publisher {
             .collect()
     }
 
-    /// We end a request that the SFU may still answer.
+    /// Ends a request that the SFU may still answer.
     pub(super) fn give_up(&mut self, handle: Handle, error: PublishError) {
         if self.track(handle).is_some_and(|track| track.requested) {
             self.unsettled.insert(handle);
@@ -165,7 +166,7 @@ impl Publisher {
         self.fail(handle, error);
     }
 
-    /// Tells the SFU that a track is over: now, and again after a resumption if it has not answered by then.
+    /// Tells the SFU that a track ended: now, and again when the connection is resumed if it has not answered by then.
     pub(super) fn request_unpublish(&mut self, handle: Handle) {
         if self.connection == Connection::Closed {
             return;
@@ -176,7 +177,7 @@ impl Publisher {
         }
     }
 
-    /// A request came to nothing.
+    /// A publish request failed.
     fn fail(&mut self, handle: Handle, error: PublishError) {
         let Some(track) = self.track(handle) else { return };
         let pending = matches!(track.state, TrackState::Pending { .. });
@@ -188,7 +189,8 @@ impl Publisher {
         });
     }
 
-    /// The SFU wants it plain, or encrypted, where the application wants the other: never send anything then.
+    /// Ends a track whose encryption, as the SFU confirmed it, differs from the requested one. Nothing is ever sent on
+    /// it.
     fn refuse_mismatch(&mut self, handle: Handle) {
         let was_published =
             self.track(handle).is_some_and(|track| matches!(track.state, TrackState::Published(_)));

@@ -7,14 +7,14 @@ use crate::time::Instant;
 
 /// A track's packetized frames, oldest first, bounded in bytes and age.
 ///
-/// A frame whose first packet has left is never dropped for a newer one: the rest of it would be worth nothing to the
-/// receiver, and neither would what has left already.
+/// A frame whose first packet was sent is never dropped for a newer one. Otherwise the packets already sent would be
+/// useless to the receiver.
 #[derive(Debug)]
 pub(super) struct FrameQueue {
     options: QueueOptions,
     frames: VecDeque<QueuedFrame>,
     bytes: usize,
-    /// The packet of the oldest frame that leaves next.
+    /// The index of the oldest frame's next packet.
     next_packet: u16,
 }
 
@@ -45,7 +45,7 @@ impl FrameQueue {
             && self.bytes.saturating_add(len) > self.options.max_bytes
     }
 
-    /// Appends a frame; older ones make room for it.
+    /// Appends a frame. Older frames are dropped to make room.
     pub(super) fn push(&mut self, frame: QueuedFrame, stats: &mut SendStats, spent: &mut BufferPool) {
         let len = frame.buffer.len();
         while self.bytes.saturating_add(len) > self.options.max_bytes {
@@ -57,7 +57,7 @@ impl FrameQueue {
         self.frames.push_back(frame);
     }
 
-    /// Drops what is too old and has a newer frame behind it.
+    /// Drops frames that are too old, unless no newer frame is behind them.
     pub(super) fn expire(&mut self, now: Instant, stats: &mut SendStats, spent: &mut BufferPool) {
         let Some(max_age) = self.options.max_age else { return };
         while self.next_packet == 0 && self.frames.len() > 1 {
@@ -88,7 +88,7 @@ impl FrameQueue {
         frame.buffer.get(frame.layout.range(self.next_packet)?)
     }
 
-    /// The next packet has left.
+    /// The next packet was sent.
     pub(super) fn advance(&mut self, stats: &mut SendStats, spent: &mut BufferPool) {
         let Some(len) = self.peek().map(<[u8]>::len) else { return };
         stats.packets_sent += 1;
@@ -105,7 +105,7 @@ impl FrameQueue {
         }
     }
 
-    /// Takes the oldest frame whole, if none of it has left and it has at least `min_len` bytes.
+    /// Takes the oldest frame whole, if no part of it was sent and it has at least `min_len` bytes.
     pub(super) fn take(&mut self, min_len: usize, stats: &mut SendStats) -> Option<QueuedFrame> {
         let large = self.frames.front().is_some_and(|frame| frame.buffer.len() >= min_len);
         if self.next_packet > 0 || !large {
@@ -119,7 +119,7 @@ impl FrameQueue {
         Some(frame)
     }
 
-    /// The oldest frame starts over: its first packets went to a session that is no more.
+    /// Restarts the oldest frame: its first packets were sent in a server session that no longer exists.
     pub(super) const fn rewind(&mut self) {
         self.next_packet = 0;
     }
@@ -137,10 +137,10 @@ impl FrameQueue {
     }
 }
 
-/// Buffers that were sent, kept for the next frame.
+/// Buffers of sent frames, kept for the next frame.
 ///
-/// Of large ones a few, because fresh pages cost more than the copy into them. Of the others the last one only: a pool
-/// of them would hold 16,000 bytes for 256, and the allocator is nearly as fast.
+/// A few large buffers are kept, because fresh pages cost more than the copy into them. Of small buffers only the last
+/// one is kept: a pool of them would hold 16,000 bytes for frames of 256, and the allocator is nearly as fast.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool {
     large: Vec<Vec<u8>>,
@@ -152,10 +152,11 @@ impl BufferPool {
     const MAX_BUFFERS: usize = 4;
     const MAX_CAPACITY: usize = 4 << 20;
 
-    /// An empty buffer that takes `len` bytes without growing.
+    /// An empty buffer with room for `len` bytes.
     #[inline]
     pub(super) fn get(&mut self, len: usize) -> Vec<u8> {
-        // Not much larger than what it is for: the queue counts the bytes of frames, not of their buffers.
+        // The buffer must not be much larger than its frame: the queue counts the bytes of frames, not of their
+        // buffers.
         if (len..=len.saturating_mul(2)).contains(&self.last.capacity()) {
             return std::mem::take(&mut self.last);
         }

@@ -1,4 +1,4 @@
-//! Handles of publications that are over, which are used again once no other is left.
+//! Handles of ended publications. They are used again only when no fresh handle is left.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::packet::Handle;
 use crate::time::Instant;
 
-/// How long a handle rests after its end. Packets of the old track may be under way that long.
+/// How long a handle rests after its publication ended. Packets of the old track may be in flight that long.
 const HANDLE_REST: Duration = Duration::from_secs(30);
 
-/// The one that ended first is in front.
+/// The handle whose publication ended first is in front.
 #[derive(Debug, Default)]
 pub(super) struct SpentHandles {
-    /// Ended since the time was last told.
+    /// Handles whose publications ended since the last known time.
     new: Vec<Handle>,
     resting: VecDeque<Resting>,
 }
@@ -24,18 +24,18 @@ struct Resting {
 }
 
 impl SpentHandles {
-    /// A publication is over.
+    /// A publication ended.
     pub(super) fn push(&mut self, handle: Handle) {
         self.new.push(handle);
     }
 
-    /// It is `now`: what has ended rests at the latest from now on.
+    /// Notes the time: the handles that ended since the last known time rest from `now` at the latest.
     pub(super) fn note_time(&mut self, now: Instant) {
         let resting = self.new.drain(..).map(|handle| Resting { handle, since: now });
         self.resting.extend(resting);
     }
 
-    /// Takes the handle that ended first, of those that have rested and that the SFU is known to have let go.
+    /// Takes the handle that ended first, among the rested ones that the SFU is known to have released.
     pub(super) fn take(&mut self, now: Instant, is_settled: impl Fn(Handle) -> bool) -> Option<Handle> {
         let rested = |spent: &Resting| spent.since + HANDLE_REST <= now;
         let index = self

@@ -10,7 +10,7 @@ use crate::packetizer::{FrameTooLarge, Packetizer};
 use crate::stats::{SendDrop, SendStats};
 use crate::time::Instant;
 
-/// A publication, from the request to the end.
+/// A publication, from its request to its end.
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) handle: Handle,
@@ -18,11 +18,11 @@ pub(super) struct Track {
     pub(super) state: TrackState,
     pub(super) queue: FrameQueue,
     pub(super) stats: SendStats,
-    /// Whether the handle stands in the publisher's list of tracks with packets.
+    /// Whether the handle is in the publisher's list of tracks with packets.
     pub(super) listed: bool,
-    /// Whether the SFU was ever asked for it.
+    /// Whether a publish request was ever sent to the SFU.
     pub(super) requested: bool,
-    /// The level of the one [`BufferedAmountLow`](super::PublisherEvent::BufferedAmountLow) that was asked for.
+    /// The level of the requested [`BufferedAmountLow`](super::PublisherEvent::BufferedAmountLow).
     pub(super) watch: Option<usize>,
     packetizer: Packetizer,
     sealer: FrameSealer,
@@ -31,15 +31,15 @@ pub(super) struct Track {
 
 #[derive(Debug, Clone)]
 pub(super) enum TrackState {
-    /// The SFU was asked for the first time; `handle_retried`: a duplicate handle was met once already.
+    /// The first publish request is pending. `handle_retried`: a duplicate handle was reported once already.
     Pending { deadline: Instant, handle_retried: bool },
     /// Frames can be pushed.
     Published(TrackInfo),
-    /// The SFU was asked again after a full reconnect.
+    /// The publish request is pending again, after the connection was rebuilt.
     Republishing { deadline: Instant, handle_retried: bool },
 }
 
-/// Frames that wait for the first key, in plain.
+/// Plaintext frames that wait for the first key.
 #[derive(Debug, Default)]
 struct HeldFrames {
     frames: VecDeque<HeldFrame>,
@@ -54,7 +54,7 @@ struct HeldFrame {
     pushed_at: Instant,
 }
 
-/// A frame on its way in.
+/// A frame that is being pushed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Incoming<'a> {
     pub(super) payload: &'a [u8],
@@ -63,11 +63,11 @@ pub(super) struct Incoming<'a> {
     pub(super) pushed_at: Instant,
 }
 
-/// What sealing a frame takes.
+/// What is needed to seal a frame.
 pub(super) struct Sealing<'a> {
     pub(super) keys: &'a SealingKeys,
     pub(super) random: &'a mut dyn IvRandom,
-    /// Where the sealed frame stands before it is cut into packets.
+    /// Buffer of the sealed frame before it is cut into packets.
     pub(super) scratch: &'a mut Vec<u8>,
 }
 
@@ -102,7 +102,7 @@ impl Track {
         if self.options.encrypted { EncryptionType::Gcm } else { EncryptionType::None }
     }
 
-    /// When an unanswered request is given up.
+    /// When an unanswered request times out.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self.state {
             TrackState::Pending { deadline, .. } | TrackState::Republishing { deadline, .. } => {
@@ -112,7 +112,7 @@ impl Track {
         }
     }
 
-    /// Bytes that wait, whether packetized or for a key.
+    /// Bytes that wait, packetized or for a key.
     pub(super) const fn buffered(&self) -> usize {
         self.queue.bytes() + self.held.bytes
     }
@@ -147,7 +147,7 @@ impl Track {
         if size > max { Err(PushFrameError::FrameTooLarge { size, max }) } else { Ok(()) }
     }
 
-    /// A frame of a track without encryption.
+    /// Pushes a frame of a track without encryption.
     pub(super) fn push_plain(
         &mut self,
         incoming: Incoming<'_>,
@@ -158,7 +158,7 @@ impl Track {
         self.enqueue(incoming, extensions, pool)
     }
 
-    /// A frame that the application sealed; its payload ends with the tag.
+    /// Pushes a frame that the application sealed. Its payload ends with the tag.
     pub(super) fn push_sealed(
         &mut self,
         incoming: Incoming<'_>,
@@ -202,12 +202,13 @@ impl Track {
         self.enqueue(Incoming { payload: sealing.scratch, ..incoming }, extensions, pool)
     }
 
-    /// Keeps a frame until the first key is there. Bounded like the queue; the oldest goes.
+    /// Holds a frame until the first key is there. The bounds are those of the queue. The oldest frame is dropped
+    /// first.
     pub(super) fn hold(&mut self, incoming: Incoming<'_>) -> Result<(), PushFrameError> {
         self.check_len(&incoming)?;
         let len = incoming.payload.len();
         let options = self.options.queue;
-        // However small frames are, their number is bounded too.
+        // The number of frames is bounded, too, since frames may be tiny.
         let full = |held: &HeldFrames| {
             held.bytes.saturating_add(len) > options.max_bytes || held.frames.len() >= HeldFrames::MAX_FRAMES
         };
@@ -234,7 +235,7 @@ impl Track {
         !self.held.frames.is_empty()
     }
 
-    /// The first key is there: what waited for it goes into the queue.
+    /// The first key is there: the held frames move to the queue.
     pub(super) fn release_held(&mut self, sealing: &mut Sealing<'_>, pool: &mut BufferPool) {
         for frame in std::mem::take(&mut self.held).frames {
             let incoming = Incoming {
@@ -243,7 +244,7 @@ impl Track {
                 timestamp: frame.timestamp,
                 pushed_at: frame.pushed_at,
             };
-            // It was counted as pushed when it was held.
+            // The frame was counted as pushed when it was held.
             self.stats.pushed -= 1;
             if let Err(error) = self.push_encrypted(incoming, sealing, pool) {
                 self.stats.pushed += 1;
@@ -255,13 +256,13 @@ impl Track {
         }
     }
 
-    /// No key will come for what waits.
+    /// Drops the held frames: no key will come for them.
     pub(super) fn drop_held(&mut self, reason: SendDrop) {
         self.stats.dropped.add(reason, self.held.frames.len() as u64);
         self.held = HeldFrames::default();
     }
 
-    /// A new prefix for whatever is sealed from now on.
+    /// The frames that follow are sealed with a new IV prefix.
     pub(super) fn renew_iv(&mut self) {
         self.sealer = FrameSealer::new();
     }
@@ -287,7 +288,7 @@ impl Track {
         Ok(())
     }
 
-    /// Ends the track: what is queued is dropped, the counters remain.
+    /// Ends the track. Queued frames are dropped; the counters remain.
     pub(super) fn end(mut self, reason: SendDrop) -> SendStats {
         self.queue.clear(reason, &mut self.stats);
         self.drop_held(reason);
@@ -301,6 +302,6 @@ fn wire_len(payload: usize, header_len: usize) -> usize {
 }
 
 impl HeldFrames {
-    /// However small they are.
+    /// Bounds the number of frames, since frames may be tiny.
     const MAX_FRAMES: usize = 4_096;
 }

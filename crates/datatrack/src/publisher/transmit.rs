@@ -1,4 +1,4 @@
-//! Packets on their way out, one of each track in turn.
+//! Outgoing packets: the tracks take turns, one packet each.
 
 use super::track::TrackState;
 use super::{Connection, Publisher, Slot, slot_index};
@@ -15,14 +15,14 @@ pub struct Transmit<'a> {
     pub packet: &'a [u8],
 }
 
-/// A whole frame that leaves at once: its packets, one after the other.
+/// A whole frame that is sent at once: its packets, one after the other.
 #[derive(Debug)]
 pub struct TakenFrame {
     /// The track it belongs to.
     pub handle: Handle,
     /// All packets.
     pub packets: Vec<u8>,
-    /// Where each of them stands.
+    /// The range of each packet.
     pub layout: FrameLayout,
 }
 
@@ -32,23 +32,24 @@ impl Publisher {
         self.connection == Connection::Up && !self.turns.is_empty()
     }
 
-    /// Whether [`peek_transmit`](Self::peek_transmit) looks at the time. It does not where the frame whose turn it is
-    /// has no newer one behind it, however old it is: any instant will do then, and the clock need not be read.
+    /// Whether [`peek_transmit`](Self::peek_transmit) needs the time. It does not if no newer frame is queued behind
+    /// the frame whose turn it is, because such a frame is sent however old it is. Then any instant will do, and the
+    /// caller need not read the clock.
     #[inline]
     pub fn transmit_needs_time(&self) -> bool {
         let next = self.turns.front().and_then(|&handle| self.track(handle));
         next.is_none_or(|track| track.queue.len() != 1 || !matches!(track.state, TrackState::Published(_)))
     }
 
-    /// The packet that leaves next. It stays where it is until [`advance_transmit`](Self::advance_transmit) says that
-    /// the transport has taken it; with no other call in between.
+    /// The packet to send next. It stays in the queue until [`advance_transmit`](Self::advance_transmit) reports that
+    /// the transport took it. No other method may be called between the two.
     pub fn peek_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
         let handle = self.next_to_send(now)?;
         let packet = self.track(handle)?.queue.peek()?;
         Some(Transmit { handle, packet })
     }
 
-    /// The track whose turn it is, once those that have nothing to send are off the list.
+    /// The track whose turn it is. Tracks that have nothing to send are removed from the list first.
     fn next_to_send(&mut self, now: Instant) -> Option<Handle> {
         if self.connection != Connection::Up {
             return None;
@@ -72,7 +73,7 @@ impl Publisher {
         }
     }
 
-    /// The transport has taken the packet that `peek_transmit` lent.
+    /// The transport took the packet that `peek_transmit` returned.
     pub fn advance_transmit(&mut self) {
         let Some(handle) = self.turns.pop_front() else { return };
         let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return };
@@ -80,9 +81,9 @@ impl Publisher {
         self.end_turn(handle);
     }
 
-    /// Takes the next frame whole and as sent, for a transport in this process that need not copy its packets. `None`
-    /// if there is none, if a part of it has left, or if it has less than `min_len` bytes: then packet by packet is the
-    /// way, and for small frames the faster one.
+    /// Takes the next frame whole and counts it as sent, for a transport in this process that need not copy packets.
+    /// Returns `None` if there is no frame, if a part of it has been sent, or if it has less than `min_len` bytes. Then
+    /// the caller sends packet by packet, which is faster for small frames.
     pub fn take_frame(&mut self, min_len: usize, now: Instant) -> Option<TakenFrame> {
         let handle = self.next_to_send(now)?;
         let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return None };
@@ -92,7 +93,7 @@ impl Publisher {
         Some(TakenFrame { handle, packets: frame.buffer, layout: frame.layout })
     }
 
-    /// The track has sent something: it is the last one in the list now, or off it.
+    /// The track has sent a packet: it moves to the end of the list, or leaves it if it has no more packets.
     fn end_turn(&mut self, handle: Handle) {
         let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else { return };
         if track.queue.is_empty() {
@@ -105,8 +106,8 @@ impl Publisher {
         }
     }
 
-    /// Copies the next packet to `target` and takes it as sent. Returns its length; `None` when there is no packet or
-    /// `target` is too short for it.
+    /// Copies the next packet to `target` and counts it as sent. Returns its length. `None` if there is no packet, or
+    /// if `target` is too short for it.
     pub fn poll_transmit(&mut self, target: &mut [u8], now: Instant) -> Option<usize> {
         let packet = self.peek_transmit(now)?.packet;
         target.get_mut(..packet.len())?.copy_from_slice(packet);
@@ -125,7 +126,7 @@ impl Publisher {
         }
     }
 
-    /// The track whose turn it is has nothing to send: it is over, empty, or asked for again.
+    /// Removes the track whose turn it is from the list: it ended, it is empty, or it waits to be republished.
     fn unlist_front(&mut self) {
         if let Some(handle) = self.turns.pop_front()
             && let Some(track) = self.track_mut(handle)

@@ -1,4 +1,4 @@
-//! The connection, lost and found again, and its end.
+//! The connection: lost, resumed, rebuilt and closed.
 
 use super::track::Subscription;
 use super::{Connection, Epoch, SubscribeError, Subscriber};
@@ -6,15 +6,15 @@ use crate::stats::{FrameDrop, PacketDrop};
 use crate::time::Instant;
 
 impl Subscriber {
-    /// The transport is gone for now. Subscriptions stay and are told to the SFU again when it is back.
+    /// The connection is lost. Subscriptions stay. They are sent to the SFU again when the connection is back.
     pub fn handle_connection_lost(&mut self) {
         if self.connection == Connection::Up {
             self.connection = Connection::Lost;
         }
     }
 
-    /// The transport is back in the same signalling session: handles go on meaning what they did, and what the SFU has
-    /// not answered yet has the whole time for it.
+    /// The connection is resumed. Handles keep their meaning. For unanswered requests, the SFU has the whole time
+    /// again.
     pub fn handle_resumed(&mut self, now: Instant) {
         if self.connection != Connection::Lost {
             return;
@@ -29,8 +29,8 @@ impl Subscriber {
         }
     }
 
-    /// A new signalling session: the old handles mean nothing any more, and packets of older epochs are dropped.
-    pub fn handle_reconnected(&mut self, now: Instant) {
+    /// The connection is rebuilt. The old handles are void, and packets of older epochs are dropped.
+    pub fn handle_rebuilt(&mut self, now: Instant) {
         if self.connection == Connection::Closed {
             return;
         }
@@ -48,7 +48,7 @@ impl Subscriber {
         }
     }
 
-    /// Ends every stream with [`SubscribeError::Disconnected`], after the frames that are buffered. Idempotent.
+    /// Ends every stream with [`SubscribeError::Disconnected`], after the frames in its buffer. Idempotent.
     pub fn close(&mut self) {
         if self.connection == Connection::Closed {
             return;

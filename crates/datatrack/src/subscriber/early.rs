@@ -7,9 +7,9 @@ use crate::frame::PIECE_OVERHEAD;
 use crate::packet::Handle;
 use crate::time::Instant;
 
-/// Packets whose handle the SFU has not named yet: it starts forwarding before it sends the table.
+/// Packets whose handle the SFU has not named yet: it starts to forward before it sends the table.
 ///
-/// Bounded in bytes and age; the oldest go first.
+/// They are bounded in bytes and age. The oldest are dropped first.
 #[derive(Debug)]
 pub(super) struct EarlyPackets {
     max_bytes: usize,
@@ -30,7 +30,7 @@ impl EarlyPackets {
         Self { max_bytes, max_age, packets: VecDeque::new(), bytes: 0 }
     }
 
-    /// Keeps a packet; returns how many had to go for it, itself included if it is too large.
+    /// Holds a packet. Returns how many packets were dropped for it. The packet itself counts if it is too large.
     #[must_use]
     pub(super) fn push(&mut self, handle: Handle, packet: Bytes, now: Instant) -> u64 {
         let cost = packet.len() + PIECE_OVERHEAD;
@@ -65,7 +65,7 @@ impl EarlyPackets {
         taken.into()
     }
 
-    /// Drops what is too old and returns how many.
+    /// Drops packets that are too old, and returns how many.
     #[must_use]
     pub(super) fn expire(&mut self, now: Instant) -> u64 {
         let mut dropped = 0;
@@ -75,7 +75,7 @@ impl EarlyPackets {
         dropped
     }
 
-    /// Drops everything and returns how many.
+    /// Drops all packets, and returns how many.
     #[must_use]
     pub(super) fn clear(&mut self) -> u64 {
         let dropped = self.packets.len() as u64;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{EncryptionErrorReason, SubscriberEvent};
 use crate::time::Instant;
 
-/// Tells of frames that could not be opened, without telling of each.
+/// Reports frames that could not be opened, with at most one event a second for each publisher and reason.
 #[derive(Debug, Default)]
 pub(super) struct EncryptionErrors {
     seen: HashMap<(Arc<str>, EncryptionErrorReason), Throttle>,
@@ -20,7 +20,7 @@ struct Throttle {
 impl EncryptionErrors {
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Counts frames; returns an event when it is time for one.
+    /// Counts frames. Returns an event when one is due.
     pub(super) fn count(
         &mut self,
         publisher: &Arc<str>,
@@ -40,7 +40,7 @@ impl EncryptionErrors {
         Some(SubscriberEvent::EncryptionError { publisher: publisher.clone(), reason, key_index, count })
     }
 
-    /// A publisher is gone.
+    /// Forgets a publisher that has left.
     pub(super) fn forget(&mut self, publisher: &str) {
         self.seen.retain(|(identity, _), _| &**identity != publisher);
     }

@@ -1,7 +1,7 @@
-/// Why a stream could not be opened, or ended other than by the track's end or the caller's wish.
+/// Why a stream could not be opened, or why it ended although the track did not end and the caller did not close it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// The track is gone, or went before the SFU answered.
+    /// The track has ended, or it ended before the SFU answered.
     #[error("the track is no longer published")]
     Unpublished,
     /// The SFU assigned no handle in time.
@@ -10,13 +10,13 @@ pub enum SubscribeError {
     /// The session is closed.
     #[error("the session is disconnected")]
     Disconnected,
-    /// The track is not encrypted although this session is, and that was not allowed.
+    /// The track is not encrypted although this session is, and the caller did not allow that.
     #[error("the track is not encrypted, and this session expects encryption")]
     Unencrypted,
-    /// The track is encrypted, and this session has no end-to-end encryption.
+    /// The track is encrypted, but this session has no end-to-end encryption.
     #[error("the track is encrypted, and this session has no end-to-end encryption")]
     Encrypted,
-    /// The number given for the stream is that of another one.
+    /// The number given for the stream belongs to another stream.
     #[error("a stream of that number exists")]
     StreamExists,
 }

@@ -4,35 +4,35 @@ use super::{StreamId, SubscribeError, TrackId};
 use crate::info::{TrackInfo, TrackSid};
 use crate::stats::FrameStats;
 
-/// What the subscriber asks its driver to do, or tells it.
+/// A request of the subscriber to its driver, or news for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubscriberEvent {
     /// Send an `UpdateDataSubscription` with this one entry.
     UpdateSubscription {
         /// The track.
         sid: TrackSid,
-        /// Whether frames are wanted.
+        /// Whether to subscribe or to unsubscribe.
         subscribe: bool,
-        /// Frames a second that are wanted; 0: all.
+        /// The requested frame rate, in frames a second. 0: all frames.
         target_fps: u32,
     },
-    /// A remote participant publishes a track.
+    /// A remote participant published a track.
     TrackPublished {
-        /// Our number for it; it stays when the SID changes.
+        /// The subscriber's number for it. It stays the same when the SID changes.
         track: TrackId,
         /// The publisher's identity.
         publisher: Arc<str>,
-        /// What the SFU says of it.
+        /// The SFU's description of it.
         info: TrackInfo,
     },
-    /// The same track under a new SID: its publisher was connected anew.
+    /// The track has a new SID: its publisher's connection was rebuilt.
     TrackUpdated {
         /// The track.
         track: TrackId,
-        /// What the SFU says of it now.
+        /// The SFU's new description of it.
         info: TrackInfo,
     },
-    /// A remote track is gone.
+    /// A remote track ended.
     TrackUnpublished {
         /// The track.
         track: TrackId,
@@ -40,43 +40,44 @@ pub enum SubscriberEvent {
         publisher: Arc<str>,
         /// Its last SID.
         sid: TrackSid,
-        /// Its last counters: the subscriber has forgotten them.
+        /// Its last counters. The subscriber no longer has them.
         stats: FrameStats,
     },
-    /// The SFU assigned a handle: frames of this stream can come. Once for each stream.
+    /// The SFU assigned a handle, so frames of this stream can arrive. It comes once for each stream.
     Subscribed {
         /// The stream.
         stream: StreamId,
     },
-    /// No more frames after those that are buffered; once for each stream that was not closed by the caller.
+    /// No frames follow after those in the buffer. It comes once for each stream that the caller did not close.
     StreamEnded {
         /// The stream.
         stream: StreamId,
         /// `None`: the track was unpublished.
         error: Option<SubscribeError>,
     },
-    /// Frames were dropped for reasons of encryption; at most one such event per publisher, reason and second.
+    /// Frames were dropped because of encryption. There is at most one such event a second for each publisher and
+    /// reason.
     EncryptionError {
         /// The publisher's identity.
         publisher: Arc<str>,
-        /// What is wrong.
+        /// The reason.
         reason: EncryptionErrorReason,
-        /// The key index that the last such frame named.
+        /// The key index of the last such frame.
         key_index: u8,
-        /// Frames dropped since the last such event.
+        /// Frames that were dropped since the last such event.
         count: u64,
     },
 }
 
-/// What is wrong with a sealed frame.
+/// Why a frame could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EncryptionErrorReason {
-    /// There is no key at the index that it names.
+    /// There is no key at the frame's key index.
     MissingKey,
     /// No key opens it.
     DecryptionFailed,
-    /// It is not sealed, though its track is encrypted.
+    /// It is not sealed, although its track is encrypted.
     Unencrypted,
-    /// The key at its index failed too often and is not tried any more.
+    /// The key at its index failed too often and is no longer tried.
     InvalidKey,
 }

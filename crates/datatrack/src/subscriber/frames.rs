@@ -1,4 +1,4 @@
-//! Whole frames: opened if they are sealed, put into the buffers of streams, and read from there.
+//! Whole frames: opened if they are sealed, put into the streams' buffers, and read from there.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::time::Instant;
 impl Subscriber {
     // From the depacketizer.
 
-    /// All packets of a frame are there: open it if it is sealed, and hand it to the streams.
+    /// All packets of a frame have arrived. Opens it if it is sealed, and hands it to the streams.
     #[inline]
     pub(super) fn complete(
         &mut self,
@@ -42,7 +42,7 @@ impl Subscriber {
             Encryption::Custom => {
                 return self.deliver(id, frame, completed_at, now);
             }
-            // The SFU says that the track is plain, and its frames are not: never hand out ciphertext.
+            // The SFU says that the track is not encrypted, but its frames are. Ciphertext is never handed out.
             Encryption::None => {
                 return self.drop_sealed_frame(
                     id,
@@ -113,8 +113,9 @@ impl Subscriber {
 
     // Readers.
 
-    /// The reader of a stream waits for frames. Answers whether there are some; if not,
-    /// [`poll_readable`](Self::poll_readable) names the stream when there are. Holds until the first frame is read.
+    /// The reader of a stream waits for frames. Returns whether there are some. If not,
+    /// [`poll_readable`](Self::poll_readable) names the stream once there are. The request lasts until the first frame
+    /// is read.
     pub fn request_frames(&mut self, stream: StreamId) -> bool {
         let Some(state) = self.streams.get_mut(&stream) else { return false };
         state.wanted = true;
@@ -126,8 +127,8 @@ impl Subscriber {
         !self.readable.is_empty()
     }
 
-    /// The next stream that has frames and a reader that waits, each once; put it back with
-    /// [`push_back_readable`](Self::push_back_readable) if it could not be read to the end.
+    /// The next stream that has frames and a waiting reader. Each such stream is named once. If it was not read to the
+    /// end, put it back with [`push_back_readable`](Self::push_back_readable).
     pub fn poll_readable(&mut self) -> Option<StreamId> {
         let stream = self.readable.pop_front()?;
         if let Some(state) = self.streams.get_mut(&stream) {
@@ -136,7 +137,7 @@ impl Subscriber {
         Some(stream)
     }
 
-    /// The stream's reader still waits for the frames that are left.
+    /// The stream's reader still waits for the remaining frames.
     pub fn push_back_readable(&mut self, stream: StreamId) {
         if let Some(state) = self.streams.get_mut(&stream) {
             state.wanted = true;
@@ -147,7 +148,7 @@ impl Subscriber {
         }
     }
 
-    /// The length of the payload that [`read_frame`](Self::read_frame) would give, in bytes.
+    /// The length of the payload that [`read_frame`](Self::read_frame) would return, in bytes.
     pub fn next_frame_len(&mut self, stream: StreamId, now: Instant) -> Option<usize> {
         self.streams.get_mut(&stream)?.front_len(now)
     }
@@ -160,14 +161,14 @@ impl Subscriber {
         Some(frame)
     }
 
-    /// A frame that was read could not be decoded.
+    /// Counts a frame that was read and could not be decoded.
     pub fn count_decode_failure(&mut self, stream: StreamId) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.count_decode_failure();
         }
     }
 
-    /// A frame that was handed out sealed could not be opened by the application.
+    /// Counts a frame that was handed out sealed and that the application could not open.
     pub fn count_open_failure(&mut self, stream: StreamId, key_index: u8, now: Instant) {
         let Some(state) = self.streams.get_mut(&stream) else { return };
         state.count_decode_failure();

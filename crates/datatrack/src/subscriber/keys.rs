@@ -9,7 +9,7 @@ use crate::frame::Payload;
 use crate::time::Instant;
 
 impl Subscriber {
-    /// Sets the key with which a publisher's frames are opened, at an index of 0 to 15.
+    /// Sets the key that opens a publisher's frames, at an index of 0 to 15.
     pub fn set_key(
         &mut self,
         scope: KeyScope,
@@ -19,17 +19,18 @@ impl Subscriber {
         self.keys()?.set_key(scope, index, material)
     }
 
-    /// Replaces a key by the one that follows it.
+    /// Replaces a key by its next ratchet step.
     pub fn ratchet_key(&mut self, scope: KeyScope, index: u8) -> Result<DerivationId, E2eeError> {
         self.keys()?.ratchet(scope, index)
     }
 
-    /// A derivation to be run off the packet path, and handed back to [`handle_derived`](Self::handle_derived).
+    /// The next derivation. The driver runs it off the packet path and hands its result to
+    /// [`handle_derived`](Self::handle_derived).
     pub fn poll_derivation(&mut self) -> Option<Derivation> {
         self.keys().ok()?.poll_derivation()
     }
 
-    /// A derivation is done; frames that waited for it are tried again.
+    /// Takes the result of a derivation. Frames that waited for it are tried again.
     pub fn handle_derived(&mut self, derived: Derived, now: Instant) -> Option<Completion> {
         let completion = self.keys().ok()?.handle_derived(derived, now);
         while let Some(scope) = self.keys().ok().and_then(OpeningKeys::poll_retry) {
@@ -49,8 +50,8 @@ impl Subscriber {
         completion
     }
 
-    /// Opens a message of the reliable side that `sender` sealed. After [`OpenOutcome::Wait`] it can be tried again when a
-    /// derivation is done. Without built-in encryption there is no key.
+    /// Opens a message of the reliable side that `sender` sealed. After [`OpenOutcome::Wait`] the caller can try it
+    /// again when a derivation has finished. Without built-in encryption there is no key.
     pub fn open_message(
         &mut self,
         sender: &str,

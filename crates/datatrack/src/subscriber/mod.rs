@@ -1,8 +1,8 @@
-//! The subscribing side: what others publish, subscriptions, and the way from packets to readers.
+//! The subscribing side: remote tracks, subscriptions, and the path from packets to readers.
 //!
-//! A [`Subscriber`] is one participant's. It keeps the list of remote tracks, asks the SFU for those that somebody
-//! reads, routes packets by the handles that the SFU assigns, and fills a bounded buffer for each reader. A track has
-//! any number of readers (streams), and one subscription that they share.
+//! A [`Subscriber`] belongs to one participant. It keeps the list of remote tracks and subscribes to those that have a
+//! reader. It routes packets by the handles that the SFU assigns. It fills a bounded buffer for each reader. A track
+//! has any number of readers (streams), which share one subscription.
 
 mod connection;
 mod early;
@@ -40,10 +40,10 @@ use routing::Route;
 use stream::Stream;
 use track::{Track, Unanswered};
 
-/// Tracks that are kept at most, whatever the SFU tells; more are ignored.
+/// Most tracks that are kept. Further tracks that the SFU announces are ignored.
 pub const MAX_TRACKS: usize = 65_536;
 
-/// Our number for a remote track. It stays the same when the SID changes.
+/// The subscriber's number for a remote track. It stays the same when the SID changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackId(pub u32);
 
@@ -54,11 +54,11 @@ pub struct StreamId(pub u32);
 impl nohash_hasher::IsEnabled for TrackId {}
 impl nohash_hasher::IsEnabled for StreamId {}
 
-/// Which signalling session of the connection a packet belongs to. The server starts its handles anew in each.
+/// The server session that a packet belongs to. The server assigns handles afresh in each session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Epoch(pub u32);
 
-/// One participant's view of what others publish. See the [module](self).
+/// One participant's remote tracks and subscriptions. See the [module](self).
 pub struct Subscriber {
     config: SubscriberConfig,
     encryption: Encryption,
@@ -69,17 +69,17 @@ pub struct Subscriber {
     by_sid: HashMap<TrackSid, TrackId>,
     by_publisher: HashMap<Arc<str>, Vec<TrackId>>,
     streams: IntMap<StreamId, Stream>,
-    /// By handle: what packets under it belong to.
+    /// Indexed by handle: where its packets belong.
     routes: Vec<Route>,
-    /// Handles of the last table whose tracks were not known when it came.
+    /// Handles of the last table whose tracks were not known yet.
     unclaimed: HashMap<TrackSid, Handle>,
     early: EarlyPackets,
-    /// Streams with frames that somebody waits for, the one whose turn it is in front.
+    /// Streams with frames and a waiting reader. The stream whose turn it is comes first.
     readable: VecDeque<StreamId>,
     packets: PacketStats,
     errors: EncryptionErrors,
     events: VecDeque<SubscriberEvent>,
-    /// No deadline is earlier; it may be of something that is over. Exact only after a timeout.
+    /// No deadline is earlier than this. It may belong to something that has ended. It is exact only after a timeout.
     earliest_deadline: Option<Instant>,
 }
 
@@ -143,7 +143,7 @@ impl Subscriber {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due. It may be early: nothing happens then.
+    /// When [`handle_timeout`](Self::handle_timeout) is due. The time may be too early; then nothing happens.
     pub const fn poll_timeout(&self) -> Option<Instant> {
         self.earliest_deadline
     }
@@ -152,8 +152,8 @@ impl Subscriber {
         self.earliest_deadline = Some(self.earliest_deadline.map_or(deadline, |other| other.min(deadline)));
     }
 
-    /// Asks again for what the SFU has not answered, and gives up what has taken too long: its answers, partial frames,
-    /// early packets, frames without a key.
+    /// Repeats requests that the SFU has not answered. Gives up what has taken too long: unanswered requests, partial
+    /// frames, early packets, and frames without a key.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.earliest_deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -175,7 +175,7 @@ impl Subscriber {
                 self.events.extend(self.errors.count(&track.publisher, reason, key_index, expired, now));
             }
             next = earlier(next, track.sealed.poll_timeout());
-            // Without a connection nobody could answer; when it is back, the time starts anew.
+            // While the connection is lost, the SFU cannot answer. The time starts again when it is back.
             if self.connection != Connection::Up {
                 continue;
             }

@@ -2,25 +2,26 @@ use std::time::Duration;
 
 use crate::publisher::SessionEncryption;
 
-/// What a [`Subscriber`](super::Subscriber) is made from.
+/// The options of a [`Subscriber`](super::Subscriber).
 #[derive(Debug, Clone)]
 pub struct SubscriberConfig {
     /// End-to-end encryption.
     pub encryption: SessionEncryption,
     /// How long the SFU may take to assign a handle; 10 s by default, as in LiveKit's SDKs.
     pub subscribe_timeout: Duration,
-    /// After how long without an answer it is asked again, and then each time after twice as long; 1 s by default.
+    /// How long to wait for an answer before the request is repeated. Each further wait is twice as long. 1 s by
+    /// default.
     ///
-    /// livekit-server 1.13.5 forgets some requests: of more than five that come at once, and one that comes while it
-    /// ends an earlier subscription to the same track.
+    /// livekit-server 1.13.5 loses some requests: some of more than five that come at once, and a request that comes
+    /// while it ends an earlier subscription to the same track.
     pub subscribe_retry: Duration,
-    /// Whether requests for subscriptions may wait for their turn: the driver tells by
-    /// [`handle_subscription_sent`](super::Subscriber::handle_subscription_sent) when one has left, and the SFU's time
-    /// begins then. Otherwise, the default, it begins with the event.
+    /// Whether subscription requests may wait for their turn. If so, the driver calls
+    /// [`handle_subscription_sent`](super::Subscriber::handle_subscription_sent) when one was sent, and the SFU's time
+    /// starts then. By default they do not wait, and the time starts with the event.
     pub paced_requests: bool,
-    /// Bytes of memory for packets kept while the SFU has not named their handle; 256 KiB by default.
+    /// Bytes of memory for packets whose handle the SFU has not named yet. 256 KiB by default.
     pub early_packet_bytes: usize,
-    /// How long such packets are kept; 1 s by default.
+    /// How long such packets are kept. 1 s by default.
     pub early_packet_age: Duration,
 }
 
@@ -37,38 +38,38 @@ impl Default for SubscriberConfig {
     }
 }
 
-/// What a stream is opened with.
+/// The options of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SubscribeOptions {
-    /// What is kept for a reader that is behind.
+    /// Which frames are kept for a slow reader.
     pub buffer: BufferPolicy,
-    /// Frames a second that are wanted; 0, the default: all. With several streams of a track the highest counts. The
-    /// server takes it and does nothing with it up to version 1.13.5.
+    /// The requested frame rate, in frames a second. 0, the default: all frames. With several streams of a track, the
+    /// highest rate counts. Up to version 1.13.5 the server accepts the value and ignores it.
     pub target_fps: u32,
-    /// Open a track that says it is not encrypted although this session is.
+    /// Whether to open a track that is not encrypted although this session is.
     pub allow_unencrypted: bool,
 }
 
-/// Which frames are kept for a reader that is behind; the oldest go first.
+/// Which frames are kept for a slow reader. The oldest frames are dropped first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferPolicy {
-    /// Exactly so many frames, at least one, whatever their size and age.
+    /// Exactly that many frames, at least one, regardless of their size and age.
     Frames(usize),
-    /// As much as the bounds allow.
+    /// As many frames as the bounds allow.
     Bounded {
-        /// Frames; 1,024 by default.
+        /// Most frames. 1,024 by default.
         max_frames: usize,
-        /// Bytes of memory, [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD) for each packet included; 4 MiB by default. A
+        /// Bytes of memory, [`PIECE_OVERHEAD`](crate::PIECE_OVERHEAD) for each packet included. 4 MiB by default. A
         /// single frame may be larger.
         max_bytes: usize,
-        /// A frame older than this goes when more than 16 newer ones are behind it; 200 ms by default, `None` turns
-        /// it off.
+        /// A frame older than this is dropped when more than 16 newer ones are behind it. 200 ms by default; `None`
+        /// sets no age limit.
         max_age: Option<Duration>,
     },
 }
 
 impl BufferPolicy {
-    /// Newer frames that must be behind one before its age counts.
+    /// Newer frames that must be behind a frame before its age counts.
     pub const FRESH_FRAMES: usize = 16;
 }
 

@@ -1,4 +1,4 @@
-//! What others publish: the SFU's lists of it, and the tracks that are kept for them.
+//! Remote tracks: the SFU's lists of them, and the state that is kept for them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::schema::{FrameEncoding, SchemaId};
 use crate::stats::FrameDrop;
 use crate::time::Instant;
 
-/// What a track keeps when it gets another SID.
+/// What a track keeps when its SID changes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Continuity {
     pub_handle: Handle,
@@ -35,8 +35,8 @@ impl Continuity {
 }
 
 impl Subscriber {
-    /// All that a publisher publishes now. What it published before and is not in the list is unpublished; other
-    /// publishers are untouched.
+    /// Takes the list of all tracks that a publisher has now. A track of this publisher that is not in the list has
+    /// ended. Tracks of other publishers stay unchanged.
     pub fn handle_publication_update(&mut self, publisher: &str, infos: Vec<TrackInfo>, now: Instant) {
         if self.connection == Connection::Closed {
             return;
@@ -46,10 +46,10 @@ impl Subscriber {
             .get_key_value(publisher)
             .map_or_else(|| publisher.into(), |(identity, _)| identity.clone());
         let siblings = self.by_publisher.get(&publisher).cloned().unwrap_or_default();
-        // A server may list as many tracks as handles allow: no step looks at all of them for one.
+        // A server may list as many tracks as there are handles, so no step may search all of them for each one.
         let mut missing: HashSet<TrackId> = siblings.iter().copied().collect();
         let mut fresh = Vec::new();
-        // Those under a SID that we know first: a new SID may only take over what none of them claims.
+        // Tracks with a known SID come first. A new SID may only take over a track that none of them claims.
         for info in infos {
             match self.by_sid.get(&info.sid) {
                 Some(id) => drop(missing.remove(id)),
@@ -88,7 +88,7 @@ impl Subscriber {
         }
     }
 
-    /// Tracks that a new SID may take over, by what must be the same.
+    /// Tracks that a new SID may take over, keyed by what must be equal.
     fn continuable(
         &self,
         siblings: &[TrackId],
@@ -135,7 +135,7 @@ impl Subscriber {
         self.claim_handle(&sid, id);
     }
 
-    /// The caller takes it out of the list of its publisher.
+    /// The caller removes it from its publisher's list.
     fn remove_track(&mut self, id: TrackId) {
         let Some(mut track) = self.tracks.remove(&id) else { return };
         self.by_sid.remove(&track.info.sid);

@@ -1,4 +1,4 @@
-//! The way of packets: which track a handle means, packets whose handle is not known yet, and frames in pieces.
+//! Routing: the track of each handle, packets whose handle is not known yet, and partial frames.
 
 use bytes::{Buf, Bytes};
 
@@ -10,29 +10,29 @@ use crate::packet::{Handle, Header};
 use crate::stats::PacketDrop;
 use crate::time::Instant;
 
-/// What packets under a handle belong to.
+/// Where packets under a handle belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Route {
-    /// The SFU has not said; packets are worth holding.
+    /// The SFU has not named it. Packets are worth holding.
     #[default]
     Unknown,
     Track(TrackId),
-    /// A track that is over or has another handle now. Its last packets must not wait for the next track that gets the
-    /// handle.
+    /// A track that has ended or has another handle now. Its last packets must not be held for the next track that gets
+    /// this handle.
     Gone,
 }
 
-/// A packet whose header is longer than this is not kept: its payload is copied out, so that a peer cannot make a frame
-/// of one byte hold a packet of 60 kB. All extensions that are known need 40 bytes.
+/// A packet with a longer header is not kept: its payload is copied. Otherwise a peer could make a frame of one byte
+/// hold a packet of 60 kB. All known extensions need 40 bytes.
 const LONGEST_KEPT_HEADER: usize = 64;
 
 impl Subscriber {
     // Handles.
-    /// The SFU's whole table of handles, as pairs of handle and SID. Handles that it no longer names go on routing
-    /// until their track gets another one: packets that left before the table did are still worth having.
+    /// Takes the SFU's whole table of handles, as pairs of handle and SID. A handle that the table no longer names
+    /// still routes until its track gets another one, because packets sent before the table are still useful.
     ///
-    /// A track that is read and that the table no longer names is asked for again if no later table names it in time:
-    /// the SFU may have missed that we subscribed again just after unsubscribing.
+    /// If the table no longer names a track that has a reader, and no later table names it in time, it is requested
+    /// again. The SFU may have missed a subscription that came just after an unsubscription.
     pub fn handle_subscriber_handles(&mut self, table: Vec<(Handle, TrackSid)>, now: Instant) {
         if self.connection == Connection::Closed {
             return;
@@ -47,7 +47,8 @@ impl Subscriber {
             match self.by_sid.get(&sid) {
                 Some(&id) => self.assign(handle, id),
                 None => {
-                    // Whoever had the handle: from now on its packets belong to the track that is not announced yet.
+                    // The handle may have had another track. From now on its packets belong to the track that is not
+                    // announced yet.
                     self.set_route(handle, Route::Unknown);
                     self.unclaimed.insert(sid, handle);
                 }
@@ -81,7 +82,7 @@ impl Subscriber {
         self.activate(id);
     }
 
-    /// Packets under `handle` go another way; the track that they went to has no handle any more.
+    /// Changes the route of `handle`. The track that had it before has no handle any more.
     fn set_route(&mut self, handle: Handle, route: Route) {
         let index = usize::from(handle.get());
         if self.routes.len() <= index {
@@ -111,12 +112,12 @@ impl Subscriber {
 
     // Packets.
 
-    /// The session that packets belong to now; see [`handle_packet`](Self::handle_packet).
+    /// The session of the packets that arrive now; see [`handle_packet`](Self::handle_packet).
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// How packets of a track become frames; from the next packet on. Does nothing for a track that is gone.
+    /// Sets how a track's packets become frames, from the next packet on. Does nothing for a track that has ended.
     pub fn set_pipeline_options(&mut self, track: TrackId, options: DepacketizerOptions) {
         if let Some(track) = self.tracks.get_mut(&track) {
             track.pipeline = options;
@@ -126,10 +127,10 @@ impl Subscriber {
         }
     }
 
-    /// A packet from the data channel, with the epoch in which its channel was opened.
+    /// Takes a packet from the data channel, with the epoch in which its channel was opened.
     ///
-    /// The buffer is kept as it is until its frame is read, unless its header is longer than known extensions make it.
-    /// It must not be a part of a larger one: bounds count the packet's own bytes.
+    /// The buffer is kept until its frame is read, unless its header is longer than the known extensions require. The
+    /// packet must not be part of a larger buffer, because bounds count the packet's own bytes.
     pub fn handle_packet(&mut self, packet: Bytes, epoch: Epoch, now: Instant) {
         self.packets.received += 1;
         self.packets.bytes_received += packet.len() as u64;
@@ -164,7 +165,7 @@ impl Subscriber {
         let Some(assignment) = &mut track.assignment else {
             return self.packets.dropped.count(PacketDrop::UnknownHandle);
         };
-        // Unsubscribing and subscribing again at once may leave the SFU's table as it was: then no new one comes.
+        // If we unsubscribe and subscribe again at once, the SFU's table may stay the same, and no new one comes.
         let answers = track.subscription != Subscription::Active
             && assignment.named
             && assignment.sid == track.info.sid;
@@ -201,7 +202,7 @@ impl Subscriber {
 /// The payload of a packet whose header ends at `payload_at`.
 #[inline]
 fn payload_of(mut packet: Bytes, payload_at: usize) -> Bytes {
-    // Not a slice: that would share the buffer, and so allocate, only to let go of it again.
+    // A slice would share the buffer. That would allocate, only for the buffer to be released again.
     packet.advance(payload_at);
     if payload_at > LONGEST_KEPT_HEADER { Bytes::copy_from_slice(&packet) } else { packet }
 }

@@ -13,9 +13,9 @@ pub struct Frame {
     pub number: u16,
     /// The packets' timestamp, in ticks of 90 kHz from a random base. livekit-client sends a constant one.
     pub timestamp: u32,
-    /// What the publisher attached; Unix time in milliseconds by convention.
+    /// The time that the publisher attached; by convention Unix milliseconds.
     pub user_timestamp: Option<u64>,
-    /// What it was sealed with, if the session leaves opening to the application; the payload is ciphertext then.
+    /// The key index and IV of a frame that the application has to open. Then the payload is ciphertext.
     pub sealed: Option<E2eeExtension>,
     /// The bytes.
     pub payload: Payload,
@@ -30,14 +30,14 @@ pub(super) struct Stream {
     pub(super) options: SubscribeOptions,
     /// Whether the reader waits for frames.
     pub(super) wanted: bool,
-    /// Whether the stream stands in the list of those with frames that are waited for.
+    /// Whether the stream is in the list of readable streams.
     pub(super) listed: bool,
-    /// It was told that frames can come.
+    /// Whether the stream was told that frames can arrive.
     pub(super) subscribed: bool,
-    /// The end was told.
+    /// Whether the stream was told its end.
     pub(super) ended: bool,
     frames: VecDeque<Frame>,
-    /// What the frames cost in memory.
+    /// Memory of the frames, in bytes.
     bytes: usize,
     stats: StreamStats,
 }
@@ -105,7 +105,7 @@ impl Stream {
         Some(frame)
     }
 
-    /// The length of the oldest frame's payload, once those that are too old are gone.
+    /// The length of the oldest frame's payload. Frames that are too old are dropped first.
     pub(super) fn front_len(&mut self, now: Instant) -> Option<usize> {
         self.expire(now);
         self.frames.front().map(|frame| frame.payload.len())
@@ -115,7 +115,7 @@ impl Stream {
         self.frames.is_empty()
     }
 
-    /// A delivered frame turned out to be unreadable.
+    /// Counts a delivered frame that could not be decoded.
     pub(super) const fn count_decode_failure(&mut self) {
         if self.stats.delivered > 0 {
             self.stats.delivered -= 1;
@@ -127,7 +127,7 @@ impl Stream {
         StreamStats { buffered: self.frames.len() as u64, buffered_bytes: self.bytes as u64, ..self.stats }
     }
 
-    /// Drops what is buffered and gives the last counters.
+    /// Drops the buffered frames and returns the last counters.
     pub(super) fn close(mut self) -> StreamStats {
         self.stats.dropped.add(StreamDrop::Closed, self.frames.len() as u64);
         self.frames.clear();

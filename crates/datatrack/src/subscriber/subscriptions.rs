@@ -1,4 +1,4 @@
-//! Streams that are opened and closed, and what the SFU is asked for on their behalf.
+//! Opening and closing streams, and the requests to the SFU that follow.
 
 use super::stream::Stream;
 use super::track::{Asked, Subscription};
@@ -10,8 +10,8 @@ use crate::stats::StreamStats;
 use crate::time::Instant;
 
 impl Subscriber {
-    /// Opens a stream. The first one of a track asks the SFU; [`SubscriberEvent::Subscribed`] or
-    /// [`SubscriberEvent::StreamEnded`] follows. Frames that arrive from then on are for it.
+    /// Opens a stream. A track's first stream sends a request to the SFU. [`SubscriberEvent::Subscribed`] or
+    /// [`SubscriberEvent::StreamEnded`] follows. The stream gets the frames that arrive from then on.
     pub fn subscribe(
         &mut self,
         track: TrackId,
@@ -57,8 +57,8 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Closes a stream; the last one of a track ends its subscription. What it has not read is dropped. Returns its
-    /// last counters; `None` if there is no such stream (any more).
+    /// Closes a stream. Closing a track's last stream ends the subscription. Unread frames are dropped. Returns the
+    /// stream's last counters, or `None` if there is no such stream.
     pub fn unsubscribe(&mut self, stream: StreamId) -> Option<StreamStats> {
         let id = self.streams.get(&stream)?.track;
         let fps_before = self.target_fps(id);
@@ -83,8 +83,9 @@ impl Subscriber {
         Some(state.close())
     }
 
-    /// The request for a subscription has left; only with [`paced_requests`](super::SubscriberConfig::paced_requests).
-    /// The SFU's time for its answer begins. Does nothing for a request that is sent again, or that is over.
+    /// The request for a subscription was sent. Only used with
+    /// [`paced_requests`](super::SubscriberConfig::paced_requests). The SFU's time to answer starts now. Does nothing
+    /// for a request that is repeated or no longer needed.
     pub fn handle_subscription_sent(&mut self, sid: &TrackSid, now: Instant) {
         let Some(&id) = self.by_sid.get(sid) else { return };
         let waits = self.tracks.get(&id).map(|track| track.subscription);
@@ -99,12 +100,12 @@ impl Subscriber {
         self.tell_subscription(id, true);
     }
 
-    /// The SFU has the whole time for its answer, from now on, though it is not asked now.
+    /// Restarts the SFU's time to answer, without another request.
     pub(super) fn await_answer(&mut self, id: TrackId, now: Instant) {
         self.begin_to_wait(id, self.is_renewed(id), now);
     }
 
-    /// Whether frames have come, so that the subscription is not the first one.
+    /// Whether frames have arrived before, that is, whether this is not the first subscription.
     fn is_renewed(&self, id: TrackId) -> bool {
         let subscription = self.tracks.get(&id).map(|track| track.subscription);
         !matches!(subscription, Some(Subscription::Pending { renewed: false, .. }))
@@ -138,7 +139,7 @@ impl Subscriber {
         }
     }
 
-    /// Tells each stream of a track once that frames can come.
+    /// Tells each stream of a track once that frames can arrive.
     fn tell_subscribed(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get(&id) else { return };
         for &stream in &track.streams {
@@ -157,7 +158,7 @@ impl Subscriber {
         }
         track.subscription = Subscription::None;
         let streams = std::mem::take(&mut track.streams);
-        // So that a later try starts from nothing on both sides.
+        // So a later attempt starts from the same state on both sides.
         self.tell_subscription(id, false);
         for stream in streams {
             self.end_stream(stream, Some(SubscribeError::Timeout));
@@ -173,7 +174,7 @@ impl Subscriber {
     }
 
     pub(super) fn tell_subscription(&mut self, track: TrackId, subscribe: bool) {
-        // When the connection is back, every subscription is told again.
+        // When the connection is back, each subscription is sent again.
         if self.connection != Connection::Up {
             return;
         }
@@ -184,7 +185,7 @@ impl Subscriber {
         }
     }
 
-    /// The frames a second that a track's streams want together; 0: all.
+    /// The frame rate that a track's streams ask for together, in frames a second. 0: all frames.
     fn target_fps(&self, track: TrackId) -> u32 {
         let Some(track) = self.tracks.get(&track) else { return 0 };
         let wanted = track.streams.iter().filter_map(|stream| self.streams.get(stream));

@@ -10,7 +10,7 @@ use crate::packet::Handle;
 use crate::stats::{FrameDrop, FrameDrops, FrameStats};
 use crate::time::Instant;
 
-/// What a remote participant publishes, and what we do with it.
+/// A track of a remote participant, and the subscription to it.
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) id: TrackId,
@@ -21,19 +21,19 @@ pub(super) struct Track {
     pub(super) pipeline: DepacketizerOptions,
     pub(super) assignment: Option<Assignment>,
     pub(super) sealed: SealedFrames,
-    /// Opened, completed and dropped by assignments that are over.
+    /// Counters of the assignments that have ended.
     ended: FrameStats,
     pub(super) completed: u64,
     pub(super) dropped: FrameDrops,
 }
 
-/// The handle under which packets come, with the state that belongs to it.
+/// The handle of the track's packets, with the state that belongs to it.
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) handle: Handle,
     /// The track's SID when the handle was assigned.
     pub(super) sid: TrackSid,
-    /// Whether the SFU's last table has it.
+    /// Whether the SFU's last table contains it.
     pub(super) named: bool,
     pub(super) depacketizer: Depacketizer,
 }
@@ -48,8 +48,8 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subscription {
     None,
-    /// The SFU is to answer; `asked`: since when, `None` while the request waits for its turn. `renewed`: after frames
-    /// had come before, so that a late answer is asked for once more rather than given up.
+    /// The SFU has to answer. `asked`: since when; `None` while the request waits for its turn. `renewed`: frames had
+    /// arrived before, so a late answer is requested once more instead of ending the subscription.
     Pending {
         asked: Option<Asked>,
         renewed: bool,
@@ -57,17 +57,17 @@ pub(super) enum Subscription {
     Active,
 }
 
-/// What is to be done about a subscription that the SFU has not answered.
+/// What to do about a subscription that the SFU has not answered.
 pub(super) enum Unanswered {
-    /// Nothing, until then.
+    /// Nothing, until that time.
     Wait(Instant),
-    /// Ask again, and wait until then.
+    /// Ask again, and wait until that time.
     Ask(Instant),
     GiveUp,
 }
 
 impl Subscription {
-    /// `None`: it waits for nothing.
+    /// Returns `None` if the track waits for no answer.
     pub(super) fn handle_timeout(&mut self, timeout: Duration, now: Instant) -> Option<Unanswered> {
         let Self::Pending { asked: Some(asked), .. } = self else { return None };
         let deadline = asked.since + timeout;
@@ -77,7 +77,7 @@ impl Subscription {
         if asked.again_at > now {
             return Some(Unanswered::Wait(deadline.min(asked.again_at)));
         }
-        // Twice as long as the time before.
+        // Each wait is twice as long as the one before.
         asked.again_at = now + now.saturating_duration_since(asked.since);
         Some(Unanswered::Ask(deadline.min(asked.again_at)))
     }
@@ -87,7 +87,7 @@ impl Subscription {
 #[derive(Debug, Default)]
 pub(super) struct SealedFrames {
     frames: VecDeque<SealedFrame>,
-    /// What the frames cost in memory.
+    /// Memory of the frames, in bytes.
     bytes: usize,
 }
 
@@ -114,8 +114,8 @@ impl Track {
         }
     }
 
-    /// Packets come under `handle` from now on. The same handle again changes nothing, unless the SID is another one:
-    /// a publisher that started anew numbers its frames anew.
+    /// Packets come under `handle` from now on. The same handle again changes nothing, unless the SID differs: then the
+    /// publisher's session was rebuilt, and its frame numbers start again.
     pub(super) fn assign(&mut self, handle: Handle) {
         match &mut self.assignment {
             Some(assignment) if assignment.handle == handle && assignment.sid == self.info.sid => {
@@ -130,7 +130,7 @@ impl Track {
         }
     }
 
-    /// The state that belongs to the handle ends; its counters remain. Returns the handle.
+    /// Ends the state that belongs to the handle, and returns the handle. The counters remain.
     pub(super) fn end_assignment(&mut self) -> Option<Handle> {
         let Assignment { handle, depacketizer, .. } = self.assignment.take()?;
         self.end_depacketizer(depacketizer);
@@ -144,7 +144,7 @@ impl Track {
         self.ended.dropped.merge(&stats.dropped);
     }
 
-    /// Nobody reads any more: half a frame will never be whole. The handle goes on naming the track.
+    /// The last stream was closed, so partial frames will never be completed. The handle still belongs to the track.
     pub(super) fn forget_partial_frames(&mut self) {
         self.drop_sealed(FrameDrop::Ended);
         if let Some(assignment) = &mut self.assignment {
@@ -175,14 +175,14 @@ impl Track {
 }
 
 impl SealedFrames {
-    /// Frames a track holds at most.
+    /// Most frames that a track holds.
     const MAX_FRAMES: usize = 256;
-    /// Bytes of memory a track holds at most, unless a single frame is larger.
+    /// Most bytes of memory that a track holds, unless a single frame is larger.
     const MAX_BYTES: usize = 1 << 20;
-    /// How long a frame is held; a derivation takes some 30 ms, a ratchet window of 16 half a second.
+    /// How long a frame is held. A derivation takes some 30 ms, a ratchet window of 16 half a second.
     const MAX_AGE: Duration = Duration::from_secs(2);
 
-    /// Keeps a frame; returns how many older ones had to go.
+    /// Holds a frame. Returns how many older frames were dropped.
     #[must_use]
     pub(super) fn push(&mut self, frame: AssembledFrame, completed_at: Instant) -> u64 {
         let mut dropped = 0;
@@ -204,12 +204,12 @@ impl SealedFrames {
         Some(sealed)
     }
 
-    /// Takes all out, to be tried again.
+    /// Takes all held frames out, to try them again.
     pub(super) fn take(&mut self) -> Vec<SealedFrame> {
         std::mem::take(self).frames.into()
     }
 
-    /// Drops what is too old; returns how many, and the key index that the last of them named.
+    /// Drops frames that are too old. Returns how many, and the key index of the last one.
     #[must_use]
     pub(super) fn expire(&mut self, now: Instant) -> (u64, u8) {
         let (mut dropped, mut key_index) = (0, 0);

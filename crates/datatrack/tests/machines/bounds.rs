@@ -112,7 +112,7 @@ fn one_update_may_name_a_sid_twice() {
     assert!(matches!(told[..], [SubscriberEvent::TrackUnpublished { .. }]), "{told:?}");
 }
 
-/// A received buffer whose bytes are counted until it is freed.
+/// A received buffer. Its bytes are counted until it is freed.
 struct Counted {
     buffer: Vec<u8>,
     alive: Arc<AtomicUsize>,
@@ -137,14 +137,14 @@ impl Drop for Counted {
     }
 }
 
-/// A packet with 60,000 bytes of extensions that no program knows, and one byte of payload.
+/// A packet with 60,000 bytes of unknown extensions and one byte of payload.
 fn bloated(marker: Marker, sequence: u16, frame_number: u16, extensions: Extensions) -> Vec<u8> {
     const BLOAT: usize = 60_000;
     let header = Header { marker, handle: handle(9), sequence, frame_number, timestamp: 0, extensions };
     let mut bytes = vec![0; header.len()];
     header.write(&mut bytes).unwrap();
     if extensions == Extensions::default() {
-        // The flag that says that extensions follow, and their length.
+        // The flag that announces extensions, and their length.
         bytes[0] |= 0x4;
         bytes.extend([0, 0]);
     }

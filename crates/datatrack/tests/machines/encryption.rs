@@ -1,4 +1,4 @@
-//! What is sealed, what is opened, what is refused, and what is said about it.
+//! Sealing, opening, refusing, and what is reported about it.
 
 use datatrack::e2ee::{KeyDerivation, KeyOptions, KeyScope};
 use datatrack::packet::{E2eeExtension, Extensions};
@@ -12,7 +12,7 @@ use datatrack::{Handle, Instant, Publisher, Subscriber};
 
 use crate::support::*;
 
-/// Bob reads alice's sealed track a under handle 9 through stream 1. Nobody has a key.
+/// Bob reads Alice's encrypted track a under handle 9 through stream 1. No participant has a key.
 fn sealed_track(encryption: SessionEncryption) -> (Subscriber, TrackId) {
     let mut subscriber = subscriber_with(encryption);
     let track = announce(&mut subscriber, vec![sealed_info(9, "a", "a")], at(0))[0];
@@ -22,7 +22,7 @@ fn sealed_track(encryption: SessionEncryption) -> (Subscriber, TrackId) {
     (subscriber, track)
 }
 
-/// A publisher whose ninth handle is the sealed track a.
+/// A publisher whose ninth handle is the encrypted track a.
 fn sealing() -> (Publisher, Handle) {
     let mut publisher = publisher_with(hkdf());
     for _ in 1..9 {
@@ -39,7 +39,7 @@ fn give_key(publisher: &mut Publisher, index: u8, seed: u8) {
     publisher.set_key_index(index).unwrap();
 }
 
-/// Sends a frame from one to the other at `now`.
+/// Sends a frame from the publisher to the subscriber at `now`.
 fn pass(publisher: &mut Publisher, subscriber: &mut Subscriber, payload: &[u8], now: Instant) {
     publisher.push(handle(9), payload, None, now).unwrap();
     let packets = packets(publisher, now).into_iter().map(|(_, packet)| packet).collect::<Vec<_>>();
@@ -91,14 +91,14 @@ fn a_sealed_track_is_refused_in_a_session_without_encryption() {
 fn ciphertext_is_never_handed_out() {
     let extension = E2eeExtension { key_index: 0, iv: [7; 12] };
     let extensions = Extensions { e2ee: Some(extension), user_timestamp: None };
-    // The SFU says that the track is plain, and its frames are sealed.
+    // The SFU says that the track is not encrypted, but its frames are sealed.
     let mut plain = subscriber();
     let track = subscribed(&mut plain);
     receive(&mut plain, Sender::new(9).frame_with(&[1; 40], extensions), at(0));
     assert!(read(&mut plain, 1).is_empty());
     assert_eq!(plain.track_stats(track).unwrap().dropped.no_key, 1);
     assert_eq!(errors(&mut plain), [(EncryptionErrorReason::MissingKey, 0, 1)]);
-    // No key at all, and a key at another index.
+    // No key at all, then a key at another index.
     let (mut subscriber, track) = sealed_track(hkdf());
     let mut sender = Sender::new(9);
     receive(&mut subscriber, sender.frame_with(&[1; 40], extensions), at(0));
@@ -259,7 +259,7 @@ fn a_wrong_key_is_counted_and_told_once_a_second() {
     let stats = subscriber.track_stats(track).unwrap();
     assert_frames_close(stats);
     assert_eq!(stats.dropped.decryption_failed, 11);
-    // The right key: all is well from the next frame on.
+    // With the right key, all frames open from the next one on.
     subscriber.set_key(of_alice(), 0, key(1)).unwrap();
     derive_opening(&mut subscriber, at(1_001));
     pass(&mut publisher, &mut subscriber, b"y", at(1_001));
@@ -308,7 +308,7 @@ fn frames_that_wait_for_a_ratchet_step_keep_their_order() {
     subscriber.set_key(of_alice(), 0, key(1)).unwrap();
     derive_opening(&mut subscriber, at(0));
     pass(&mut publisher, &mut subscriber, &[0], at(0));
-    // Three steps ahead; what comes meanwhile waits for the search.
+    // Three steps ahead. Frames that come meanwhile wait for the search.
     for _ in 0..3 {
         publisher.ratchet_key(0).unwrap();
         derive_sealing(&mut publisher);
@@ -336,7 +336,7 @@ fn a_key_is_rotated_by_giving_the_new_index_to_receivers_first() {
     pass(&mut publisher, &mut subscriber, b"old", at(0));
     subscriber.set_key(of_alice(), 7, key(9)).unwrap();
     derive_opening(&mut subscriber, at(0));
-    // A frame that left before the change arrives after it.
+    // A frame that was sealed before the change arrives after it.
     publisher.push(track, b"late", None, at(0)).unwrap();
     let (_, late) = next_packet(&mut publisher, at(0)).unwrap();
     give_key(&mut publisher, 7, 9);
@@ -346,7 +346,7 @@ fn a_key_is_rotated_by_giving_the_new_index_to_receivers_first() {
 }
 
 #[test]
-fn one_shared_key_opens_everybodys_frames() {
+fn one_shared_key_opens_the_frames_of_all_participants() {
     let shared = SessionEncryption::Native(KeyOptions::shared(KeyDerivation::Hkdf));
     let mut pair = Pair::new(1, Weather::default(), shared);
     pair.alice.machine.set_key(0, key(1)).unwrap();
@@ -370,7 +370,7 @@ fn an_application_may_seal_and_open_frames_itself() {
     let frames = frames(&mut pair.bob.machine, 1);
     assert_eq!(frames[0].payload.to_bytes(), &b"ciphertext"[..]);
     assert_eq!((frames[0].sealed, frames[0].user_timestamp), (Some(extension), Some(5)));
-    // The application could not open it: it counts, and it is told.
+    // The application could not open a frame: the failure is counted and reported.
     pair.bob.machine.count_open_failure(StreamId(1), 3, pair.now);
     assert_eq!(
         pair.bob.machine.poll_event(),
@@ -409,7 +409,7 @@ fn no_iv_is_used_twice_by_all_tracks_and_keys_of_a_session() {
                 derive_sealing(&mut publisher);
             }
             _ => {
-                publisher.handle_reconnected(at(0));
+                publisher.handle_rebuilt(at(0));
                 publisher.handle_publish_response(sealed_info(1, "a", "a"));
                 publisher.handle_publish_response(sealed_info(2, "b", "b"));
             }

@@ -1,4 +1,4 @@
-//! The SFU's tables of handles, packets that come before them, and sessions that reuse numbers.
+//! The SFU's handle tables, packets that come before them, and sessions that reuse handles.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn early_packets_expire_after_exactly_a_second() {
         subscriber.subscribe(track, StreamId(1), SubscribeOptions::default(), at(200)).unwrap();
         receive(&mut subscriber, one(9, b"x"), at(100));
         assert_eq!(subscriber.poll_timeout(), Some(at(1_100)));
-        // Whether or not the driver's timer was punctual.
+        // The result does not depend on whether the driver's timer was on time.
         let table = at(1_100 - u64::from(!late));
         subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], table);
         assert_eq!(read(&mut subscriber, 1).len(), usize::from(!late));
@@ -117,7 +117,7 @@ fn packets_of_an_old_epoch_are_dropped_and_counted() {
     let mut subscriber = subscriber();
     subscribed(&mut subscriber);
     receive(&mut subscriber, one(50, b"early"), at(0));
-    subscriber.handle_reconnected(at(0));
+    subscriber.handle_rebuilt(at(0));
     assert_eq!(subscriber.epoch(), Epoch(1));
     subscriber.handle_subscriber_handles(vec![(handle(9), sid("a")), (handle(50), sid("a"))], at(0));
     for packet in Sender::new(50).frame(b"late") {
@@ -130,14 +130,14 @@ fn packets_of_an_old_epoch_are_dropped_and_counted() {
 }
 
 #[test]
-fn after_a_full_reconnect_a_handle_may_be_another_track() {
+fn after_a_rebuild_a_handle_may_be_another_track() {
     let mut subscriber = subscriber();
     let tracks = two_tracks(&mut subscriber);
-    // Half a frame of a, under 9.
+    // Half of a frame of track a, under handle 9.
     receive(&mut subscriber, Sender::new(9).frame(&payload(1, 20_000)).into_iter().take(1), at(0));
-    subscriber.handle_reconnected(at(1));
+    subscriber.handle_rebuilt(at(1));
     assert_eq!(events(&mut subscriber).len(), 2, "both are asked for again");
-    // In the new session 9 is b. Its packets come before the table.
+    // In the new session handle 9 is track b. Its packets come before the table.
     receive(&mut subscriber, Sender::new(9).frame(&payload(2, 20_000)), at(1));
     assert!(read(&mut subscriber, 1).is_empty());
     subscriber.handle_subscriber_handles(vec![(handle(9), sid("b"))], at(2));
@@ -189,7 +189,7 @@ fn a_handle_of_a_track_not_announced_yet_is_taken_from_the_old_track_at_once() {
     assert!(read(&mut subscriber, 1).is_empty());
     let stats = subscriber.packet_stats();
     assert_packets_close(stats);
-    assert_eq!((stats.held, stats.dropped.unsubscribed), (0, 1), "nobody reads b");
+    assert_eq!((stats.held, stats.dropped.unsubscribed), (0, 1), "no stream reads b");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_table_may_come_before_the_track_is_announced() {
     let mut subscriber = subscriber();
     subscribed(&mut subscriber);
     subscriber.handle_publication_update(ALICE, vec![info(1, "a", "a")], at(0));
-    // Alice was connected anew; the table with the new SID overtakes the update that brings it.
+    // Alice's connection was rebuilt. The table with the new SID overtakes the update that announces it.
     subscriber.handle_subscriber_handles(vec![(handle(20), sid("new"))], at(1));
     receive(&mut subscriber, one(20, b"early"), at(1));
     assert!(read(&mut subscriber, 1).is_empty());
@@ -209,11 +209,11 @@ fn a_table_may_come_before_the_track_is_announced() {
 }
 
 #[test]
-fn a_handle_of_a_track_nobody_announced_spoils_nothing() {
+fn a_handle_of_an_unannounced_track_spoils_nothing() {
     let mut subscriber = subscriber();
     let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
     subscriber.subscribe(track, StreamId(1), SubscribeOptions::default(), at(0)).unwrap();
-    let table = vec![(handle(8), sid("nobody")), (handle(9), sid("a")), (handle(7), sid("no"))];
+    let table = vec![(handle(8), sid("unannounced")), (handle(9), sid("a")), (handle(7), sid("no"))];
     subscriber.handle_subscriber_handles(table, at(0));
     receive(&mut subscriber, one(9, b"x"), at(0));
     assert_eq!(read(&mut subscriber, 1), [b"x"]);
@@ -235,7 +235,7 @@ fn late_packets_of_an_unpublished_track_do_not_reach_the_next_one_under_its_hand
 }
 
 #[test]
-fn packets_of_a_track_that_nobody_reads_any_more_are_counted_as_such() {
+fn packets_of_a_track_without_streams_are_counted_as_such() {
     let mut subscriber = subscriber();
     let track = subscribed(&mut subscriber);
     let packets = Sender::new(9).frame(&payload(1, 40_000));

@@ -20,13 +20,13 @@
 //! | packet timestamps never advance | `queue::packet_timestamps_advance_at_90_khz_from_the_given_base` |
 //! | order lost when opening frames takes different times | `encryption::frames_that_wait_for_a_ratchet_step_keep_their_order` |
 //! | plain tracks in an encrypted session fail by accident | `encryption::a_plain_track_is_refused_in_an_encrypted_session_unless_allowed` |
-//! | downgrade by the SFU's answer, both ways | `publish::an_answer_without_the_encryption_asked_for_fails_the_publish`, `publish::an_answer_with_encryption_nobody_asked_for_fails_the_publish` |
+//! | downgrade by the SFU's answer, both ways | `publish::an_answer_without_the_encryption_asked_for_fails_the_publish`, `publish::an_answer_with_encryption_that_was_not_requested_fails_the_publish` |
 //! | ciphertext handed out as a frame | `encryption::ciphertext_is_never_handed_out` |
 //! | an encrypted track without a key says nothing | `encryption::pushing_without_a_key_says_so` |
 //! | a wrong key is silent | `encryption::a_wrong_key_is_counted_and_told_once_a_second` |
-//! | one bad entry spoils the whole table | `handles::a_handle_of_a_track_nobody_announced_spoils_nothing` |
+//! | one bad entry spoils the whole table | `handles::a_handle_of_an_unannounced_track_spoils_nothing` |
 //! | packets overtake their handle table | `handles::packets_before_the_table_are_held_and_replayed_in_order` |
-//! | handles of the last session mean other tracks | `handles::after_a_full_reconnect_a_handle_may_be_another_track` |
+//! | handles of the last session mean other tracks | `handles::after_a_rebuild_a_handle_may_be_another_track` |
 //! | a final that overtakes an inter loses the frame | `properties::reordered_packets_of_one_frame_lose_nothing` |
 //! | counters close | `properties::*`, and after each step of every pair |
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

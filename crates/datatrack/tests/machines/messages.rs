@@ -1,4 +1,4 @@
-//! Messages of the reliable side: sealed with the session's keys, and never by a frame's initialization vectors.
+//! Messages of the reliable side: sealed with the session's keys, but never with a frame's initialization vector.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What holds whatever happens.
+//! Properties that hold in every run.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn lens() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 0..300_usize, 2 => 15_900..16_100_usize, 2 => 16_000..120_000_usize]
 }
 
-/// A stream whose buffer nothing falls out of.
+/// A stream whose buffer drops no frame.
 fn all() -> SubscribeOptions {
     let buffer = BufferPolicy::Frames(usize::MAX);
     SubscribeOptions { buffer, ..Default::default() }
@@ -23,7 +23,8 @@ fn all() -> SubscribeOptions {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..Default::default() })]
 
-    /// Delivered ⊆ pushed, uncorrupted, each at most once for each stream; the counters of both sides agree.
+    /// Each delivered frame was pushed, is intact, and comes at most once for each stream. The counters of both sides
+    /// agree.
     #[test]
     fn whatever_the_network_does_frames_arrive_whole_and_once(
         seed in any::<u64>(),
@@ -70,7 +71,7 @@ proptest! {
         pair.check();
     }
 
-    /// No order of a frame's packets loses it, unlike with the references.
+    /// No order of a frame's packets loses the frame, unlike with the references.
     #[test]
     fn reordered_packets_of_one_frame_lose_nothing(
         order in (2..40_usize).prop_flat_map(|packets| Just((0..packets).collect::<Vec<_>>()).prop_shuffle()),
@@ -84,7 +85,8 @@ proptest! {
         prop_assert!(read(&mut subscriber, 1) == [bytes]);
     }
 
-    /// Any life of both machines: exactly one end for each publication and each stream, and counters that close.
+    /// Any sequence of calls on both machines: exactly one end for each publication and each stream, and counters that
+    /// add up.
     #[test]
     fn whatever_is_done_each_publication_and_stream_ends_once(
         seed in any::<u64>(),
@@ -113,7 +115,7 @@ proptest! {
                 }
                 Operation::Read(stream) => drop(frames(&mut bob.machine, u32::from(stream % 8) + 1)),
                 Operation::Progress(duration) => pair.progress(ms(duration)),
-                Operation::Reconnect => pair.reconnect(),
+                Operation::Rebuild => pair.rebuild(),
                 Operation::Interrupt(duration) => {
                     alice.machine.handle_connection_lost();
                     bob.machine.handle_connection_lost();
@@ -164,7 +166,7 @@ enum Operation {
     Subscribe(u8),
     Read(u8),
     Progress(u64),
-    Reconnect,
+    Rebuild,
     Interrupt(u64),
     SfuUnpublish(u8),
 }
@@ -178,7 +180,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => any::<u8>().prop_map(Operation::Subscribe),
         3 => any::<u8>().prop_map(Operation::Read),
         4 => (0..600_u64).prop_map(Operation::Progress),
-        1 => Just(Operation::Reconnect),
+        1 => Just(Operation::Rebuild),
         1 => (0..20_000_u64).prop_map(Operation::Interrupt),
         1 => any::<u8>().prop_map(Operation::SfuUnpublish),
     ]

@@ -1,4 +1,4 @@
-//! From the request to the publication, or to the reason why not.
+//! From the request to the publication, or to the reason for its failure.
 
 use datatrack::TrackInfo;
 use datatrack::publisher::{
@@ -54,7 +54,7 @@ fn each_rejection_has_its_own_error_and_ends_the_publication() {
         assert_eq!(sent_events(&mut publisher), [failed(1, error)]);
         assert_eq!(publisher.push(track, b"", None, at(0)), Err(PushFrameError::TrackUnpublished));
         assert_eq!(publisher.handles().count(), 0);
-        // The name is free again, the handle is not.
+        // The name is free again, but the handle is not.
         assert_eq!(publisher.publish(PublishOptions::new("a"), at(0)), Ok(handle(2)));
     }
 }
@@ -68,10 +68,10 @@ fn a_request_times_out_after_exactly_ten_seconds() {
     publisher.handle_timeout(datatrack::Instant::from_micros(10_006_999));
     assert_eq!(sent_events(&mut publisher), []);
     publisher.handle_timeout(at(10_007));
-    // The SFU may have the track, and its answer may be what is lost: it must not keep the name.
+    // The SFU may have the track, and only its answer may be lost. The SFU must not keep the name.
     assert_eq!(sent_events(&mut publisher), [failed(1, PublishError::Timeout), unpublish(1)]);
     assert_eq!(publisher.poll_timeout(), None);
-    // The answer comes after all, so late that the SFU may have taken the requests in another order.
+    // The answer comes after all. It is so late that the SFU may have taken the requests in another order.
     publisher.handle_publish_response(info(1, "x", "a"));
     assert_eq!(sent_events(&mut publisher), [unpublish(1)]);
     assert_eq!(publisher.push(track, b"", None, at(0)), Err(PushFrameError::TrackUnpublished));
@@ -87,7 +87,7 @@ fn a_late_answer_to_a_cancelled_publish_is_met_with_an_unpublish_request() {
     assert_eq!(sent_events(&mut publisher), [failed(1, PublishError::Cancelled)]);
     publisher.handle_publish_response(info(1, "x", "a"));
     assert_eq!(sent_events(&mut publisher), [unpublish(1)]);
-    // Nothing of it is told when the SFU has done so.
+    // No event follows when the SFU has answered.
     publisher.handle_unpublish_response(track);
     assert_eq!(sent_events(&mut publisher), []);
 }
@@ -130,7 +130,7 @@ fn a_duplicate_handle_is_ended_at_the_sfu_and_asked_for_again_once() {
     let asked = sent_events(&mut publisher).remove(0);
     publisher.handle_publish_rejected(track, PublishRejection::DuplicateHandle);
     assert_eq!(sent_events(&mut publisher), [unpublish(1), asked]);
-    // The SFU's answer to the first of the two is not the end of the track.
+    // The SFU's answer to the first of the two requests does not end the track.
     publisher.handle_unpublish_response(track);
     assert_eq!(sent_events(&mut publisher), []);
     let mut other = publisher;
@@ -152,7 +152,8 @@ fn a_second_duplicate_handle_fails_the_publish() {
     };
 }
 
-/// A publisher that has spent all handles: each publication was confirmed, and ended at the second that its handle names.
+/// A publisher that has used all handles. Each publication was confirmed, and it ended at the second that equals its
+/// handle.
 fn with_all_handles_spent() -> datatrack::Publisher {
     let mut publisher = publisher();
     for number in 1..=u16::MAX {
@@ -197,10 +198,11 @@ fn a_handle_is_not_used_again_before_the_sfu_has_confirmed_its_end() {
     assert_eq!(publisher.publish(PublishOptions::new("b"), at(60_000)), Ok(handle(3)));
     publisher.handle_unpublish_response(handle(2));
     assert_eq!(publisher.publish(PublishOptions::new("c"), at(60_000)), Ok(handle(2)));
-    // Given up, and asked for when the answer comes late: it is the SFU's until that is settled.
+    // The publication was cancelled, and its late answer caused an unpublish request. The SFU holds the handle until it
+    // confirms that.
     publisher.cancel_publish(handle(3));
     publisher.handle_publish_response(info(3, "a", "b"));
-    publisher.handle_reconnected(at(60_001));
+    publisher.handle_rebuilt(at(60_001));
     assert_eq!(
         publisher.publish(PublishOptions::new("d"), at(60_002)),
         Ok(handle(1)),
@@ -219,7 +221,7 @@ fn a_handle_is_not_used_again_for_30_seconds_after_its_end() {
     assert_eq!(publisher.publish(PublishOptions::new("a"), at(29_999)), Err(PublishError::LimitReached));
     assert_eq!(sent_events(&mut publisher), []);
     assert_eq!(publisher.publish(PublishOptions::new("a"), at(30_000)), Ok(handle(1)));
-    // The last one's end was told by no clock before the publish that failed.
+    // No call told the time between the last publication's end and the publish that failed.
     let names = (2..u16::MAX).map(|number| format!("{number}"));
     for (name, number) in names.zip(2..) {
         assert_eq!(publisher.publish(PublishOptions::new(name), at(30_000)), Ok(handle(number)));
@@ -298,7 +300,7 @@ fn an_answer_without_the_encryption_asked_for_fails_the_publish() {
 }
 
 #[test]
-fn an_answer_with_encryption_nobody_asked_for_fails_the_publish() {
+fn an_answer_with_encryption_that_was_not_requested_fails_the_publish() {
     answered_with_another_encryption(PublishOptions::new("a"), sealed_info(1, "x", "a"));
 }
 
@@ -347,7 +349,7 @@ fn closing_ends_each_track_once() {
     publisher.handle_publish_response(info(2, "x", "b"));
     publisher.unpublish(pending);
     publisher.handle_resumed(at(1));
-    publisher.handle_reconnected(at(1));
+    publisher.handle_rebuilt(at(1));
     publisher.handle_timeout(at(60_000));
     assert_eq!(sent_events(&mut publisher), []);
     assert_eq!(publisher.poll_timeout(), None);

@@ -1,4 +1,4 @@
-//! From push to packets: what is refused, what is dropped, what leaves in which order.
+//! From push to packets: which frames are refused, which are dropped, and in which order packets leave.
 
 use datatrack::packet::{BASE_HEADER_LEN, E2eeExtension, Header, MTU, Marker};
 use datatrack::packetizer::PacketizerOptions;
@@ -22,7 +22,7 @@ fn stats(publisher: &Publisher, track: Handle) -> SendStats {
     stats
 }
 
-/// The payloads that leave; all are frames of one packet.
+/// The payloads of the frames that leave. Each is a frame of one packet.
 fn singles(publisher: &mut Publisher, now_ms: u64) -> Vec<Vec<u8>> {
     packets(publisher, at(now_ms))
         .iter()
@@ -53,7 +53,7 @@ fn each_state_has_its_own_push_error() {
     assert_eq!(refused, Err(PushFrameError::EncryptionFailed), "the session seals by itself");
     publisher.handle_connection_lost();
     assert_eq!(push(&mut publisher, 1), Err(PushFrameError::Reconnecting));
-    publisher.handle_reconnected(at(1));
+    publisher.handle_rebuilt(at(1));
     assert_eq!(push(&mut publisher, 1), Err(PushFrameError::Reconnecting));
     publisher.handle_publish_response(info(1, "y", "a"));
     publisher.unpublish(track);

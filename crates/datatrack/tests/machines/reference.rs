@@ -11,12 +11,12 @@ use tokio_stream::StreamExt;
 
 use crate::support::*;
 
-/// Fails instead of hanging; no test passes or fails by how long anything took.
+/// Fails instead of hanging. No test passes or fails by how long an operation took.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.unwrap()
 }
 
-/// What their manager takes as the announcement of so many tracks of alice.
+/// The reference's input event that announces that many tracks of Alice.
 fn announcement(tracks: usize) -> InputEvent {
     let data_tracks = (0..tracks)
         .map(|number| proto::DataTrackInfo {
@@ -31,7 +31,7 @@ fn announcement(tracks: usize) -> InputEvent {
     remote::event_from_participant_update(&mut update, "bob").unwrap().into()
 }
 
-/// Their manager with `DTR_0` subscribed under handle 9.
+/// The reference's manager, subscribed to `DTR_0` under handle 9.
 async fn their_subscriber() -> (remote::ManagerInput, DataTrackStream) {
     let (manager, input, mut output) =
         remote::Manager::new(remote::ManagerOptions { decryption_provider: None });
@@ -90,7 +90,7 @@ async fn signals_in_a_packet_flood_are_lost_by_the_reference_and_kept_by_ours() 
     let (input, _stream) = their_subscriber().await;
     let mut lost = 0;
     for tracks in 1..=FLOOD {
-        // Packets may be refused; a signal that is refused is gone.
+        // A refused packet is acceptable. A refused signal is lost for good.
         let _ = input.send(InputEvent::PacketReceived(packet.clone()));
         lost += usize::from(input.send(announcement(tracks % 3)).is_err());
     }
@@ -105,7 +105,7 @@ async fn signals_in_a_packet_flood_are_lost_by_the_reference_and_kept_by_ours() 
         ours.handle_publication_update("carol", infos.collect(), at(0));
         announced += events(&mut ours).len();
     }
-    // Each round brings a track, changes another one's SID, or ends some: none is without an effect.
+    // Each round adds a track, changes another one's SID, or ends some. So each round has an effect.
     assert!(announced >= FLOOD);
     assert_eq!(ours.packet_stats().received, FLOOD as u64);
     assert_packets_close(ours.packet_stats());
@@ -142,7 +142,7 @@ async fn buffer_sizes_are_rounded_and_shared_by_the_reference_and_exact_in_ours(
         input.send(InputEvent::PacketReceived(packet.clone())).unwrap();
         all_tasks_ran().await;
     }
-    // 50 frames came, the last 8 are left for both: 5 rounded up, and 100 ignored.
+    // 50 frames came, and the last 8 are left for both streams: 5 was rounded up, and 100 was ignored.
     for stream in [&mut first, &mut second] {
         assert_eq!(soon(stream.next()).await.unwrap().payload(), vec![42]);
     }
@@ -159,7 +159,7 @@ async fn buffer_sizes_are_rounded_and_shared_by_the_reference_and_exact_in_ours(
     assert_eq!((read(&mut ours, 1).len(), read(&mut ours, 2).len()), (5, 50));
 }
 
-/// Every way of mixing two frames of so many packets, each in its own order.
+/// Every interleaving of two frames' packets that keeps each frame's own order.
 fn interleavings(left: &[Bytes], right: &[Bytes]) -> Vec<Vec<Bytes>> {
     match (left, right) {
         ([], rest) | (rest, []) => vec![rest.to_vec()],
@@ -203,8 +203,8 @@ async fn two_frames_in_each_others_way_are_delivered_whole_by_ours_and_one_of_th
         assert_eq!(ours.len(), 3);
         assert!(theirs.iter().all(|frame| ours.contains(frame)), "what the reference delivers, so do we");
     }
-    // The reference loses one of two frames in each order but the two in which they do not meet, and delivers an
-    // overtaken one if it begins last.
+    // The reference loses one of the two frames in every order except the two without interleaving. It delivers an
+    // overtaken frame if that frame begins last.
     assert!(delivered_by_theirs[0] > 1 && delivered_by_theirs[1] > 1, "{delivered_by_theirs:?}");
     assert!(delivered_by_theirs.iter().sum::<u32>() < 40, "{delivered_by_theirs:?}");
 }

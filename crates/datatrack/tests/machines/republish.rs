@@ -1,4 +1,4 @@
-//! What a lost, resumed or rebuilt connection does to publications.
+//! What happens to publications when the connection is lost, resumed or rebuilt.
 
 use datatrack::publisher::{
     PublishError, PublishOptions, PublishRejection, PublisherEvent, PushFrameError, UnpublishedBy,
@@ -16,10 +16,10 @@ fn a_pending_publication_survives_a_rebuilt_connection() {
     let mut publisher = publisher();
     let track = publisher.publish(PublishOptions::new("a"), at(0)).unwrap();
     publisher.handle_connection_lost();
-    publisher.handle_reconnected(at(9_000));
+    publisher.handle_rebuilt(at(9_000));
     let told = sent_events(&mut publisher);
     assert_eq!(told.iter().map(request_of).collect::<Vec<_>>(), [1, 1]);
-    // It has the whole ten seconds again.
+    // The SFU has the whole ten seconds again.
     publisher.handle_timeout(at(18_999));
     assert_eq!(sent_events(&mut publisher), []);
     publisher.handle_publish_response(info(1, "x", "a"));
@@ -56,12 +56,12 @@ fn what_is_published_without_a_connection_is_asked_for_when_it_is_back() {
     publisher.cancel_publish(given_up);
     assert!(matches!(sent_events(&mut publisher)[..], [PublisherEvent::PublishFailed { .. }]));
     publisher.handle_resumed(at(1));
-    // Of the other one the SFU never heard.
+    // The SFU never heard of the other publication.
     assert_eq!(sent_events(&mut publisher).iter().map(request_of).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
-fn an_unpublish_without_a_connection_reaches_the_sfu_after_a_resumption() {
+fn an_unpublish_without_a_connection_reaches_the_sfu_when_resumed() {
     let mut publisher = publisher();
     let track = published(&mut publisher, PublishOptions::new("a"));
     publisher.handle_connection_lost();
@@ -69,7 +69,7 @@ fn an_unpublish_without_a_connection_reaches_the_sfu_after_a_resumption() {
     assert_eq!(only_end(&sent_events(&mut publisher)), Some(&UnpublishedBy::Local));
     publisher.handle_resumed(at(1));
     assert_eq!(sent_events(&mut publisher), [PublisherEvent::UnpublishRequest { handle: track }]);
-    // Once the SFU has said so, no later resumption repeats it.
+    // Once the SFU has confirmed it, it is not repeated when the connection is resumed again.
     publisher.handle_unpublish_response(track);
     publisher.handle_connection_lost();
     publisher.handle_resumed(at(2));
@@ -77,7 +77,7 @@ fn an_unpublish_without_a_connection_reaches_the_sfu_after_a_resumption() {
 }
 
 #[test]
-fn an_unpublish_whose_answer_is_lost_is_repeated_after_a_resumption_but_not_in_a_new_session() {
+fn an_unpublish_whose_answer_is_lost_is_repeated_when_resumed_but_not_in_a_new_session() {
     for new_session in [false, true] {
         let mut publisher = publisher();
         let track = published(&mut publisher, PublishOptions::new("a"));
@@ -85,7 +85,7 @@ fn an_unpublish_whose_answer_is_lost_is_repeated_after_a_resumption_but_not_in_a
         sent_events(&mut publisher);
         publisher.handle_connection_lost();
         if new_session {
-            publisher.handle_reconnected(at(1));
+            publisher.handle_rebuilt(at(1));
             assert_eq!(sent_events(&mut publisher), []);
         } else {
             publisher.handle_resumed(at(1));
@@ -99,7 +99,7 @@ fn a_refused_republish_ends_the_track_and_pushes_say_unpublished() {
     let mut publisher = publisher();
     let track = published(&mut publisher, PublishOptions::new("a"));
     publisher.push(track, b"x", None, at(0)).unwrap();
-    publisher.handle_reconnected(at(1));
+    publisher.handle_rebuilt(at(1));
     sent_events(&mut publisher);
     assert_eq!(publisher.push(track, b"y", None, at(1)), Err(PushFrameError::Reconnecting));
     publisher.handle_publish_rejected(track, PublishRejection::NotAllowed);
@@ -115,7 +115,7 @@ fn a_refused_republish_ends_the_track_and_pushes_say_unpublished() {
 fn a_republish_that_is_not_answered_ends_the_track_after_ten_seconds() {
     let mut publisher = publisher();
     let track = published(&mut publisher, PublishOptions::new("a"));
-    publisher.handle_reconnected(at(5));
+    publisher.handle_rebuilt(at(5));
     sent_events(&mut publisher);
     publisher.handle_timeout(at(10_005));
     let by = UnpublishedBy::RepublishFailed(PublishError::Timeout);
@@ -129,7 +129,7 @@ fn a_republish_that_is_not_answered_ends_the_track_after_ten_seconds() {
 fn a_republished_track_keeps_its_handle_and_takes_the_new_sid() {
     let mut publisher = publisher();
     let track = published(&mut publisher, PublishOptions::new("a"));
-    publisher.handle_reconnected(at(1));
+    publisher.handle_rebuilt(at(1));
     assert_eq!(sent_events(&mut publisher).iter().map(request_of).collect::<Vec<_>>(), [1]);
     assert_eq!(publisher.publish_responses_for_sync_state(), []);
     publisher.handle_publish_response(info(1, "new", "a"));
@@ -160,7 +160,7 @@ fn a_partly_sent_frame_starts_over_in_a_new_session_and_goes_on_in_a_resumed_one
         assert_eq!(next_packet(&mut publisher, at(1)), None);
         assert_eq!(publisher.push(track, b"x", None, at(1)), Err(PushFrameError::Reconnecting));
         let rest = if new_session {
-            publisher.handle_reconnected(at(2));
+            publisher.handle_rebuilt(at(2));
             assert_eq!(next_packet(&mut publisher, at(2)), None, "not before the SFU knows the track");
             publisher.handle_publish_response(info(1, "new", "a"));
             assert!(publisher.has_packets());
@@ -189,7 +189,7 @@ fn a_rebuilt_connection_seals_with_a_new_prefix() {
         let (_, packet) = next_packet(&mut publisher, at(round)).unwrap();
         let (header, _) = datatrack::packet::Header::parse(&packet).unwrap();
         prefixes.push(header.extensions.e2ee.unwrap().iv[..8].to_vec());
-        publisher.handle_reconnected(at(round));
+        publisher.handle_rebuilt(at(round));
         publisher.handle_publish_response(sealed_info(1, "new", "a"));
     }
     prefixes.dedup();
@@ -197,14 +197,14 @@ fn a_rebuilt_connection_seals_with_a_new_prefix() {
 }
 
 #[test]
-fn a_pair_goes_on_after_a_full_reconnect_of_both() {
+fn a_pair_goes_on_after_both_are_rebuilt() {
     let mut pair = Pair::new(1, Weather::default(), Default::default());
     let (track, remote) = pair.with_track(PublishOptions::new("a"));
     for round in 0..5_usize {
         pair.alice.machine.push(track, &payload(round, 20_000), None, pair.now).unwrap();
         pair.progress(ms(10));
         assert_eq!(read(&mut pair.bob.machine, 1), [payload(round, 20_000)]);
-        pair.reconnect();
+        pair.rebuild();
         pair.progress(ms(10));
     }
     assert_eq!(pair.ends_of(track), 0);

@@ -16,7 +16,7 @@ fn update(of: &str, subscribe: bool) -> SubscriberEvent {
     SubscriberEvent::UpdateSubscription { sid: sid(of), subscribe, target_fps: 0 }
 }
 
-/// Track "a" of which no frame came.
+/// The end of track "a", of which no frame arrived.
 fn gone(track: TrackId) -> SubscriberEvent {
     SubscriberEvent::TrackUnpublished {
         track,
@@ -90,7 +90,7 @@ fn each_stream_has_exactly_the_buffer_it_asked_for() {
         let stats = subscriber.stream_stats(StreamId(stream)).unwrap();
         assert_stream_closes(stats);
         assert_eq!((stats.buffered, stats.dropped.too_slow), (size as u64, 200 - size as u64));
-        // The oldest went; those that are left are the newest, in order.
+        // The oldest frames were dropped. The newest ones are left, in order.
         let newest = (200 - size as u8..200).map(|number| vec![number]).collect::<Vec<_>>();
         assert_eq!(read(&mut subscriber, stream), newest);
     }
@@ -195,7 +195,7 @@ fn subscribing_again_at_once_after_closing_works() {
     assert_eq!((last.received, last.dropped.closed), (1, 1));
     subscribe(&mut subscriber, track, 2, 0);
     assert_eq!(events(&mut subscriber), [update("a", false), update("a", true)]);
-    // The SFU ends the first subscription, then begins the second one under another handle.
+    // The SFU ends the first subscription. Then it starts the second one under another handle.
     subscriber.handle_subscriber_handles(vec![], at(1));
     subscriber.handle_subscriber_handles(vec![(handle(10), sid("a"))], at(1));
     assert_eq!(events(&mut subscriber), [is_subscribed(2)]);
@@ -207,7 +207,7 @@ fn subscribing_again_at_once_after_closing_works() {
 
 #[test]
 fn an_unchanged_table_is_answer_enough_once_packets_come() {
-    // When both requests come before the SFU acts on either, nothing changes for it, and it sends no table.
+    // If both requests come before the SFU handles either, its table stays the same, and it sends no new one.
     let mut subscriber = subscriber();
     let track = subscribed(&mut subscriber);
     subscriber.unsubscribe(StreamId(1)).unwrap();
@@ -296,7 +296,7 @@ fn a_paced_subscription_has_its_whole_time_from_when_the_request_left() {
         [update("a", false), ended(1, Some(SubscribeError::Timeout))],
         "what is sent again has no time of its own"
     );
-    // Of tracks that are unknown, or wait for nothing.
+    // Calls for tracks that are unknown or that wait for nothing have no effect.
     subscriber.handle_subscription_sent(&sid("a"), at(70_000));
     subscriber.handle_subscription_sent(&sid("b"), at(70_000));
     assert_eq!(subscriber.poll_timeout(), None);
@@ -305,7 +305,7 @@ fn a_paced_subscription_has_its_whole_time_from_when_the_request_left() {
 #[test]
 fn thousands_of_paced_subscriptions_all_succeed_however_long_their_queue_is() {
     const TRACKS: u16 = 5_000;
-    /// ms from one request to the next: the last one leaves after 25 s.
+    /// ms from one request to the next. The last one is sent after 25 s.
     const PACE: u64 = 5;
     let config = SubscriberConfig { paced_requests: true, ..Default::default() };
     let mut subscriber = Subscriber::new(config);
@@ -330,7 +330,7 @@ fn thousands_of_paced_subscriptions_all_succeed_however_long_their_queue_is() {
         let Some(sid) = queue.pop_front() else { continue };
         subscriber.handle_subscription_sent(&sid, at(now));
         table.push((handle(table.len() as u16 + 1), sid));
-        // The server answers many with one table.
+        // The server answers many requests with one table.
         if table.len() % 100 == 0 {
             subscriber.handle_subscriber_handles(table.clone(), at(now));
         }
@@ -345,7 +345,7 @@ fn a_paced_subscription_that_waits_is_asked_for_again_when_the_connection_is_bac
     let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
     subscribe(&mut subscriber, track, 1, 0);
     events(&mut subscriber);
-    for back in [Subscriber::handle_resumed, Subscriber::handle_reconnected] {
+    for back in [Subscriber::handle_resumed, Subscriber::handle_rebuilt] {
         subscriber.handle_connection_lost();
         back(&mut subscriber, at(20_000));
         assert_eq!(events(&mut subscriber), [update("a", true)]);
@@ -376,7 +376,7 @@ fn an_unpublished_track_ends_its_streams_normally_after_what_is_buffered() {
     subscriber.handle_publication_update(ALICE, vec![], at(1));
     let told = events(&mut subscriber);
     assert_eq!(told[0], ended(1, None));
-    // The track's counters come with its end: the machine has forgotten them.
+    // The track's counters come with its end, because the machine no longer has them.
     let [.., SubscriberEvent::TrackUnpublished { stats, .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((stats.opened, stats.completed, stats.open), (1, 1, 0));
     assert_eq!(read(&mut subscriber, 1), [b"last"]);
@@ -395,7 +395,7 @@ fn updates_are_complete_for_the_publisher_they_name_and_touch_no_other() {
     subscriber.handle_publication_update(ALICE, vec![info(2, "b", "b")], at(0));
     let gone = gone(tracks[0]);
     assert_eq!(events(&mut subscriber), [gone]);
-    subscriber.handle_publication_update("nobody", vec![], at(0));
+    subscriber.handle_publication_update("unknown", vec![], at(0));
     assert_eq!(events(&mut subscriber), []);
 }
 
@@ -421,10 +421,10 @@ fn a_new_sid_keeps_track_and_streams_and_asks_again() {
     subscriber.handle_publication_update(ALICE, vec![info(1, "new", "a")], at(1));
     let updated = SubscriberEvent::TrackUpdated { track, info: info(1, "new", "a") };
     assert_eq!(events(&mut subscriber), [updated, update("new", true)]);
-    // Within the session the old handle goes on until there is a new one.
+    // Within the session the old handle stays valid until there is a new one.
     receive(&mut subscriber, sender.frame(b"2"), at(1));
     subscriber.handle_subscriber_handles(vec![(handle(30), sid("new"))], at(2));
-    // A publisher that started anew counts from 0 again.
+    // A publisher with a rebuilt connection counts from 0 again.
     receive(&mut subscriber, Sender::new(30).frame(b"3"), at(2));
     assert_eq!(read(&mut subscriber, 1), [b"1", b"2", b"3"]);
     subscriber.handle_timeout(at(60_000));
@@ -526,7 +526,7 @@ fn the_highest_wish_for_frames_a_second_counts_and_zero_is_all() {
 }
 
 #[test]
-fn subscriptions_are_told_again_after_a_resumption_and_nothing_times_out_meanwhile() {
+fn subscriptions_are_told_again_when_resumed_and_nothing_times_out_meanwhile() {
     let mut subscriber = subscriber();
     let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
     subscribe(&mut subscriber, tracks[0], 1, 0);
@@ -550,7 +550,7 @@ fn subscriptions_are_told_again_after_a_resumption_and_nothing_times_out_meanwhi
 fn a_renewed_subscription_is_asked_for_again_rather_than_given_up() {
     let mut subscriber = subscriber();
     subscribed(&mut subscriber);
-    subscriber.handle_reconnected(at(0));
+    subscriber.handle_rebuilt(at(0));
     assert_eq!(events(&mut subscriber), [update("a", true)]);
     for round in 1..4 {
         subscriber.handle_timeout(at(round * 10_000));
@@ -574,7 +574,7 @@ fn changes_without_a_connection_are_told_when_it_is_back() {
 fn closing_ends_each_stream_once_and_stops_all_timers() {
     let mut subscriber = subscriber();
     let track = subscribed(&mut subscriber);
-    subscriber.handle_reconnected(at(0));
+    subscriber.handle_rebuilt(at(0));
     events(&mut subscriber);
     let mut sender = Sender::new(9);
     receive(&mut subscriber, sender.frame(b"x"), at(0));
@@ -584,7 +584,7 @@ fn closing_ends_each_stream_once_and_stops_all_timers() {
     receive(&mut subscriber, sender.frame(b"x"), at(0));
     subscriber.handle_publication_update(ALICE, vec![], at(0));
     subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], at(0));
-    subscriber.handle_reconnected(at(0));
+    subscriber.handle_rebuilt(at(0));
     while let Some(deadline) = subscriber.poll_timeout() {
         assert!(deadline < at(60_000), "a timer that never ends");
         subscriber.handle_timeout(deadline);

@@ -1,4 +1,4 @@
-//! One machine with a hand on each input, and a pair of them with an SFU and a bad network between.
+//! One machine with access to each input, and a pair of machines with an SFU and a bad network between them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub fn sid(name: &str) -> TrackSid {
     TrackSid::new(&format!("DTR_{name}")).unwrap()
 }
 
-/// A plain track's info.
+/// The info of an unencrypted track.
 pub fn info(number: u16, sid_of: &str, name: &str) -> TrackInfo {
     TrackInfo {
         pub_handle: handle(number),
@@ -56,7 +56,7 @@ pub fn payload(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| ((seed >> (at % 8 * 8)) as u8).wrapping_add((at >> 3) as u8)).collect()
 }
 
-/// Keys of one's own, derived without cost.
+/// End-to-end encryption with keys for each participant, derived by HKDF, which is fast.
 pub fn hkdf() -> SessionEncryption {
     SessionEncryption::Native(KeyOptions::per_participant(KeyDerivation::Hkdf))
 }
@@ -130,14 +130,14 @@ pub fn packets(publisher: &mut Publisher, now: Instant) -> Vec<(Handle, Bytes)> 
     std::iter::from_fn(|| next_packet(publisher, now)).collect()
 }
 
-/// Runs what the publisher wants derived.
+/// Runs the publisher's derivations.
 pub fn derive_sealing(publisher: &mut Publisher) {
     while let Some(derivation) = publisher.poll_derivation() {
         publisher.handle_derived(derivation.run());
     }
 }
 
-/// Runs what the subscriber wants derived.
+/// Runs the subscriber's derivations.
 pub fn derive_opening(subscriber: &mut Subscriber, now: Instant) {
     while let Some(derivation) = subscriber.poll_derivation() {
         subscriber.handle_derived(derivation.run(), now);
@@ -148,7 +148,7 @@ pub fn of_alice() -> KeyScope {
     KeyScope::Participant(ALICE.into())
 }
 
-/// What alice publishes from now on; the numbers of the new tracks.
+/// Announces all tracks that Alice publishes now. Returns the numbers of the new tracks.
 pub fn announce(subscriber: &mut Subscriber, infos: Vec<TrackInfo>, now: Instant) -> Vec<TrackId> {
     subscriber.handle_publication_update(ALICE, infos, now);
     events(subscriber)
@@ -160,7 +160,7 @@ pub fn announce(subscriber: &mut Subscriber, infos: Vec<TrackInfo>, now: Instant
         .collect()
 }
 
-/// One plain track under `DTR_a`, read by stream 1 and assigned handle 9.
+/// One unencrypted track with SID `DTR_a`. Stream 1 reads it, and it has handle 9.
 pub fn subscribed(subscriber: &mut Subscriber) -> TrackId {
     let track = announce(subscriber, vec![info(1, "a", "a")], at(0))[0];
     subscriber.subscribe(track, StreamId(1), SubscribeOptions::default(), at(0)).unwrap();
@@ -197,7 +197,7 @@ impl Sender {
     }
 }
 
-/// Hands packets of the present session in.
+/// Hands in packets of the present session.
 pub fn receive(subscriber: &mut Subscriber, packets: impl IntoIterator<Item = Bytes>, now: Instant) {
     let epoch = subscriber.epoch();
     for packet in packets {
@@ -230,7 +230,7 @@ pub struct Weather {
     pub delay_ms: u64,
 }
 
-/// A small generator (xorshift64*): the same seed, the same fates.
+/// A small generator (xorshift64*). The same seed gives the same fates.
 pub struct Dice(u64);
 
 impl Dice {
@@ -246,13 +246,13 @@ impl Dice {
     }
 }
 
-/// One of the two, with what was told of it.
+/// One machine of the pair, with its events so far.
 pub struct TestPeer<Machine, Event> {
     pub machine: Machine,
     pub told: Vec<Event>,
 }
 
-/// Alice publishes, bob reads, an SFU answers both at once, and packets cross a network.
+/// Alice publishes, Bob reads, an SFU answers both at once, and packets cross a network.
 pub struct Pair {
     pub alice: TestPeer<Publisher, PublisherEvent>,
     pub bob: TestPeer<Subscriber, SubscriberEvent>,
@@ -284,7 +284,7 @@ impl Pair {
         }
     }
 
-    /// A track that bob reads through stream 1, ready to be pushed to.
+    /// A track that Bob reads through stream 1, ready for pushes.
     pub fn with_track(&mut self, options: PublishOptions) -> (Handle, TrackId) {
         let handle = self.alice.machine.publish(options, self.now).unwrap();
         self.settle();
@@ -303,7 +303,7 @@ impl Pair {
         (handle, track)
     }
 
-    /// Carries out what both ask for, as the SFU and the driver would, until they ask for nothing.
+    /// Carries out both machines' requests, as the SFU and the driver would, until there are none.
     pub fn settle(&mut self) {
         loop {
             let mut idle = true;
@@ -388,7 +388,7 @@ impl Pair {
         }
     }
 
-    /// Lets time pass, from one deadline to the next: of alice, of bob, and of packets on their way.
+    /// Lets time pass from one deadline to the next: of Alice, of Bob, and of packets in flight.
     pub fn progress(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
@@ -417,20 +417,20 @@ impl Pair {
         }
     }
 
-    /// Both lose their sessions and get new ones; the SFU starts anew.
-    pub fn reconnect(&mut self) {
+    /// Rebuilds the connections of both. The SFU starts afresh.
+    pub fn rebuild(&mut self) {
         self.in_flight.clear();
         self.infos.clear();
         self.table.clear();
         self.next_handle = 200;
         self.alice.machine.handle_connection_lost();
         self.bob.machine.handle_connection_lost();
-        self.alice.machine.handle_reconnected(self.now);
-        self.bob.machine.handle_reconnected(self.now);
+        self.alice.machine.handle_rebuilt(self.now);
+        self.bob.machine.handle_rebuilt(self.now);
         self.settle();
     }
 
-    /// Every counter closes.
+    /// Checks that all counters add up.
     pub fn check(&self) {
         for number in 1..=4 {
             if let Some(stats) = self.alice.machine.track_stats(handle(number)) {
@@ -462,7 +462,7 @@ impl Pair {
     }
 }
 
-/// Why a publication ended, if that is all that was told.
+/// Why a publication ended, if its end is the only event.
 pub fn only_end(events: &[PublisherEvent]) -> Option<&UnpublishedBy> {
     match events {
         [PublisherEvent::Unpublished { by, .. }] => Some(by),

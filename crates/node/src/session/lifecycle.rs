@@ -17,7 +17,7 @@ use crate::session::{Methods, Session};
 pub(crate) static METHODS: Methods = exports! {
     c"handleConnectionLost" => handle_connection_lost,
     c"handleResumed" => handle_resumed,
-    c"handleReconnected" => handle_reconnected,
+    c"handleReconnected" => handle_rebuilt,
     c"close" => close,
     c"setKey" => set_key,
     c"ratchetKey" => ratchet_key,
@@ -42,8 +42,8 @@ fn handle_resumed(call: &Call) -> Result<(), Failure> {
     with_link(call, Link::handle_resumed)
 }
 
-fn handle_reconnected(call: &Call) -> Result<(), Failure> {
-    with_link(call, Link::handle_reconnected)
+fn handle_rebuilt(call: &Call) -> Result<(), Failure> {
+    with_link(call, Link::handle_rebuilt)
 }
 
 fn close(call: &Call) -> Result<(), Failure> {

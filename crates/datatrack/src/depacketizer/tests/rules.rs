@@ -1,4 +1,4 @@
-//! A test for each decision about frames of several packets.
+//! One test for each rule about frames of several packets.
 
 use super::*;
 use crate::packet::E2eeExtension;
@@ -157,7 +157,7 @@ fn an_offset_at_or_beyond_the_maximum_drops_the_frame() {
             outcome => panic!("{outcome:?}"),
         }
     }
-    // Before the first one that came, too.
+    // Also packets that come before the first one that arrived.
     let mut harness = Harness::new(options);
     harness.pending(header(0, Marker::Final, 3));
     harness.pending(header(0, Marker::Inter, 1));
@@ -187,7 +187,7 @@ fn more_bytes_than_allowed_drop_the_frame() {
     harness.pending(nth(0, 0, 0, 2));
     harness.dropped(nth(0, 0, 1, 2), PacketDrop::Inconsistent);
     assert_eq!(harness.frames_dropped(FrameDrop::Malformed), 1);
-    // The first packet alone, of a frame of one or of several: it is not even opened.
+    // Only the first packet, of a frame of one packet or of several: the frame is not even opened.
     let options = DepacketizerOptions { max_frame_len: 3, ..DepacketizerOptions::default() };
     let mut harness = Harness::new(options);
     harness.dropped(nth(0, 0, 0, 1), PacketDrop::Inconsistent);
@@ -208,7 +208,7 @@ fn a_late_packet_of_an_older_frame_evicts_nothing() {
         for number in 10..10 + slots {
             harness.frame(nth(number, number * 2, 1, 2));
         }
-        // Nor is it opened now, when it can never be completed.
+        // Nor is the frame opened by a later packet, since it can never be completed.
         harness.dropped(nth(9, 17, 1, 2), PacketDrop::Superseded);
         assert_eq!(harness.depacketizer.stats().open, 0);
     }

@@ -43,7 +43,7 @@ fn a_jump_of_65535_is_one_frame_back() {
     harness.single(3_001);
 }
 
-/// Frames are delivered right after a jump, of one packet and of several, and duplicates recognised.
+/// Frames of one packet and of several are delivered right after a jump, and duplicates are recognised.
 fn jump(by: u16) {
     for count in [1, 2] {
         let mut harness = Harness::with_slots(2);

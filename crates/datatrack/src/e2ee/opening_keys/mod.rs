@@ -20,47 +20,47 @@ use ring::Ring;
 
 pub use slot::SEARCH_PAUSE;
 
-/// The keys that others' frames are opened with: 16 for each participant, or 16 that all share.
+/// The keys that open remote participants' frames: 16 for each participant, or 16 shared ones.
 ///
-/// With a shared key (`KeyOptions::shared`) there is only that: as in livekit-client it serves every participant, and
-/// a participant's own key is refused (livekit-client would silently put it in the shared one's place).
+/// With a shared key (`KeyOptions::shared`) there are only shared keys. As in livekit-client, they serve every
+/// participant. A participant's own key is refused; livekit-client would silently replace the shared key with it.
 ///
-/// **Ratchets are followed.** A frame that the key at its index does not open is tried with the keys 1, 2, … up to
-/// `ratchet_window` steps ahead. Each step is derived once and kept, one derivation at a time for each participant, so
-/// what bad frames cost is bounded. A step takes the key's place only after it has opened a frame; the key just before
-/// it still opens late frames. After a search in vain no other one starts at that index for [`SEARCH_PAUSE`].
+/// **Ratchets are followed.** If the key at a frame's index does not open it, the steps 1, 2, … up to `ratchet_window`
+/// ahead are tried. Each step is derived once and kept. There is one derivation at a time for each participant. So the
+/// cost of bad frames is bounded. A step replaces the key only after it has opened a frame. The key just before it
+/// still opens late frames. After a search in vain, no other search starts at that index for [`SEARCH_PAUSE`].
 ///
-/// Peers' frames never make this object larger, but for the steps of keys that were set: at most `ratchet_window` for
-/// each.
+/// Peers' frames make this object larger only by the steps of keys that were set: at most `ratchet_window` for each
+/// key.
 pub struct OpeningKeys {
     options: KeyOptions,
     shared: Option<Ring>,
     participants: HashMap<Arc<str>, Ring>,
-    /// Whose rings may have something to derive.
+    /// Scopes whose rings may have something to derive.
     ready: VecDeque<KeyScope>,
     retries: VecDeque<KeyScope>,
     next_id: u64,
 }
 
-/// What became of a sealed frame.
+/// The result of opening a sealed frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenOutcome {
-    /// The plaintext, in a buffer of its own.
+    /// The plaintext, in a new buffer.
     Opened(Bytes),
-    /// A key that may open it is being derived: hold the frame, and try again when
+    /// A key that may open it is being derived. Hold the frame, and try again when
     /// [`poll_retry`](OpeningKeys::poll_retry) names its publisher.
     Wait,
-    /// There is no key at its index, and none is being derived. So it is for indexes from 16 on too.
+    /// There is no key at its index, and none is being derived. This is also the result for an index of 16 or more.
     NoKey,
-    /// The key does not open it, nor does any ratchet step that may be tried now.
+    /// Neither the key nor any ratchet step that may be tried now opens it.
     Failed,
-    /// The same, and more frames in a row failed than `failure_tolerance` allows: until the key is set or ratcheted
-    /// anew, frames are not even tried.
+    /// As [`Failed`](Self::Failed), but more frames in a row failed than `failure_tolerance` allows. Frames are not
+    /// even tried until the key is set or ratcheted again.
     InvalidKey,
 }
 
 impl OpeningKeys {
-    /// No keys yet.
+    /// Opening keys without any key.
     pub fn new(options: KeyOptions) -> Self {
         Self {
             options,
@@ -77,7 +77,7 @@ impl OpeningKeys {
         &self.options
     }
 
-    /// Asks for a key at `index` (0 to 15), derived from `material`. Once derived it replaces the one that is there.
+    /// Requests a key at `index` (0 to 15), derived from `material`. Once derived, it replaces the present one.
     pub fn set_key(
         &mut self,
         scope: KeyScope,
@@ -101,7 +101,7 @@ impl OpeningKeys {
         Ok(id)
     }
 
-    /// Asks for the key one step ahead of the one at `index` (0 to 15), to replace it.
+    /// Requests the next ratchet step of the key at `index` (0 to 15), to replace the key.
     pub fn ratchet(&mut self, scope: KeyScope, index: u8) -> Result<DerivationId, E2eeError> {
         check_index(index)?;
         self.check_scope(&scope)?;
@@ -114,8 +114,8 @@ impl OpeningKeys {
         Ok(id)
     }
 
-    /// The next derivation to be run. There is at most one for each participant at a time, but there may be many
-    /// participants: the driver says how many run at once.
+    /// The next derivation to run. There is at most one for each participant at a time. With many participants, the
+    /// driver decides how many run at once.
     pub fn poll_derivation(&mut self) -> Option<Derivation> {
         while let Some(scope) = self.ready.pop_front() {
             let derivation = self.options.derivation;
@@ -125,11 +125,11 @@ impl OpeningKeys {
         None
     }
 
-    /// Takes a derivation's result. A [`Completion`] comes out if it is the end of what
-    /// [`set_key`](Self::set_key) or [`ratchet`](Self::ratchet) began. Ask [`poll_retry`](Self::poll_retry) and
+    /// Takes a derivation's result. Returns a [`Completion`] if it ends what [`set_key`](Self::set_key) or
+    /// [`ratchet`](Self::ratchet) began. Call [`poll_retry`](Self::poll_retry) and
     /// [`poll_derivation`](Self::poll_derivation) next.
     ///
-    /// Results of keys that were removed in the meantime, or of another machine, are dropped.
+    /// Results for keys that were removed meanwhile, or of another machine, are dropped.
     pub fn handle_derived(&mut self, derived: Derived, now: Instant) -> Option<Completion> {
         let scope = derived.scope?;
         let ring = self.ring_mut(&scope)?;
@@ -143,10 +143,10 @@ impl OpeningKeys {
         finished.completion
     }
 
-    /// Opens a frame of the participant `identity`: `key_index` and `iv` are what its E2EE extension says, `sealed` is
-    /// its ciphertext with the tag.
+    /// Opens a frame of the participant `identity`. `key_index` and `iv` come from its E2EE extension. `sealed` is the
+    /// ciphertext with the tag.
     ///
-    /// `sealed` is left as it is, so after [`OpenOutcome::Wait`] the same frame can be tried again.
+    /// `sealed` stays unchanged. So after [`OpenOutcome::Wait`] the same frame can be tried again.
     pub fn open(
         &mut self,
         identity: &str,
@@ -169,26 +169,26 @@ impl OpeningKeys {
         outcome
     }
 
-    /// Whose held frames are worth trying again, after derivations ended or keys were removed.
+    /// A scope whose held frames are worth another try, because a derivation ended or keys were removed.
     pub fn poll_retry(&mut self) -> Option<KeyScope> {
         self.retries.pop_front()
     }
 
-    /// Forgets the keys of that scope and what was asked for it, and returns what will never be completed for it.
+    /// Forgets the keys and requests of that scope. Returns the requests that will never complete.
     pub fn remove(&mut self, scope: &KeyScope) -> Vec<DerivationId> {
         let ring = match scope {
             KeyScope::Shared => self.shared.take(),
             KeyScope::Participant(identity) => self.participants.remove(identity),
         };
         let Some(ring) = ring else { return Vec::new() };
-        // Frames that wait for its derivations would wait for ever.
+        // Otherwise frames that wait for its derivations would wait for ever.
         if !self.retries.contains(scope) {
             self.retries.push_back(scope.clone());
         }
         ring.asked_for().collect()
     }
 
-    /// Forgets all keys and all that was asked for, and returns what will never be completed for it.
+    /// Forgets all keys and requests. Returns the requests that will never complete.
     pub fn clear(&mut self) -> Vec<DerivationId> {
         let shared = self.shared.is_some().then_some(KeyScope::Shared);
         let participants = self.participants.keys().cloned().map(KeyScope::Participant);

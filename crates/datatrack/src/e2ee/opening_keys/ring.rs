@@ -7,7 +7,7 @@ use crate::{Instant, Payload};
 
 use super::slot::{Attempt, Slot};
 
-/// The keys of one participant, or those that all share.
+/// The keys of one participant, or the shared keys.
 pub(super) struct Ring {
     slots: [Option<Slot>; KEY_RING_SIZE as usize],
     jobs: Jobs,
@@ -21,7 +21,7 @@ pub(super) struct Started {
 
 /// A job that has ended.
 pub(super) struct Finished {
-    /// For jobs that the application asked for.
+    /// Only for jobs that the application asked for.
     pub(super) completion: Option<Completion>,
 }
 
@@ -72,7 +72,7 @@ impl Ring {
         }
     }
 
-    /// Puts a result in its place; `None` if it is not that of the job in flight.
+    /// Stores a result. Returns `None` if it does not belong to the job in flight.
     pub(super) fn finish(
         &mut self,
         id: DerivationId,
@@ -104,7 +104,7 @@ impl Ring {
         Some(Finished { completion: Some(Completion { id, result }) })
     }
 
-    /// Opens a frame, and says whether the next ratchet step at its index is to be derived.
+    /// Opens a frame. Also returns whether the next ratchet step at its index has to be derived.
     pub(super) fn open(
         &mut self,
         options: &KeyOptions,
@@ -113,14 +113,14 @@ impl Ring {
         sealed: &Payload,
         now: Instant,
     ) -> (OpenOutcome, bool) {
-        // Until the application's change of this key is done, a frame that fails may just be ahead of it.
+        // Until the application's change of this key is done, a failing frame may just be ahead of it.
         let changing = self.jobs.concern(index);
         let unless_changing = |outcome| (if changing { OpenOutcome::Wait } else { outcome }, false);
         let Some(slot) = self.slots.get_mut(usize::from(index)).and_then(Option::as_mut) else {
             return unless_changing(OpenOutcome::NoKey);
         };
         if sealed.len() < TAG_LEN {
-            // No key opens it: that says nothing of this one, and is worth no search.
+            // The frame is too short for any key. That says nothing about this key and needs no search.
             return (OpenOutcome::Failed, false);
         }
         if slot.is_invalid(options) {

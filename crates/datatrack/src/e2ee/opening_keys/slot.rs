@@ -7,41 +7,41 @@ use crate::e2ee::derivation::DerivedKey;
 use crate::e2ee::{FrameKey, IV_LEN, KeyOptions};
 use crate::{Instant, Payload};
 
-/// After a search that tried all steps of the window in vain, failing frames start none for so long.
+/// After a search that tried all steps of the window in vain, failing frames start no new search for this long.
 pub const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
-/// One key of a ring, with the steps ahead of it that a search looked at.
+/// One key of a ring, with the steps ahead of it that a search has derived.
 pub(super) struct Slot {
     key: DerivedKey,
-    /// The key one step back: frames that it sealed may arrive late.
+    /// The key one step back. Frames that it sealed may arrive late.
     previous: Option<FrameKey>,
     /// Frames that failed in a row.
     failures: u32,
     search: Search,
 }
 
-/// Where the search for a ratchet step stands.
+/// The state of the search for a ratchet step.
 ///
-/// Each step is derived once and then kept, so that peers' bad frames cost at most a window of derivations for each
-/// key. One frame at a time tries the steps; others that fail meanwhile wait for what it finds.
+/// Each step is derived once and then kept. So a peer's bad frames cost at most one window of derivations for each key.
+/// One frame at a time tries the steps. Other frames that fail meanwhile wait for its result.
 #[derive(Default)]
 struct Search {
     /// The steps ahead of the key, nearest first.
     steps: VecDeque<DerivedKey>,
-    /// The IV of the frame that tries them, and how many it has tried.
+    /// The IV of the frame that tries the steps, and how many it has tried.
     probe: Option<([u8; IV_LEN], usize)>,
-    /// A further step was asked for.
+    /// Whether a further step was requested.
     deriving: bool,
     /// When the whole window was last tried in vain.
     exhausted: Option<Instant>,
 }
 
-/// What became of a frame that a slot was asked to open.
+/// The result of a slot's attempt to open a frame.
 pub(super) enum Attempt {
     Opened(Bytes),
-    /// The next step must be derived before more can be said; to be asked for now.
+    /// The next step must be derived first. The caller has to request it now.
     AskForStep,
-    /// The same, and it was asked for before.
+    /// The next step must be derived first. It was requested before.
     Wait,
     /// Neither the key nor a step that may be tried now opens it.
     Failed,
@@ -52,7 +52,7 @@ impl Slot {
         Self { key, previous: None, failures: 0, search: Search::default() }
     }
 
-    /// Opens a frame with the key or the one before it.
+    /// Opens a frame with the key or with the one before it.
     pub(super) fn open(&mut self, iv: &[u8; IV_LEN], sealed: &Payload) -> Option<Bytes> {
         let opened = self.key.key.open_payload(iv, sealed).ok().or_else(|| {
             let previous = self.previous.as_ref()?;
@@ -62,7 +62,7 @@ impl Slot {
         Some(opened)
     }
 
-    /// Looks for the step ahead that opens a frame which the key did not open, and goes there if there is one.
+    /// Searches for the step ahead that opens a frame which the key did not open. If there is one, it becomes the key.
     pub(super) fn search(
         &mut self,
         iv: &[u8; IV_LEN],
@@ -99,12 +99,12 @@ impl Slot {
         Attempt::Failed
     }
 
-    /// What the next step of a search is to be derived from, if one is still wanted.
+    /// The base of a search's next step, if the search still needs one.
     pub(super) fn search_base(&self) -> Option<&DerivedKey> {
         self.search.deriving.then(|| self.search.steps.back().unwrap_or(&self.key))
     }
 
-    /// Takes the step that a search asked for.
+    /// Takes the step that a search requested.
     pub(super) fn handle_step(&mut self, step: Option<DerivedKey>, now: Instant) {
         if !std::mem::take(&mut self.search.deriving) {
             return;
@@ -115,26 +115,26 @@ impl Slot {
         }
     }
 
-    /// The key one step ahead, if a search has derived it already.
+    /// The key one step ahead, if a search has derived it.
     pub(super) fn known_step(&self) -> Option<&DerivedKey> {
         self.search.steps.front()
     }
 
-    /// The key, and where the chain goes on from it.
+    /// The key, with the material of the next step.
     pub(super) const fn key(&self) -> &DerivedKey {
         &self.key
     }
 
-    /// Replaces the key by the one a step ahead, because the application said so.
+    /// Replaces the key by the next step, because the application asked for it.
     pub(super) fn ratchet(&mut self, next: DerivedKey) {
-        // The steps that a search knows are steps of the same chain: the first of them is `next`.
+        // The search's steps belong to the same chain: the first of them is `next`.
         self.search.steps.pop_front();
         self.replace(next);
         self.search.exhausted = None;
         self.failures = 0;
     }
 
-    /// Counts a frame that failed for good; whether its key is invalid now.
+    /// Counts a frame that failed for good. Returns whether its key is invalid now.
     pub(super) fn count_failure(&mut self, options: &KeyOptions) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.is_invalid(options)
@@ -146,7 +146,7 @@ impl Slot {
     }
 
     fn advance_to(&mut self, ahead: usize) {
-        // Only the step just before the new key is of use: it is what late frames were sealed with.
+        // Only the step just before the new key is useful: late frames were sealed with it.
         for _ in 0..=ahead {
             if let Some(step) = self.search.steps.pop_front() {
                 self.replace(step);

@@ -14,7 +14,7 @@ fn per_participant() -> KeyOptions {
     KeyOptions::per_participant(KeyDerivation::Hkdf)
 }
 
-/// Opening keys with a clock, a counter of derivations, and a driver that runs them when told to.
+/// Opening keys with a clock, a counter of derivations, and a driver that runs derivations when told to.
 struct Receiver {
     keys: OpeningKeys,
     now: Instant,
@@ -26,7 +26,7 @@ impl Receiver {
         Self { keys: OpeningKeys::new(options), now: Instant::from_millis(1), derived: 0 }
     }
 
-    /// One with a key for Alice, derived.
+    /// A receiver with a derived key for Alice.
     fn with_key(options: KeyOptions, material: &[u8]) -> Self {
         let mut receiver = Self::new(options);
         receiver.keys.set_key(alice(), 0, material).unwrap();
@@ -50,7 +50,7 @@ impl Receiver {
         self.keys.open(ALICE, index, iv, sealed, self.now)
     }
 
-    /// As a subscriber does it: what must wait is tried again when `poll_retry` says so.
+    /// Opens a frame as a subscriber does: a frame that must wait is tried again when `poll_retry` says so.
     fn open_to_the_end(&mut self, frame: &([u8; IV_LEN], Payload)) -> OpenOutcome {
         loop {
             let outcome = self.open(0, frame);
@@ -114,7 +114,7 @@ fn each_participant_has_keys_of_its_own() {
 }
 
 #[test]
-fn a_shared_key_opens_everybodys_frames() {
+fn a_shared_key_opens_the_frames_of_all_participants() {
     let mut receiver = Receiver::new(KeyOptions::shared(KeyDerivation::Hkdf));
     receiver.keys.set_key(KeyScope::Shared, 2, &b"all"[..]).unwrap();
     receiver.settle();
@@ -300,7 +300,7 @@ fn after_a_search_in_vain_bad_frames_cost_no_derivation_and_good_steps_are_found
         OpenOutcome::Failed,
         "the steps are known, and all fail"
     );
-    assert_eq!(receiver.open(0, &frame(&keys[1], 52, b"x")), OpenOutcome::Failed, "a pause begins anew");
+    assert_eq!(receiver.open(0, &frame(&keys[1], 52, b"x")), OpenOutcome::Failed, "a pause starts again");
     receiver.pass(SEARCH_PAUSE);
     assert_eq!(receiver.open(0, &frame(&keys[1], 53, b"x")), opened(b"x"));
     receiver.settle();
@@ -407,7 +407,7 @@ fn a_key_is_invalid_after_more_failures_in_a_row_than_tolerated() {
     for round in 0..2 {
         assert_eq!(receiver.open(0, &frame(&bad, 10 * round, b"x")), OpenOutcome::Failed);
         assert_eq!(receiver.open(0, &frame(&bad, 10 * round + 1, b"x")), OpenOutcome::Failed);
-        assert_eq!(receiver.open(0, &frame(&good, 10 * round + 2, b"x")), opened(b"x"), "it starts anew");
+        assert_eq!(receiver.open(0, &frame(&good, 10 * round + 2, b"x")), opened(b"x"), "it starts again");
     }
     assert_eq!(receiver.open(0, &frame(&bad, 20, b"x")), OpenOutcome::Failed);
     assert_eq!(receiver.open(0, &frame(&bad, 21, b"x")), OpenOutcome::Failed);
@@ -459,7 +459,7 @@ fn removing_a_participant_cancels_its_derivations_and_releases_its_frames() {
     assert_eq!(receiver.keys.remove(&alice()), asked);
     assert_eq!(receiver.keys.poll_retry(), Some(alice()));
     assert_eq!(receiver.open(0, &sealed), OpenOutcome::NoKey);
-    // Set anew meanwhile: the late result is that of the old key.
+    // The key was set again meanwhile. The late result belongs to the old key.
     receiver.keys.set_key(alice(), 0, &b"new"[..]).unwrap();
     assert_eq!(receiver.keys.handle_derived(late.run(), receiver.now), None);
     assert_eq!(receiver.open(0, &sealed), OpenOutcome::Wait);
@@ -468,7 +468,7 @@ fn removing_a_participant_cancels_its_derivations_and_releases_its_frames() {
 }
 
 #[test]
-fn clearing_forgets_everybody() {
+fn clearing_forgets_all_participants() {
     let mut receiver = Receiver::with_key(per_participant(), b"a");
     let bob = KeyScope::Participant("bob".into());
     let asked = receiver.keys.set_key(bob, 0, &b"b"[..]).unwrap();
@@ -481,7 +481,7 @@ fn clearing_forgets_everybody() {
 }
 
 #[test]
-fn a_derivation_that_failed_says_so_and_keeps_nobody_waiting() {
+fn a_derivation_that_failed_says_so_and_lets_no_frame_wait() {
     let mut receiver = Receiver::new(per_participant());
     let id = receiver.keys.set_key(alice(), 0, &b"a"[..]).unwrap();
     let mut derived = receiver.keys.poll_derivation().unwrap().run();
@@ -558,8 +558,8 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 proptest! {
-    /// A publisher that ratchets as it likes, frames that come late or not at all. The model is one number: the step
-    /// that the receiver is at.
+    /// A publisher that ratchets at any time, and frames that come late or not at all. The model is one number: the
+    /// receiver's step.
     #[test]
     fn the_receiver_is_where_the_last_opened_frame_was_sealed(
         window in 0u8..6,
@@ -570,7 +570,7 @@ proptest! {
         let mut at = 0usize;
         let mut publisher = 0usize;
         for (number, (forward, late)) in steps.into_iter().enumerate() {
-            // Past any pause, so that the window alone decides.
+            // Later than any search pause, so that only the window decides.
             receiver.pass(SEARCH_PAUSE);
             publisher = (publisher + forward).min(at + 8);
             let sealed_at = publisher.saturating_sub(late);
@@ -586,8 +586,8 @@ proptest! {
         prop_assert!(receiver.derived <= at + usize::from(window), "each step once");
     }
 
-    /// Any calls in any order: nothing panics, one derivation for each participant at a time, what was asked for ends
-    /// exactly once, what opens is what was sealed, and nothing waits for ever.
+    /// Any calls in any order. Nothing panics. There is one derivation for each participant at a time. Each request
+    /// ends exactly once. An opened frame equals the sealed one. Nothing waits for ever.
     #[test]
     fn any_calls_in_any_order(window in 0u8..4, tolerance in -1i32..4, calls in prop::collection::vec(call(), 1..150)) {
         let options = KeyOptions { ratchet_window: window, failure_tolerance: tolerance, ..per_participant() };
@@ -595,7 +595,7 @@ proptest! {
         let chains: Vec<_> = (0..3).map(|material| chain(&[material + 1], 6)).collect();
         let name = |participant: u8| format!("p{participant}");
         let scope = |participant: u8| KeyScope::Participant(name(participant).into());
-        // With whether its participant's keys are still those that asked for it.
+        // Each derivation, with whether its participant's keys are still those that asked for it.
         let mut flying: Vec<(Derivation, bool)> = Vec::new();
         let mut asked = std::collections::HashSet::new();
         for call in calls {
