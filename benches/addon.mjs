@@ -1,5 +1,6 @@
-// JavaScript push → addon → loopback → addon → JavaScript `for await`, beside livekit-client's plain JavaScript in the
-// same process. Contenders take turns; wall time by hrtime, the whole process's CPU time by process.cpuUsage.
+// JavaScript push → addon → loopback → addon → JavaScript `for await`, compared with livekit-client's plain JavaScript
+// in the same process. The contenders take turns. Wall time is measured by hrtime, the process's CPU time by
+// process.cpuUsage.
 import { createRequire } from 'node:module'
 import { fromRoot } from '../scripts/lib/steps.mjs'
 import { loadLivekitClient } from './livekit-client.mjs'
@@ -15,7 +16,7 @@ export const SIZES = [
   ['1 MiB', 1 << 20],
 ]
 
-/** Frames on their way at a time, so that neither queue (1 MiB, 1,024 frames) overflows. */
+/** Frames in flight at a time. Neither queue overflows with that many (1 MiB, 1,024 frames). */
 const inFlight = (size) => Math.max(1, Math.min(256, Math.floor((1 << 20) / (size + 256)) - 1))
 
 const turnOfLoop = () => new Promise((resolve) => setImmediate(resolve))
@@ -34,7 +35,7 @@ class Addon {
     const addon = new Addon(sfu, size)
     for (let index = 0; index < tracks; index++) {
       const name = `track ${index}`
-      // A machine that is busy with something else for a while must not cost frames here.
+      // If other processes keep the machine busy for a while, no frame may be lost here.
       addon.locals.push(await alice.localParticipant.publishDataTrack({ name, maxQueueAge: Infinity }))
       const remote = await bob.remoteParticipants.get('alice').dataTracks.getDeferred(name)
       addon.consume(remote.subscribe({ maxBufferAge: Infinity }))
@@ -61,7 +62,7 @@ class Addon {
       for await (const frame of stream) {
         if (frame.payload.byteLength !== this.size) throw new Error('a frame arrived damaged')
         this.received++
-        // Half of them have arrived: the other half keeps everybody busy meanwhile.
+        // Half of the frames have arrived. The other half keeps both sides busy meanwhile.
         if (this.sent - this.received <= this.window >> 1) this.push()
         if (this.received === this.goal) this.done.resolve()
       }
@@ -116,7 +117,7 @@ class Plain {
   }
 }
 
-/** Nanoseconds per frame, on the wall and of all processors. */
+/** Nanoseconds per frame: wall time, and CPU time of all processors. */
 async function measure(contender, frames) {
   const cpu = process.cpuUsage()
   const start = process.hrtime.bigint()
@@ -130,7 +131,7 @@ async function compare(contenders, { rounds, turnMs }) {
   const counts = new Map()
   for (const [name, contender] of contenders) {
     let frames = 16
-    // Twice the turn, so that it is compiled as well as it will be.
+    // Runs twice as long as a turn, so that the code is fully compiled.
     for (;;) {
       const { wall } = await measure(contender, frames)
       if ((wall * frames) / 1e6 > turnMs || frames > 1e7) {

@@ -1,5 +1,5 @@
-// livekit-client's packetizer, packets and depacketizer. Its bundle does not export them, but its package has the
-// sources: they are compiled, unchanged, for a current engine and put where their imports are found.
+// livekit-client's packetizer, packets and depacketizer. Its bundle does not export them, but its package contains the
+// sources. They are compiled, unchanged, for a current engine, and placed where their imports resolve.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -9,7 +9,7 @@ import { fromRoot } from '../scripts/lib/steps.mjs'
 const require = createRequire(import.meta.url)
 const source = fromRoot('node_modules/livekit-client/src')
 const target = fromRoot('node_modules/.cache/livekit-client-bench')
-/** What they send at most in a packet. */
+/** The largest packet that livekit-client sends. */
 const MTU = 16_000
 
 export const { version } = JSON.parse(
@@ -34,7 +34,10 @@ function compile() {
   writeFileSync(join(target, 'package.json'), '{ "type": "commonjs" }')
 }
 
-/** Loads them; what `pipeline(payload)` returns takes a payload through all of them and gives back what arrives. */
+/**
+ * Loads livekit-client's parts. The result of `pipeline(payload)` takes a payload through all of them and returns what
+ * arrives.
+ */
 export function loadLivekitClient() {
   compile()
   const load = (file) => require(join(target, file))

@@ -1,4 +1,4 @@
-// From measurements to the table, with the targets beside.
+// Turns measurements into the table with its targets.
 import { heading, say } from '../scripts/lib/steps.mjs'
 
 const SMALL = ['64 B', '256 B', '1 KiB']
@@ -16,7 +16,7 @@ function table(head, rows) {
   say([line(top), line(widths.map((width) => '-'.repeat(width))), ...rest.map(line)].join('\n'))
 }
 
-/** `wanted` is what a ratio must at least, or at most, be. */
+/** `wanted` is the least, or the greatest, value that a ratio should have. */
 function verdict(label, ratio, wanted, atMost) {
   const met = atMost ? ratio <= wanted : ratio >= wanted
   return [
@@ -127,7 +127,7 @@ function rustVerdicts(get, rows) {
   for (const group of ['parse', 'write']) {
     for (const header of ['plain', 'timestamp', 'E2EE', 'E2EE, timestamp']) {
       const label = `${group} a packet, ${header}: times as fast as the reference`
-      // The harness clones each packet before it is parsed: that is neither's cost.
+      // The harness clones each packet before it is parsed. That is not part of either codec's cost.
       const clone = get(group, header, 'clone')?.median ?? 0
       const [theirs, ours] = ['reference', 'ours'].map((name) => get(group, header, name).median - clone)
       verdicts.push(verdict(label, theirs / ours, 2, false))

@@ -1,5 +1,5 @@
-// `npm run bench`: builds the benches and the addon as for a release, measures, and prints one table.
-// --quick: fewer and shorter rounds. --rust, --addon: one half. A missed target is printed, not a failure.
+// `npm run bench`: builds the benches and the addon as for a release, measures, and prints one table. --quick: fewer
+// and shorter rounds. --rust, --addon: only one half. A missed target is printed; it is not a failure.
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { buildAddon, buildTypeScript, ensureInstalled } from '../scripts/lib/build.mjs'

@@ -1,5 +1,5 @@
-// `npm run build`: the release build. Without --release the faster one of `npm start` and `npm test`.
-// --only=addon, --only=ts: one half. --target=<Rust triple>: for another platform; --zig: with cargo-zigbuild.
+// `npm run build`: the release build. Without --release: the faster build of `npm start` and `npm test`. --only=addon,
+// --only=ts: only one half. --target=<Rust triple>: for another platform; --zig: with cargo-zigbuild.
 import { parseArgs } from 'node:util'
 import { buildAddon, buildTypeScript, DEV_PROFILE, ensureInstalled } from './lib/build.mjs'
 import { targets } from './lib/platform.mjs'

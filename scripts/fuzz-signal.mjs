@@ -3,8 +3,8 @@
 //
 //     node --expose-gc scripts/fuzz-signal.mjs --seconds=600 --seed=1
 //
-// Needs a build (`npm run build:dev`). It ends with 1 and the number of the sequence when an exception leaves the room, a
-// part of a message costs more than 50 ms each time that it is handled, or memory grows.
+// It needs a build (`npm run build:dev`). It ends with exit code 1 and the number of the sequence in three cases: an
+// exception leaves the room, a part of a message costs more than 50 ms each time that it is handled, or memory grows.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -25,14 +25,14 @@ const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
-    /** Only that sequence, with all that is logged. */
+    /** Runs only that sequence, and prints everything that is logged. */
     only: { type: 'string' },
   },
 })
 
-/** ms of processor time that a part may take: what other programs take of this machine's is not the room's fault. */
+/** ms of processor time that a part may take. Processor time excludes what other programs use on this machine. */
 const MAX_BLOCK = 50
-/** Bytes of heap and buffers after a collection, at most; a room holds far less. */
+/** Most bytes of heap and buffers after a collection. A room holds far less. */
 const MAX_MEMORY = 400 * 2 ** 20
 const seed = Number(options.seed)
 const { SignalResponse } = protocol
@@ -53,7 +53,7 @@ function fail(why, error) {
 }
 
 process.on('uncaughtException', (error) => fail('an exception left a listener or a timer', error))
-process.on('unhandledRejection', (error) => fail('a promise was rejected, and nobody was told', error))
+process.on('unhandledRejection', (error) => fail('unhandled rejection of a promise', error))
 
 /** ms. */
 function processorTime() {
@@ -61,7 +61,7 @@ function processorTime() {
   return (user + system) / 1000
 }
 
-/** Carries nothing. */
+/** A connection that carries nothing. */
 class SilentConnection {
   native = environment().binding.createServerSession(sessionOptions(undefined))
   channels = {
@@ -83,7 +83,7 @@ class SilentConnection {
   }
 }
 
-/** The bytes of a message: a real one, a real one that was changed, or one made up. */
+/** The bytes of a message: a real one, a changed real one, or a random one. */
 function messageOf(dice) {
   dice.reset()
   const kind = dice.below(10)
@@ -97,7 +97,7 @@ function messageOf(dice) {
   return randomMessage(SignalResponse, dice).toBinary()
 }
 
-/** An encoder refuses what does not fit its types: the next one, then. */
+/** An encoder refuses values that do not fit its types. Then the next message is tried. */
 function nextMessage(dice) {
   for (;;) {
     try {
@@ -108,7 +108,7 @@ function nextMessage(dice) {
   }
 }
 
-/** Handles parts as a signalling connection does, and measures each. */
+/** Handles parts as a signalling connection does, and measures each one. */
 class Target {
   room = new Room()
   #connection = new SilentConnection()
@@ -128,7 +128,7 @@ class Target {
         },
         setFlowing: () => {},
       },
-      // Looked at before each part.
+      // Checked before each part.
       () => {
         began = processorTime()
         return performance.now()
@@ -164,7 +164,7 @@ class Target {
   }
 }
 
-/** One room's life. Returns how often a part took too long. */
+/** One room, from its start to its end. Returns how often a part took too long. */
 async function sequence(number) {
   const dice = new Dice(seed * 1_000_003 + number)
   const target = new Target()
@@ -175,7 +175,7 @@ async function sequence(number) {
     counted.messages += 1
     await target.push(nextMessage(dice))
     const { room } = target
-    // What the connection does in between, in any order.
+    // The connection's own events in between, in any order.
     if (dice.chance(0.05)) room.connectionLost()
     if (dice.chance(0.03)) room.connectionResumed(dice.below(10))
     if (dice.chance(0.03)) {
@@ -192,7 +192,7 @@ async function sequence(number) {
   return target.slow
 }
 
-/** Reads the first track there is, as long as it lasts. */
+/** Reads the first track, as long as it lasts. */
 function subscribe(dataTracks) {
   const [track] = dataTracks.values()
   track
@@ -206,7 +206,7 @@ const began = performance.now()
 for (let number = 0; performance.now() < until; number++) {
   current = options.only === undefined ? number : Number(options.only)
   let slow = await sequence(current)
-  // On a machine that does other things, too, a part may take long for no reason of its own: then not each time.
+  // On a busy machine a part may take long without being slow itself. Then it is not slow each time.
   for (let again = 0; slow > 0 && again < 3; again++) slow = Math.min(slow, await sequence(current))
   if (slow > 0) fail(`${slow} parts cost more than ${MAX_BLOCK} ms`)
   counted.sequences += 1
@@ -215,7 +215,7 @@ for (let number = 0; performance.now() < until; number++) {
 }
 await checkMemory()
 
-/** What finalizers free, they free in later turns. */
+/** Finalizers free some memory only in later turns. */
 async function checkMemory() {
   for (let count = 0; count < 5; count++) {
     globalThis.gc?.()

@@ -1,5 +1,5 @@
-// `npm run interop:full`: every SDK that this machine has, with ours, in both directions; tables of what was lost where, and of what
-// of calls, data streams and data packets is carried.
+// `npm run interop:full`: every SDK that this machine has, with ours, in both directions. It prints one table of lost
+// data, and one table of the calls, data streams and data packets that get through.
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
 import { hasChromium, hasPython, hasRtcNode, hasServer } from './lib/machine.mjs'

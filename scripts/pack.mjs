@@ -1,7 +1,7 @@
-// `npm run pack:release`: the tarballs that are published, into release/ (or --out=<folder>): node-datatrack and a
-// package per platform, and node-datatrack with all binaries in it (release/self-contained/) if --prebuilds=<folder>
-// names the folder that has prebuilds/.
-// All targets' binaries must be in npm/ (`napi artifacts` puts them there). --host packs this machine's build only.
+// `npm run pack:release`: makes the tarballs that are published, in release/ (or --out=<folder>): node-datatrack, and a
+// package for each platform. If --prebuilds=<folder> names the folder that has prebuilds/, it also makes a
+// node-datatrack that contains all binaries (release/self-contained/). All targets' binaries must be in npm/ (`napi
+// artifacts` puts them there). --host packs only this machine's build.
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -11,7 +11,7 @@ import { hostName, targets } from './lib/platform.mjs'
 import { fromRoot, main, run, say, StepError } from './lib/steps.mjs'
 
 const stage = fromRoot('.cache/pack')
-/** What licences of others want told. */
+/** The texts that other authors' licences require. */
 const NOTICES = 'THIRD-PARTY-NOTICES.txt'
 
 await main(async () => {
@@ -33,7 +33,7 @@ await main(async () => {
   delete manifest.scripts
   delete manifest.devDependencies
   manifest.napi.targets = chosen.map(({ triple }) => triple)
-  // npm's provenance compares it with where the workflow ran.
+  // npm's provenance compares it with the repository in which the workflow ran.
   const { GITHUB_REPOSITORY: repository } = process.env
   if (repository) manifest.repository = { type: 'git', url: `git+https://github.com/${repository}.git` }
   writeManifest(stage, manifest)
@@ -44,7 +44,7 @@ await main(async () => {
 
   const asked = npmPackages()
   if (values.prebuilds !== undefined) {
-    // The binaries are in it, so their crates are, too.
+    // The package contains the binaries, so it contains their crates, too.
     const all = new Map(chosen.flatMap(({ triple }) => crates(triple)).map((crate) => [crate.folder, crate]))
     writeNotices(stage, [...asked, ...all.values()])
     cpSync(resolve(values.prebuilds, 'prebuilds'), join(stage, 'prebuilds'), { recursive: true })

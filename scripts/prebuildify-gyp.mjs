@@ -1,13 +1,14 @@
 #!/usr/bin/env node
-// What prebuildify takes for node-gyp. It would download Node's headers and compile with them; we need neither: the
-// addon is built by cargo against Node-API. So this puts that build where prebuildify looks, build/Release.
+// Takes node-gyp's place for prebuildify. node-gyp would download Node's headers and compile with them. We need
+// neither, since cargo builds the addon against Node-API. So this puts that build where prebuildify looks:
+// build/Release.
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { addonPath, buildAddon } from './lib/build.mjs'
 import { hostName, targets } from './lib/platform.mjs'
 import { fromRoot, main, StepError } from './lib/steps.mjs'
 
 await main(async () => {
-  // prebuildify says what it wants by its environment.
+  // prebuildify passes its wishes in environment variables.
   const { PREBUILD_PLATFORM: platform, PREBUILD_ARCH: arch, PREBUILD_LIBC: libc } = process.env
   const abi = libc === 'musl' ? 'musl' : 'gnu'
   const target = targets().find(
@@ -15,7 +16,7 @@ await main(async () => {
   )
   if (target === undefined) throw new StepError(`no target for ${platform} ${arch} ${libc}`)
   const { name } = target
-  // A release gathers all binaries in npm/; a developer has the one of this machine.
+  // A release collects all binaries in npm/. A developer has only this machine's.
   let addon = [fromRoot('npm', name, `datatrack.${name}.node`), addonPath(name)].find(existsSync)
   if (addon === undefined && name === hostName()) addon = await buildAddon({ profile: 'release' })
   if (addon === undefined) throw new StepError(`there is no addon for ${name}: it can be built in CI only`)

@@ -1,5 +1,6 @@
-// `npm run prebuildify`: prebuilds/<platform>-<arch>/, the layout that Electron packagers take along as it is.
-// This machine's binary, or with --all that of each target (a release has them all in npm/). --out: where to.
+// `npm run prebuildify`: makes prebuilds/<platform>-<arch>/, a layout that Electron packagers include as it is. It
+// takes this machine's binary, or with --all that of each target (a release has them all in npm/). --out: the
+// destination.
 import { createRequire } from 'node:module'
 import { parseArgs, promisify } from 'node:util'
 import { hostName, targets } from './lib/platform.mjs'
@@ -21,11 +22,11 @@ await main(async () => {
       platform,
       arch,
       libc: abi === 'musl' ? 'musl' : 'glibc',
-      // glibc and musl share a folder, so the name of the file tells them apart.
+      // glibc and musl share a folder, so the file name tells them apart.
       tagLibc: platform === 'linux',
       napi: true,
       targets: ['20.4.0'],
-      // On Windows it goes through a shell, which knows no first line of a script.
+      // On Windows it is run by a shell, which ignores a script's first line.
       nodeGyp: process.platform === 'win32' ? `node "${script}"` : script,
     })
     say(`prebuilds/${platform}-${arch}/ has the binary of ${name}.`)

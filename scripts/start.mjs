@@ -1,5 +1,5 @@
-// `npm start`: installs, builds and runs the demo, from a fresh clone on. Node built-ins only until npm has run.
-// Arguments go to the demo: `npm start -- --forever`.
+// `npm start`: installs, builds and runs the demo, starting from a fresh clone. Only Node built-ins are used until npm
+// has run. Arguments go to the demo: `npm start -- --forever`.
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { fromRoot, main, say, spawnStep } from './lib/steps.mjs'
 
@@ -8,7 +8,7 @@ await main(async () => {
   await buildAddon()
   await buildTypeScript()
   say('Running `datatrack demo` …')
-  // Ctrl-C reaches the demo too, which ends in its own way; its exit code is ours.
+  // Ctrl-C reaches the demo, too. The demo ends by itself, and its exit code becomes ours.
   process.on('SIGINT', () => {})
   const { code } = await spawnStep(process.execPath, [
     fromRoot('dist/src/cli/main.js'),

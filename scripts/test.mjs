@@ -1,4 +1,4 @@
-// `npm test`: installs, builds what is out of date, and runs all tests. Node built-ins only until npm has run.
+// `npm test`: installs, builds what is out of date, and runs all tests. Only Node built-ins are used until npm has run.
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { lacksNetworks } from './lib/link.mjs'
@@ -20,7 +20,7 @@ await main(async () => {
 })
 
 async function runAll(suite) {
-  // First, because the driver's own tests run against it, too.
+  // The server comes first, because the driver's own tests run against it, too.
   const lacksServer = hasServer() ? undefined : 'Go, which builds the server'
   if (lacksServer === undefined) {
     await suite.prepare('LiveKit server', async () => {

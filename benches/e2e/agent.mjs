@@ -1,4 +1,4 @@
-// Participants in processes of their own: started, told what to do, measured from outside, stopped.
+// Participants in processes of their own: started, given commands, measured from outside, stopped.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { fromRoot } from '../../scripts/lib/steps.mjs'
 import { peers } from './peers.mjs'
 import { cpuBetween, cpuTimes, descendants, memory, threads } from './processes.mjs'
 
-/** s that a command may take beyond what it is known to take. */
+/** Seconds that a command may take beyond its known duration. */
 const PATIENCE = 30
 const ENDS = 5_000
 
@@ -17,7 +17,7 @@ export class Agent {
   #next = 0
   #pending = new Map()
 
-  /** `namespace`: the network in which it runs, if not the machine's own. */
+  /** `namespace`: the network namespace in which it runs. Without it, the machine's own network. */
   constructor(kind, namespace) {
     const { command, inChildren = false } = peers[kind]
     const [program, args] = namespace?.command(...split(command)) ?? split(command)
@@ -44,18 +44,18 @@ export class Agent {
   }
 
   #kill = () => {
-    // Chromium's processes do not end with the one that started them when that is killed.
+    // Chromium's child processes do not end when the process that started them is killed.
     for (const pid of this.#inChildren ? descendants(this.#child.pid) : []) {
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
-        // It has ended since.
+        // The process has ended meanwhile.
       }
     }
     this.#child.kill('SIGKILL')
   }
 
-  /** Runs a command. `takes` is how many seconds it takes by its nature. */
+  /** Runs a command. `takes` is its known duration in seconds. */
   ask(op, args = {}, takes = 0) {
     const id = ++this.#next
     return new Promise((resolve, reject) => {
@@ -75,7 +75,7 @@ export class Agent {
     })
   }
 
-  /** The processes of the library. */
+  /** The processes in which the library runs. */
   get pids() {
     const children = this.#inChildren ? descendants(this.#child.pid) : []
     return this.#inChildren ? children : [this.#child.pid]
@@ -93,7 +93,7 @@ export class Agent {
     return threads(this.pids)
   }
 
-  /** Lets it disconnect, and kills it if it does not end. */
+  /** Lets the agent disconnect. Kills it if it does not end. */
   async stop() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const closed = once(this.#child, 'close')
@@ -106,19 +106,19 @@ export class Agent {
 
 const split = ([program, ...args]) => [program, args]
 
-/** Nobody here needs more certificates, and Node.js takes some 30 ms to read a bundle of them when it starts. */
+/** No process here needs more certificates, and Node.js takes some 30 ms to read a bundle of them when it starts. */
 export const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined }
 
 let rooms = 0
 
-/** Connects agents to a room of their own; `op` may be `room`, for one more in the same process. */
+/** Connects agents to a new room. `op` may be `room`, for one more room in the same process. */
 export function joiner(server) {
   const room = `bench-${process.pid}-${++rooms}`
   return async (agent, identity, op = 'connect') =>
     agent.ask(op, { url: server.url, token: await server.token(room, identity) })
 }
 
-/** Runs `use` with a connected publisher and subscriber of the same kind, in a room of their own; `places`: their networks. */
+/** Runs `use` with a connected publisher and subscriber of the same kind, in a new room. `places`: their networks. */
 export async function withPair(server, kind, use, names = ['track'], places = {}) {
   const join = joiner(server)
   const publisher = new Agent(kind, places.publisher)
@@ -143,7 +143,7 @@ export class Pair {
     this.names = names
   }
 
-  /** Publishes, subscribes, and waits until frames flow: nothing tells when a subscription takes effect. */
+  /** Publishes, subscribes, and waits until frames flow, since no event tells when a subscription takes effect. */
   async open() {
     if (this.names.length === 0) return
     const { names } = this
@@ -158,7 +158,7 @@ export class Pair {
     await this.subscriber.ask('collect', { phase })
   }
 
-  /** What `use` results in, and the CPU seconds of publisher, subscriber and server meanwhile. */
+  /** The result of `use`, and the CPU seconds of publisher, subscriber and server meanwhile. */
   async spending(server, use) {
     const all = [this.publisher, this.subscriber, server]
     const before = all.map((each) => each.cpu())
@@ -166,7 +166,7 @@ export class Pair {
     return [result, all.map((each, at) => cpuBetween(before[at], each.cpu()))]
   }
 
-  /** Offers frames and says what became of them, what it cost, and what the server spent on it. */
+  /** Offers frames. Returns what happened to them, their cost, and the server's CPU time. */
   async offer({ size, rate, seconds, warm = 0.5 }, server) {
     const phase = ++this.#phase
     const [offered, [publisherCpu, subscriberCpu, serverCpu]] = await this.spending(server, () =>
@@ -181,7 +181,7 @@ export class Pair {
       ...arrived,
       received,
       share: received / offered.offered,
-      // Frames that came after the end were sent before it: by time they belong to a longer span.
+      // Frames that arrive after the end were sent before it. Measured by time, they belong to a longer span.
       perSecond: received / Math.max(seconds, arrived.span / 1000),
       publisherCpu,
       subscriberCpu,

@@ -1,4 +1,4 @@
-// The addon's bytes by crate, where cargo-bloat is installed.
+// The addon's size by crate. It needs cargo-bloat.
 import { spawnSync } from 'node:child_process'
 import { heading, say } from '../../scripts/lib/steps.mjs'
 
@@ -8,7 +8,7 @@ export async function printCrates(run) {
     say('cargo-bloat is not installed: cargo install cargo-bloat')
     return
   }
-  // It reads symbols, which a release does not have.
+  // cargo-bloat reads symbols, which a release build does not have.
   const config = ['--config', 'profile.release.strip="none"']
   await run('cargo', [
     ...config,

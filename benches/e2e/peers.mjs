@@ -1,4 +1,4 @@
-// Who is measured, how a participant of it is started, and how it is installed.
+// The measured peers: how each is started as a participant, and how it is installed.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fromRoot, run, say, StepError } from '../../scripts/lib/steps.mjs'
 
@@ -27,7 +27,7 @@ export const peers = {
     title: () => `livekit-client ${manifest('node_modules/livekit-client').version} in Chromium`,
     command: [process.execPath, agent('chromium.mjs')],
     install: installChromium,
-    /** The process that is started only carries commands: the library is in its children. */
+    /** The started process only passes commands on. The library runs in its children. */
     inChildren: true,
     sizes: Infinity,
   },
@@ -35,7 +35,7 @@ export const peers = {
     title: () => `rtc-node ${manifest(`${here}/@livekit/rtc-node`).version}`,
     command: [process.execPath, agent('rtc-node.mjs')],
     install: installPackages,
-    /** Data packets are not split: a larger one ends the server's reader. */
+    /** Data packets are not split. A larger one ends the server's reader. */
     sizes: 60_000,
   },
 }
@@ -72,5 +72,5 @@ async function installPython() {
   writeFileSync(`${environment}/complete`, '')
 }
 
-/** Where things are that `rows/install.mjs` measures. */
+/** The places that `rows/install.mjs` measures. */
 export const places = { environment, python, packages: fromRoot(here) }

@@ -1,4 +1,4 @@
-// What Linux says of processes.
+// Linux's figures about processes.
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** USER_HZ, which is the same on all platforms that Node.js runs on. */
@@ -6,13 +6,13 @@ const TICKS = 100
 
 const read = (pid, file) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
 
-/** Fields of /proc/<pid>/stat behind the name, which may have spaces in it. */
+/** The fields of /proc/<pid>/stat after the name. The name may contain spaces. */
 const stat = (pid) => {
   const text = read(pid, 'stat')
   return text.slice(text.lastIndexOf(')') + 2).split(' ')
 }
 
-/** All descendants of a process that are there now. */
+/** All present descendants of a process. */
 export function descendants(root) {
   const children = new Map()
   for (const pid of readdirSync('/proc')) {
@@ -29,7 +29,7 @@ export function descendants(root) {
   return found
 }
 
-/** CPU seconds that each of the processes has used, all threads. */
+/** CPU seconds that each of the processes has used, in all threads. */
 export function cpuTimes(pids) {
   const times = new Map()
   for (const pid of pids) {
@@ -39,14 +39,14 @@ export function cpuTimes(pids) {
   return times
 }
 
-/** CPU seconds between two looks. A process that ended in between took with it what it had used. */
+/** CPU seconds between two measurements. The CPU time of a process that ended in between is not known. */
 export function cpuBetween(before, after) {
   let seconds = 0
   for (const [pid, time] of after) seconds += time - (before.get(pid) ?? 0)
   return seconds
 }
 
-/** Bytes of memory: resident, the most that ever were, and the fair share of what several processes have in common. */
+/** Bytes of memory: resident, the highest resident value, and the proportional share of memory shared by processes. */
 export function memory(pids) {
   const kib = (pid, file, name) =>
     1024 * Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(read(pid, file))?.[1])

@@ -47,10 +47,10 @@ async function prepare(kinds) {
   await buildTypeScript()
 }
 
-/** Rows whose figures are medians of so many rounds, in which the contenders take turns. */
+/** Rows whose figures are medians of this many rounds, in which the contenders take turns. */
 const ROUNDS = { latency: 3, cpu: 3, tracks: 3, rpc: 3, stream: 3 }
 
-/** Adds a round's figures to those of the rounds before, and takes the median. */
+/** Adds a round's figures to those of the earlier rounds, and takes the median. */
 function merge(into, rows) {
   for (const [key, row] of Object.entries(rows)) {
     const figures = [...(into[key]?.figures ?? []), row.best ?? undefined]
@@ -97,7 +97,7 @@ async function measure(kinds, keep) {
   }
 }
 
-/** How late frames are offered when nothing takes them: what a publisher's loop can do by itself. */
+/** How late frames are offered if no library takes them: what a publisher's loop reaches by itself. */
 async function pacing(kinds) {
   const { Agent } = await import('./agent.mjs')
   const lines = []
@@ -137,7 +137,7 @@ function writePage(text) {
   say(`Wrote the table into ${PAGE}.`)
 }
 
-// What was started ends with the run, also when that is broken off.
+// All started processes end with the run, also when the run is interrupted.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 
 await main(async () => {
@@ -151,7 +151,7 @@ await main(async () => {
     found = { machine: machine(), pacing: await pacing(kinds) }
     heading(found.machine)
     say(found.pacing)
-    // Row by row: a run that is broken off leaves what it has measured.
+    // Results are written row by row, so that an interrupted run leaves what it has measured.
     await measure(kinds, (rows) => {
       Object.assign(found, rows, { took: seconds(begun) })
       if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(found, null, 1)}\n`)

@@ -1,4 +1,4 @@
-// A LiveKit server on free ports of 127.0.0.1, or in a network of its own, and tokens for it.
+// A LiveKit server on free ports of 127.0.0.1 or in its own network namespace, and tokens for it.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
@@ -53,7 +53,7 @@ export class LivekitServer {
     return `ws://${this.#host}:${this.#port}`
   }
 
-  /** CPU seconds it has used, as an agent's. */
+  /** CPU seconds that the server has used, counted as for an agent. */
   cpu() {
     return cpuTimes([this.#process.pid])
   }
@@ -81,7 +81,7 @@ export class LivekitServer {
       logging: { level: 'info' },
     }
     mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
-    // The one of the other rows goes on meanwhile.
+    // The server of the other rows keeps running meanwhile.
     const name = `.cache/bench-e2e/livekit-server${this.#namespace === undefined ? '' : '-far'}.log`
     const log = openSync(fromRoot(name), 'w')
     const [program, args] = this.#namespace?.command(binary) ?? [binary, []]
@@ -89,7 +89,7 @@ export class LivekitServer {
       env: { ...process.env, LIVEKIT_CONFIG: JSON.stringify(config) },
       stdio: ['ignore', log, log],
     })
-    // Its writes of log lines are part of what it costs, for all alike: they go to a file, as a service's would.
+    // Writing log lines is part of the server's cost, for all peers alike. They go to a file, as a service's would.
     process.once('exit', () => this.#process.kill('SIGKILL'))
     const deadline = performance.now() + STARTS
     while (!(await this.#answers())) {
@@ -103,7 +103,7 @@ export class LivekitServer {
   async #answers() {
     const url = `http://${this.#host}:${this.#port}`
     if (this.#namespace !== undefined) {
-      // Only a process in there sees its network.
+      // Only a process inside of the namespace sees its network.
       const source = `fetch('${url}').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))`
       const [code] = await once(spawn(...this.#namespace.command(process.execPath, ['-e', source])), 'close')
       return code === 0

@@ -1,4 +1,4 @@
-// What is measured, what is wanted of it, and the table.
+// What is measured, its targets, and the table.
 import { peers } from './peers.mjs'
 
 const ROOM = 'an idle room'
@@ -11,8 +11,8 @@ const more = (wanted = {}) => ({ more: true, ...wanted })
 const less = (wanted = {}) => ({ more: false, ...wanted })
 
 /**
- * By key: the label; whether more is better; how it is written; what is wanted: `ratio` to the best peer (or to `of`),
- * `absolute`, `equal` to another row of ours.
+ * By key: the label; whether more is better; how it is written; and the target: `ratio` to the best peer (or to `of`),
+ * `absolute`, or `equal` to another row of ours.
  */
 const ROWS = {
   'rate 256 B': ['256 B: highest rate, frames/s', more({ write: whole, ratio: 4, absolute: 20_000 })],
@@ -80,7 +80,7 @@ const ROWS = {
 
 const value = (results, kind, key) => results[kind]?.[key]?.best ?? undefined
 
-/** The table as rows of cells, its head first. */
+/** The table as rows of cells, the head first. */
 export function cells(results) {
   const kinds = Object.keys(results)
   const others = kinds.filter((kind) => kind !== 'ours')
@@ -100,7 +100,7 @@ export function cells(results) {
 
 function figure(found, write) {
   if (typeof found?.best !== 'number') return '–'
-  // Nothing passed: the lowest rate that was tried did not.
+  // No rate passed, not even the lowest one.
   return found.best === 0 && found.lowest !== undefined ? `< ${found.lowest}` : write(found.best)
 }
 

@@ -1,5 +1,6 @@
-// Two network namespaces with a bad network between them: `near`, where the participant under test is, and `far`, where
-// the server is. Needs what `lacksNetworks` looks for, and `buildLink` before. Types: bad-network.d.cts. CommonJS, because tests are.
+// Two network namespaces with a bad network between them. The participant under test is in `near`, the server is in
+// `far`. It needs what `lacksNetworks` checks for, and a call of `buildLink` before. Types: bad-network.d.cts. It is
+// CommonJS because the tests are.
 const { spawn, spawnSync } = require('node:child_process')
 const { once } = require('node:events')
 const { existsSync, readdirSync } = require('node:fs')
@@ -9,11 +10,11 @@ const { join } = require('node:path')
 /** Where `buildLink` puts the program that carries the packets. */
 const linkPath = join(__dirname, '../../.cache/link/datatrack-test-link')
 const namespaces = '/var/run/netns'
-/** The device of either end. */
+/** The device at each end. */
 const DEVICE = 'link0'
-/** What the ends are called; namespaces do not see each other's, nor the machine's. */
+/** The names of the ends. A namespace sees neither other namespaces' devices nor the machine's. */
 const ADDRESSES = { near: '10.77.0.1', far: '10.77.0.2' }
-/** Packets that the device holds before the link has read them: a burst of a second must fit. */
+/** Packets that the device holds until the link has read them. A burst of one second must fit. */
 const DEVICE_QUEUE = 10_000
 
 class Namespace {
@@ -107,14 +108,14 @@ class BadNetwork {
     }
     const ends = [this.near, this.far].map(({ name }) => `${name}:${DEVICE}`)
     const child = spawn(linkPath, [String(seed), ...ends], { stdio: ['pipe', 'pipe', 'inherit'] })
-    // Writing to one that has ended fails there; the missing answer tells.
+    // Writing to a process that has ended fails there. The missing answer reports it.
     child.stdin.on('error', () => {})
     this.#child = child
     this.#lines = createInterface(child.stdout)
     await this.#answer()
     for (const namespace of [this.near, this.far]) {
       namespace.ip('address', 'add', `${namespace.address}/24`, 'dev', DEVICE)
-      // No packets of the kernel's own, which looks for IPv6 neighbours otherwise.
+      // The kernel sends no packets of its own here. It would look for IPv6 neighbours otherwise.
       namespace.ip('link', 'set', DEVICE, 'addrgenmode', 'none')
       namespace.ip('link', 'set', DEVICE, 'txqueuelen', String(DEVICE_QUEUE), 'up')
     }
@@ -142,7 +143,7 @@ function ip(...args) {
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`)
 }
 
-/** Removes what processes that were killed left behind. */
+/** Removes what killed processes left behind. */
 function sweep() {
   if (!existsSync(namespaces)) return
   for (const name of readdirSync(namespaces)) {

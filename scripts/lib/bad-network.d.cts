@@ -1,9 +1,11 @@
-/** What the link does to packets, of both directions unless told; what is not named stays as it is. */
+/**
+ * What the link does to packets, in both directions unless one is named. Options that are not given stay as they are.
+ */
 export interface LinkChange {
   /** `up`: from near to far. */
   readonly direction?: 'up' | 'down'
   readonly delayMs?: number
-  /** Up to so much more, by chance. */
+  /** Upper bound of the random extra delay. */
   readonly jitterMs?: number
   /** Shares of the packets, 0 to 1. */
   readonly loss?: number
@@ -12,11 +14,11 @@ export interface LinkChange {
   readonly reorderMs?: number
   /** 0: no limit. */
   readonly bytesPerSecond?: number
-  /** What waits for its turn, or for the end of a stall, at most. Default: 256 KiB. */
+  /** Most bytes that may wait for their turn, or for the end of a stall. Default: 256 KiB. */
   readonly queueBytes?: number
-  /** Nothing arrives; what is sent waits in the queue. */
+  /** No packet arrives. Packets that are sent wait in the queue. */
   readonly stall?: boolean
-  /** Nothing arrives; what is sent is dropped. */
+  /** No packet arrives. Packets that are sent are dropped. */
   readonly cut?: boolean
 }
 
@@ -34,16 +36,16 @@ export interface LinkCounters {
   readonly queuedBytes: number
 }
 
-/** A network of its own. */
+/** A network namespace. */
 export class Namespace {
   readonly name: string
   /** Its end of the link. */
   readonly address: string
-  /** The command line that runs another one in here. The process keeps its id: it can be killed by it. */
+  /** The command line that runs another one in this namespace. The process keeps its id, so it can be killed by it. */
   command(command: string, args?: readonly string[]): readonly [string, string[]]
-  /** Configures it: what comes behind `ip -n <name>`. */
+  /** Configures the namespace: the arguments that follow `ip -n <name>`. */
   ip(...args: string[]): void
-  /** Whether UDP packets that are sent from here go nowhere. */
+  /** Whether UDP packets that are sent from here have no destination. */
   blockUdp(blocked: boolean): void
 }
 
@@ -52,14 +54,14 @@ export class BadNetwork {
   readonly near: Namespace
   readonly far: Namespace
   private constructor()
-  /** Runs `use` with a link, which does nothing to packets yet, and takes everything down afterwards. */
+  /** Runs `use` with a link that does nothing to packets yet. Removes the link afterwards. */
   static with<T>(use: (network: BadNetwork) => Promise<T>, seed?: number): Promise<T>
   static start(seed?: number): Promise<BadNetwork>
-  /** Changes what the link does, from now on. Resolves, when it does, with the counters. */
+  /** Changes what the link does from now on. Resolves with the counters once the change is in effect. */
   set(change: LinkChange): Promise<{ up: LinkCounters; down: LinkCounters }>
   /** What happened to the packets so far. */
   counters(): Promise<{ up: LinkCounters; down: LinkCounters }>
-  /** Ends the link and removes the namespaces. What runs in them should be over. Idempotent. */
+  /** Ends the link and removes the namespaces. Programs in them should have ended before. Idempotent. */
   close(): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// Installing, and building the addon and the TypeScript: whatever is out of date, nothing else.
+// Installs, and builds the addon and the TypeScript: only what is out of date.
 import {
   copyFileSync,
   existsSync,
@@ -18,10 +18,10 @@ import { fromRoot, run, say, seconds, StepError } from './steps.mjs'
 /** The profile of `npm start` and `npm test`: optimised, but without the slow whole-program step of a release. */
 export const DEV_PROFILE = 'quick'
 
-/** What the official builds of Node 20 need; glibc is compatible upwards only. */
+/** What the official builds of Node 20 need. glibc is only upwards compatible. */
 const OLDEST_GLIBC = '2.28'
 
-/** Installs the npm dependencies unless node_modules holds what package-lock.json says. */
+/** Installs the npm dependencies, unless node_modules matches package-lock.json. */
 export async function ensureInstalled() {
   if (isInstalled()) return
   say('Installing the npm dependencies of package-lock.json (npm ci) …')
@@ -30,29 +30,29 @@ export async function ensureInstalled() {
   say(`Installed in ${seconds(start)}.`)
 }
 
-/** npm writes what it installed to a lock file of its own; times of files say nothing after a `git switch`. */
+/** npm writes the installed packages to a lock file of its own. File times prove nothing after a `git switch`. */
 function isInstalled() {
   const packages = (file) => JSON.parse(readFileSync(fromRoot(file), 'utf8')).packages
   if (!existsSync(fromRoot('node_modules/.package-lock.json'))) return false
   const installed = packages('node_modules/.package-lock.json')
-  // Optional packages are those of other platforms.
+  // Optional packages belong to other platforms.
   return Object.entries(packages('package-lock.json'))
     .filter(([path]) => path !== '')
     .every(([path, wanted]) => installed[path]?.integrity === wanted.integrity || wanted.optional === true)
 }
 
-/** Where the build of this machine, or of `target` (`linux-arm64-musl`, …), is put. */
+/** Where the build of this machine or of `target` (`linux-arm64-musl`, …) is put. */
 export const addonPath = (target = hostName()) => fromRoot(`datatrack.${target}.node`)
 
 /**
- * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder.
- * `target` is one of `targets()`: this machine's, unless given. `zig` links with cargo-zigbuild, for a Linux that is
- * not this one: any CPU, any C library, and against the oldest glibc that Node 20 runs on. Returns its path.
+ * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder. `target` is one
+ * of `targets()`; the default is this machine's. `zig` links with cargo-zigbuild, for another Linux: any CPU, any C
+ * library, and against the oldest glibc that Node 20 runs on. Returns the addon's path.
  */
 export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } = {}) {
   say(`Building the native addon (cargo, profile ${profile}; the first time takes minutes) …`)
   const start = performance.now()
-  // On CI a lock file that does not fit is an error; a developer's new dependency may update it.
+  // On CI an outdated lock file is an error. For a developer, cargo may update it after a new dependency.
   const locked = process.env.CI === 'true' ? ['--locked'] : []
   const triple = zig && target?.abi === 'gnu' ? `${target.triple}.${OLDEST_GLIBC}` : target?.triple
   const args = [zig ? 'zigbuild' : 'build', ...locked, '-p', 'datatrack-node', '--profile', profile]
@@ -69,7 +69,7 @@ export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } 
     .find((file) => /\.(so|dylib|dll)$/.test(file))
   if (built === undefined) throw new StepError('cargo built no shared library of the crate datatrack-node')
   const path = addonPath(target?.name)
-  // A new file under the old name: a process that has the old one mapped goes on undisturbed.
+  // A new file replaces the old name. A process that has mapped the old file keeps it unchanged.
   const fresh = `${path}.${process.pid}.new`
   copyFileSync(built, fresh)
   renameSync(fresh, path)
@@ -78,12 +78,12 @@ export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } 
   return path
 }
 
-/** Compiles index.ts and src/ to dist/ and writes the ESM face beside it. */
+/** Compiles index.ts and src/ to dist/, and writes the ESM entry beside them. */
 export async function buildTypeScript({ clean = false } = {}) {
   say('Compiling TypeScript to dist/ (tsc) …')
   const start = performance.now()
   const cache = fromRoot('.cache/tsc.tsbuildinfo')
-  // tsc believes its cache even when what it wrote is gone.
+  // tsc trusts its cache even if its output is gone.
   if (clean || !existsSync(fromRoot('dist/index.js'))) {
     rmSync(fromRoot('dist'), { recursive: true, force: true })
     rmSync(cache, { force: true })
@@ -95,7 +95,7 @@ export async function buildTypeScript({ clean = false } = {}) {
   say(`Compiled in ${seconds(start)}.`)
 }
 
-/** What was compiled from a file that is gone would be packed too. */
+/** Otherwise output of a source file that no longer exists would be packed, too. */
 function removeStale() {
   for (const file of readdirSync(fromRoot('dist'), { recursive: true })) {
     const source = file.replace(/(\.d\.ts|\.js)$/, '.ts')

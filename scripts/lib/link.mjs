@@ -1,4 +1,4 @@
-// The bad network that tests run through: what a machine must have for it, and its program, which cargo builds.
+// The bad network of the tests: what a machine must have for it, and its program, which cargo builds.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -6,7 +6,7 @@ import { linkPath } from './bad-network.cjs'
 import { DEV_PROFILE } from './build.mjs'
 import { run, StepError } from './steps.mjs'
 
-/** What the machine lacks for network namespaces with devices of our own; `undefined`: nothing. */
+/** What the machine lacks for network namespaces with their own devices. `undefined`: nothing. */
 export function lacksNetworks() {
   if (process.platform !== 'linux') return 'Linux, whose network namespaces are used'
   if (spawnSync('ip', ['-Version']).status !== 0) return 'iproute2'
@@ -34,7 +34,7 @@ export async function buildLink() {
     .find(({ executable, target }) => target?.name === 'datatrack-test-link' && executable)?.executable
   if (built === undefined) throw new StepError('cargo built no program of the crate datatrack-test-link')
   mkdirSync(dirname(linkPath), { recursive: true })
-  // A new file under the old name: one that runs goes on undisturbed.
+  // A new file replaces the old name. A running program keeps the old file.
   const fresh = `${linkPath}.${process.pid}.new`
   copyFileSync(built, fresh)
   renameSync(fresh, linkPath)

@@ -1,11 +1,11 @@
-// The real LiveKit server that tests run against: built from the Go modules of __test__/livekit-server, once.
+// The real LiveKit server that tests run against. It is built once, from the Go modules of __test__/livekit-server.
 import { existsSync, statSync } from 'node:fs'
 import { fromRoot, run, say, seconds } from './steps.mjs'
 
 const folder = fromRoot('__test__/livekit-server')
 const built = fromRoot('__test__/livekit-server/bin/livekit-server')
 
-/** Builds the server unless it is there, and returns its path. `LIVEKIT_SERVER_BIN` names one that is there already. */
+/** Builds the server unless it is built, and returns its path. `LIVEKIT_SERVER_BIN` names an existing one. */
 export async function buildLivekitServer() {
   const given = process.env.LIVEKIT_SERVER_BIN
   if (given !== undefined) return given

@@ -1,13 +1,13 @@
-// What this machine has of the programs that some tests need.
+// Which of the programs that some tests need this machine has.
 import { spawnSync } from 'node:child_process'
 import { hostName } from './platform.mjs'
 
-/** What builds the LiveKit server, or the server itself. */
+/** The program that builds the LiveKit server, or the server itself. */
 export const hasServer = () => process.env.LIVEKIT_SERVER_BIN !== undefined || starts('go', 'version')
 
 export const hasPython = () => starts('python3', '-m', 'venv', '--help')
 
-/** Puts what it finds into `CHROMIUM_BIN`, which can also name another one. */
+/** Puts the path that it finds into `CHROMIUM_BIN`. That variable can also name another program. */
 export function hasChromium() {
   const browsers = process.env.CHROMIUM_BIN ?? ['/usr/bin/chromium', '/usr/bin/google-chrome']
   const found = [browsers].flat().find((browser) => starts(browser, '--version'))

@@ -1,11 +1,11 @@
-// The licences of what a package contains or asks for, as their authors want them told.
+// The licences of what a package contains or depends on, as their authors require.
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execFileSync } from 'node:child_process'
 import { fromRoot } from './steps.mjs'
 
-/** Names of files that say what a licence wants said. */
+/** Names of files with texts that a licence requires. */
 const LICENCE_FILE = /^(licen[cs]e|copying|copyright|notice|unlicense)/i
 
 /** The crates that the addon of that target is linked from: `{ name, version, licence, folder }`. */
@@ -31,7 +31,7 @@ export function crates(triple) {
     }))
 }
 
-/** The npm packages that node-datatrack asks for, and those that they ask for. */
+/** The npm packages that node-datatrack depends on, and their dependencies. */
 export function npmPackages() {
   const { packages } = JSON.parse(readFileSync(fromRoot('package-lock.json'), 'utf8'))
   return Object.entries(packages)
@@ -44,7 +44,7 @@ export function npmPackages() {
     }))
 }
 
-/** The text of a file of notices; a licence that several have in the same words is there once. */
+/** The text of a file of notices. A licence that several packages have in the same words appears once. */
 export function notices(title, parts) {
   const texts = new Map()
   const sorted = [...parts].sort((left, right) => (left.name < right.name ? -1 : 1))
@@ -61,7 +61,7 @@ export function notices(title, parts) {
   return `${[`${title}\n\n${list.join('\n')}`, ...sections].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
 
-/** Of the folder itself, and of what a crate brings along: aws-lc in aws-lc-sys. */
+/** The texts of the folder itself, and of what a crate contains: aws-lc in aws-lc-sys. */
 function licenceTexts({ folder }) {
   const brought = ['', 'aws-lc'].map((inside) => join(folder, inside)).filter((inside) => existsSync(inside))
   return brought.flatMap((inside) =>

@@ -1,4 +1,4 @@
-// Names of platforms: ours, Rust's and npm's.
+// Platform names: ours, Rust's and npm's.
 import { readFileSync } from 'node:fs'
 import { fromRoot } from './steps.mjs'
 
@@ -11,7 +11,7 @@ export function isMusl() {
 const abis = { linux: ['gnu', 'musl'], win32: ['msvc'] }
 const archs = { x86_64: 'x64', aarch64: 'arm64' }
 
-/** All targets that are shipped, from package.json: Rust's triple, and what npm and Node call the platform. */
+/** All targets that are shipped, from package.json: Rust's triple, and npm's and Node's names of the platform. */
 export function targets() {
   const { napi } = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8'))
   return napi.targets.map((triple) => {
@@ -22,7 +22,7 @@ export function targets() {
   })
 }
 
-/** What {@link targets} calls this machine, for example `linux-x64-gnu`. */
+/** The name that {@link targets} has for this machine, for example `linux-x64-gnu`. */
 export function hostName() {
   const abi = abis[process.platform]?.at(isMusl() ? 1 : 0)
   const platform = process.platform

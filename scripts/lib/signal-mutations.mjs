@@ -1,9 +1,9 @@
-// Random messages of a server, and mutations of real ones. Deterministic: the same numbers give the same messages.
+// Random server messages, and mutations of real ones. They are deterministic: the same numbers give the same messages.
 
-/** Entries of all lists of a message together: lists in lists multiply. */
+/** Most entries of all lists of a message together, since nested lists multiply. */
 const MAX_ENTRIES = 20_000
 
-/** Random numbers by a seed (mulberry32). */
+/** Random numbers from a seed (mulberry32). */
 export class Dice {
   #state
   /** By how much the lists of this message may still multiply. */
@@ -30,7 +30,7 @@ export class Dice {
     return this.next() < probability
   }
 
-  /** A new message begins. */
+  /** Starts a new message. */
   reset() {
     this.#room = MAX_ENTRIES
   }
@@ -111,7 +111,7 @@ function scalar(type, dice) {
   }
 }
 
-/** Deeper ones are left empty. */
+/** Messages that are nested deeper are left empty. */
 const MAX_DEPTH = 4
 
 function single(field, dice, depth) {
@@ -120,7 +120,7 @@ function single(field, dice, depth) {
 }
 
 function valueOf(field, dice, depth) {
-  // Lists within lists would grow beyond reason.
+  // Nested lists would grow without bound.
   const count = depth > 2 ? dice.below(3) : dice.count()
   if (field.kind === 'map') {
     const entries = {}
@@ -131,7 +131,7 @@ function valueOf(field, dice, depth) {
     return entries
   }
   if (!field.repeated) return single(field, dice, depth)
-  // A long list has the same few entries again and again: what is random costs more than what is tested.
+  // A long list repeats the same few entries: random entries cost more than the test itself.
   const few = Array.from({ length: Math.min(count, 5) }, () => single(field, dice, depth))
   return Array.from({ length: count }, (_, index) => few[index % few.length])
 }
@@ -176,7 +176,7 @@ export function mutate(message, dice, depth = 0) {
   else message[member.localName] = valueOf(member, dice, depth)
 }
 
-/** Changes bytes: flipped, cut, repeated, lengths that lie. */
+/** Changes bytes: flips, cuts and repeats them, and makes lengths wrong. */
 export function mutateBytes(bytes, dice) {
   const out = Buffer.from(bytes)
   switch (dice.below(5)) {
@@ -201,7 +201,7 @@ export function mutateBytes(bytes, dice) {
   }
 }
 
-/** A field of bytes whose content is a few bytes again and again, as an encoder of lists would never send them. */
+/** A bytes field that repeats a few bytes, as no encoder of lists would send it. */
 function repeatedInside(bytes, dice) {
   const tag = bytes[0] ?? 0
   const unit = Buffer.from(

@@ -1,4 +1,4 @@
-// What all scripts share: where the project is, how a step is announced, how a program is run. Node built-ins only.
+// Shared by all scripts: where the project is, how a step is announced, how a program is run. Node built-ins only.
 import { spawn } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 export const fromRoot = (...parts) => join(root, ...parts)
 
-/** A failure that has been explained already: no stack trace is of use to anybody. */
+/** A failure that has already been explained. Its stack trace is of no use. */
 export class StepError extends Error {}
 
 /** One plain line that says what happens next. */

@@ -1,18 +1,18 @@
-// Runs test programs one after another and adds up what they report.
+// Runs test programs one after another and adds up their results.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fromRoot, heading, say, seconds, spawnStep } from './steps.mjs'
 
 const results = fromRoot('.cache/results')
 
-/** A run of all stages. Nothing is thrown: what goes wrong counts as failed, and the next stage runs. */
+/** A run of all stages. It throws nothing: an error counts as a failure, and the next stage runs. */
 export class Suite {
   passed = 0
   failed = 0
-  /** What to say again at the end: a failure scrolls away. */
+  /** Texts to repeat at the end, because a failure scrolls away. */
   notes = []
 
-  /** What must be done before any test can run; `false` when it failed. */
+  /** Work that must be done before any test can run. `false` if it failed. */
   async prepare(title, body) {
     heading(title)
     try {
@@ -43,7 +43,7 @@ export class Suite {
     })
   }
 
-  /** `vitest run --config …`, of all its files or with the arguments that choose some. */
+  /** `vitest run --config …`, of all its files, or with arguments that select some. */
   vitest(title, config, ...args) {
     return this.#stage(title, async () => {
       mkdirSync(results, { recursive: true })
@@ -71,7 +71,9 @@ export class Suite {
     })
   }
 
-  /** Something that this machine cannot run. On CI that is a failure: there, everything is to be had. */
+  /**
+   * Reports a part that this machine cannot run. On CI that is a failure, because CI has everything that tests need.
+   */
   skip(title, lacking) {
     heading(title)
     if (process.env.CI === 'true') {
@@ -99,7 +101,7 @@ export class Suite {
       this.failed += failed
       if (failed > 0)
         this.notes.push(`failed: ${title} (${failed} tests)`, ...failures.map((failure) => `  ${failure}`))
-      // Tests that did not compile, a worker that crashed: a failure that no test stands for.
+      // Tests that did not compile, or a worker that crashed: a failure that belongs to no test.
       else if (code !== 0 || !reported || passed === 0) {
         this.#fail(`${title}: exit code ${code}, ${passed} tests passed${reported ? '' : ', no report'}`)
       }
@@ -116,7 +118,7 @@ export class Suite {
   }
 }
 
-/** Which tests of vitest's report failed, and how: who reads only the end of a long log needs no more. */
+/** The failed tests of vitest's report, and how they failed. The end of a long log then says enough. */
 function failuresOf(report) {
   const files = report?.testResults ?? []
   return files.flatMap((file) =>

@@ -1,4 +1,4 @@
-// Carries commands to the page in Chromium. The browser is a child of this process, and ends with it.
+// Passes commands to the page in Chromium. The browser is a child of this process and ends with it.
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ const served = {
 
 const server = createServer((request, response) => {
   const [type, body] = served[request.url] ?? []
-  // Isolated pages have a clock of 5 µs; others one of 100 µs.
+  // Isolated pages have a clock with a resolution of 5 µs; for other pages it is 100 µs.
   response.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
   response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp')
   response.writeHead(type === undefined ? 404 : 200, { 'Content-Type': type ?? 'text/plain' }).end(body)

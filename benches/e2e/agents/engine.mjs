@@ -11,13 +11,13 @@
 // A payload begins with: float64 the time it was sent, uint32 the phase it belongs to, uint32 its number.
 
 const HEADER = 16
-/** ms that a publisher may be late before its lateness counts as latency: what timers are off by is nobody's fault. */
+/** A publisher's lateness up to this many ms does not count as latency: timers are not more exact than that. */
 const GRAIN = 5
-/** Pushes without a look at the clock and at the event loop. */
+/** Pushes before the publisher looks at the clock and yields to the event loop. */
 const BATCH = 64
-/** Pushes that may be on their way. What is pushed beyond counts as refused. */
+/** Pushes that may be in flight. Further pushes count as refused. */
 const OUTSTANDING = 4096
-/** ms after the end in which what was due before it may still be pushed. */
+/** How many ms after the end a frame that was due before it may still be pushed. */
 const GRACE = 250
 const CHUNK = 15_000
 
@@ -72,7 +72,7 @@ export class Engine {
     this.#stopped = true
   }
 
-  /** Resolves when each of the tracks has brought a frame of the phase. */
+  /** Resolves when a frame of the phase has arrived on each track. */
   flowing({ phase, names }) {
     const missing = new Set(names)
     return new Promise((resolve) => {
@@ -88,8 +88,8 @@ export class Engine {
   }
 
   /**
-   * Offers `rate` frames a second in all, to the tracks in turn, for `warm` and then for `seconds`; frames of the
-   * warm-up belong to phase 0. What could not be pushed in that time was offered, too: it counts as lost.
+   * Offers `rate` frames a second in all, to the tracks in turn, for `warm` and then for `seconds`. Frames of the
+   * warm-up belong to phase 0. A frame that could not be pushed in that time still counts as offered, and so as lost.
    */
   async offer({ phase, size, rate, seconds, warm = 0 }) {
     const tracks = [...this.#tracks.values()]
@@ -118,7 +118,7 @@ export class Engine {
     return { offered: measured, pushed: counts.pushed, refused: counts.refused, late: counts.late }
   }
 
-  /** The same without a library: what the pacing itself can do. */
+  /** The same without a library: what the pacing alone reaches. */
   async pace(args) {
     const [tracks, push] = [this.#tracks, () => {}]
     this.#tracks = new Map([['none', push]])
@@ -129,7 +129,7 @@ export class Engine {
     }
   }
 
-  /** What arrived of a phase, once nothing has come for `quiet` ms, or `longest` ms have passed. */
+  /** What arrived of a phase, once nothing has arrived for `quiet` ms, or after `longest` ms. */
   async collect({ phase, quiet = 300, longest = 3000 }) {
     const start = this.#adapter.now()
     for (;;) {
@@ -187,7 +187,7 @@ export class Engine {
     this.#adapter.registerRpc(method, (payload) => payload)
   }
 
-  /** Calls one after the other, `interval` ms apart, `count` of them or until `stop`. */
+  /** Makes calls one after the other, `interval` ms apart: `count` of them, or until `stop`. */
   async calls({ identity, method, size, count = Infinity, interval = 0, seconds = Infinity }) {
     const payload = 'x'.repeat(size)
     const times = []
@@ -218,7 +218,7 @@ export class Engine {
     )
   }
 
-  /** Resolves when `count` streams have ended, with what arrived by then; or when `seconds` have passed. */
+  /** Resolves when `count` streams have ended, or after `seconds`, with what arrived by then. */
   async streams({ topic, count, seconds }) {
     const state = this.#streams.get(topic)
     const end = this.#adapter.now() + seconds * 1000

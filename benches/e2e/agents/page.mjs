@@ -1,4 +1,4 @@
-// A participant of livekit-client, in a page. Its clock is that of all pages: the processes of a machine share it.
+// A participant of livekit-client, in a page. All processes of a machine share the clock that it reads.
 import * as livekit from '/livekit-client.mjs'
 import { Engine } from '/engine.mjs'
 
@@ -22,7 +22,7 @@ async function read(stream, onFrame) {
 
 globalThis.bench = new Engine({
   now: () => performance.timeOrigin + performance.now(),
-  // setTimeout waits 4 ms at least when it is called again and again; this does not.
+  // A repeated setTimeout waits at least 4 ms. This does not.
   pause: (ms) => globalThis.scheduler.postTask(() => {}, { delay: ms }),
   connect: (url, token) => room.connect(url, token, options),
   async room(url, token) {
@@ -32,7 +32,7 @@ globalThis.bench = new Engine({
   },
   async publish(name) {
     const track = await room.localParticipant.publishDataTrack({ name })
-    // It reads the payload after the call, too.
+    // livekit-client reads the payload after the call returns, too.
     return (payload) => track.tryPush({ payload: payload.slice() })
   },
   async subscribe(name, onFrame) {

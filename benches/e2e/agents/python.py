@@ -242,7 +242,7 @@ class Engine:
             await room.disconnect()
 
 
-# Names that are camel case in engine.mjs, and one that is an attribute here.
+# Names that differ from engine.mjs: it writes them in camel case, and one of them is taken by an attribute here.
 NAMES = {"receiveStreams": "receive_streams", "sendStream": "send_stream", "room": "add_room"}
 
 

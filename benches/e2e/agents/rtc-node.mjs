@@ -1,4 +1,5 @@
-// A participant of @livekit/rtc-node. It has no data tracks: lossy data packets, with the track's name as topic.
+// A participant of @livekit/rtc-node. It has no data tracks, so it sends lossy data packets with the track's name as
+// topic.
 import { dispose, Room, RoomEvent } from '@livekit/rtc-node'
 import { serveAdapter } from './stdio.mjs'
 

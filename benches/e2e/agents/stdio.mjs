@@ -1,4 +1,5 @@
-// Commands as lines of JSON on standard input, results on standard output. The end of the input ends the process.
+// Commands arrive as lines of JSON on standard input. Results leave on standard output. The process ends when its input
+// ends.
 import { createInterface } from 'node:readline'
 import { Engine } from './engine.mjs'
 
@@ -10,7 +11,7 @@ const clock = {
 
 const write = (message) => process.stdout.write(`${JSON.stringify(message)}\n`)
 
-/** Serves until the input ends. `handle` gets a command and returns its result. */
+/** Serves until the input ends. `handle` takes a command and returns its result. */
 export function serve(handle, end) {
   createInterface(process.stdin)
     .on('line', async (line) => {

@@ -1,16 +1,17 @@
-// Through a link that this project's tests use, too: the publisher is at one end, the server and the subscriber at the other.
+// Through a bad network, the one that this project's tests use: the publisher is at one end, the server and the
+// subscriber are at the other.
 import { BadNetwork } from '../../../scripts/lib/bad-network.cjs'
 import { buildLink, lacksNetworks } from '../../../scripts/lib/link.mjs'
 import { StepError } from '../../../scripts/lib/steps.mjs'
 import { withPair } from '../agent.mjs'
 import { LivekitServer } from '../server.mjs'
 
-/** ms of one way. */
+/** One-way delay in ms. */
 const FAR = 20
 /** Frames a second of 15 KiB: 10.8, 13.8 and 18.4 MB/s. */
 const OFFERED = [700, 900, 1200]
 const SIZE = 15_360
-/** Large frames that come so seldom that no connection is warm. */
+/** Large frames at a rate so low that the connection is cold before each one. */
 const SELDOM = [
   { label: '36 kB', size: 36_000 },
   { label: '200 kB', size: 200_000 },
@@ -20,7 +21,10 @@ const PATHS = [
   { label: 'far', delayMs: FAR },
 ]
 
-/** The most that gets through to a server that is 40 ms away, and the share of large frames, one a second, near and far. */
+/**
+ * The highest throughput to a server that is 40 ms away, and the share of large frames that arrive, one a second, near
+ * and far.
+ */
 export async function far(bench, kind, limit) {
   const lacking = lacksNetworks()
   if (lacking !== undefined) throw new StepError(`this machine lacks ${lacking}`)

@@ -1,4 +1,4 @@
-// What is installed, and what loading it costs.
+// The size of an installation, and the cost of loading it.
 import { spawnSync } from 'node:child_process'
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,13 +19,13 @@ function binaryOf(path) {
   return Math.max(...files.map((file) => lstatSync(join(path, file)).size))
 }
 
-/** Bytes of what is installed with this package: what its lock file does not need for development only. */
+/** Bytes that are installed with this package: the packages of its lock file that are not for development only. */
 function dependencies() {
   const { packages } = JSON.parse(readFileSync(fromRoot('package-lock.json'), 'utf8'))
   const needed = Object.entries(packages)
     .filter(([path, { dev, devOptional, optional }]) => path !== '' && !dev && !devOptional && !optional)
     .map(([path]) => fromRoot(path))
-  // What is nested in another was counted with it.
+  // A package inside of another one was counted with it.
   const inner = (path) => needed.some((other) => path.startsWith(`${other}/`))
   return needed.filter((path) => !inner(path)).reduce((total, path) => total + bytesOf(path), 0)
 }
@@ -33,7 +33,7 @@ function dependencies() {
 const installed = {
   ours() {
     const addon = addonPath()
-    // As package.json's `files` has it, with the addon in the package of its platform.
+    // The files that package.json's `files` names, with the addon in its platform's package.
     const own = bytesOf(fromRoot('dist')) + bytesOf(addon) + bytesOf(fromRoot('package.json'))
     return { all: own + dependencies(), binary: bytesOf(addon) }
   },
@@ -41,7 +41,7 @@ const installed = {
     const packages = join(places.environment, 'lib')
     const [version] = readdirSync(packages)
     const folder = join(packages, version, 'site-packages')
-    // Not what each environment has, and not what Python compiles on first use.
+    // Neither the files that every environment has, nor those that Python compiles on first use.
     const named = readdirSync(folder).filter(
       (name) => !/^(pip|setuptools|wheel|pkg_resources|_distutils)/.test(name),
     )
@@ -56,7 +56,7 @@ const installed = {
     return { all, binary: binaryOf(join(folder, 'livekit')) }
   },
   'rtc-node'() {
-    // Everything there but what drives Chromium.
+    // All packages there except those that drive Chromium.
     const own = readdirSync(places.packages).filter(
       (name) => !name.startsWith('.') && name !== 'playwright-core',
     )
@@ -93,7 +93,7 @@ const loads = {
   ours: {
     import: node(`await import(${dist('index.mjs')})`),
     require: node(`require(${dist('index.js')})`),
-    // A room's first use loads the addon.
+    // The first use of a room loads the addon.
     room: node(`const { Loopback } = require(${dist('index.js')}); new Loopback().join('alice')`),
   },
   python: { import: python('from livekit import rtc'), room: python('from livekit import rtc; rtc.Room') },

@@ -1,10 +1,10 @@
-// The highest rate that gets through, and the most that gets through at any rate.
+// The highest rate without loss, and the highest throughput at any rate.
 import { withPair } from '../agent.mjs'
 
-/** What counts as getting through. */
+/** The condition under which a rate passes. */
 const SHARE = 0.999
 const P99 = 250
-/** Rates with which the search begins, by size. */
+/** The first rates of the search, by size. */
 const SIZES = [
   { size: 256, label: '256 B', from: 500 },
   { size: 4096, label: '4 KiB', from: 100 },
@@ -13,7 +13,7 @@ const SIZES = [
 ]
 const HIGHEST = 128_000
 const LOWEST = 2
-/** A rate is refined until the next that fails is at most so much higher. */
+/** A rate is refined until the lowest failing rate is at most higher by this factor. */
 const STEP = 1.1
 
 const passes = ({ share, p99 }) => share >= SHARE && p99 !== null && p99 <= P99
@@ -41,7 +41,7 @@ export async function rates(bench, kind, limit) {
   return rows
 }
 
-/** Doubles from a rate until two in a row fail, so that the second may deliver more; or halves until one passes. */
+/** Doubles a rate until two in a row fail, since the second may deliver more. Or halves it until one passes. */
 async function double(probe, from, deadline) {
   let good
   let bad
@@ -63,7 +63,7 @@ async function double(probe, from, deadline) {
   return { good, bad }
 }
 
-/** Narrows the gap between a rate that passed and one that failed. A failure gets a second chance. */
+/** Narrows the gap between a rate that passed and one that failed. A failing rate gets a second try. */
 async function refine(probe, good, bad, deadline, step) {
   while (good !== undefined && bad !== undefined && bad / good > step && performance.now() < deadline) {
     const rate = Math.round(Math.sqrt(good * bad))

@@ -1,9 +1,9 @@
-// What goes over the reliable channel: calls, streams, and calls beside a flood of frames or of streams.
+// The reliable channel: calls, streams, and calls beside a flood of frames or of streams.
 import { withPair } from '../agent.mjs'
 
 const CALL = { identity: 'subscriber', method: 'echo', size: 100 }
 const TOPIC = 'bulk'
-/** More than the server carries. */
+/** More than the server can forward. */
 const FLOOD = { size: 15_360, rate: 3000 }
 
 export async function rpc(bench, kind) {
@@ -74,7 +74,10 @@ export async function streams8(bench, kind) {
   )
 }
 
-/** Sends streams at once; what arrived, and in which time. One that takes too long ends with its process. */
+/**
+ * Sends several streams at once. Returns what arrived, and in which time. A stream that takes too long ends with its
+ * process.
+ */
 async function streams({ publisher, subscriber }, size, count, longest) {
   await subscriber.ask('receiveStreams', { topic: TOPIC })
   const begun = performance.now()

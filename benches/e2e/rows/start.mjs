@@ -1,13 +1,13 @@
-// From the start of a process to its first frame, and what rooms without traffic cost.
+// The time from the start of a process to its first frame, and the cost of rooms without traffic.
 import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, joiner } from '../agent.mjs'
 
 const NAMES = ['track']
 const PHASE = 1
-/** ms in which a room comes to rest. */
+/** ms after which a room is idle. */
 const SETTLE = 1500
 
-/** A publisher that starts while the subscriber waits, and the other way round. */
+/** A publisher that starts while the subscriber waits, and the reverse. */
 export async function start(bench, kind) {
   const rounds = bench.quick ? 1 : 5
   const times = { publisher: [], subscriber: [] }
@@ -35,7 +35,7 @@ async function first(server, kind, side) {
   const other = side === 'publisher' ? 'subscriber' : 'publisher'
   agents[other] = new Agent(kind)
   try {
-    // A subscriber that waits for a track is waiting inside its command.
+    // A subscriber waits for a track inside of its command.
     const waiting = open[other](agents[other])
     if (other === 'publisher') await waiting
     else await agents[other].ask('stop')
@@ -69,7 +69,7 @@ export async function rooms(bench, kind) {
         memory: agent.memory()[kind === 'chromium' ? 'shared' : 'resident'],
       })
     }
-    // A browser gives back some of what it took to start.
+    // A browser frees some of the memory that it used to start.
     await look(2 * SETTLE)
     for (let number = 1; number <= 10; number++) {
       await join(agent, `idle-${number}`, 'room')

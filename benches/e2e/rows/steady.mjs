@@ -1,4 +1,4 @@
-// Frames at rates that all can hold: how long they take, and what they cost.
+// Frames at rates that all peers can hold: their latency and their cost.
 import { withPair } from '../agent.mjs'
 
 const LATENCIES = [
@@ -29,8 +29,8 @@ export async function latency(bench, kind, limit) {
 }
 
 /**
- * CPU seconds for each 100,000 frames that arrived, and the memory that it took. What the publisher's loop spends on
- * keeping the pace is no library's cost, and at 500/s it is much: it is measured apart, and taken off.
+ * CPU seconds for each 100,000 frames that arrived, and the memory used. The publisher's loop also spends CPU time on
+ * keeping the pace, which is much at 500/s and no library's cost. It is measured separately and subtracted.
  */
 export async function cpu(bench, kind) {
   const rows = {}
@@ -55,7 +55,7 @@ export async function cpu(bench, kind) {
   return rows
 }
 
-/** The most that was resident; of several processes, their fair share of what they have in common now. */
+/** The highest resident memory. For several processes, the proportional share of what they share now. */
 const resident = ({ peak, shared }, kind) => (kind === 'chromium' ? shared : peak) / 1e6
 
 export async function tracks(bench, kind) {

@@ -1,4 +1,4 @@
-//! What no implementation can be faster than: the copies and the cipher alone.
+//! Lower bounds for any implementation: the copies and the cipher alone.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use crate::measure::Contender;
 
 const HEADER: [u8; 12] = [0x18; 12];
 
-/// The payload and a header, from a buffer to another.
+/// Copies the payload and a header from one buffer to another.
 pub(crate) fn memcpy(size: usize) -> Contender<'static> {
     let payload = vec![7; size];
     let mut target = vec![0; HEADER.len() + size];
@@ -28,14 +28,14 @@ fn key() -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16]).unwrap())
 }
 
-/// AES-128-GCM in place, and nothing else.
+/// AES-128-GCM in place, without anything else.
 pub(crate) fn seal(size: usize) -> Contender<'static> {
     let key = key();
     let mut buffer = vec![7; size];
     Contender::simple("aes-128-gcm", move || seal_in_place(&key, &mut buffer))
 }
 
-/// The copy into the buffer that is sealed, sealing, and the copy to where it leaves from.
+/// The copy into the buffer that is sealed, the sealing, and the copy to the outgoing buffer.
 pub(crate) fn seal_and_copy_twice(size: usize) -> Contender<'static> {
     let key = key();
     let payload = vec![7; size];

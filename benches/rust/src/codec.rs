@@ -1,4 +1,4 @@
-//! A packet's header alone, read and written.
+//! Reading and writing a packet's header alone.
 #![expect(clippy::unwrap_used, reason = "a bench that fails says so and ends")]
 
 use std::hint::black_box;
@@ -30,7 +30,7 @@ pub(crate) fn run(plan: &Plan) {
         let mut packet = vec![0; header.len() + PAYLOAD];
         header.write(&mut packet).unwrap();
         let packet = Bytes::from(packet);
-        // A clone makes it shared, which costs once.
+        // A clone makes the buffer shared, which costs once.
         drop(packet.clone());
         compare(
             plan,
@@ -47,7 +47,7 @@ pub(crate) fn run(plan: &Plan) {
     }
 }
 
-/// What the harness does to have a packet that can be used up; no part of either codec.
+/// The harness's cost of providing a packet that can be consumed. It is not part of either codec.
 fn clone(bytes: Bytes) -> Contender<'static> {
     Contender::simple("clone", move || {
         black_box(black_box(&bytes).clone());
@@ -69,7 +69,7 @@ fn their_parse(bytes: Bytes) -> Contender<'static> {
     })
 }
 
-/// Header and payload into a buffer that is there.
+/// Writes header and payload into an existing buffer.
 fn write(header: Header) -> Contender<'static> {
     let payload = [0; PAYLOAD];
     let mut target = vec![0; header.len() + PAYLOAD];
@@ -80,7 +80,7 @@ fn write(header: Header) -> Contender<'static> {
     })
 }
 
-/// The same with theirs.
+/// The same with the reference's codec.
 fn their_write(bytes: Bytes) -> Contender<'static> {
     let mut target = BytesMut::with_capacity(bytes.len());
     let packet = theirs::Packet::deserialize(bytes).unwrap();
@@ -91,7 +91,7 @@ fn their_write(bytes: Bytes) -> Contender<'static> {
     })
 }
 
-/// Theirs into a buffer of its own, as their managers do it.
+/// The reference's codec into a new buffer, as its managers do it.
 fn their_serialize(bytes: Bytes) -> Contender<'static> {
     let packet = theirs::Packet::deserialize(bytes).unwrap();
     Contender::simple("reference, as used", move || {

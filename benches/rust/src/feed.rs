@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// The packets of one frame, to be had again and again under new numbers.
+/// The packets of one frame, repeated under new numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     packets: Vec<Vec<u8>>,
@@ -15,7 +15,7 @@ impl Feed {
         Self { packets, sequence: 0, frame_number: 0 }
     }
 
-    /// The packets of the next frame, each in a buffer of its own, as a socket would give them.
+    /// The packets of the next frame, each in its own buffer, as from a socket.
     pub(crate) fn next(&mut self) -> Vec<Bytes> {
         let number = self.frame_number.to_be_bytes();
         self.frame_number = self.frame_number.wrapping_add(1);
@@ -32,7 +32,7 @@ impl Feed {
             .collect()
     }
 
-    /// Under another handle.
+    /// The same packets under another handle.
     pub(crate) fn under(&self, handle: u16) -> Self {
         let mut feed = self.clone();
         for packet in &mut feed.packets {
@@ -42,7 +42,7 @@ impl Feed {
     }
 }
 
-/// Frames that are prepared at a time: as many as stay in the first cache together.
+/// How many frames are prepared at a time: as many as fit into the first-level cache together.
 pub(crate) fn batch(size: usize) -> u32 {
     u32::try_from((64 << 10) / size).map_or(1, |frames| frames.clamp(1, 128))
 }

@@ -1,8 +1,9 @@
-//! Measures core and driver beside the Rust reference and beside what no implementation can be faster than.
+//! Measures core and driver against the Rust reference and against lower bounds for any implementation.
 //!
-//! In one process the contenders of a case take turns, round after round, so that a busy machine weighs on all alike.
-//! One line of JSON each, in nanoseconds per frame: median, least and most of the rounds. `npm run bench` makes the
-//! table of it. Arguments: `--quick`, and parts of `group/case/name` to run only what contains all of them.
+//! In one process the contenders of a case take turns, round after round, so that a busy machine slows all of them
+//! alike. Each prints one line of JSON, in nanoseconds per frame: median, least and most of the rounds. `npm run bench`
+//! turns the lines into a table. Arguments: `--quick`, and parts of `group/case/name`, of which a contender must
+//! contain all to run.
 
 mod bounds;
 mod codec;
@@ -54,7 +55,7 @@ fn main() {
 
 /// All contenders of a size.
 fn frames(plan: &Plan, size: usize, case: &str) {
-    // Frames of several packets are moved one at a time: more would not fit into the reference's queues.
+    // Frames of several packets are moved one at a time, because more would not fit into the reference's queues.
     let at_once =
         if size <= 1 << 10 { &[(1, "link", "reference"), MANY][..] } else { &[(1, "link", "reference")] };
     for encrypted in [false, true] {
@@ -86,7 +87,7 @@ fn frames(plan: &Plan, size: usize, case: &str) {
     }
 }
 
-/// As many as the reference's queues hold.
+/// As many frames as the reference's queues hold.
 const MANY: (u32, &str, &str) = (reference::QUEUE as u32, "link, 16 at once", "reference, 16 at once");
 
 fn bursts(bursts: u32) {

@@ -2,38 +2,38 @@
 
 use std::time::{Duration, Instant};
 
-/// How long and how often.
+/// How long and how often to measure.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// How often each contender has its turn.
     pub(crate) rounds: usize,
-    /// How long a turn takes, with what is not measured of it.
+    /// How long a turn takes, including its unmeasured parts.
     pub(crate) turn: Duration,
-    /// Parts of `group/case/contender` that must all be in it; empty: everything runs.
+    /// Parts of `group/case/contender`, all of which must match. Empty: everything runs.
     pub(crate) filter: Vec<String>,
 }
 
 impl Plan {
-    /// Whether the case may have a contender that passes the filter: making one takes time.
+    /// Whether the case may have a contender that passes the filter. Making a contender takes time.
     pub(crate) fn wants(&self, group: &str, case: &str) -> bool {
         let path = format!("{group}/{case}/");
         self.filter.iter().filter(|part| part.contains('/')).all(|part| path.contains(part.as_str()))
     }
 }
 
-/// Something that is measured: does so many frames, and says how long they took.
+/// A contender: it runs a number of frames and returns how long they took.
 pub(crate) struct Contender<'a> {
     name: &'static str,
     run: Box<dyn FnMut(u32) -> Duration + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// `run` measures itself, so that what it prepares need not count.
+    /// `run` measures itself, so that its preparation need not count.
     pub(crate) fn new(name: &'static str, run: impl FnMut(u32) -> Duration + 'a) -> Self {
         Self { name, run: Box::new(run) }
     }
 
-    /// All of `frame` counts.
+    /// A contender for which all of `frame` counts.
     pub(crate) fn simple(name: &'static str, mut frame: impl FnMut() + 'a) -> Self {
         Self::new(name, move |frames| {
             let start = Instant::now();
@@ -72,7 +72,7 @@ pub(crate) fn compare(plan: &Plan, group: &str, case: &str, contenders: Vec<Cont
     }
 }
 
-/// How many frames make a turn; warms everything up on the way.
+/// How many frames make a turn. It also warms everything up.
 fn calibrate(contender: &mut Contender<'_>, turn: Duration) -> u32 {
     let mut frames = 1;
     loop {

@@ -51,7 +51,7 @@ fn info(number: u16, encrypted: bool) -> TrackInfo {
     }
 }
 
-/// Publishes tracks 1 to `tracks`, with the key in use.
+/// Publishes tracks 1 to `tracks`. The key is in use.
 fn publish(publisher: &mut Publisher, tracks: u16, encrypted: bool) {
     for number in 1..=tracks {
         let info = info(number, encrypted);
@@ -67,7 +67,7 @@ fn publish(publisher: &mut Publisher, tracks: u16, encrypted: bool) {
     while publisher.poll_event().is_some() {}
 }
 
-/// Subscribes to tracks 1 to `tracks`, whose handles and streams have the same numbers.
+/// Subscribes to tracks 1 to `tracks`. A track's handle and stream have the track's number.
 fn subscribe(subscriber: &mut Subscriber, tracks: u16, encrypted: bool) {
     let infos = (1..=tracks).map(|number| info(number, encrypted)).collect();
     subscriber.handle_publication_update("alice", infos, Instant::ZERO);
@@ -92,7 +92,7 @@ fn open(subscriber: &mut Subscriber, track: TrackId, stream: StreamId) {
     subscriber.subscribe(track, stream, SubscribeOptions::default(), Instant::ZERO).unwrap();
 }
 
-/// A frame's packets, as the publisher cuts and seals them.
+/// A frame's packets, cut and sealed by the publisher.
 pub(crate) fn feed(size: usize, encrypted: bool) -> Feed {
     let mut publisher = Publisher::new(publisher_config(encrypted));
     publish(&mut publisher, 1, encrypted);
@@ -158,9 +158,9 @@ fn fed(feed: &mut Feed, size: usize, frames: u32, mut take: impl FnMut(Vec<Vec<B
     elapsed
 }
 
-struct NobodyWaits;
+struct SilentHost;
 
-impl LinkHost for NobodyWaits {
+impl LinkHost for SilentHost {
     fn events_ready(&self) {}
     fn frames_ready(&self) {}
     fn work_ready(&self) {}
@@ -175,10 +175,10 @@ fn link(encrypted: bool) -> Arc<Link> {
         subscriber: subscriber_config(encrypted),
         clock: datatrack_transport::Clock::start(),
     };
-    Link::new(options, Arc::new(NobodyWaits))
+    Link::new(options, Arc::new(SilentHost))
 }
 
-/// `at_once` frames are pushed, then a turn of the task takes their packets.
+/// Pushes `at_once` frames. Then a turn of the task takes their packets.
 pub(crate) fn link_publish(
     name: &'static str,
     size: usize,
@@ -204,7 +204,7 @@ pub(crate) fn link_publish(
     })
 }
 
-/// The packets of `at_once` frames come, then a reader takes the frames.
+/// The packets of `at_once` frames arrive. Then a reader takes the frames.
 pub(crate) fn link_subscribe(
     name: &'static str,
     size: usize,
@@ -234,7 +234,7 @@ pub(crate) fn link_subscribe(
                         taken.push(frame);
                     }
                 });
-                // Copied under no lock, as the binding does it.
+                // Copied without a lock, as the binding does it.
                 for frame in taken.drain(..) {
                     black_box(frame.payload.copy_to(&mut target).unwrap());
                 }
@@ -243,10 +243,10 @@ pub(crate) fn link_subscribe(
     })
 }
 
-/// Packets or frames that a task moves before it lets others have a turn.
+/// Packets or frames that a task moves before other tasks have a turn.
 const TURN: u32 = 64;
 
-/// So many tracks take turns; through the link.
+/// That many tracks take turns, through the link.
 pub(crate) fn publish_many(name: &'static str, tracks: u16, size: usize) -> Contender<'static> {
     let link = link(false);
     link.publisher(|publisher, _| publish(publisher, tracks, false));
@@ -265,7 +265,7 @@ pub(crate) fn publish_many(name: &'static str, tracks: u16, size: usize) -> Cont
     })
 }
 
-/// So many tracks take turns, each with a stream that somebody waits for; through the link.
+/// That many tracks take turns, each with a stream whose reader waits, through the link.
 pub(crate) fn subscribe_many(name: &'static str, tracks: u16, size: usize) -> Contender<'static> {
     let link = link(false);
     link.subscriber(|subscriber, _| {
@@ -306,7 +306,7 @@ pub(crate) fn subscribe_many(name: &'static str, tracks: u16, size: usize) -> Co
     })
 }
 
-/// Whole turns were made, perhaps some frames more than asked for.
+/// Only whole turns are made, so there may be some more frames than requested.
 fn per_frame(elapsed: Duration, frames: u32) -> Duration {
     elapsed * frames / (frames.div_ceil(TURN) * TURN)
 }

@@ -1,7 +1,7 @@
 //! The managers of the `livekit-datatrack` crate, on tokio's current-thread runtime.
 //!
-//! Frames are pushed and their packets awaited, or their packets are handed in and the frames awaited: one at a time, or
-//! as many as their queues hold.
+//! Frames are pushed and their packets are awaited, or packets are handed in and their frames are awaited: one at a
+//! time, or as many as the managers' queues hold.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that fails says so and ends")]
 
 use std::hint::black_box;
@@ -27,10 +27,10 @@ use crate::feed::{Feed, batch};
 use crate::measure::Contender;
 
 const SID: &str = "DTR_1234";
-/// Packets and frames that their queues hold.
+/// Packets or frames that the managers' queues hold.
 pub(crate) const QUEUE: usize = 16;
 
-/// A provider of the kind that the crate asks for, with the `aes-gcm` crate.
+/// An encryption provider as the crate requires it, with the `aes-gcm` crate.
 struct Provider {
     cipher: Aes128Gcm,
     counter: AtomicU32,
@@ -225,7 +225,8 @@ pub(crate) fn burst(packets: usize, bursts: u32) -> u32 {
             for packet in feed.next() {
                 input.send(remote::InputEvent::PacketReceived(packet)).unwrap();
             }
-            // Their tasks run to their end at each turn; what has not arrived after so many never will.
+            // The managers' tasks run until they are idle in each turn. A frame that has not arrived after that many
+            // turns never will.
             for _ in 0..100 {
                 yield_now().await;
             }
