@@ -1,8 +1,8 @@
 //! End-to-end encryption, as LiveKit does it for data tracks.
 //!
-//! The publisher seals a whole frame with AES-128-GCM and then packetizes it. The subscriber reassembles it and then opens
-//! it. There is no additional authenticated data. The E2EE extension carries the IV and the key's index. The tag follows
-//! the ciphertext:
+//! The publisher seals a whole frame with AES-128-GCM and then packetizes it. The subscriber reassembles it and then
+//! opens it. There is no additional authenticated data. The E2EE extension carries the IV and the key's index. The tag
+//! follows the ciphertext:
 //!
 //! ```text
 //! key material ──KDF, 128 bit──▶ key ──AES-128-GCM(IV)──▶ ciphertext ‖ tag (16 bytes)
@@ -13,8 +13,9 @@
 //! - [`SealingKeys`] holds the local participant's keys. One [`FrameSealer`] for each track seals with them.
 //! - [`OpeningKeys`] holds the remote participants' keys, or the shared key.
 //!
-//! Deriving a key is slow on purpose (PBKDF2), so neither machine does it: both ask for it with `poll_derivation`, the
-//! driver calls [`Derivation::run`] where blocking is allowed, and hands the [`Derived`] back to the machine that asked.
+//! Deriving a key is slow on purpose (PBKDF2), so neither machine does it. Both ask for it with `poll_derivation`. The
+//! driver calls [`Derivation::run`] where blocking is allowed, and hands the [`Derived`] back to the machine that
+//! asked.
 //!
 //! The format authenticates the payload and nothing else: not the track, the frame number nor the timestamp.
 

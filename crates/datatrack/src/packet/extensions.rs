@@ -27,11 +27,11 @@
 //!
 //! Clients from before April 2026 did not count L's own two bytes: their block *after* L had (L + 1) · 4 bytes.
 //!
-//! - With E2EE alone they wrote L = 3. By today's rule that ends one byte before the IV's end. The old length is meant if
-//!   a value runs past the block by one or two bytes, the packet has those bytes, and only zero padding is left then. No
-//!   packet that is well formed today looks like that.
-//! - With a timestamp (alone, or after E2EE) they wrote the same L as today, and two more zero bytes before the payload.
-//!   That looks the same as a payload that begins with two zeros, so today's rule applies.
+//! - With E2EE alone they wrote L = 3. By today's rule that ends one byte before the IV's end. The old length is
+//!   meant if a value runs past the block by one or two bytes, the packet has those bytes, and only zero padding is
+//!   left then. No packet that is well formed today looks like that.
+//! - With a timestamp (alone, or after E2EE) they wrote the same L as today, and two more zero bytes before the
+//!   payload. That looks the same as a payload that begins with two zeros, so today's rule applies.
 
 use std::fmt;
 
