@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { LossPace, RECONNECT_ATTEMPTS, reconnectDelay, STABLE_TIME } from '../../src/connection/backoff'
+import {
+  LossPace,
+  QUICK_LOSSES,
+  QUICK_LOSS_INTERVAL,
+  RECONNECT_ATTEMPTS,
+  reconnectDelay,
+} from '../../src/connection/backoff'
 import { RETURN_TIME } from '../../src/room/returning'
 
 const delays = (chance: number) =>
@@ -23,25 +29,24 @@ it('publishers who reconnect are waited for longer than the longest delay', () =
 })
 
 describe('a connection that is lost', () => {
-  it('and had lasted is looked for at once; one that drops right after it is back, later and later', () => {
+  it('is looked for at once, also many times in a row; one that is always dropped, later and later', () => {
     const pace = new LossPace()
-    expect(pace.lost(0, () => 0)).toBe(0)
-    let now = 0
-    const waits = Array.from({ length: 12 }, () => {
-      pace.recovered(now)
-      now += STABLE_TIME - 1
-      return pace.lost(now, () => 0)
-    })
+    const lose = (count: number) => Array.from({ length: count }, () => pace.lost(1000, () => 0))
+    expect(lose(QUICK_LOSSES)).toEqual(Array.from({ length: QUICK_LOSSES }, () => 0))
+    const waits = lose(12)
     expect(waits).toEqual([...waits].sort((left, right) => left - right))
     expect([waits[0], waits.at(-1)]).toEqual([300, 7000])
-    pace.recovered(now)
-    expect(pace.lost(now + STABLE_TIME, () => 0)).toBe(0)
+    const later = 1000 + QUICK_LOSS_INTERVAL
+    expect(pace.lost(later, () => 0)).toBe(0)
+    expect(pace.lost(later, () => 0)).toBe(300)
   })
 
-  it('because the program asks for it is looked for at once', () => {
+  it('because the program asks for it is looked for at once, and does not count', () => {
     const pace = new LossPace()
-    pace.recovered(0)
-    pace.reset()
-    expect(pace.lost(1, () => 0)).toBe(0)
+    for (let count = 0; count < 10 * QUICK_LOSSES; count++) {
+      pace.reset()
+      expect(pace.lost(1)).toBe(0)
+    }
+    expect(pace.lost(1)).toBe(0)
   })
 })

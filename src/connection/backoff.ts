@@ -16,30 +16,40 @@ export function reconnectDelay(attempt: number, random: () => number = Math.rand
   return Math.round(delay * (1 - random() / 3))
 }
 
-/** ms that a connection must last for its loss to count as the first one. */
-export const STABLE_TIME = 10_000
+/** Losses after which the next attempt still comes at once. */
+export const QUICK_LOSSES = 30
+/** ms after which one of them is granted again. */
+export const QUICK_LOSS_INTERVAL = 2000
 
 /**
- * The delay before the first attempt after a loss. A server that takes a connection and drops it at once is not asked again
- * at once, but as if the attempt had failed.
+ * The delay before the first attempt after a loss. A connection may be lost a few times in a row: then each attempt comes at
+ * once. A server that takes every connection and drops it again uses {@link QUICK_LOSSES} up, and is then asked later and
+ * later, as if the attempts had failed.
  */
 export class LossPace {
-  #losses = 0
-  #recoveredAt = -Infinity
+  #quick = QUICK_LOSSES
+  #granted = 0
+  #slow = 0
+  #asked = false
 
   /** The connection is lost, by that monotonic clock. Returns ms. */
   lost(now: number, random?: () => number): number {
-    this.#losses = now - this.#recoveredAt < STABLE_TIME ? this.#losses + 1 : 0
-    return reconnectDelay(this.#losses, random)
+    const asked = this.#asked
+    this.#asked = false
+    const granted = Math.floor((now - this.#granted) / QUICK_LOSS_INTERVAL)
+    this.#quick = Math.min(this.#quick + granted, QUICK_LOSSES)
+    this.#granted += granted * QUICK_LOSS_INTERVAL
+    if (asked || this.#quick > 0) {
+      if (!asked) this.#quick -= 1
+      this.#slow = 0
+      return 0
+    }
+    this.#slow += 1
+    return reconnectDelay(this.#slow, random)
   }
 
-  /** The connection is back. */
-  recovered(now: number): void {
-    this.#recoveredAt = now
-  }
-
-  /** The next loss is asked for. */
+  /** The program asks for the next loss: it is not counted. */
   reset(): void {
-    this.#recoveredAt = -Infinity
+    this.#asked = true
   }
 }

@@ -546,7 +546,6 @@ class ServerConnection implements RoomConnection {
   }
 
   #reconnected(): void {
-    this.#pace.recovered(performance.now())
     this.#state = 'connected'
     this.#rebuild = false
   }
