@@ -355,8 +355,6 @@ describe('links', () => {
         .replaceAll(' ', '-'),
     )
 
-  /** Pages that are being written. */
-
   test.each(pages)('of %s lead somewhere', (page) => {
     const text = read(page).replace(/^```[\s\S]*?^```$/gm, '')
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -367,4 +365,39 @@ describe('links', () => {
       if (anchor !== undefined) expect(anchors(file), `${page}: ${target}`).toContain(anchor)
     }
   })
+})
+
+describe('language', () => {
+  test.each(pages)('%s: lines have at most 120 characters, outside of tables', (page) => {
+    const long = read(page)
+      .split('\n')
+      .flatMap((line, index) => (line.length > 120 && !/^\s*\|/.test(line) ? [`${page}:${index + 1}`] : []))
+    expect(long).toEqual([])
+  })
+
+  /** Folders of sources whose comments and texts name their subjects, as all pages do. */
+  const folders = [
+    'src/base',
+    'src/data-stream',
+    'src/data-track',
+    'src/e2ee',
+    'src/loopback',
+    'src/native',
+    'src/rpc',
+    'src/session',
+  ]
+  const sources = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
+  )
+
+  test.each([...pages, 'index.ts', ...sources.filter((file) => /\.(ts|rs)$/.test(file))])(
+    '%s names a person or a program: no "somebody", "nobody", "whoever", "whomever"',
+    (file) => {
+      const words = /\b(?:some|no)body\b|\bwho(?:m)?ever\b/i
+      const found = read(file)
+        .split('\n')
+        .flatMap((line, index) => (words.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : []))
+      expect(found).toEqual([])
+    },
+  )
 })
