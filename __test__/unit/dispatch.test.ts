@@ -223,7 +223,7 @@ describe('requests', () => {
 
   it('have the shape that the protocol package takes', () => {
     const { sid: _sid, pubHandle: handle, ...rest } = native
-    const request = requestOf({ session: 1, type: 'publishRequest', handle, ...rest })
+    const request = requestOf({ source: 1, type: 'publishRequest', handle, ...rest })
     expect(request.case).toBe('publishDataTrackRequest')
     const encoded = PublishDataTrackRequest.fromBinary(
       new PublishDataTrackRequest(request.value as any).toBinary(),
@@ -236,7 +236,7 @@ describe('requests', () => {
       schema: { name: 's', encoding: { custom: 'mine' } },
     })
     const bare = { ...rest, encrypted: false, frameEncoding: null, schemaName: null, schemaEncoding: null }
-    expect(requestOf({ session: 1, type: 'publishRequest', handle, ...bare }).value).toEqual({
+    expect(requestOf({ source: 1, type: 'publishRequest', handle, ...bare }).value).toEqual({
       pubHandle: 2,
       name: 'b',
       encryption: 0,
@@ -245,7 +245,7 @@ describe('requests', () => {
 
   it('name what is subscribed to, and the wish for a rate where there is one', () => {
     const event = {
-      session: 1,
+      source: 1,
       type: 'updateSubscription',
       sid: 'DTR_b',
       subscribe: true,
@@ -255,7 +255,7 @@ describe('requests', () => {
     expect(requestOf({ ...event, targetFps: 30 }).value).toEqual({
       updates: [{ trackSid: 'DTR_b', subscribe: true, options: { targetFps: 30 } }],
     })
-    expect(requestOf({ session: 1, type: 'unpublishRequest', handle: 2 })).toEqual({
+    expect(requestOf({ source: 1, type: 'unpublishRequest', handle: 2 })).toEqual({
       case: 'unpublishDataTrackRequest',
       value: { pubHandle: 2 },
     })

@@ -102,7 +102,7 @@ it('an event of the native side that cannot be handled ends the room, and no exc
   const { binding } = environment()
   // An event without its contents: what is made of it throws.
   const poll = vi.spyOn(binding, 'pollEvents')
-  poll.mockReturnValueOnce([{ session: connection.native.id, type: 'trackPublished' } as never])
+  poll.mockReturnValueOnce([{ source: connection.native.id, type: 'trackPublished' } as never])
   environment().pump()
   expect(ends).toEqual(['stateMismatch'])
   expect(connection.closed).toBe(true)

@@ -128,7 +128,7 @@ const rows = new Uint32Array(64 * Row.Columns)
 
 describe('messages', () => {
   const session = binding.createServerSession(sessionOptions)
-  const connection = binding.connectSession(session.id, {
+  const connection = session.connect({
     mode: 'single',
     nextSession: false,
     udp: true,
@@ -250,13 +250,14 @@ describe('drain', () => {
     ['rows that are an array', [slab, 0, []], wrongType],
   ])('refuses %s', (_, values, error) => {
     expect(thrown(() => binding.drain(...(values as [Uint8Array, number, Uint32Array])))).toEqual(error)
-    expect(thrown(() => binding.readStream(1, ...(values as [Uint8Array, number, Uint32Array])))).toEqual(
+    const session = binding.createSession(sessionOptions)
+    expect(thrown(() => session.readStream(1, ...(values as [Uint8Array, number, Uint32Array])))).toEqual(
       error,
     )
   })
 
   it('keeps what had no room for the next call', () => {
-    const { publisher, handle, stream, move } = connected()
+    const { publisher, subscriber, handle, stream, move } = connected()
     const frames = 10
     for (let frame = 0; frame < frames; frame++)
       publisher.push(handle, new Uint8Array(LARGE_FRAME).fill(frame), -1)
@@ -264,7 +265,7 @@ describe('drain', () => {
     const seen: number[] = []
     let calls = 0
     for (let count = 1; count > 0; calls++) {
-      count = binding.readStream(stream, slab, 3, rows)
+      count = subscriber.readStream(stream, slab, 3, rows)
       for (let row = 0; row < count; row++) {
         const offset = rows[row * Row.Columns + Row.Offset] as number
         expect(offset % 8).toBe(0)
@@ -278,10 +279,10 @@ describe('drain', () => {
   })
 
   it('hands large frames out in their order, into buffers of the right size only', () => {
-    const { publisher, handle, stream, move } = connected()
+    const { publisher, subscriber, handle, stream, move } = connected()
     for (const fill of [1, 2]) publisher.push(handle, new Uint8Array(LARGE_FRAME + fill).fill(fill), -1)
     move()
-    expect(binding.readStream(stream, slab, 0, rows)).toBe(2)
+    expect(subscriber.readStream(stream, slab, 0, rows)).toBe(2)
     expect((rows[Row.Flags] as number) & RowFlag.Large).toBe(RowFlag.Large)
     expect(thrown(() => binding.fillLarge(new Uint8Array(LARGE_FRAME)))).toEqual(outOfRange)
     for (const fill of [1, 2]) {
@@ -296,7 +297,7 @@ describe('drain', () => {
     const { subscriber, stream } = connected()
     expect(subscriber.unsubscribe(stream)).toMatchObject({ delivered: 0 })
     expect(subscriber.unsubscribe(stream)).toBeNull()
-    expect(binding.readStream(stream, slab, 0, rows)).toBe(0)
+    expect(subscriber.readStream(stream, slab, 0, rows)).toBe(0)
     expect(thrown(() => subscriber.streamStats(stream)).code).toBe('CLOSED')
   })
 })
@@ -351,14 +352,14 @@ describe('a panic', () => {
   it('is an error, closes the session that it was in and no other', () => {
     const { publisher, subscriber, handle, stream } = connected()
     events()
-    expect(thrown(() => binding.testPanic(subscriber.id))).toEqual({
+    expect(thrown(() => subscriber.testPanic())).toEqual({
       type: 'Error',
       code: 'NATIVE_PANIC',
       reason: null,
     })
     const told = events()
     expect(told).toContainEqual({
-      session: subscriber.id,
+      source: subscriber.id,
       type: 'streamEnded',
       stream,
       reason: 'disconnected',

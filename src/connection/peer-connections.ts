@@ -4,7 +4,7 @@ import type { Environment, EventSink } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
 import type { MessageChannels } from '../data-packet/channels'
 import { MessageIntake } from '../data-packet/intake'
-import type { NativeChannel, NativeConnection, NativeEvent } from '../native/native'
+import type { NativeChannel, NativeConnection, NativeEvent, NativeSession } from '../native/native'
 import type { IceTransports } from './connect-options'
 import type { PeerConnectionMode } from './address'
 
@@ -59,12 +59,12 @@ export class PeerTransport implements EventSink, MessageChannels {
 
   constructor(
     environment: Environment,
-    session: number,
+    session: NativeSession,
     { mode, iceTransports, nextSession }: PeerTransportOptions,
     owner: PeerTransportOwner,
   ) {
     this.#environment = environment
-    this.#native = environment.binding.connectSession(session, {
+    this.#native = session.connect({
       mode,
       nextSession,
       udp: iceTransports !== 'tcp',

@@ -278,7 +278,7 @@ class ServerConnection implements RoomConnection {
     this.#transport?.close()
     const transport: PeerTransport = new PeerTransport(
       environment(),
-      this.native.id,
+      this.native,
       {
         mode: this.#mode,
         iceTransports: this.#options.iceTransports,

@@ -125,6 +125,10 @@ export class StreamCore implements FrameSink {
     collected.register(this, { environment, native, stream, stopListening: this.#stopListening }, this)
   }
 
+  read(slab: Uint8Array, offset: number, rows: Uint32Array): number {
+    return this.#session.native.readStream(this.stream, slab, offset, rows)
+  }
+
   /** Whether no more frames can come. */
   get finished(): boolean {
     return this.#finished

@@ -32,6 +32,8 @@ export interface FrameSink {
    * Rust.
    */
   readonly exact: boolean
+  /** Its session's `readStream`. */
+  read(slab: Uint8Array, offset: number, rows: Uint32Array): number
   accept(
     payload: Uint8Array,
     iv: Uint8Array | null,
@@ -138,7 +140,7 @@ export class Environment {
         this.#asked = false
         const events = this.binding.pollEvents()
         for (const event of events) {
-          const sink = this.#sessions.get(event.session)?.get()
+          const sink = this.#sessions.get(event.source)?.get()
           if (sink !== undefined) hand(event, sink)
         }
       }
@@ -154,7 +156,7 @@ export class Environment {
   read(sink: FrameSink): void {
     const slab = this.#freshSlab()
     const rows = sink.exact ? this.#single : this.#batch
-    const count = this.binding.readStream(sink.stream, slab, this.#offset, rows)
+    const count = sink.read(slab, this.#offset, rows)
     for (let row = 0; row < count; row++) this.#accept(row, sink)
   }
 

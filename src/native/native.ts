@@ -108,9 +108,9 @@ export interface NativeSessionOptions {
 /**
  * Requests and notifications of the state machines. Rust: `crates/node/src/convert/event.rs`.
  *
- * `session` is the number of the session. Objects are flat; fields that a type does not list are absent.
+ * `source` is the number of the session or the connection. Objects are flat; fields that a type does not list are absent.
  */
-export type NativeEvent = { session: number } & (
+export type NativeEvent = { source: number } & (
   | // To be sent to the SFU.
     ({ type: 'publishRequest'; handle: number } & Omit<NativeTrackInfo, 'pubHandle' | 'sid'>)
   | { type: 'unpublishRequest'; handle: number }
@@ -154,7 +154,7 @@ export type NativeEvent = { session: number } & (
       /** Frames dropped for this reason since the last such event. */
       count: number
     }
-  // A connection to a server; `session` is the connection's number then.
+  // A connection to a server; `source` is the connection's number then.
   | {
       type: 'localDescription'
       /** `publisher` or `subscriber`. */
@@ -228,7 +228,7 @@ export interface NativeSealedMessage {
 /** A message channel: `reliable` is ordered and lossless, `lossy` is neither. */
 export type NativeChannel = 'reliable' | 'lossy'
 
-/** The result of {@link NativeConnection.send}. */
+/** The result of {@link NativeConnection.send}. Rust: `SendStatus` in `crates/node/src/connection.rs`. */
 export const SendStatus = { Queued: 0, BufferFull: 1, TooLarge: 2, Closed: 3 } as const
 
 /** One participant's two state machines, publisher and subscriber, and their driver. */
@@ -288,6 +288,11 @@ export interface NativeSession {
    * stream does not exist (any more).
    */
   unsubscribe(stream: number): NativeStreamStats | null
+  /**
+   * Copies the frames of one stream, as {@link NativeBinding.drain} does. If there are none, its demand is registered,
+   * and the doorbell will ring.
+   */
+  readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
   setPipelineOptions(track: number, options: NativePipelineOptions): void
   trackStats(track: number): NativeFrameStats
   streamStats(stream: number): NativeStreamStats
@@ -305,6 +310,12 @@ export interface NativeSession {
   handleReconnected(): void
   /** Ends everything: publications with `unpublished` by `disconnected`, streams with `disconnected`. Idempotent. */
   close(): void
+  /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
+  connect(options: NativeConnectionOptions): NativeConnection
+  /** Whether the session keeps the process alive while it is connected. Default: `true`. */
+  setRef(ref: boolean): void
+  /** For tests: panics inside the guard. */
+  testPanic(): void
 
   // Keys. `identity` null: the shared key, or the local participant's key if there is no shared one.
   /** Resolves when the key is derived and in use. `cancel`: a number for {@link NativeBinding.cancel}. */
@@ -439,7 +450,7 @@ export interface NativeConnectionStats extends ConnectionCounters {
   lossy: NativeChannelStats
 }
 
-/** A message received on a channel. Rust: `Message` in `crates/node/src/connection.rs`. */
+/** A message received on a channel. Rust: `Message` in `crates/node/src/convert/event.rs`. */
 export interface NativeMessage {
   channel: NativeChannel
   data: Uint8Array
@@ -504,11 +515,12 @@ export const RowFlag = {
   Sealed: 4,
 } as const
 
-/** What the doorbell rang for, as flags. Rust: `Shared::news` in `crates/node/src/environment/mod.rs`. */
+/** What the doorbell rang for, as flags. Rust: `Shared::news` in `crates/node/src/environment/shared.rs`. */
 export const News = { Events: 1, Frames: 2, Logs: 4 } as const
 
 /**
- * Frames larger than this, in bytes, get their own buffer. Rust: `LARGE_FRAME` in `crates/node/src/session/drain.rs`.
+ * Frames larger than this, in bytes, get their own buffer. Rust: `LARGE_FRAME` in
+ * `crates/node/src/environment/drain.rs`.
  */
 export const LARGE_FRAME = 16_384
 /** Size of a slab in bytes. */
@@ -531,12 +543,8 @@ export interface NativeBinding {
    * A stream's demand ends with its frame. Its further frames stay in its buffer, under the buffer's policy.
    */
   drain(slab: Uint8Array, offset: number, rows: Uint32Array): number
-  /** Copies the frames of one stream. If there are none, its demand is registered, and the doorbell will ring. */
-  readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
   /** Fills `target`, whose length is the row's, with the next large frame. */
   fillLarge(target: Uint8Array): void
-  /** Whether a connected session keeps the process alive. Default: `true`. */
-  setSessionRef(session: number, ref: boolean): void
   /**
    * Rejects the call that was started with this number with `CANCELLED`. Does nothing if the call has already ended.
    */
@@ -544,10 +552,8 @@ export interface NativeBinding {
 
   createSession(options: NativeSessionOptions): NativeSession
   createLoopback(options: NativeNetworkOptions): NativeLoopbackHub
-  /** Creates a session for {@link connectSession}. It counts as connected until it is closed. */
+  /** Creates a session for {@link NativeSession.connect}. It counts as connected until it is closed. */
   createServerSession(options: NativeSessionOptions): NativeSession
-  /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
-  connectSession(session: number, options: NativeConnectionOptions): NativeConnection
 
   /** `error`, `warn`, `info`, `debug`, `trace` or `silent`. */
   setLogLevel(level: string): void
@@ -559,8 +565,6 @@ export interface NativeBinding {
     id: number
     createdAt: string | null
   }[]
-  /** For tests: panics inside the guard. */
-  testPanic(session: number): void
   /** For tests: panics on the runtime. With a number for {@link cancel} it only waits to be cancelled. */
   testPanicAsync(cancel?: number | null): Promise<void>
 }

@@ -606,7 +606,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
   #applyRef(): void {
     const connection = this.#connection
     if (connection === undefined) return
-    environment().binding.setSessionRef(connection.native.id, this.#ref)
+    connection.native.setRef(this.#ref)
     connection.setRef(this.#ref)
   }
 

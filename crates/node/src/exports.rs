@@ -1,20 +1,15 @@
 //! The addon's functions, in the order of `NativeBinding` in `src/native/native.ts`.
 
-use std::sync::atomic::Ordering;
-
-use datatrack::publisher::PublisherEvent;
-use datatrack_transport::LinkEvent;
-
-use crate::convert::event::{Event, SessionEvent};
+use crate::convert::event::SourceEvent;
 use crate::environment::Environment;
-use crate::environment::handles::{Key, LiveObject};
-use crate::environment::log::Records;
+use crate::environment::drain;
+use crate::environment::handles::LiveObject;
+use crate::environment::log;
+use crate::environment::log_buffer::Records;
 use crate::environment::task::on_runtime;
 use crate::js::error::Failure;
 use crate::js::{Argument, Call, Entry, Value, exports};
-use crate::session::Session;
-use crate::session::drain;
-use crate::{connection, hub, session};
+use crate::{hub, session};
 
 /// Events that one call returns, about: it looks after each session whether there are so many. For the rest the doorbell rings.
 const MAX_EVENTS: usize = 1_024;
@@ -25,18 +20,14 @@ pub(crate) static EXPORTS: &[Entry] = exports! {
     c"setDoorbell" => set_doorbell,
     c"pollEvents" => poll_events,
     c"drain" => drain::drain,
-    c"readStream" => drain::read_stream,
     c"fillLarge" => drain::fill_large,
-    c"setSessionRef" => set_session_ref,
     c"cancel" => cancel,
     c"createSession" => session::create_session,
     c"createLoopback" => hub::create_loopback,
     c"createServerSession" => session::create_server_session,
-    c"connectSession" => connection::connect_session,
     c"setLogLevel" => set_log_level,
     c"pollLogs" => poll_logs,
     c"handles" => handles,
-    c"testPanic" => test_panic,
     c"testPanicAsync" => test_panic_async,
 };
 
@@ -49,47 +40,20 @@ fn set_doorbell(call: &Call) -> Result<(), Failure> {
     Environment::of(call)?.set_callback(call.js(), callback)
 }
 
-fn poll_events(call: &Call) -> Result<Vec<SessionEvent>, Failure> {
+fn poll_events(call: &Call) -> Result<Vec<SourceEvent>, Failure> {
     let environment = Environment::of(call)?;
     let mut events = Vec::new();
     while events.len() < MAX_EVENTS
-        && let Some(id) = environment.shared.events.pop()
+        && let Some(source) = environment.shared.events.pop()
     {
-        if let Some(connection) = environment.connections.borrow().get(&id) {
-            connection.poll_events(|event| events.push(SessionEvent { session: id, event }));
-        }
-        let Some(session) = environment.sessions.borrow().get(&id).cloned() else { continue };
-        // What comes from here on lists it again.
-        session.host.events.store(false, Ordering::Release);
-        while let Some(event) = session.link.poll_event() {
-            note_end(environment, &session, &event);
-            events.push(SessionEvent { session: id, event: Event::Link(event) });
+        if let Some(owned) = environment.owned(source) {
+            owned.poll_events(&mut |event| events.push(SourceEvent { source, event }));
         }
     }
     if !environment.shared.events.is_empty() {
         environment.shared.ring();
     }
     Ok(events)
-}
-
-/// Takes what has ended off the list of what is alive.
-fn note_end(environment: &Environment, session: &Session, event: &LinkEvent) {
-    match event {
-        LinkEvent::Publisher(
-            PublisherEvent::PublishFailed { handle, .. } | PublisherEvent::Unpublished { handle, .. },
-        ) => environment.handles.remove(Key::publication(session.id, handle.get())),
-        LinkEvent::Failed(_) => session.release(),
-        _ => {}
-    }
-}
-
-fn set_session_ref(call: &Call) -> Result<(), Failure> {
-    let environment = Environment::of(call)?;
-    let id = call.argument(0, "session").u32()?;
-    let keeps = call.argument(1, "ref").boolean()?;
-    let session = environment.sessions.borrow().get(&id).cloned();
-    session.ok_or_else(|| Failure::closed("there is no such session"))?.set_ref(keeps);
-    Ok(())
 }
 
 fn cancel(call: &Call) -> Result<(), Failure> {
@@ -100,10 +64,7 @@ fn cancel(call: &Call) -> Result<(), Failure> {
 
 fn set_log_level(call: &Call) -> Result<(), Failure> {
     let level = call.argument(0, "level").string()?;
-    Environment::of(call)?
-        .shared
-        .logs
-        .set_level(&level)
+    log::set_level(&Environment::of(call)?.shared, &level)
         .ok_or_else(|| Failure::out_of_range("level must be error, warn, info, debug, trace or silent"))
 }
 
@@ -113,17 +74,6 @@ fn poll_logs(call: &Call) -> Result<Records, Failure> {
 
 fn handles(call: &Call) -> Result<Vec<LiveObject>, Failure> {
     Ok(Environment::of(call)?.handles.list())
-}
-
-#[allow(clippy::panic)]
-fn test_panic(call: &Call) -> Result<(), Failure> {
-    let environment = Environment::of(call)?;
-    let id = call.argument(0, "session").u32()?;
-    let session = environment.sessions.borrow().get(&id).cloned();
-    session.ok_or_else(|| Failure::closed("there is no such session"))?.guarded(|link| {
-        // With the lock held, as a bug would.
-        link.publisher(|_, _| panic!("a panic on request"))
-    })
 }
 
 #[allow(clippy::panic)]

@@ -6,20 +6,24 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, Weak as ArcWeak};
 
 use datatrack_transport::Link;
-use datatrack_transport::loopback::{Hub, HubStats, MemberId};
+use datatrack_transport::loopback::{self, HubStats, MemberId};
 use tokio::task::AbortHandle;
 
 use crate::convert::options::{self, handle};
 use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
+use crate::environment::owned::{ClassDefinition, Object, Owned};
 use crate::environment::runtime::BACKEND;
+use crate::environment::task::fail;
 use crate::environment::{Environment, lock};
 use crate::js::error::Failure;
 use crate::js::guard::{Guarded, guard};
-use crate::js::{Call, IntoJs, Js, Value, exports};
-use crate::session::{Driver, Methods, Object, Session, fail};
+use crate::js::{Call, Methods, Value, exports};
+use crate::session::{Driver, Members, Session};
 
-pub(crate) static METHODS: Methods = exports! {
+static CLASS: ClassDefinition = ClassDefinition { name: c"NativeLoopbackHub", methods: &[METHODS] };
+
+static METHODS: Methods = exports! {
     c"join" => join,
     c"addRoute" => add_route,
     c"removeRoute" => remove_route,
@@ -32,9 +36,10 @@ pub(crate) static METHODS: Methods = exports! {
 type Links = Arc<Mutex<HashMap<u32, ArcWeak<Link>>>>;
 
 /// A hub with its members. On the environment's thread.
-pub(crate) struct Loopback {
+pub(crate) struct Hub {
     id: u32,
-    hub: Arc<Hub>,
+    hub: Arc<loopback::Hub>,
+    this: Weak<Self>,
     environment: Weak<Environment>,
     members: RefCell<HashMap<u32, Weak<Session>>>,
     /// The members' links, for the task to end when it fails.
@@ -48,31 +53,27 @@ pub(crate) fn create_loopback(call: &Call) -> Result<Value, Failure> {
     let js = call.js();
     let environment = Environment::of(call)?;
     let network = options::network_options(call.argument(0, "options"))?;
-    let hub = Rc::new(Loopback {
-        id: environment.next_id(),
-        hub: Hub::new(network),
+    let id = environment.next_id();
+    let hub = Rc::new_cyclic(|this| Hub {
+        id,
+        hub: loopback::Hub::new(network),
+        this: this.clone(),
         environment: environment.weak(),
         members: RefCell::default(),
         links: Links::default(),
         task: RefCell::default(),
         closed: Cell::new(false),
     });
-    environment.loopbacks.borrow_mut().insert(hub.id, Rc::clone(&hub));
-    environment.handles.add(js, Key::new(Kind::Loopback, hub.id));
-    environment.loopback_class(js)?.instance(js, Object::Loopback(hub))
+    environment.handles.add(js, Key::new(Kind::Loopback, id));
+    environment.adopt(js, &CLASS, id, hub)
 }
 
-impl Loopback {
-    fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
-        match call.receiver::<Object>()? {
-            Object::Loopback(hub) => Ok(hub),
-            Object::Session(_) | Object::Connection(_) => {
-                Err(Failure::wrong_type("a method of a loopback was called on something else"))
-            }
-        }
+impl Hub {
+    fn of(call: &Call) -> Result<&Self, Failure> {
+        Object::receiver(call, "a loopback")
     }
 
-    fn open(call: &Call) -> Result<&Rc<Self>, Failure> {
+    fn open(call: &Call) -> Result<&Self, Failure> {
         let hub = Self::of(call)?;
         if hub.closed.get() { Err(Failure::closed("the loopback is closed")) } else { Ok(hub) }
     }
@@ -100,17 +101,20 @@ impl Loopback {
         }))?);
         Ok(())
     }
+}
 
-    /// The member is gone; its session stays as it is.
-    pub(crate) fn remove(&self, session: u32) {
+impl Members for Hub {
+    fn remove(&self, session: u32) {
         if self.members.borrow_mut().remove(&session).is_some() {
             lock(&self.links).remove(&session);
             self.hub.leave(MemberId(session));
         }
     }
+}
 
+impl Owned for Hub {
     /// Ends all members and the task. Idempotent.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         if self.closed.replace(true) {
             return;
         }
@@ -126,37 +130,28 @@ impl Loopback {
             task.abort();
         }
         if let Some(environment) = self.environment.upgrade() {
-            environment.loopbacks.borrow_mut().remove(&self.id);
+            environment.forget(self.id);
             environment.handles.remove(Key::new(Kind::Loopback, self.id));
         }
     }
 }
 
 fn join(call: &Call) -> Result<Value, Failure> {
-    let hub = Loopback::open(call)?;
+    let hub = Hub::open(call)?;
     let environment = Environment::of(call)?;
     let options = options::session_options(call.argument(0, "options"), hub.hub.clock())?;
     hub.start(environment)?;
-    let mut id = 0;
-    let session = Session::create(
-        call,
-        environment,
-        Driver::Hub(Rc::downgrade(hub)),
-        options,
-        |session, options, host| {
-            id = session;
-            hub.hub.join(MemberId(session), options, host)
-        },
-    )?;
-    if let Some(member) = environment.sessions.borrow().get(&id) {
-        hub.members.borrow_mut().insert(id, Rc::downgrade(member));
-        lock(&hub.links).insert(id, Arc::downgrade(&member.link));
-    }
-    Ok(session)
+    let driver = Driver::Hub(hub.this.clone());
+    let (session, object) = Session::create(call, environment, driver, options, |session, options, host| {
+        hub.hub.join(MemberId(session), options, host)
+    })?;
+    hub.members.borrow_mut().insert(session.id, Rc::downgrade(&session));
+    lock(&hub.links).insert(session.id, Arc::downgrade(&session.link));
+    Ok(object)
 }
 
 fn add_route(call: &Call) -> Result<(), Failure> {
-    let hub = Loopback::open(call)?;
+    let hub = Hub::open(call)?;
     let from = call.argument(0, "publisher").u32()?;
     let track = handle(call.argument(1, "pubHandle"))?;
     let to = call.argument(2, "subscriber").u32()?;
@@ -166,7 +161,7 @@ fn add_route(call: &Call) -> Result<(), Failure> {
 }
 
 fn remove_route(call: &Call) -> Result<(), Failure> {
-    let hub = Loopback::of(call)?;
+    let hub = Hub::of(call)?;
     let from = call.argument(0, "publisher").u32()?;
     let track = handle(call.argument(1, "pubHandle"))?;
     let to = call.argument(2, "subscriber").u32()?;
@@ -176,7 +171,7 @@ fn remove_route(call: &Call) -> Result<(), Failure> {
 
 /// A member that left is not connected: it does not keep the process alive.
 fn leave(call: &Call) -> Result<(), Failure> {
-    let hub = Loopback::of(call)?;
+    let hub = Hub::of(call)?;
     let id = call.argument(0, "session").u32()?;
     let member = hub.members.borrow().get(&id).and_then(Weak::upgrade);
     hub.remove(id);
@@ -187,28 +182,16 @@ fn leave(call: &Call) -> Result<(), Failure> {
 }
 
 fn set_network(call: &Call) -> Result<(), Failure> {
-    let hub = Loopback::open(call)?;
+    let hub = Hub::open(call)?;
     hub.hub.set_network(options::network_options(call.argument(0, "options"))?);
     Ok(())
 }
 
 fn stats(call: &Call) -> Result<HubStats, Failure> {
-    Ok(Loopback::of(call)?.hub.stats())
+    Ok(Hub::of(call)?.hub.stats())
 }
 
 fn close(call: &Call) -> Result<(), Failure> {
-    Loopback::of(call)?.close();
+    Hub::of(call)?.close();
     Ok(())
-}
-
-impl IntoJs for HubStats {
-    fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let object = js.object()?;
-        js.put(object, c"forwarded", self.forwarded)?;
-        js.put(object, c"lost", self.network.lost)?;
-        js.put(object, c"duplicated", self.network.duplicated)?;
-        js.put(object, c"reordered", self.network.reordered)?;
-        js.put(object, c"noRoute", self.no_route)?;
-        Ok(object)
-    }
 }

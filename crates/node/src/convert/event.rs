@@ -1,19 +1,22 @@
 //! Events on their way to JavaScript: `NativeEvent` in `src/native/native.ts`.
 
+use std::ffi::CStr;
+
+use bytes::Bytes;
 use datatrack::e2ee::E2eeError;
 use datatrack::publisher::{PublishError, PublisherEvent, UnpublishedBy};
 use datatrack::subscriber::{EncryptionErrorReason, SubscribeError, SubscriberEvent};
 use datatrack_transport::LinkEvent;
-use datatrack_transport::connection::ConnectionEvent;
+use datatrack_transport::connection::{ConnectionEvent, DescriptionKind, PeerState, Target};
+use datatrack_transport::peer::ChannelKind;
 
-use crate::connection;
 use crate::convert::options::put_description;
 use crate::js::error::{Code, Failure};
 use crate::js::{IntoJs, Js, Value};
 
-/// An event and the session, or the connection, it is of.
-pub(crate) struct SessionEvent {
-    pub(crate) session: u32,
+/// An event and the number of the session, or the connection, it comes from.
+pub(crate) struct SourceEvent {
+    pub(crate) source: u32,
     pub(crate) event: Event,
 }
 
@@ -104,12 +107,12 @@ impl From<E2eeError> for Failure {
     }
 }
 
-impl IntoJs for SessionEvent {
+impl IntoJs for SourceEvent {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
         let object = js.object()?;
-        js.put(object, c"session", self.session)?;
+        js.put(object, c"source", self.source)?;
         match self.event {
-            Event::Connection(event) => connection::put_event(js, object, event)?,
+            Event::Connection(event) => put_connection_event(js, object, event)?,
             Event::MessagesReady => js.put(object, c"type", "messages")?,
             Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
             Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
@@ -205,5 +208,87 @@ fn put_subscriber_event(js: Js, object: Value, event: SubscriberEvent) -> Result
             js.put(object, c"keyIndex", u32::from(key_index))?;
             js.put(object, c"count", count)
         }
+    }
+}
+
+const fn target_text(target: Target) -> &'static str {
+    match target {
+        Target::Publisher => "publisher",
+        Target::Subscriber => "subscriber",
+    }
+}
+
+const fn state_text(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Connecting => "connecting",
+        PeerState::Connected => "connected",
+        PeerState::Disconnected => "disconnected",
+        PeerState::TimedOut => "timedOut",
+        PeerState::Failed => "failed",
+        PeerState::Closed => "closed",
+    }
+}
+
+const fn channel_text(channel: ChannelKind) -> &'static str {
+    match channel {
+        ChannelKind::Reliable => "reliable",
+        ChannelKind::Lossy => "lossy",
+        ChannelKind::DataTrack => "dataTrack",
+    }
+}
+
+fn put_connection_event(js: Js, object: Value, event: ConnectionEvent) -> Result<(), Failure> {
+    let put = |name: &CStr, value: &str| js.put(object, name, value);
+    match event {
+        ConnectionEvent::LocalDescription { target, kind, sdp, id } => {
+            put(c"type", "localDescription")?;
+            put(c"target", target_text(target))?;
+            put(
+                c"kind",
+                match kind {
+                    DescriptionKind::Offer => "offer",
+                    DescriptionKind::Answer => "answer",
+                },
+            )?;
+            put(c"sdp", &sdp)?;
+            js.put(object, c"id", id)
+        }
+        ConnectionEvent::LocalCandidate { target, candidate } => {
+            put(c"type", "localCandidate")?;
+            put(c"target", target_text(target))?;
+            put(c"candidate", &candidate)
+        }
+        ConnectionEvent::DescriptionRejected { target, id, error } => {
+            put(c"type", "descriptionRejected")?;
+            put(c"target", target_text(target))?;
+            js.put(object, c"id", id)?;
+            put(c"message", &error.to_string())
+        }
+        ConnectionEvent::State { target, state } => {
+            put(c"type", "peerState")?;
+            put(c"target", target_text(target))?;
+            put(c"state", state_text(state))
+        }
+        // They are not polled with the others.
+        ConnectionEvent::Message { .. } => Ok(()),
+        ConnectionEvent::BufferedAmountLow { channel } => {
+            put(c"type", "channelBufferedAmountLow")?;
+            put(c"channel", channel_text(channel))
+        }
+    }
+}
+
+/// `NativeMessage` in `src/native/native.ts`.
+pub(crate) struct Message {
+    pub(crate) channel: ChannelKind,
+    pub(crate) data: Bytes,
+}
+
+impl IntoJs for Message {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"channel", channel_text(self.channel))?;
+        js.put(object, c"data", &*self.data)?;
+        Ok(object)
     }
 }

@@ -11,7 +11,9 @@ use datatrack::publisher::{PublishOptions, PublisherConfig, QueueOptions, Sessio
 use datatrack::schema::{FrameEncoding, SchemaEncoding, SchemaId};
 use datatrack::subscriber::{BufferPolicy, SubscribeOptions, SubscriberConfig};
 use datatrack::{EncryptionType, TrackInfo, TrackSid};
+use datatrack_transport::connection::{ConnectionMode, ConnectionOptions};
 use datatrack_transport::network::NetworkOptions;
+use datatrack_transport::peer::ChannelKind;
 use datatrack_transport::{Clock, LinkOptions};
 
 use crate::js::error::{Code, Failure};
@@ -44,6 +46,30 @@ fn size(argument: Argument<'_>) -> Result<usize, Failure> {
 fn packets(argument: Argument<'_>) -> Result<u16, Failure> {
     // At most 32,767.
     argument.integer(1..=MAX_PACKETS).map(|packets| u16::try_from(packets).unwrap_or(u16::MAX))
+}
+
+pub(crate) fn connection_options(argument: Argument<'_>) -> Result<ConnectionOptions, Failure> {
+    let object = argument.object()?;
+    let mode = match object.field(c"mode")?.string()?.as_str() {
+        "single" => ConnectionMode::Single,
+        "dual" => ConnectionMode::Dual,
+        _ => return Err(Failure::out_of_range("options.mode must be single or dual")),
+    };
+    Ok(ConnectionOptions {
+        next_session: object.field(c"nextSession")?.boolean()?,
+        udp: object.field(c"udp")?.boolean()?,
+        tcp: object.field(c"tcp")?.boolean()?,
+        ..ConnectionOptions::new(mode)
+    })
+}
+
+/// A channel for messages.
+pub(crate) fn channel(argument: Argument<'_>) -> Result<ChannelKind, Failure> {
+    match argument.string()?.as_str() {
+        "reliable" => Ok(ChannelKind::Reliable),
+        "lossy" => Ok(ChannelKind::Lossy),
+        _ => Err(Failure::out_of_range(format!("{argument} must be reliable or lossy"))),
+    }
 }
 
 /// A track's or subscriber's handle, 1 to 65,535.

@@ -4,7 +4,6 @@
 //! What belongs to none goes to the oldest. No message may carry a token, a key, a payload or a peer's address.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::future::Future;
 use std::pin::Pin;
@@ -13,32 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::environment::log_limit::Limits;
-use crate::environment::{Shared, lock, redact};
-use crate::js::error::Failure;
-use crate::js::{IntoJs, Js, Value};
-
-/// Records an environment keeps until JavaScript takes them; more are counted and dropped.
-const MAX_RECORDS: usize = 1_000;
+use crate::environment::log_buffer::{DEFAULT_LEVEL, LEVELS, Record};
+use crate::environment::shared::Shared;
+use crate::environment::{lock, redact};
 
 /// Bytes of a message; the rest is cut.
 const MAX_MESSAGE: usize = 2_000;
-
-/// The names of the levels, from the most silent on; the index is what is stored.
-const LEVELS: [&str; 6] = ["silent", "error", "warn", "info", "debug", "trace"];
-
-/// Warnings, until `setLogLevel` says otherwise.
-const DEFAULT_LEVEL: u8 = 2;
-
-/// Up to here, records of one place in the code are limited: a program did not ask for all of them, and a peer can cause
-/// them. Who wants to see more asks for `debug`.
-const LIMITED_LEVEL: u8 = 3;
 
 /// All environments of this image, the oldest first.
 static ENVIRONMENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -50,102 +34,6 @@ thread_local! {
     static CURRENT: RefCell<Option<Weak<Shared>>> = const { RefCell::new(None) };
 }
 
-/// One environment's records.
-#[derive(Debug)]
-pub(crate) struct LogBuffer {
-    level: AtomicU8,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    records: VecDeque<Record>,
-    lost: u64,
-    limits: Limits,
-}
-
-/// A record of `pollLogs()`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    level: &'static str,
-    target: &'static str,
-    message: String,
-}
-
-/// What `pollLogs()` returns.
-#[derive(Debug)]
-pub(crate) struct Records {
-    records: Vec<Record>,
-    lost: u64,
-}
-
-impl Default for LogBuffer {
-    fn default() -> Self {
-        Self { level: AtomicU8::new(DEFAULT_LEVEL), queue: Mutex::default() }
-    }
-}
-
-impl LogBuffer {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
-    }
-
-    /// `None` if there is no such level.
-    pub(crate) fn set_level(&self, name: &str) -> Option<()> {
-        let level = LEVELS.iter().position(|level| *level == name)?;
-        self.level.store(u8::try_from(level).ok()?, Ordering::Relaxed);
-        refresh();
-        Some(())
-    }
-
-    fn wants(&self, level: u8) -> bool {
-        level <= self.level.load(Ordering::Relaxed)
-    }
-
-    /// How many records of that place were left out; `None` if this one is, too.
-    fn admit(&self, level: u8, place: Identifier, now: Instant) -> Option<u64> {
-        if level > LIMITED_LEVEL { Some(0) } else { self.queue().limits.admit(place, now) }
-    }
-
-    fn push(&self, record: Record) {
-        let mut queue = self.queue();
-        if queue.records.len() >= MAX_RECORDS {
-            queue.records.pop_front();
-            queue.lost += 1;
-        }
-        queue.records.push_back(record);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        let queue = self.queue();
-        queue.records.is_empty() && queue.lost == 0
-    }
-
-    pub(crate) fn take(&self) -> Records {
-        let mut queue = self.queue();
-        Records { records: std::mem::take(&mut queue.records).into(), lost: std::mem::take(&mut queue.lost) }
-    }
-}
-
-impl IntoJs for Record {
-    fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let object = js.object()?;
-        js.put(object, c"level", self.level)?;
-        js.put(object, c"target", self.target)?;
-        js.put(object, c"message", self.message)?;
-        Ok(object)
-    }
-}
-
-impl IntoJs for Records {
-    fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let object = js.object()?;
-        js.put(object, c"records", self.records)?;
-        js.put(object, c"lost", self.lost)?;
-        Ok(object)
-    }
-}
-
 /// Records of this environment go to it from now on.
 pub(crate) fn attach(environment: &Arc<Shared>) {
     let mut environments = environments();
@@ -153,6 +41,13 @@ pub(crate) fn attach(environment: &Arc<Shared>) {
     environments.push(Arc::downgrade(environment));
     drop(environments);
     refresh();
+}
+
+/// Which records that environment wants from now on. `None` if there is no such level.
+pub(crate) fn set_level(environment: &Shared, name: &str) -> Option<()> {
+    environment.logs.set_level(name)?;
+    refresh();
+    Some(())
 }
 
 /// What runs in `body` on this thread is the work of that environment.
@@ -208,7 +103,7 @@ fn refresh() {
     let highest = environments()
         .iter()
         .filter_map(Weak::upgrade)
-        .map(|environment| environment.logs.level.load(Ordering::Relaxed))
+        .map(|environment| environment.logs.level())
         .max()
         .unwrap_or(DEFAULT_LEVEL);
     if HIGHEST.swap(highest, Ordering::Relaxed) != highest {
@@ -321,23 +216,7 @@ impl Visit for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(message: &str) -> Record {
-        Record { level: "warn", target: "test", message: message.to_owned() }
-    }
-
-    #[test]
-    fn a_full_buffer_drops_the_oldest_and_counts_them() {
-        let buffer = LogBuffer::default();
-        for index in 0..MAX_RECORDS + 3 {
-            buffer.push(record(&index.to_string()));
-        }
-        let taken = buffer.take();
-        assert_eq!((taken.records.len(), taken.lost), (MAX_RECORDS, 3));
-        assert_eq!(taken.records.first(), Some(&record("3")));
-        let taken = buffer.take();
-        assert_eq!((taken.records.len(), taken.lost), (0, 0));
-    }
+    use crate::environment::log_buffer::Records;
 
     #[test]
     fn a_warning_that_a_peer_causes_again_and_again_is_told_a_few_times() {
@@ -356,16 +235,5 @@ mod tests {
         assert_eq!(told.first(), Some(&"packet 0 is none"));
         let many = "packet 1009 is none (999 more records like this one were left out before it)";
         assert_eq!(told.get(12..), Some(&[many, "something else"][..]));
-    }
-
-    #[test]
-    fn levels_are_known_by_name() {
-        let buffer = LogBuffer::default();
-        assert!(buffer.wants(2) && !buffer.wants(3));
-        assert_eq!(buffer.set_level("silent"), Some(()));
-        assert!(!buffer.wants(1));
-        assert_eq!(buffer.set_level("verbose"), None);
-        assert_eq!(buffer.set_level("trace"), Some(()));
-        assert!(buffer.wants(5));
     }
 }

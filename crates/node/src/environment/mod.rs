@@ -1,5 +1,5 @@
-//! What one JavaScript environment (the main thread, a worker, an Electron window) owns: its sessions, streams, pending
-//! promises, log records and the doorbell.
+//! What one JavaScript environment (the main thread, a worker, an Electron window) owns: its sessions, connections and
+//! hubs, pending promises, log records and the doorbell.
 //!
 //! [`Environment`] lives on the environment's thread, as Node-API's instance data. [`Shared`] is the part that other
 //! threads hold: they can leave something there and ring.
@@ -9,119 +9,42 @@
 //!   thread can call into what is being taken apart; then its sessions end; then the runtime, if it was the last.
 //! - Freed by Node-API after that.
 
+pub(crate) mod drain;
 pub(crate) mod handles;
 pub(crate) mod log;
+pub(crate) mod log_buffer;
 mod log_limit;
+pub(crate) mod owned;
+mod pending;
 mod redact;
 pub(crate) mod runtime;
+pub(crate) mod shared;
 pub(crate) mod task;
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
-use std::ffi::c_void;
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datatrack_transport::Clock;
 use napi::sys;
 use nohash_hasher::IntMap;
 
-use crate::connection::ServerConnection;
+use crate::environment::drain::Buffers;
 use crate::environment::handles::Handles;
-use crate::environment::log::LogBuffer;
+use crate::environment::owned::{ClassDefinition, Object, Owned};
+use crate::environment::pending::Pending;
 use crate::environment::runtime::BACKEND;
-use crate::environment::task::{Pending, Settlement};
-use crate::hub::Loopback;
+use crate::environment::shared::{Function, Shared};
 use crate::js::error::Failure;
 use crate::js::guard::guard;
 use crate::js::{Call, Class, IntoJs, Js, Reference, Value};
-use crate::session::Session;
-use crate::session::drain::{LargeFrames, TakenBuffer};
-
-/// The part of an environment that any thread may hold.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    pub(crate) logs: LogBuffer,
-    /// Sessions with events.
-    pub(crate) events: ReadyList,
-    /// Sessions with frames that somebody waits for.
-    pub(crate) frames: ReadyList,
-    doorbell: Doorbell,
-    settled: Mutex<Vec<Settlement>>,
-}
-
-/// Numbers of sessions that have something. Each stands in it once, as the flag in its host says.
-#[derive(Debug, Default)]
-pub(crate) struct ReadyList(Mutex<VecDeque<u32>>);
-
-impl ReadyList {
-    pub(crate) fn push(&self, session: u32) {
-        lock(&self.0).push_back(session);
-    }
-
-    pub(crate) fn pop(&self) -> Option<u32> {
-        lock(&self.0).pop_front()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
-    }
-}
-
-/// A weak threadsafe function. `None` before it is made and after the environment began to end.
-#[derive(Debug, Default)]
-struct Doorbell {
-    function: Mutex<Option<Function>>,
-    /// Whether a call is on its way; there is never more than one.
-    rung: AtomicBool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Function(sys::napi_threadsafe_function);
-
-// SAFETY: Node-API lets any thread call a threadsafe function as long as it was not released, and it is released only
-// after it was taken out of the doorbell's lock.
-unsafe impl Send for Function {}
 
 /// A lock that a panic left behind is taken all the same: closing needs it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    /// Has JavaScript look for what is new, on a later turn of its event loop. Cheap when it was rung already.
-    pub(crate) fn ring(&self) {
-        if self.doorbell.rung.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        // Held during the call: the environment cannot end in between.
-        if let Some(Function(function)) = *lock(&self.doorbell.function) {
-            // SAFETY: see `Function`. Nonblocking; the queue has no limit and holds one call at most. A failure means
-            // that the environment ends.
-            unsafe {
-                sys::napi_call_threadsafe_function(
-                    function,
-                    null_mut(),
-                    sys::ThreadsafeFunctionCallMode::nonblocking,
-                )
-            };
-        }
-    }
-
-    /// What JavaScript can fetch: `News` in `src/native/native.ts`.
-    fn news(&self) -> u32 {
-        u32::from(!self.events.is_empty())
-            | u32::from(!self.frames.is_empty()) << 1
-            | u32::from(!self.logs.is_empty()) << 2
-    }
-
-    /// Leaves the end of an asynchronous export for the environment's thread.
-    pub(crate) fn settle(&self, settlement: Settlement) {
-        lock(&self.settled).push(settlement);
-        self.ring();
-    }
 }
 
 /// One JavaScript environment. See the [module](self).
@@ -129,19 +52,13 @@ pub(crate) struct Environment {
     pub(crate) shared: Arc<Shared>,
     pub(crate) handles: Handles,
     pub(crate) pending: Pending,
-    /// All sessions whose objects were not collected yet, and the open streams and loopbacks.
-    pub(crate) sessions: RefCell<IntMap<u32, Rc<Session>>>,
-    pub(crate) streams: RefCell<IntMap<u32, Rc<Session>>>,
-    pub(crate) loopbacks: RefCell<IntMap<u32, Rc<Loopback>>>,
-    /// Connections to servers that are not closed.
-    pub(crate) connections: RefCell<IntMap<u32, Rc<ServerConnection>>>,
-    pub(crate) session_class: OnceCell<Class>,
-    pub(crate) connection_class: OnceCell<Class>,
-    pub(crate) loopback_class: OnceCell<Class>,
-    pub(crate) large: RefCell<LargeFrames>,
-    pub(crate) taken: RefCell<TakenBuffer>,
+    pub(crate) buffers: Buffers,
     /// What the links of sessions without a driver measure time on.
     pub(crate) clock: Clock,
+    /// Sessions whose JavaScript objects were not collected yet, open hubs and open connections, by their numbers.
+    owned: RefCell<IntMap<u32, Rc<dyn Owned>>>,
+    /// The classes that were needed so far, by their definitions' names.
+    classes: RefCell<Vec<(&'static CStr, Rc<Class>)>>,
     last_id: Cell<u32>,
     this: Weak<Self>,
     raw: sys::napi_env,
@@ -181,16 +98,10 @@ impl Environment {
             shared: Arc::clone(&shared),
             handles: Handles::from_process_environment(),
             pending: Pending::default(),
-            sessions: RefCell::default(),
-            streams: RefCell::default(),
-            loopbacks: RefCell::default(),
-            connections: RefCell::default(),
-            session_class: OnceCell::new(),
-            connection_class: OnceCell::new(),
-            loopback_class: OnceCell::new(),
-            large: RefCell::default(),
-            taken: RefCell::default(),
+            buffers: Buffers::default(),
             clock: Clock::start(),
+            owned: RefCell::default(),
+            classes: RefCell::default(),
             last_id: Cell::new(0),
             this: this.clone(),
             raw: js.raw(),
@@ -223,7 +134,7 @@ impl Environment {
             };
             BACKEND.attach();
             environment.function.set(Some(function));
-            *lock(&shared.doorbell.function) = Some(function);
+            shared.doorbell.attach(function);
             log::attach(&shared);
             log::adopt_thread(&shared);
             Ok(environment)
@@ -234,11 +145,45 @@ impl Environment {
         self.this.clone()
     }
 
-    /// A number for a session or a loopback.
+    /// A number for a session, a connection or a hub.
     pub(crate) fn next_id(&self) -> u32 {
         let id = self.last_id.get().wrapping_add(1);
         self.last_id.set(id);
         id
+    }
+
+    /// Keeps an object, until it is [forgotten](Self::forget), and makes its JavaScript object.
+    pub(crate) fn adopt(
+        &self,
+        js: Js,
+        class: &'static ClassDefinition,
+        id: u32,
+        owned: Rc<dyn Owned>,
+    ) -> Result<Value, Failure> {
+        self.owned.borrow_mut().insert(id, Rc::clone(&owned));
+        self.class(js, class)?.instance(js, Object::new(owned))
+    }
+
+    /// The object of that number.
+    pub(crate) fn owned(&self, id: u32) -> Option<Rc<dyn Owned>> {
+        self.owned.borrow().get(&id).cloned()
+    }
+
+    pub(crate) fn forget(&self, id: u32) {
+        // Outside of the borrow: what is dropped may forget others.
+        let forgotten = self.owned.borrow_mut().remove(&id);
+        drop(forgotten);
+    }
+
+    fn class(&self, js: Js, definition: &'static ClassDefinition) -> Result<Rc<Class>, Failure> {
+        let known = self.classes.borrow().iter().find(|(name, _)| *name == definition.name).cloned();
+        if let Some((_, class)) = known {
+            return Ok(class);
+        }
+        let methods = definition.methods.iter().copied().flatten();
+        let class = Rc::new(Class::define(js, definition.name, methods)?);
+        self.classes.borrow_mut().push((definition.name, Rc::clone(&class)));
+        Ok(class)
     }
 
     /// What the doorbell calls from now on.
@@ -276,10 +221,11 @@ impl Environment {
 
     fn answer(&self, js: Js) {
         // First: what comes from here on rings again.
-        self.shared.doorbell.rung.store(false, Ordering::Release);
-        let settled = std::mem::take(&mut *lock(&self.shared.settled));
-        for settlement in settled {
-            self.pending.settle(js, self, settlement);
+        self.shared.doorbell.answered();
+        for settlement in self.shared.take_settled() {
+            if self.pending.settle(js, settlement) {
+                self.let_go();
+            }
         }
         let callback = self.callback.borrow().as_ref().and_then(|callback| callback.get(js).ok());
         if let Some(callback) = callback
@@ -293,7 +239,7 @@ impl Environment {
         if self.ended.replace(true) {
             return;
         }
-        let silenced = lock(&self.shared.doorbell.function).take();
+        let silenced = self.shared.doorbell.silence();
         self.function.set(None);
         if let Some(Function(function)) = silenced {
             // SAFETY: nobody can get at the function any more; Node.js closes it after this hook.
@@ -301,19 +247,12 @@ impl Environment {
                 sys::napi_release_threadsafe_function(function, sys::ThreadsafeFunctionReleaseMode::release)
             };
         }
-        let connections = self.connections.take();
-        for connection in connections.values() {
-            connection.close();
+        let mut owned = self.owned.take().into_iter().collect::<Vec<_>>();
+        // The newest first: a connection says goodbye before its session is closed.
+        owned.sort_unstable_by_key(|(id, _)| Reverse(*id));
+        for (_, owned) in &owned {
+            owned.close();
         }
-        let loopbacks = self.loopbacks.take();
-        for hub in loopbacks.values() {
-            hub.close();
-        }
-        let sessions = self.sessions.take();
-        for session in sessions.values() {
-            session.close();
-        }
-        self.streams.take();
         BACKEND.detach();
     }
 }

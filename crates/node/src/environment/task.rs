@@ -3,51 +3,21 @@
 //! [`on_runtime`] is the only way from one to the other. The promise is settled by the environment's doorbell, keeps the
 //! process alive until then, and never stays pending: a panic, a cancelled task or a runtime that ends rejects it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::ptr::null_mut;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
-use napi::sys;
+use datatrack_transport::Link;
 use tokio::sync::oneshot;
 
+use crate::environment::Environment;
+use crate::environment::pending::{Finish, Settlement};
 use crate::environment::runtime::BACKEND;
-use crate::environment::{Environment, Shared};
+use crate::environment::shared::Shared;
 use crate::js::error::Failure;
-use crate::js::guard::Guarded;
+use crate::js::guard::{Guarded, guard};
 use crate::js::{IntoJs, Js, Value};
-
-/// Promises that an environment owes.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    next: Cell<u64>,
-    promises: RefCell<HashMap<u64, Owed>>,
-}
-
-#[derive(Debug)]
-struct Owed {
-    deferred: sys::napi_deferred,
-    /// The number that JavaScript cancels it by, and how.
-    cancel: Option<(u32, oneshot::Sender<()>)>,
-}
-
-type Finish = Box<dyn FnOnce(Js) -> Result<Value, Failure> + Send>;
-
-/// How an asynchronous export ended.
-pub(crate) struct Settlement {
-    promise: u64,
-    result: Result<Finish, Failure>,
-}
-
-impl fmt::Debug for Settlement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settlement").field("promise", &self.promise).finish_non_exhaustive()
-    }
-}
 
 /// Settles its promise once, at the latest when it is dropped.
 struct Obligation {
@@ -78,11 +48,6 @@ pub(crate) fn on_runtime<T: IntoJs + Send + 'static>(
     cancel: Option<u32>,
     future: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<Value, Failure> {
-    let (mut deferred, mut promise) = (null_mut(), null_mut());
-    // SAFETY: a scope is open.
-    Failure::check(unsafe { sys::napi_create_promise(js.raw(), &raw mut deferred, &raw mut promise) })?;
-    let number = environment.pending.next.get();
-    environment.pending.next.set(number + 1);
     let (cancel, cancelled) = match cancel {
         Some(token) => {
             let (sender, receiver) = oneshot::channel();
@@ -90,7 +55,7 @@ pub(crate) fn on_runtime<T: IntoJs + Send + 'static>(
         }
         None => (None, None),
     };
-    environment.pending.promises.borrow_mut().insert(number, Owed { deferred, cancel });
+    let (number, promise) = environment.pending.add(js, cancel)?;
     environment.keep_alive();
     let mut obligation = Obligation { shared: Arc::clone(&environment.shared), promise: Some(number) };
     let future = Guarded::new(future);
@@ -99,7 +64,17 @@ pub(crate) fn on_runtime<T: IntoJs + Send + 'static>(
         let result = until(cancelled, future).await;
         obligation.settle(result.map(|value| -> Finish { Box::new(|js| value.into_js(js)) }));
     });
-    Ok(Value::from_raw(promise))
+    Ok(promise)
+}
+
+/// Ends a link that a panic went through.
+pub(crate) fn fail(link: &Weak<Link>, failure: &Failure) {
+    let _ = guard(|| {
+        if let Some(link) = link.upgrade() {
+            link.fail(failure.to_string());
+        }
+        Ok(())
+    });
 }
 
 /// The future's result, unless the cancellation is first.
@@ -122,39 +97,6 @@ async fn until<T>(
         future.as_mut().poll(context)
     })
     .await
-}
-
-impl Pending {
-    /// Cancels what was started with that number; nothing, if it ended already.
-    pub(crate) fn cancel(&self, token: u32) {
-        for owed in self.promises.borrow_mut().values_mut() {
-            if let Some((_, sender)) = owed.cancel.take_if(|(number, _)| *number == token) {
-                // The task is gone if it fails, and its settlement on the way.
-                let _ = sender.send(());
-            }
-        }
-    }
-
-    /// Resolves or rejects a promise.
-    pub(crate) fn settle(&self, js: Js, environment: &Environment, settlement: Settlement) {
-        let Some(owed) = self.promises.borrow_mut().remove(&settlement.promise) else { return };
-        environment.let_go();
-        let result = settlement.result.and_then(|finish| finish(js));
-        // SAFETY: the deferred is of this environment and is used up here. It fails only when the environment ends.
-        unsafe {
-            match result {
-                Ok(value) => {
-                    sys::napi_resolve_deferred(js.raw(), owed.deferred, value.raw());
-                }
-                Err(failure) => {
-                    let error = failure.to_value(js).or_else(|| js.undefined().ok());
-                    if let Some(error) = error {
-                        sys::napi_reject_deferred(js.raw(), owed.deferred, error.raw());
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

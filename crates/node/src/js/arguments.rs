@@ -5,7 +5,6 @@ use std::ptr::null_mut;
 
 use napi::sys;
 
-use super::bytes::{BytesError, borrow_bytes};
 use super::{Js, Value};
 use crate::js::error::Failure;
 
@@ -53,7 +52,7 @@ impl Call {
 /// A value that JavaScript passed, or a field of one, and what errors call it.
 #[derive(Clone, Copy)]
 pub(crate) struct Argument<'a> {
-    js: Js,
+    pub(super) js: Js,
     value: Option<Value>,
     parent: Option<&'static str>,
     name: &'static str,
@@ -70,11 +69,11 @@ impl fmt::Display for Argument<'_> {
 }
 
 impl<'a> Argument<'a> {
-    fn wrong(&self, expected: &str) -> Failure {
+    pub(super) fn wrong(&self, expected: &str) -> Failure {
         Failure::wrong_type(format!("{self} must be {expected}"))
     }
 
-    fn value(&self) -> Result<Value, Failure> {
+    pub(super) fn value(&self) -> Result<Value, Failure> {
         self.value.ok_or_else(|| self.wrong("given"))
     }
 
@@ -152,7 +151,7 @@ impl<'a> Argument<'a> {
     }
 
     pub(crate) fn string(self) -> Result<String, Failure> {
-        read_string(self.js, self.value()?).ok_or_else(|| self.wrong("a string"))
+        self.js.text(self.value()?).ok_or_else(|| self.wrong("a string"))
     }
 
     /// A bigint from 0 to 2^64 − 1.
@@ -174,21 +173,6 @@ impl<'a> Argument<'a> {
             return Err(Failure::out_of_range(format!("{self} must be from 0 to {}", u64::MAX)));
         }
         Ok(number)
-    }
-
-    /// The bytes of a `Uint8Array`. They are JavaScript's: good until JavaScript runs again.
-    pub(crate) fn bytes(self) -> Result<&'a [u8], Failure> {
-        self.try_bytes()?.map_err(|error| match error {
-            BytesError::NotBytes => self.wrong("a Uint8Array"),
-            BytesError::Shared => self.wrong("a Uint8Array without a SharedArrayBuffer"),
-            BytesError::Detached => self.wrong("a Uint8Array whose buffer is not detached"),
-        })
-    }
-
-    /// As [`bytes`](Self::bytes), for who answers wrong ones in its own way.
-    pub(crate) fn try_bytes(self) -> Result<Result<&'a [u8], BytesError>, Failure> {
-        // SAFETY: nothing runs JavaScript while arguments are alive; see `borrow_bytes`.
-        Ok(unsafe { borrow_bytes(self.js, self.value()?) })
     }
 
     pub(crate) fn function(self) -> Result<Value, Failure> {
@@ -243,34 +227,4 @@ impl<'a> Argument<'a> {
             Ok(Self { value: Some(Value::from_raw(raw)), ..self })
         }))
     }
-}
-
-/// The string's text; `None` if it is no string. Lone surrogates become U+FFFD.
-pub(super) fn read_string(js: Js, value: Value) -> Option<String> {
-    let mut len = 0;
-    // SAFETY: the value is of this scope; without a buffer only the length is asked for.
-    let status =
-        unsafe { sys::napi_get_value_string_utf8(js.raw(), value.raw(), null_mut(), 0, &raw mut len) };
-    if status != sys::Status::napi_ok {
-        return None;
-    }
-    let mut buffer = vec![0u8; len + 1];
-    // SAFETY: the buffer has room for the text and the zero that Node-API puts behind it.
-    let status = unsafe {
-        sys::napi_get_value_string_utf8(
-            js.raw(),
-            value.raw(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            &raw mut len,
-        )
-    };
-    if status != sys::Status::napi_ok {
-        return None;
-    }
-    buffer.truncate(len);
-    Some(
-        String::from_utf8(buffer)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
 }

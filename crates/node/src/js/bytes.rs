@@ -70,7 +70,7 @@ const fn is_bytes(kind: sys::napi_typedarray_type) -> bool {
 ///
 /// `value` is of the running scope, and no JavaScript runs for as long as the slice is used: it could transfer or
 /// resize the buffer.
-pub(crate) unsafe fn borrow_bytes<'a>(js: Js, value: Value) -> Result<&'a [u8], BytesError> {
+unsafe fn borrow_bytes<'a>(js: Js, value: Value) -> Result<&'a [u8], BytesError> {
     // SAFETY: promised by the caller.
     let view = unsafe { view(js, value) }?;
     if !is_bytes(view.kind) {
@@ -135,6 +135,21 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Argument<'a> {
+    /// The bytes of a `Uint8Array`. They are JavaScript's: good until JavaScript runs again.
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Failure> {
+        self.try_bytes()?.map_err(|error| match error {
+            BytesError::NotBytes => self.wrong("a Uint8Array"),
+            BytesError::Shared => self.wrong("a Uint8Array without a SharedArrayBuffer"),
+            BytesError::Detached => self.wrong("a Uint8Array whose buffer is not detached"),
+        })
+    }
+
+    /// As [`bytes`](Self::bytes), for who answers wrong ones in its own way.
+    pub(crate) fn try_bytes(self) -> Result<Result<&'a [u8], BytesError>, Failure> {
+        // SAFETY: nothing runs JavaScript while arguments are alive; see `borrow_bytes`.
+        Ok(unsafe { borrow_bytes(self.js, self.value()?) })
+    }
+
     /// The bytes of a `Uint8Array`, to be written. There must be no other borrow of the same memory.
     pub(crate) fn bytes_mut(self, js: Js) -> Result<&'a mut [u8], Failure> {
         // SAFETY: the value is an argument of the running call.

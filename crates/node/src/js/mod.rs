@@ -8,6 +8,7 @@ mod bytes;
 mod class;
 pub(crate) mod error;
 pub(crate) mod guard;
+mod throw;
 mod values;
 
 pub(crate) use arguments::{Argument, Call};
@@ -21,6 +22,9 @@ pub(crate) struct Entry {
     pub(crate) callback:
         unsafe extern "C" fn(napi::sys::napi_env, napi::sys::napi_callback_info) -> napi::sys::napi_value,
 }
+
+/// A table of methods.
+pub(crate) type Methods = &'static [Entry];
 
 /// Makes a table of exports out of names and functions. There is no other way to export a function, so there is none
 /// outside of the guard.

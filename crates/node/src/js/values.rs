@@ -160,6 +160,36 @@ impl Js {
         }
     }
 
+    /// The string's text; `None` if it is no string. Lone surrogates become U+FFFD.
+    pub(super) fn text(self, value: Value) -> Option<String> {
+        let mut len = 0;
+        // SAFETY: the value is of this scope; without a buffer only the length is asked for.
+        let status =
+            unsafe { sys::napi_get_value_string_utf8(self.raw(), value.raw(), null_mut(), 0, &raw mut len) };
+        if status != sys::Status::napi_ok {
+            return None;
+        }
+        let mut buffer = vec![0u8; len + 1];
+        // SAFETY: the buffer has room for the text and the zero that Node-API puts behind it.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.raw(),
+                value.raw(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut len,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            return None;
+        }
+        buffer.truncate(len);
+        Some(
+            String::from_utf8(buffer)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        )
+    }
+
     /// The JavaScript stack as text, without the line of the error itself.
     pub(crate) fn stack(self) -> Option<String> {
         let text = self.string("").ok()?;
@@ -167,7 +197,7 @@ impl Js {
         let error =
             self.make(|raw| unsafe { sys::napi_create_error(self.0, null_mut(), text.0, raw) }).ok()?;
         let stack = self.get(error, c"stack").ok()?;
-        let stack = super::arguments::read_string(self, stack)?;
+        let stack = self.text(stack)?;
         let lines = stack.lines().skip(1).map(str::trim).collect::<Vec<_>>();
         Some(lines.join("\n"))
     }

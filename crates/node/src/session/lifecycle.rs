@@ -1,6 +1,8 @@
 //! A session's connection, its keys, and what those drive who bring their own transport, in the order of
 //! `NativeSession` in `src/native/native.ts`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datatrack::Payload;
 use datatrack::e2ee::{E2eeError, IV_LEN, KeyMaterial, OpenOutcome};
@@ -8,17 +10,23 @@ use datatrack::packet::MTU;
 use datatrack::publisher::SealedMessage;
 use datatrack_transport::{KeysReady, Link};
 
+use crate::connection;
+use crate::convert::options::connection_options;
 use crate::environment::Environment;
+use crate::environment::owned::Owned;
 use crate::environment::task::on_runtime;
 use crate::js::error::Failure;
-use crate::js::{Argument, Call, Value, exports};
-use crate::session::{Methods, Session};
+use crate::js::{Argument, Call, Methods, Value, exports};
+use crate::session::Session;
 
-pub(crate) static METHODS: Methods = exports! {
+pub(super) static METHODS: Methods = exports! {
     c"handleConnectionLost" => handle_connection_lost,
     c"handleResumed" => handle_resumed,
     c"handleReconnected" => handle_rebuilt,
     c"close" => close,
+    c"connect" => connect,
+    c"setRef" => set_ref,
+    c"testPanic" => test_panic,
     c"setKey" => set_key,
     c"ratchetKey" => ratchet_key,
     c"setSendKeyIndex" => set_send_key_index,
@@ -49,6 +57,27 @@ fn handle_rebuilt(call: &Call) -> Result<(), Failure> {
 fn close(call: &Call) -> Result<(), Failure> {
     Session::of(call)?.close();
     Ok(())
+}
+
+fn connect(call: &Call) -> Result<Value, Failure> {
+    let session = Session::of(call)?;
+    let options = connection_options(call.argument(0, "options"))?;
+    let signal = session.work_signal()?;
+    connection::connect(call.js(), Environment::of(call)?, Arc::clone(&session.link), &signal, options)
+}
+
+fn set_ref(call: &Call) -> Result<(), Failure> {
+    let keeps = call.argument(0, "ref").boolean()?;
+    Session::of(call)?.set_ref(keeps);
+    Ok(())
+}
+
+#[allow(clippy::panic)]
+fn test_panic(call: &Call) -> Result<(), Failure> {
+    Session::of(call)?.guarded(|link| {
+        // With the lock held, as a bug would.
+        link.publisher(|_, _| panic!("a panic on request"))
+    })
 }
 
 fn set_key(call: &Call) -> Result<Value, Failure> {

@@ -1,9 +1,8 @@
 //! Sessions: one participant's [`Link`], and what belongs to it on the JavaScript side.
 
-pub(crate) mod drain;
-pub(crate) mod lifecycle;
-pub(crate) mod publisher;
-pub(crate) mod subscriber;
+mod lifecycle;
+mod publisher;
+mod subscriber;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -12,42 +11,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak as ArcWeak};
 use std::thread::ThreadId;
 
+use datatrack::publisher::PublisherEvent;
 use datatrack_transport::connection::WorkSignal;
-use datatrack_transport::{Link, LinkHost, LinkOptions};
+use datatrack_transport::{Link, LinkEvent, LinkHost, LinkOptions};
 
-use crate::connection::{self, ServerConnection};
+use crate::convert::event::Event;
+use crate::convert::options::session_options;
+use crate::environment::Environment;
+use crate::environment::drain::Drain;
 use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
+use crate::environment::owned::{ClassDefinition, Object, Owned};
 use crate::environment::runtime::BACKEND;
-use crate::environment::{Environment, Shared};
-use crate::hub::{self, Loopback};
+use crate::environment::shared::Shared;
+use crate::environment::task::fail;
 use crate::js::error::{Code, Failure};
 use crate::js::guard::guard;
-use crate::js::{Call, Class, Entry, Value, Wrapped};
+use crate::js::{Call, Value};
 
-/// What an object of the addon holds.
-pub(crate) enum Object {
-    Session(Rc<Session>),
-    Loopback(Rc<Loopback>),
-    Connection(Rc<ServerConnection>),
-}
-
-impl Wrapped for Object {
-    fn collected(self) {
-        match self {
-            Self::Session(session) => session.collected(),
-            Self::Loopback(hub) => hub.close(),
-            Self::Connection(connection) => connection.close(),
-        }
-    }
-}
+static CLASS: ClassDefinition = ClassDefinition {
+    name: c"NativeSession",
+    methods: &[publisher::METHODS, subscriber::METHODS, lifecycle::METHODS],
+};
 
 /// One participant. On the environment's thread; the link is what other threads see.
 pub(crate) struct Session {
     pub(crate) id: u32,
     pub(crate) link: Arc<Link>,
-    pub(crate) host: Arc<Host>,
-    pub(crate) streams: RefCell<HashSet<u32>>,
+    host: Arc<Host>,
+    streams: RefCell<HashSet<u32>>,
     environment: Weak<Environment>,
     driver: RefCell<Driver>,
     /// Whether it may keep the process alive.
@@ -62,9 +54,15 @@ pub(crate) enum Driver {
     /// JavaScript does, or nobody any more.
     None,
     /// The hub that it joined.
-    Hub(Weak<Loopback>),
+    Hub(Weak<dyn Members>),
     /// Connections to a server, one after the other, which this signal wakes.
     Server(WorkSignal),
+}
+
+/// The members of a hub.
+pub(crate) trait Members {
+    /// That session is no member any more, if it was one. The session itself stays as it is.
+    fn remove(&self, session: u32);
 }
 
 /// Whom the link tells: leaves the session's number where its environment looks, and rings.
@@ -74,8 +72,8 @@ pub(crate) struct Host {
     link: OnceLock<ArcWeak<Link>>,
     thread: ThreadId,
     /// Whether the session stands in the list of those with events, and of those with frames.
-    pub(crate) events: AtomicBool,
-    pub(crate) frames: AtomicBool,
+    events: AtomicBool,
+    frames: AtomicBool,
 }
 
 impl LinkHost for Host {
@@ -124,16 +122,6 @@ impl LinkHost for Host {
     }
 }
 
-/// Ends a link that a panic went through.
-pub(crate) fn fail(link: &ArcWeak<Link>, failure: &Failure) {
-    let _ = guard(|| {
-        if let Some(link) = link.upgrade() {
-            link.fail(failure.to_string());
-        }
-        Ok(())
-    });
-}
-
 impl Session {
     /// Makes a session and its JavaScript object. `connect` makes the link: with a hub, or on its own.
     pub(crate) fn create(
@@ -142,7 +130,7 @@ impl Session {
         driver: Driver,
         options: LinkOptions,
         connect: impl FnOnce(u32, LinkOptions, Arc<Host>) -> Arc<Link>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<(Rc<Self>, Value), Failure> {
         let js = call.js();
         let id = environment.next_id();
         let host = Arc::new(Host {
@@ -167,30 +155,24 @@ impl Session {
             counted: Cell::new(false),
             closed: Cell::new(false),
         });
-        environment.sessions.borrow_mut().insert(id, Rc::clone(&session));
         environment.handles.add(js, Key::new(Kind::Session, id));
         session.count();
-        let object = environment.session_class(js)?.instance(js, Object::Session(session))?;
+        let object = environment.adopt(js, &CLASS, id, Rc::clone(&session) as _)?;
         js.put(object, c"id", id)?;
-        Ok(object)
+        Ok((session, object))
     }
 
     /// The session whose method is called.
-    pub(crate) fn of(call: &Call) -> Result<&Rc<Self>, Failure> {
-        match call.receiver::<Object>()? {
-            Object::Session(session) => Ok(session),
-            Object::Loopback(_) | Object::Connection(_) => {
-                Err(Failure::wrong_type("a method of a session was called on something else"))
-            }
-        }
+    fn of(call: &Call) -> Result<&Self, Failure> {
+        Object::receiver(call, "a session")
     }
 
-    pub(crate) fn environment(&self) -> Result<Rc<Environment>, Failure> {
+    fn environment(&self) -> Result<Rc<Environment>, Failure> {
         self.environment.upgrade().ok_or_else(|| Failure::closed("the JavaScript environment is ending"))
     }
 
     /// Runs what works on the link. A panic in it closes the session: what it left behind is not to be trusted.
-    pub(crate) fn guarded<T>(&self, body: impl FnOnce(&Link) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn guarded<T>(&self, body: impl FnOnce(&Link) -> Result<T, Failure>) -> Result<T, Failure> {
         let result = guard(|| body(&self.link));
         if let Err(failure @ Failure::Error { code: Code::NativePanic, .. }) = &result {
             fail(&Arc::downgrade(&self.link), failure);
@@ -200,13 +182,13 @@ impl Session {
     }
 
     /// Whether the session may keep the process alive while it is connected.
-    pub(crate) fn set_ref(&self, keeps: bool) {
+    fn set_ref(&self, keeps: bool) {
         self.keeps.set(keeps);
         self.count();
     }
 
     /// What wakes the connections of a server session.
-    pub(crate) fn work_signal(&self) -> Result<WorkSignal, Failure> {
+    fn work_signal(&self) -> Result<WorkSignal, Failure> {
         match &*self.driver.borrow() {
             Driver::Server(signal) => Ok(signal.clone()),
             Driver::None | Driver::Hub(_) => {
@@ -233,17 +215,8 @@ impl Session {
         }
     }
 
-    /// Ends everything in it. What it has to tell is still polled, what is buffered is still read.
-    pub(crate) fn close(&self) {
-        let _ = self.guarded(|link| {
-            link.close();
-            Ok(())
-        });
-        self.release();
-    }
-
     /// The session is over: it does not keep the process alive, is not in a hub, and is not counted.
-    pub(crate) fn release(&self) {
+    fn release(&self) {
         if self.closed.replace(true) {
             return;
         }
@@ -262,65 +235,89 @@ impl Session {
         }
     }
 
-    /// Nobody can reach it any more.
+    /// Takes what has ended off the list of what is alive.
+    fn note_end(&self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Publisher(
+                PublisherEvent::PublishFailed { handle, .. } | PublisherEvent::Unpublished { handle, .. },
+            ) => {
+                if let Some(environment) = self.environment.upgrade() {
+                    environment.handles.remove(Key::publication(self.id, handle.get()));
+                }
+            }
+            LinkEvent::Failed(_) => self.release(),
+            _ => {}
+        }
+    }
+}
+
+impl Owned for Session {
+    /// Ends everything in it. What it has to tell is still polled, what is buffered is still read.
+    fn close(&self) {
+        let _ = self.guarded(|link| {
+            link.close();
+            Ok(())
+        });
+        self.release();
+    }
+
     fn collected(&self) {
         if !self.closed.get() {
             tracing::debug!(session = self.id, "a session was collected before it was closed");
         }
         self.close();
         if let Some(environment) = self.environment.upgrade() {
-            environment.sessions.borrow_mut().remove(&self.id);
-            let mut streams = environment.streams.borrow_mut();
-            for stream in &*self.streams.borrow() {
-                streams.remove(stream);
-            }
+            environment.forget(self.id);
         }
+    }
+
+    fn poll_events(&self, tell: &mut dyn FnMut(Event)) {
+        // What comes from here on lists it again.
+        self.host.events.store(false, Ordering::Release);
+        while let Some(event) = self.link.poll_event() {
+            self.note_end(&event);
+            tell(Event::Link(event));
+        }
+    }
+
+    fn drain(&self, drain: &mut Drain<'_>) -> bool {
+        // What comes from here on lists it again.
+        self.host.frames.store(false, Ordering::Release);
+        let full = self.guarded(|link| {
+            Ok(link.subscriber(|subscriber, now| {
+                while let Some(stream) = subscriber.poll_readable() {
+                    let waits = subscriber.next_frame_len(stream, now).is_some();
+                    if drain.take(subscriber, stream, 1, now) == 0 && waits {
+                        // The link sees that it is readable still, and lists the session again.
+                        subscriber.push_back_readable(stream);
+                        return true;
+                    }
+                }
+                false
+            }))
+        });
+        // A panic ended this session, and is told by its events; the others go on.
+        full.unwrap_or_default()
     }
 }
 
-/// A session that somebody else drives.
+/// A session whose packets JavaScript moves.
 pub(crate) fn create_session(call: &Call) -> Result<Value, Failure> {
     let environment = Environment::of(call)?;
-    let options = crate::convert::options::session_options(call.argument(0, "options"), environment.clock)?;
-    Session::create(call, environment, Driver::None, options, |_, options, host| Link::new(options, host))
+    let options = session_options(call.argument(0, "options"), environment.clock)?;
+    let (_, object) = Session::create(call, environment, Driver::None, options, |_, options, host| {
+        Link::new(options, host)
+    })?;
+    Ok(object)
 }
 
 /// A session for connections to a server.
 pub(crate) fn create_server_session(call: &Call) -> Result<Value, Failure> {
     let environment = Environment::of(call)?;
-    let options = crate::convert::options::session_options(call.argument(0, "options"), environment.clock)?;
+    let options = session_options(call.argument(0, "options"), environment.clock)?;
     let signal = WorkSignal::new();
     let driver = Driver::Server(signal.clone());
-    Session::create(call, environment, driver, options, |_, options, host| signal.link(options, host))
+    let (_, object) =
+        Session::create(call, environment, driver, options, |_, options, host| signal.link(options, host))?;
+    Ok(object)
 }
-
-impl Environment {
-    fn session_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
-        if let Some(class) = self.session_class.get() {
-            return Ok(class);
-        }
-        let methods =
-            publisher::METHODS.iter().chain(subscriber::METHODS).chain(crate::session::lifecycle::METHODS);
-        let class = Class::define(js, c"NativeSession", methods)?;
-        Ok(self.session_class.get_or_init(|| class))
-    }
-
-    pub(crate) fn connection_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
-        if let Some(class) = self.connection_class.get() {
-            return Ok(class);
-        }
-        let class = Class::define(js, c"NativeConnection", connection::METHODS.iter())?;
-        Ok(self.connection_class.get_or_init(|| class))
-    }
-
-    pub(crate) fn loopback_class(&self, js: crate::js::Js) -> Result<&Class, Failure> {
-        if let Some(class) = self.loopback_class.get() {
-            return Ok(class);
-        }
-        let class = Class::define(js, c"NativeLoopbackHub", hub::METHODS.iter())?;
-        Ok(self.loopback_class.get_or_init(|| class))
-    }
-}
-
-/// A table of methods.
-pub(crate) type Methods = &'static [Entry];

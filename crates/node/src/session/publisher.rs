@@ -9,10 +9,10 @@ use datatrack_transport::Link;
 use crate::convert::options::{self, MAX_SAFE_INTEGER, handle};
 use crate::environment::handles::Key;
 use crate::js::error::{Code, Failure};
-use crate::js::{Argument, BytesError, Call, IntoJs, Js, Value, exports};
-use crate::session::{Methods, Session};
+use crate::js::{Argument, BytesError, Call, IntoJs, Js, Methods, Value, exports};
+use crate::session::Session;
 
-pub(crate) static METHODS: Methods = exports! {
+pub(super) static METHODS: Methods = exports! {
     c"publish" => publish,
     c"cancelPublish" => cancel_publish,
     c"unpublish" => unpublish,

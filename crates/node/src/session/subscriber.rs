@@ -1,26 +1,26 @@
 //! A session's subscribing side, in the order of `NativeSession` in `src/native/native.ts`.
 
-use std::rc::Rc;
-
 use datatrack::TrackSid;
 use datatrack::stats::{FrameStats, PacketStats, StreamStats};
 use datatrack::subscriber::{StreamId, TrackId};
 
 use crate::convert::options;
+use crate::environment::drain::Drain;
 use crate::environment::handles::{Key, Kind};
 use crate::js::error::Failure;
-use crate::js::{Call, exports};
-use crate::session::{Methods, Session};
+use crate::js::{Call, Methods, exports};
+use crate::session::Session;
 
 /// Tracks or handles that one message may name; handles have 16 bits.
 const MAX_ENTRIES: u32 = 65_535;
 
-pub(crate) static METHODS: Methods = exports! {
+pub(super) static METHODS: Methods = exports! {
     c"handlePublicationUpdate" => handle_publication_update,
     c"handleSubscriberHandles" => handle_subscriber_handles,
     c"handleSubscriptionsSent" => handle_subscriptions_sent,
     c"subscribe" => subscribe,
     c"unsubscribe" => unsubscribe,
+    c"readStream" => read_stream,
     c"setPipelineOptions" => set_pipeline_options,
     c"trackStats" => track_stats,
     c"streamStats" => stream_stats,
@@ -87,7 +87,6 @@ fn subscribe(call: &Call) -> Result<u32, Failure> {
     let options = options::subscribe_options(call.argument(1, "options"))?;
     let stream = session.guarded(|link| Ok(link.subscribe(track, options)?))?.0;
     session.streams.borrow_mut().insert(stream);
-    environment.streams.borrow_mut().insert(stream, Rc::clone(session));
     environment.handles.add(call.js(), Key::new(Kind::Stream, stream));
     Ok(stream)
 }
@@ -99,10 +98,27 @@ fn unsubscribe(call: &Call) -> Result<Option<StreamStats>, Failure> {
     if session.streams.borrow_mut().remove(&stream)
         && let Ok(environment) = session.environment()
     {
-        environment.streams.borrow_mut().remove(&stream);
         environment.handles.remove(Key::new(Kind::Stream, stream));
     }
     session.guarded(|link| Ok(link.subscriber(|subscriber, _| subscriber.unsubscribe(StreamId(stream)))))
+}
+
+/// Frames of one stream, whether it has demand or not. A stream that was closed has none.
+fn read_stream(call: &Call) -> Result<u32, Failure> {
+    let session = Session::of(call)?;
+    let environment = session.environment()?;
+    let stream = stream(call)?;
+    let mut drain = Drain::begin(call, 1, &environment.buffers)?;
+    session.guarded(|link| {
+        link.subscriber(|subscriber, now| {
+            if drain.take(subscriber, stream, usize::MAX, now) == 0 && subscriber.request_frames(stream) {
+                // There was no space for the first one: the next drain has some.
+                subscriber.push_back_readable(stream);
+            }
+        });
+        Ok(())
+    })?;
+    Ok(drain.finish(&environment.buffers))
 }
 
 fn set_pipeline_options(call: &Call) -> Result<(), Failure> {
