@@ -42,9 +42,9 @@ static METHODS: Methods = exports! {
     c"close" => close,
 };
 
-/// Messages that one call hands to JavaScript at most, and their bytes, about: it copies them, and looks at its clock between
-/// two portions.
+/// Messages that one call hands to JavaScript at most. JavaScript looks at its clock between two calls.
 const MAX_MESSAGES: usize = 64;
+/// Their bytes, about: the call ends with the message that reaches it.
 const MAX_MESSAGE_BYTES: usize = 256 << 10;
 
 /// Peer connections with the task that drives them. On the environment's thread.
@@ -58,7 +58,7 @@ pub(crate) struct Connection {
     messages_told: Cell<bool>,
 }
 
-/// Whom the connection tells: leaves its number where its environment looks, and rings.
+/// What the connection tells that there is news: it leaves its number where its environment looks, and rings.
 struct Host {
     id: u32,
     shared: Arc<Shared>,

@@ -11,7 +11,7 @@ use crate::js::error::Failure;
 use crate::js::{Argument, Call, Entry, Value, exports};
 use crate::{hub, session};
 
-/// Events that one call returns, about: it looks after each session whether there are so many. For the rest the doorbell rings.
+/// Events that one call returns, about: it counts them after each session. The doorbell rings for the rest.
 const MAX_EVENTS: usize = 1_024;
 
 /// All of them.

@@ -1,7 +1,7 @@
 //! The binding: what JavaScript can call, and nothing else.
 //!
-//! `src/native/native.ts` lists the same functions by the same names; the two move together. How the runtime starts and ends
-//! and who owns what stands in ARCHITECTURE.md.
+//! `src/native/native.ts` lists the same functions by the same names; the two move together. ARCHITECTURE.md says how
+//! the runtime starts and ends, and what owns what.
 
 mod connection;
 mod convert;
@@ -14,7 +14,7 @@ mod session;
 use napi::bindgen_prelude::{Env, JsValue, Object, register_async_runtime};
 use napi_derive::{module_init, napi};
 
-/// Runs when the image is loaded: says who runs futures and who takes log records. Starts nothing.
+/// Runs when the image is loaded: registers the runtime and the log's subscriber. Starts nothing.
 #[module_init]
 fn load() {
     js::guard::install_panic_hook();

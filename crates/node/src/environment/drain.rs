@@ -54,7 +54,7 @@ struct Space {
 impl Space {
     fn new(columns: &Columns<'_>, offset: u32) -> Result<Self, Failure> {
         let slab = columns.bytes.len();
-        // A slab in which some frame could never fit would be drained for ever.
+        // If some frame never fits in the slab, JavaScript would call the drain without end.
         if slab < LARGE_FRAME + IV_LEN {
             let min = LARGE_FRAME + IV_LEN;
             return Err(Failure::out_of_range(format!("slab must have at least {min} bytes, not {slab}")));

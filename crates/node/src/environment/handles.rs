@@ -1,4 +1,4 @@
-//! What is alive, for `handles()`: each object that somebody has to end, and where it was made.
+//! What is alive, for `handles()`: each object that the program has to end, and where it was made.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

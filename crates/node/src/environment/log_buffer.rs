@@ -21,8 +21,8 @@ pub(crate) const LEVELS: [&str; 6] = ["silent", "error", "warn", "info", "debug"
 /// Warnings, until `setLogLevel` says otherwise.
 pub(crate) const DEFAULT_LEVEL: u8 = 2;
 
-/// Up to here, records of one place in the code are limited: a program did not ask for all of them, and a peer can cause
-/// them. Who wants to see more asks for `debug`.
+/// Records of one place in the code are limited up to this level. A program did not ask for all of them, and a peer can
+/// cause them. A program that wants to see more asks for `debug`.
 const LIMITED_LEVEL: u8 = 3;
 
 /// One environment's records.

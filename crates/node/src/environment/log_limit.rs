@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
 
-/// Records of one place in the code that are told in each [`WINDOW`]. Enough to see what happens; a peer can cause one with
-/// each datagram.
+/// Records of one place in the code that are told in each [`WINDOW`]. They are enough to see what happens. A peer can
+/// cause a record with each datagram.
 pub(super) const MAX_ALIKE: u32 = 10;
 
 /// See [`MAX_ALIKE`].
@@ -36,8 +36,8 @@ impl<K> Default for Limits<K> {
 impl<K: std::hash::Hash + Eq> Limits<K> {
     /// Whether a record of that place is told. With it goes how many like it were left out before.
     ///
-    /// Besides the first ones of a window, the tenth, hundredth … of those left out is told: a flood that ends is followed
-    /// by nothing that could tell how large it was.
+    /// Besides the first ones of a window, the tenth, hundredth … of those left out is told. A flood that ends is not
+    /// followed by a record that could say how large it was.
     pub(super) fn admit(&mut self, place: K, now: Instant) -> Option<u64> {
         let place = self.places.entry(place).or_insert(Place { start: now, told: 0, left_out: 0 });
         if now.saturating_duration_since(place.start) >= WINDOW {

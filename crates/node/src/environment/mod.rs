@@ -42,7 +42,7 @@ use crate::js::error::Failure;
 use crate::js::guard::guard;
 use crate::js::{Call, Class, IntoJs, Js, Reference, Value};
 
-/// A lock that a panic left behind is taken all the same: closing needs it.
+/// Locks a mutex, also one that a panic left poisoned: closing needs it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -84,7 +84,7 @@ impl Environment {
 
     fn existing<'a>(js: Js) -> Option<&'a Self> {
         let mut data = null_mut();
-        // SAFETY: the instance data of this addon is what `create` put there; nobody else can.
+        // SAFETY: the instance data of this addon is what `create` put there. Only this addon can.
         unsafe {
             sys::napi_get_instance_data(js.raw(), &raw mut data);
             // It is freed by `free`, when no export of the environment can run any more.
@@ -192,7 +192,7 @@ impl Environment {
         if let Some(old) = self.callback.replace(Some(new)) {
             old.delete(js);
         }
-        // Whatever was rung for before there was somebody to hear it.
+        // For what was rung before there was a callback.
         self.shared.ring();
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Environment {
         let silenced = self.shared.doorbell.silence();
         self.function.set(None);
         if let Some(Function(function)) = silenced {
-            // SAFETY: nobody can get at the function any more; Node.js closes it after this hook.
+            // SAFETY: no thread can get at the function any more. Node.js closes it after this hook.
             unsafe {
                 sys::napi_release_threadsafe_function(function, sys::ThreadsafeFunctionReleaseMode::release)
             };

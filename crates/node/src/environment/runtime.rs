@@ -1,8 +1,8 @@
 //! The one tokio runtime of this addon image.
 //!
-//! Dormant until somebody spawns; ended when the last environment that [attached](Backend::attach) is gone; started
-//! anew by the next spawn. Whoever wants to run something asks [`BACKEND`] each time: a kept `Handle` would be dead
-//! after the addon was loaded in a worker only, the worker ended, and another one loaded it.
+//! The first spawn starts it. It ends when the last environment that [attached](Backend::attach) is gone, and the next
+//! spawn starts it again. All code that spawns asks [`BACKEND`] each time. A kept `Handle` would be dead after the
+//! addon was loaded in a worker only, the worker ended, and another one loaded it.
 //!
 //! It is registered with napi as its `AsyncRuntime` (the feature `tokio_rt` would bring a runtime of napi's own, with
 //! the very problem above). Registering pins the image: a thread that does not end in time keeps its code.
@@ -79,7 +79,7 @@ impl Backend {
         self.with_runtime(|runtime| runtime.spawn(future).abort_handle())
     }
 
-    /// Runs something that takes long, on a thread where that hurts nobody.
+    /// Runs something that takes long, on a thread that no connection runs on.
     pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
         self.with_runtime(|runtime| drop(runtime.spawn_blocking(work)))
     }
@@ -137,7 +137,7 @@ unsafe impl AsyncRuntime for Registered {
     }
 
     fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) -> napi::Result<()> {
-        // Nothing of ours blocks; on a runtime of its own it cannot be in anybody's way.
+        // Nothing of ours blocks. On a runtime of its own the future is not in the way of any connection.
         let runtime = Builder::new_current_thread()
             .build()
             .map_err(|error| napi::Error::from_reason(error.to_string()))?;

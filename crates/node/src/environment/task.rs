@@ -1,7 +1,8 @@
 //! Asynchronous exports: a future on the runtime, a promise in JavaScript.
 //!
-//! [`on_runtime`] is the only way from one to the other. The promise is settled by the environment's doorbell, keeps the
-//! process alive until then, and never stays pending: a panic, a cancelled task or a runtime that ends rejects it.
+//! [`on_runtime`] is the only way from one to the other. The environment's doorbell settles the promise, and the
+//! process stays alive until then. No promise stays pending: a panic, a cancelled task or a runtime that ends rejects
+//! it.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -88,7 +89,8 @@ async fn until<T>(
         if let Some(receiver) = &mut cancelled
             && let Poll::Ready(result) = Pin::new(receiver).poll(context)
         {
-            // Without a sender nobody can cancel any more, and a receiver that answered must not be asked again.
+            // Without a sender the future cannot be cancelled any more. A receiver that answered must not be asked
+            // again.
             cancelled = None;
             if result.is_ok() {
                 return Poll::Ready(Err(Failure::cancelled()));

@@ -79,7 +79,7 @@ unsafe fn borrow_bytes<'a>(js: Js, value: Value) -> Result<&'a [u8], BytesError>
     if view.len == 0 {
         return Ok(&[]);
     }
-    // SAFETY: V8 says that so many bytes are there; they are not shared, and nobody runs who could change them.
+    // SAFETY: V8 says that so many bytes are there. No other thread shares them, and no JavaScript runs meanwhile.
     Ok(unsafe { std::slice::from_raw_parts(view.data.cast(), view.len) })
 }
 
@@ -144,7 +144,7 @@ impl<'a> Argument<'a> {
         })
     }
 
-    /// As [`bytes`](Self::bytes), for who answers wrong ones in its own way.
+    /// As [`bytes`](Self::bytes), for exports that answer wrong ones in their own way.
     pub(crate) fn try_bytes(self) -> Result<Result<&'a [u8], BytesError>, Failure> {
         // SAFETY: nothing runs JavaScript while arguments are alive; see `borrow_bytes`.
         Ok(unsafe { borrow_bytes(self.js, self.value()?) })

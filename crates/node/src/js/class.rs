@@ -33,8 +33,8 @@ impl Reference {
     }
 }
 
-/// What a JavaScript object of ours holds. One type for all of them, so that a method that gets the wrong object of ours
-/// finds out instead of reading memory as what it is not.
+/// What a JavaScript object of ours holds. All of them hold the same type. So a method that gets the wrong object of
+/// ours finds out, instead of reading memory as what it is not.
 pub(crate) trait Wrapped: Sized + 'static {
     /// The object was collected. Runs on the environment's thread; must not run JavaScript.
     fn collected(self);
@@ -104,8 +104,8 @@ impl Class {
     }
 }
 
-/// Marks the objects that hold a [`Wrapped`] of this image: any addon may wrap something in an object, also in one of our
-/// classes, and so may another version of this one.
+/// Marks the objects that hold a [`Wrapped`] of this image. Any addon may wrap something in an object, also in one of
+/// our classes, and so may another version of this addon.
 fn our_tag() -> sys::napi_type_tag {
     static IMAGE: u8 = 0;
     // Random bits tell other addons apart, an address in the loaded image other versions.
@@ -146,7 +146,7 @@ unsafe extern "C" fn constructor(env: sys::napi_env, info: sys::napi_callback_in
 }
 
 unsafe extern "C" fn finalize<W: Wrapped>(_env: sys::napi_env, content: *mut c_void, _hint: *mut c_void) {
-    // A panic in it was logged by the guard, and there is nobody to tell.
+    // The guard logged a panic in it. There is no caller to tell.
     let _ = guard(|| {
         // SAFETY: `instance` made it from a box of that type, and Node.js finalizes once.
         let content = unsafe { Box::from_raw(content.cast::<W>()) };

@@ -25,8 +25,8 @@ thread_local! {
 
 /// Runs `body`; a panic in it becomes [`Failure::panicked`].
 ///
-/// Nothing that was borrowed is seen again in a half-changed state: whoever owns what the body worked on ends it after
-/// such a failure (a session does so in `Session::guarded`), which is why asserting unwind safety is right.
+/// The owner of what the body worked on ends it after such a failure; a session does so in `Session::guarded`. So
+/// nothing is seen again in a half-changed state, and asserting unwind safety is right.
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     DEPTH.with(|depth| depth.set(depth.get() + 1));
     let result = catch_unwind(AssertUnwindSafe(body));
@@ -108,7 +108,7 @@ pub(crate) fn install_panic_hook() {
             return;
         }
         let place = info.location().map(|location| {
-            // The path of whoever built it is nobody's business.
+            // Without the folder: it is a path of the machine that built the addon.
             let file = location.file().rsplit(['/', '\\']).next().unwrap_or_default();
             format!("{file}:{}", location.line())
         });

@@ -83,7 +83,7 @@ impl Js {
         let buffer = self
             .make(|raw| unsafe { sys::napi_create_arraybuffer(self.0, value.len(), &raw mut data, raw) })?;
         if !value.is_empty() {
-            // SAFETY: the buffer was just made with room for as many bytes, and nobody else has it.
+            // SAFETY: the buffer was just made with room for as many bytes, and no other code has it.
             unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), data.cast(), value.len()) };
         }
         let kind = sys::TypedarrayType::uint8_array;

@@ -1,4 +1,4 @@
-//! A session's connection, its keys, and what those drive who bring their own transport, in the order of
+//! A session's connection, its keys, and what a program calls that brings its own transport, in the order of
 //! `NativeSession` in `src/native/native.ts`.
 
 use std::sync::Arc;

@@ -51,7 +51,7 @@ pub(crate) struct Session {
 
 /// What moves a session's packets.
 pub(crate) enum Driver {
-    /// JavaScript does, or nobody any more.
+    /// JavaScript does, or the session left its hub or was closed.
     None,
     /// The hub that it joined.
     Hub(Weak<dyn Members>),
@@ -65,7 +65,7 @@ pub(crate) trait Members {
     fn remove(&self, session: u32);
 }
 
-/// Whom the link tells: leaves the session's number where its environment looks, and rings.
+/// What the link tells that there is news: it leaves the session's number where its environment looks, and rings.
 pub(crate) struct Host {
     session: u32,
     shared: Arc<Shared>,
@@ -91,8 +91,8 @@ impl LinkHost for Host {
         self.shared.ring();
     }
 
-    /// Comes here only for a session without a driver. Its owner looks after each call of its own; what another thread
-    /// caused, a key that came for held frames, it has to be told.
+    /// The link calls it only for a session without a driver. JavaScript looks for work after each call of its own. It
+    /// has to be told of work that another thread caused: a key came for held frames.
     fn work_ready(&self) {
         if std::thread::current().id() != self.thread {
             self.shared.ring();
@@ -116,7 +116,7 @@ impl LinkHost for Host {
         if let Err(failure) = BACKEND.spawn_blocking(work)
             && let Some(link) = self.link.get()
         {
-            // Otherwise whoever waits for the key would wait for ever.
+            // Otherwise the promise of the key would stay pending.
             fail(link, &failure);
         }
     }
@@ -142,7 +142,7 @@ impl Session {
             frames: AtomicBool::new(false),
         });
         let link = connect(id, options, Arc::clone(&host));
-        // It is empty: nobody else has the host yet.
+        // It is empty: no other code set it before the link was made.
         let _ = host.link.set(Arc::downgrade(&link));
         let session = Rc::new(Self {
             id,

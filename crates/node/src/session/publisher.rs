@@ -29,7 +29,7 @@ pub(super) static METHODS: Methods = exports! {
     c"publishResponsesForSyncState" => publish_responses_for_sync_state,
 };
 
-/// `PushStatus` in `src/native/native.ts`: what a push returns instead of an error, which would cost more than the push.
+/// `PushStatus` in `src/native/native.ts`. A push returns it instead of an error, which would cost more than the push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum PushStatus {
