@@ -246,7 +246,7 @@ describe('counters and events, wherever they must stand', () => {
     return [...body.matchAll(/c"(\w+)"/g)].map(([, key = '']) => key)
   }
   const contract = 'src/native/native.ts'
-  const rust = 'crates/node/src/connection.rs'
+  const rust = 'crates/node/src/convert/stats.rs'
 
   test.each([
     ['ConnectionStats', ['ConnectionCounters', 'NativeConnectionStats']],

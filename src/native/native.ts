@@ -108,7 +108,8 @@ export interface NativeSessionOptions {
 /**
  * Requests and notifications of the state machines. Rust: `crates/node/src/convert/event.rs`.
  *
- * `source` is the number of the session or the connection. Objects are flat; fields that a type does not list are absent.
+ * `source` is the number of the session or the connection. Objects are flat. Fields that a type does not list are
+ * absent.
  */
 export type NativeEvent = { source: number } & (
   | // To be sent to the SFU.
