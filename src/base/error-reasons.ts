@@ -169,7 +169,7 @@ export const errorReasons = {
     },
     invalidKey: {
       message: 'the key counts as invalid',
-      doc: 'More frames in a row than `failureTolerance` could not be decrypted. Setting a key makes it valid again.',
+      doc: 'More frames of the participant in a row than `failureTolerance` could not be decrypted. Setting a key makes it valid again.',
     },
     providerFailed: {
       message: 'the custom provider failed',

@@ -21,8 +21,8 @@ export interface KeyProviderOptions {
    */
   readonly ratchetWindowSize?: number | undefined
   /**
-   * Consecutive frames that may fail before a key counts as invalid until it is set again, 0 to 2^31 − 1. Default: −1,
-   * never.
+   * Consecutive frames of a participant that may fail before the key counts as invalid for that participant until it is
+   * set again, 0 to 2^31 − 1. Default: −1, never.
    */
   readonly failureTolerance?: number | undefined
 }

@@ -12,8 +12,8 @@ pub struct KeyOptions {
     /// How many ratchet steps ahead of its key a frame is tried with. 0 follows no ratchet. Default: 16; 0 for a shared
     /// key.
     pub ratchet_window: u8,
-    /// How many frames in a row may fail before their key counts as invalid. It stays invalid until it is set or
-    /// ratcheted again. With a negative number a key never becomes invalid. Default: −1.
+    /// How many frames of a participant in a row may fail before the key counts as invalid for that participant. It
+    /// stays invalid until it is set or ratcheted again. With a negative number a key never becomes invalid. Default: −1.
     pub failure_tolerance: i32,
 }
 

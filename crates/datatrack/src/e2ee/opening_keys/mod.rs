@@ -1,4 +1,5 @@
 mod ring;
+mod senders;
 mod slot;
 
 #[cfg(test)]
@@ -28,10 +29,11 @@ pub use slot::SEARCH_PAUSE;
 /// **Ratchets are followed.** If the key at a frame's index does not open it, the steps 1, 2, … up to `ratchet_window`
 /// ahead are tried. Each step is derived once and kept. There is one derivation at a time for each participant. So the
 /// cost of bad frames is bounded. A step replaces the key only after it has opened a frame. The key just before it
-/// still opens late frames. After a search in vain, no other search starts at that index for [`SEARCH_PAUSE`].
+/// still opens late frames. After a search in vain, frames of that sender start no other search at that index for
+/// [`SEARCH_PAUSE`].
 ///
-/// Peers' frames make this object larger only by the steps of keys that were set: at most `ratchet_window` for each
-/// key.
+/// Peers' frames make this object larger only by the steps of keys that were set, at most `ratchet_window` for each
+/// key, and by the counts of failed frames, of at most 1,024 senders for each key.
 pub struct OpeningKeys {
     options: KeyOptions,
     shared: Option<Ring>,
@@ -54,8 +56,8 @@ pub enum OpenOutcome {
     NoKey,
     /// Neither the key nor any ratchet step that may be tried now opens it.
     Failed,
-    /// As [`Failed`](Self::Failed), but more frames in a row failed than `failure_tolerance` allows. Frames are not
-    /// even tried until the key is set or ratcheted again.
+    /// As [`Failed`](Self::Failed), but more frames of the sender in a row failed than `failure_tolerance` allows.
+    /// Frames of that sender are not even tried until the key is set or ratcheted again.
     InvalidKey,
 }
 
@@ -158,7 +160,7 @@ impl OpeningKeys {
         let options = &self.options;
         let ring = if options.shared { self.shared.as_mut() } else { self.participants.get_mut(identity) };
         let Some(ring) = ring else { return OpenOutcome::NoKey };
-        let (outcome, wants_step) = ring.open(options, key_index, iv, sealed, now);
+        let (outcome, wants_step) = ring.open(options, identity, key_index, iv, sealed, now);
         if wants_step {
             ring.ask(DerivationId(self.next_id), key_index, JobKind::Search);
             self.next_id += 1;

@@ -108,6 +108,7 @@ impl Ring {
     pub(super) fn open(
         &mut self,
         options: &KeyOptions,
+        sender: &str,
         index: u8,
         iv: &[u8; IV_LEN],
         sealed: &Payload,
@@ -123,20 +124,20 @@ impl Ring {
             // The frame is too short for any key. That says nothing about this key and needs no search.
             return (OpenOutcome::Failed, false);
         }
-        if slot.is_invalid(options) {
+        if slot.is_invalid(sender, options) {
             return unless_changing(OpenOutcome::InvalidKey);
         }
-        if let Some(opened) = slot.open(iv, sealed) {
+        if let Some(opened) = slot.open(sender, iv, sealed) {
             return (OpenOutcome::Opened(opened), false);
         }
         if changing {
             return (OpenOutcome::Wait, false);
         }
-        match slot.search(iv, sealed, options.ratchet_window, now) {
+        match slot.search(sender, iv, sealed, options.ratchet_window, now) {
             Attempt::Opened(opened) => (OpenOutcome::Opened(opened), false),
             Attempt::Wait => (OpenOutcome::Wait, false),
             Attempt::AskForStep => (OpenOutcome::Wait, true),
-            Attempt::Failed if slot.count_failure(options) => (OpenOutcome::InvalidKey, false),
+            Attempt::Failed if slot.count_failure(sender, options) => (OpenOutcome::InvalidKey, false),
             Attempt::Failed => (OpenOutcome::Failed, false),
         }
     }

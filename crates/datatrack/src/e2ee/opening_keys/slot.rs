@@ -7,7 +7,10 @@ use crate::e2ee::derivation::DerivedKey;
 use crate::e2ee::{FrameKey, IV_LEN, KeyOptions};
 use crate::{Instant, Payload};
 
-/// After a search that tried all steps of the window in vain, failing frames start no new search for this long.
+use super::senders::Senders;
+
+/// After a search that tried all steps of the window in vain, failing frames of that sender start no new search for
+/// this long.
 pub const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// One key of a ring, with the steps ahead of it that a search has derived.
@@ -15,8 +18,8 @@ pub(super) struct Slot {
     key: DerivedKey,
     /// The key one step back. Frames that it sealed may arrive late.
     previous: Option<FrameKey>,
-    /// Frames that failed in a row.
-    failures: u32,
+    /// Failures by sender: a sender without the key must not make it invalid for the others.
+    senders: Senders,
     search: Search,
 }
 
@@ -32,8 +35,8 @@ struct Search {
     probe: Option<([u8; IV_LEN], usize)>,
     /// Whether a further step was requested.
     deriving: bool,
-    /// When the whole window was last tried in vain.
-    exhausted: Option<Instant>,
+    /// When the derivation of a step last failed.
+    failed: Option<Instant>,
 }
 
 /// The result of a slot's attempt to open a frame.
@@ -49,29 +52,30 @@ pub(super) enum Attempt {
 
 impl Slot {
     pub(super) fn new(key: DerivedKey) -> Self {
-        Self { key, previous: None, failures: 0, search: Search::default() }
+        Self { key, previous: None, senders: Senders::default(), search: Search::default() }
     }
 
     /// Opens a frame with the key or with the one before it.
-    pub(super) fn open(&mut self, iv: &[u8; IV_LEN], sealed: &Payload) -> Option<Bytes> {
+    pub(super) fn open(&mut self, sender: &str, iv: &[u8; IV_LEN], sealed: &Payload) -> Option<Bytes> {
         let opened = self.key.key.open_payload(iv, sealed).ok().or_else(|| {
             let previous = self.previous.as_ref()?;
             previous.open_payload(iv, sealed).ok()
         })?;
-        self.failures = 0;
+        self.senders.opened(sender);
         Some(opened)
     }
 
     /// Searches for the step ahead that opens a frame which the key did not open. If there is one, it becomes the key.
     pub(super) fn search(
         &mut self,
+        sender: &str,
         iv: &[u8; IV_LEN],
         sealed: &Payload,
         window: u8,
         now: Instant,
     ) -> Attempt {
         let window = usize::from(window);
-        if window == 0 || self.search.is_paused(now) {
+        if window == 0 || self.search.is_paused(now) || self.senders.is_paused(sender, now) {
             return Attempt::Failed;
         }
         if self.search.deriving {
@@ -87,7 +91,7 @@ impl Slot {
             });
         if let Some((ahead, opened)) = found {
             self.advance_to(ahead);
-            self.failures = 0;
+            self.senders.clear();
             return Attempt::Opened(opened);
         }
         if self.search.steps.len() < window {
@@ -95,7 +99,8 @@ impl Slot {
             self.search.deriving = true;
             return Attempt::AskForStep;
         }
-        self.search.give_up(now);
+        self.search.probe = None;
+        self.senders.searched_in_vain(sender, now);
         Attempt::Failed
     }
 
@@ -130,19 +135,20 @@ impl Slot {
         // The search's steps belong to the same chain: the first of them is `next`.
         self.search.steps.pop_front();
         self.replace(next);
-        self.search.exhausted = None;
-        self.failures = 0;
+        self.search.failed = None;
+        self.senders.clear();
     }
 
-    /// Counts a frame that failed for good. Returns whether its key is invalid now.
-    pub(super) fn count_failure(&mut self, options: &KeyOptions) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        self.is_invalid(options)
+    /// Counts a frame that failed for good. Returns whether the key is invalid for its sender now.
+    pub(super) fn count_failure(&mut self, sender: &str, options: &KeyOptions) -> bool {
+        self.senders.failed(sender);
+        self.is_invalid(sender, options)
     }
 
-    /// Whether more frames in a row failed than the options tolerate.
-    pub(super) fn is_invalid(&self, options: &KeyOptions) -> bool {
-        u32::try_from(options.failure_tolerance).is_ok_and(|tolerance| self.failures > tolerance)
+    /// Whether more frames of a sender in a row failed than the options tolerate.
+    pub(super) fn is_invalid(&self, sender: &str, options: &KeyOptions) -> bool {
+        u32::try_from(options.failure_tolerance)
+            .is_ok_and(|tolerance| self.senders.failures(sender) > tolerance)
     }
 
     fn advance_to(&mut self, ahead: usize) {
@@ -163,11 +169,11 @@ impl Slot {
 
 impl Search {
     fn is_paused(&self, now: Instant) -> bool {
-        self.exhausted.is_some_and(|then| now.saturating_duration_since(then) < SEARCH_PAUSE)
+        self.failed.is_some_and(|then| now.saturating_duration_since(then) < SEARCH_PAUSE)
     }
 
     fn give_up(&mut self, now: Instant) {
-        self.exhausted = Some(now);
+        self.failed = Some(now);
         self.probe = None;
     }
 }

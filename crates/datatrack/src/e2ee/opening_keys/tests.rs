@@ -438,6 +438,90 @@ fn with_a_negative_tolerance_a_key_stays_valid() {
     assert_eq!(receiver.open(0, &frame(&key(b"a"), 1001, b"x")), opened(b"x"));
 }
 
+/// A shared key at index 0.
+fn shared(ratchet_window: u8, failure_tolerance: i32) -> Receiver {
+    let options = KeyOptions { ratchet_window, failure_tolerance, ..KeyOptions::shared(KeyDerivation::Hkdf) };
+    let mut receiver = Receiver::new(options);
+    receiver.keys.set_key(KeyScope::Shared, 0, &b"a"[..]).unwrap();
+    receiver.settle();
+    receiver
+}
+
+#[test]
+fn a_shared_key_is_invalid_only_for_those_whose_frames_fail() {
+    let mut receiver = shared(0, 1);
+    let (good, bad) = (key(b"a"), key(b"bad"));
+    let mut open = |sender: &str, (iv, sealed): ([u8; IV_LEN], Payload)| {
+        receiver.keys.open(sender, 0, &iv, &sealed, receiver.now)
+    };
+    for number in 0..100 {
+        let expected = if number < 1 { OpenOutcome::Failed } else { OpenOutcome::InvalidKey };
+        assert_eq!(open("mallory", frame(&bad, number, b"x")), expected);
+    }
+    assert_eq!(open("mallory", frame(&good, 100, b"x")), OpenOutcome::InvalidKey, "not even tried");
+    for number in 101..110 {
+        assert_eq!(open(ALICE, frame(&good, number, b"x")), opened(b"x"));
+    }
+    assert_eq!(open(ALICE, frame(&bad, 110, b"x")), OpenOutcome::Failed, "its first one");
+    assert_eq!(
+        open("mallory", frame(&good, 111, b"x")),
+        OpenOutcome::InvalidKey,
+        "others' frames say nothing"
+    );
+}
+
+#[test]
+fn setting_a_shared_key_makes_it_valid_for_all() {
+    let mut receiver = shared(0, 0);
+    for sender in ["mallory", "mike"] {
+        let (iv, sealed) = frame(&key(b"bad"), 1, b"x");
+        assert_eq!(receiver.keys.open(sender, 0, &iv, &sealed, receiver.now), OpenOutcome::InvalidKey);
+    }
+    receiver.keys.set_key(KeyScope::Shared, 0, &b"a"[..]).unwrap();
+    receiver.settle();
+    for sender in ["mallory", "mike"] {
+        let (iv, sealed) = frame(&key(b"a"), 2, b"x");
+        assert_eq!(receiver.keys.open(sender, 0, &iv, &sealed, receiver.now), opened(b"x"));
+    }
+}
+
+#[test]
+fn of_a_shared_key_a_search_in_vain_keeps_no_one_else_from_searching() {
+    let mut receiver = shared(2, -1);
+    let mut open = |sender: &str, (iv, sealed): &([u8; IV_LEN], Payload)| loop {
+        match receiver.keys.open(sender, 0, iv, sealed, receiver.now) {
+            OpenOutcome::Wait => {
+                let derivation = receiver.keys.poll_derivation().expect("a frame waits for nothing");
+                receiver.keys.handle_derived(derivation.run(), receiver.now);
+            }
+            outcome => return outcome,
+        }
+    };
+    let bad = key(b"bad");
+    assert_eq!(open("mallory", &frame(&bad, 1, b"x")), OpenOutcome::Failed);
+    assert_eq!(open("mallory", &frame(&chain(b"a", 1)[1], 2, b"x")), OpenOutcome::Failed, "it pauses");
+    assert_eq!(open(ALICE, &frame(&chain(b"a", 1)[1], 3, b"x")), opened(b"x"));
+    assert_eq!(open("mallory", &frame(&bad, 4, b"x")), OpenOutcome::Failed);
+}
+
+#[test]
+fn failures_are_remembered_of_so_many_senders() {
+    let mut receiver = shared(0, 0);
+    let (good, bad) = (frame(&key(b"a"), 1, b"x"), frame(&key(b"bad"), 2, b"x"));
+    let mut open = |sender: usize, (iv, sealed): &([u8; IV_LEN], Payload)| {
+        receiver.keys.open(&sender.to_string(), 0, iv, sealed, receiver.now)
+    };
+    for sender in 0..senders::MAX_SENDERS {
+        assert_eq!(open(sender, &bad), OpenOutcome::InvalidKey);
+    }
+    assert_eq!(open(0, &good), OpenOutcome::InvalidKey);
+    assert_eq!(open(senders::MAX_SENDERS, &bad), OpenOutcome::InvalidKey);
+    assert_eq!(open(0, &good), opened(b"x"), "forgotten");
+    for sender in 1..=senders::MAX_SENDERS {
+        assert_eq!(open(sender, &good), OpenOutcome::InvalidKey);
+    }
+}
+
 #[test]
 fn a_search_counts_as_one_failure_and_waiting_as_none() {
     let options = KeyOptions { ratchet_window: 4, failure_tolerance: 1, ..per_participant() };
