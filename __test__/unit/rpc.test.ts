@@ -215,7 +215,8 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
         })()
         const made: Promise<void>[] = []
         const outcomes = { answers: 0, errors: new Set<number>() }
-        for (let index = 0; index < 300; index++) {
+        // On a busy machine a reconnect may outlast the deadlines of all these: calls go on until one is answered.
+        for (let index = 0; index < 300 || outcomes.answers === 0; index++) {
           const [room, other] = random(2) === 0 ? [alice, 'bob'] : [bob, 'alice']
           const responseTimeout = random(600)
           const payload = 'x'.repeat(random(3000))
@@ -237,7 +238,6 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
         await Promise.all(made)
         going = false
         await disturbing
-        expect(outcomes.answers).toBeGreaterThan(0)
         expect([...outcomes.errors]).toContain(1502)
         // And it goes on as if nothing had been.
         bob.registerRpcMethod('echo', ({ payload }) => payload)
