@@ -385,6 +385,8 @@ describe('language', () => {
     'src/native',
     'src/rpc',
     'src/session',
+    'crates/datatrack/src',
+    'crates/transport/src',
   ]
   const sources = folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
