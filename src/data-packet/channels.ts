@@ -1,4 +1,4 @@
-/** What carries the messages of a room: two channels, whoever is at the other end. */
+/** The two channels that carry a room's messages, to a server or to the loopback. */
 import type { NativeChannel } from '../native/native'
 
 /** `reliable`: ordered and lossless. `lossy`: neither. */
@@ -6,19 +6,19 @@ export type MessageChannel = NativeChannel
 
 /** The channels of a room's connection. */
 export interface MessageChannels {
-  /** Largest message, in bytes. */
+  /** The largest message, in bytes. */
   readonly maxMessageSize: number
   /**
-   * Takes a message; what is returned is a {@link SendStatus}. `more` (default: `false`): another one follows at once, or
-   * {@link flush}; they may travel together.
+   * Queues a message. Returns a {@link SendStatus}. `more` (default: `false`): another message or {@link flush} follows
+   * at once, and the two may be sent together.
    */
   send(channel: MessageChannel, message: Uint8Array, more?: boolean): number
-  /** Nothing follows after all. */
+  /** Sends what waits: no further message follows. */
   flush(): void
-  /** Bytes that were taken and that the other end has not acknowledged. */
+  /** Bytes that were queued and that the other end has not acknowledged. */
   bufferedAmount(channel: MessageChannel): number
-  /** Bytes that the reliable channel may hold, those under way included: it follows what the path carries. */
+  /** Bytes that the reliable channel may hold, bytes in flight included. It follows the capacity of the path. */
   reliableLimit(): number
-  /** Asks to be told once when at most `bytes` are buffered: {@link DataPackets.handleBufferedAmountLow}. */
+  /** Asks for one call of {@link DataPackets.handleBufferedAmountLow} when at most `bytes` are buffered. */
   watchBuffered(channel: MessageChannel, bytes: number): void
 }

@@ -1,4 +1,6 @@
-/** The data packets of a room: what sends them, what receives them, and what a program sends and gets itself. */
+/**
+ * The data packets of a room: their sender, their receiver, and the packets that the application itself sends and gets.
+ */
 import type { NativeSession } from '../native/native'
 import * as check from '../base/arguments'
 import { EventThrottle } from '../base/event-throttle'
@@ -13,24 +15,24 @@ import type { ReceiveState } from '../signal/messages'
 /** Options of {@link LocalParticipant.publishData}. */
 export interface DataPublishOptions {
   /**
-   * `true`: the packet arrives once and in order, also across a connection that is resumed, or the promise rejects.
-   * `false` (the default): it leaves now or not at all, and may get lost.
+   * `true`: the packet arrives once and in order, also across a resumed connection, or the promise rejects. `false`
+   * (the default): the packet is sent at once or not at all, and may be lost.
    */
   readonly reliable?: boolean | undefined
-  /** What receivers get beside it, to tell packets apart. Default: none. */
+  /** A topic that receivers get with the packet. Default: none. */
   readonly topic?: string | undefined
-  /** Identities of those who get it. Default: everybody in the room. */
+  /** Identities of the receivers. Default: all participants in the room. */
   readonly destinationIdentities?: readonly string[] | undefined
-  /** Takes the packet back while it waits. */
+  /** Withdraws the packet while it waits to be sent. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** @internal The data packets of a room. Made with it; connections come and go. */
+/** @internal The data packets of a room. They live as long as the room, across connections. */
 export class DataPackets {
   readonly sender = new PacketSender()
   readonly #receiver: PacketReceiver
 
-  /** `encryptionError`: packets could not be opened, `count` of them since the last call for the same reason. */
+  /** `encryptionError`: `count` packets could not be decrypted since the last call for the same reason. */
   constructor(
     handlers: PacketHandlers,
     encryptionError: (

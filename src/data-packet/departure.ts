@@ -1,8 +1,8 @@
-/** What holds for packets of a participant that has left: for its streams, and for its answers to calls. */
+/** The time to wait for packets of a participant that has left: for its streams, and for its answers to calls. */
 
 /**
- * ms after a participant has left, or has a new session, in which packets that it sent before may still come: the server
- * tells of departures by signalling, and data takes a way of its own.
+ * ms after a participant has left, or has a new session, in which packets that it sent before may still arrive. The
+ * server announces departures by signalling, which is independent of the data channels.
  */
 export const DEPARTURE_GRACE = 2000
 

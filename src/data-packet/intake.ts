@@ -1,22 +1,22 @@
-/** Takes the messages that come in portions: whoever sends many must not keep the event loop from everything else. */
+/** Handles incoming messages in portions, so that a peer that sends many does not block the event loop. */
 import { reportUncaught } from '../base/abort'
 import type { MessageChannel } from './channels'
 
-/** A message as it came. */
+/** A received message. */
 export interface IncomingMessage {
   readonly channel: MessageChannel
   readonly data: Uint8Array
 }
 
-/** ms for which messages are handed out before timers, sockets and other connections have their turn. */
+/** ms to handle messages before timers, sockets and other connections get a turn. */
 export const TURN = 5
 /**
- * Messages after which what their handlers have put off is run, and the clock is looked at: what they do in promises is part
- * of the time that they take.
+ * Messages after which microtasks run and the time is checked. So the time includes the work that handlers do in
+ * promises.
  */
 const BATCH = 8
 
-/** See the top of this file. */
+/** Handles incoming messages in portions. */
 export class MessageIntake {
   readonly #poll: () => IncomingMessage[]
   readonly #deliver: (message: IncomingMessage) => void
@@ -25,20 +25,20 @@ export class MessageIntake {
   #running = false
   #closed = false
 
-  /** `poll`: some of the messages there are; none: there will be another {@link wake}. */
+  /** `poll` returns some of the available messages. After it has returned none, the owner calls {@link wake} again. */
   constructor(poll: () => IncomingMessage[], deliver: (message: IncomingMessage) => void) {
     this.#poll = poll
     this.#deliver = deliver
   }
 
-  /** There are messages. The first of them are handed out at once. */
+  /** There are messages. The first portion is handled at once. */
   wake(): void {
     if (this.#running || this.#closed) return
     this.#running = true
     this.#run(performance.now())
   }
 
-  /** Nothing more is handed out. */
+  /** Handles no more messages. */
   close(): void {
     this.#closed = true
     this.#messages = []

@@ -1,4 +1,4 @@
-/** In which order packets leave: single messages first, then the chunks of bulk writers in turn. */
+/** The order in which packets are sent: first single messages, then the chunks of bulk writers in turn. */
 
 /** A first-in, first-out queue whose `shift` does not move what is left. */
 export class Fifo<T> {
@@ -13,7 +13,7 @@ export class Fifo<T> {
     this.#items.push(item)
   }
 
-  /** Puts an item back in front. */
+  /** Puts an item back at the front. */
   unshift(item: T): void {
     if (this.#head === 0) this.#items.unshift(item)
     else this.#items[--this.#head] = item
@@ -54,7 +54,7 @@ export class PacketQueue<T> {
     return this.#length
   }
 
-  /** `turn`: a bulk writer's; without one the item goes before all bulk. */
+  /** `turn`: a bulk writer's place. Without one, the item goes before all bulk items. */
   push(item: T, turn?: Turn<T>): void {
     this.#length++
     if (turn === undefined) {
@@ -65,7 +65,7 @@ export class PacketQueue<T> {
     turn.items.push(item)
   }
 
-  /** The next item. Each bulk writer gives one, then the next writer has its turn. */
+  /** The next item. Each bulk writer sends one item, then it is the next writer's turn. */
   shift(): T | undefined {
     const message = this.#messages.shift()
     if (message !== undefined) {
@@ -80,13 +80,13 @@ export class PacketQueue<T> {
     return item
   }
 
-  /** Takes an item back that could not leave: it is the next one. */
+  /** Puts an item back that could not be sent. It is the next one again. */
   unshift(item: T): void {
     this.#length++
     this.#messages.unshift(item)
   }
 
-  /** Takes out all items. */
+  /** Removes and returns all items. */
   clear(): T[] {
     const items: T[] = []
     for (let item = this.shift(); item !== undefined; item = this.shift()) items.push(item)

@@ -1,6 +1,6 @@
 /**
- * Takes data packets as they come: drops what came before, opens what is sealed, and hands each one to whoever handles
- * its kind. Packets of one sender are handed out in the order in which they came, also while a key is being derived.
+ * Receives data packets: drops duplicates, decrypts, and passes each packet to the handler of its kind. The packets of
+ * one sender are handled in the order of their arrival, even while a key is being derived.
  */
 import type { DataPacket } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
@@ -14,14 +14,14 @@ import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { ReceiveState } from '../signal/messages'
 import type { PacketValue } from './sender'
 
-/** A packet for whoever handles its kind. */
+/** A packet as handlers get it. */
 export interface ReceivedPacket<Value> {
   readonly value: Value
-  /** The sender's identity; empty: the server itself, by its API. */
+  /** The sender's identity; empty for the server's API. */
   readonly senderIdentity: string
   readonly senderSid: string
   readonly channel: MessageChannel
-  /** Whether it was end-to-end encrypted. */
+  /** Whether the packet was end-to-end encrypted. */
   readonly encrypted: boolean
 }
 
@@ -36,19 +36,19 @@ export type PacketHandlers = {
 export type DataPacketDropReason =
   'malformed' | 'duplicate' | 'unencrypted' | 'missingKey' | 'decryptionFailed' | 'invalidKey' | 'tooManyHeld'
 
-/** Why a packet that end-to-end encryption covers was dropped. */
+/** Why a packet was dropped because of end-to-end encryption. */
 export type PacketEncryptionErrorReason = 'unencrypted' | 'missingKey' | 'decryptionFailed' | 'invalidKey'
 
-/** Is told of each packet that was dropped for that. `identity` undefined: it came from the server itself. */
+/** Called for each packet dropped for such a reason. `identity` undefined: the server itself sent it. */
 export type PacketEncryptionErrorListener = (
   reason: PacketEncryptionErrorReason,
   identity: string | undefined,
   keyIndex: number | undefined,
 ) => void
 
-/** What is counted. `received` = delivered + everything in `dropped` + held. */
+/** Counters of received packets. `received` = delivered + everything in `dropped` + held. */
 export interface DataPacketStats {
-  /** Packets that came, of kinds that are handled here. */
+  /** Packets received, of the kinds handled here. */
   readonly received: number
   readonly delivered: number
   readonly dropped: Readonly<Partial<Record<DataPacketDropReason, number>>>
@@ -56,15 +56,15 @@ export interface DataPacketStats {
   readonly held: number
 }
 
-/** Bytes of sealed packets of one sender that wait for a key, and of what is around them; more are dropped. */
+/** Bytes of one sender's encrypted packets that may wait for a key, overhead included. Further packets are dropped. */
 const MAX_HELD_BYTES = 4 * 1024 * 1024
-/** The same for all senders. */
+/** The same limit for all senders together. */
 const MAX_TOTAL_HELD_BYTES = 32 * 1024 * 1024
-/** ms for which packets that were held are handed out before others have their turn. */
+/** ms to handle held packets before other work gets a turn. */
 const TURN = 5
-/** What a packet costs beside its bytes: the objects that it is decoded to. */
+/** Overhead of a packet besides its bytes: the objects that it is decoded to. */
 const HELD_OVERHEAD = 1024
-/** Senders whose last number is remembered; the one that was heard of longest ago is forgotten first. */
+/** Senders whose last number is remembered. The sender that was silent the longest is forgotten first. */
 const MAX_SENDERS = 4096
 
 interface Held {
@@ -75,11 +75,11 @@ interface Held {
 interface Arrived {
   readonly packet: DataPacket
   readonly channel: MessageChannel
-  /** Bytes that keeping it takes: its parts are views of the whole message. */
+  /** Bytes that it takes to keep the packet. Its parts are views of the whole message. */
   readonly size: number
 }
 
-/** What is not known is not kept: it may be larger than all the rest. */
+/** Unknown fields are not kept, because they may be larger than everything else. */
 const READ_OPTIONS = { readUnknownFields: false }
 
 /** See the top of this file. */
@@ -88,9 +88,9 @@ export class PacketReceiver {
   readonly #encryptionError: PacketEncryptionErrorListener
   #native: NativeSession | null = null
   #encryption: PacketEncryption = 'none'
-  /** By the sender's SID, those heard of last at the end. */
+  /** By the sender's SID; the sender heard last is at the end. */
   readonly #sequences = new Map<string, number>()
-  /** By identity: packets that wait for a key, and those behind them. */
+  /** By identity: packets that wait for a key, and the packets behind them. */
   readonly #held = new Map<string, Held>()
   #heldBytes = 0
   #goingOn = false
@@ -109,7 +109,7 @@ export class PacketReceiver {
     this.#encryption = encryption
   }
 
-  /** A new session: numbers start anew, and what waited for a key is not worth waiting for any more. */
+  /** The connection was rebuilt. Numbers start again, and packets that wait for a key are dropped. */
   rebuilt(): void {
     this.#sequences.clear()
     for (const { packets } of this.#held.values()) this.#drop('missingKey', packets.length)
@@ -128,12 +128,12 @@ export class PacketReceiver {
     return { received: this.#received, delivered: this.#delivered, dropped: { ...this.#dropped }, held }
   }
 
-  /** The last number of each sender, for the sync state of a resumed session. */
+  /** The last number of each sender, for the sync state of a resumed connection. */
   receiveStates(): ReceiveState[] {
     return [...this.#sequences].map(([publisherSid, lastSeq]) => ({ publisherSid, lastSeq }))
   }
 
-  /** A message came. */
+  /** Handles a received message. */
   receive(channel: MessageChannel, data: Uint8Array): void {
     const { DataPacket } = loadProtocol()
     let packet: DataPacket
@@ -176,7 +176,7 @@ export class PacketReceiver {
           break
         }
         if (this.#open(arrived) === 'wait') break
-        // What handles the packet may have ended the connection, and with it what is held.
+        // The packet's handler may have ended the connection, which drops the held packets.
         if (this.#held.get(identity) !== held) break
         held.packets.shift()
         held.bytes -= arrived.size
@@ -189,7 +189,7 @@ export class PacketReceiver {
     }
   }
 
-  /** Tries the rest in another turn of the event loop. */
+  /** Tries the remaining packets in another turn of the event loop. */
   #goOn(): void {
     if (this.#goingOn) return
     this.#goingOn = true
@@ -213,7 +213,7 @@ export class PacketReceiver {
     }
   }
 
-  /** Whether there was room. */
+  /** Holds a packet. Returns whether there was room. */
   #hold(held: Held, arrived: Arrived): boolean {
     const { size } = arrived
     if (held.bytes + size > MAX_HELD_BYTES || this.#heldBytes + size > MAX_TOTAL_HELD_BYTES) {
@@ -226,7 +226,7 @@ export class PacketReceiver {
     return true
   }
 
-  /** Opens a packet and hands it out, or drops it. `wait`: a key is being derived. */
+  /** Decrypts a packet and passes it on, or drops it. `wait`: a key is being derived. */
   #open(arrived: Arrived): 'done' | 'wait' {
     const { value, participantIdentity } = arrived.packet
     if (value.case !== 'encryptedPacket') {
@@ -283,7 +283,7 @@ export class PacketReceiver {
         encrypted,
       })
     } catch (error) {
-      // A handler of ours: its bug must not keep the packets behind this one.
+      // A bug in an internal handler must not block the packets behind this one.
       log('error', 'data-packet', `a packet could not be handled: ${String(error)}`)
     }
   }

@@ -1,26 +1,29 @@
-/** Which sealed packets were opened lately, so that a server cannot have one of them handled twice. */
+/** Remembers the encrypted packets that were recently accepted, so that a server cannot replay them. */
 
-/** Packets that are remembered, at least; and twice as many at most. Each takes some 100 bytes. */
+/** The least number of packets remembered; the most is twice as many. Each takes about 100 bytes. */
 export const REPLAY_WINDOW = 16_384
 
-/** Bytes of the tag, which stands behind the ciphertext. */
+/** Bytes of the tag, which follows the ciphertext. */
 const TAG_LENGTH = 16
 
 /**
- * A packet is known by its initialization vector and its tag: with the same vector and key, another packet has another tag.
- * What the server says of it (sender, number) is not authenticated, and does not count.
+ * Identifies a packet by its initialization vector and its tag: another packet with the same vector and key has another
+ * tag. The sender and number that the server gives are not authenticated, so they are not used.
  */
 export class ReplayWindow {
   #recent = new Set<string>()
   #older = new Set<string>()
 
-  /** Whether that packet was opened lately. */
+  /** Whether this packet was recently accepted. */
   has(iv: Uint8Array, sealed: Uint8Array): boolean {
     const key = keyOf(iv, sealed)
     return this.#recent.has(key) || this.#older.has(key)
   }
 
-  /** That packet was opened: only those count, or a sender without the key could fill the window. */
+  /**
+   * Remembers a packet that was decrypted. Other packets do not count; else a sender without the key could fill the
+   * window.
+   */
   add(iv: Uint8Array, sealed: Uint8Array): void {
     this.#recent.add(keyOf(iv, sealed))
     if (this.#recent.size < REPLAY_WINDOW) return

@@ -1,10 +1,11 @@
 /**
- * Sends data packets. All writers of the reliable channel go through one queue, from which the channel is filled just far
- * enough: what it holds cannot be overtaken.
+ * Sends data packets. All writers of the reliable channel share one queue. The channel is filled only as far as needed,
+ * because packets in it cannot be overtaken.
  *
- * Each reliable packet gets a number when it is handed to the channel, and is kept until the other end acknowledged it.
- * After a resume those that the server did not get are sent again; receivers drop what comes twice. In a new session
- * numbers start anew: what was handed over and not acknowledged may or may not have arrived, and its promise says so.
+ * Each reliable packet gets a number when it is handed to the channel, and is kept until the other end has acknowledged
+ * it. After a resume, packets that the server did not get are sent again; receivers drop duplicates. After a rebuild
+ * numbers start again. Packets that were handed over but not acknowledged may or may not have arrived; their promises
+ * reject and say so.
  */
 import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { DataPacket } from '@livekit/protocol'
@@ -16,7 +17,7 @@ import type { NativeSession } from '../native/native'
 import type { MessageChannel, MessageChannels } from './channels'
 import { Fifo, PacketQueue, Turn } from './packet-queue'
 
-/** What a packet carries; end-to-end encryption covers these and no others. */
+/** The content of a packet. End-to-end encryption covers these kinds and no others. */
 export type PacketValue = Extract<
   DataPacket['value'],
   {
@@ -25,55 +26,60 @@ export type PacketValue = Extract<
 >
 
 /**
- * Bytes that wait outside the reliable channel, in order, so that it never runs empty while JavaScript is busy. A message
- * that comes now waits for as many, and for what the channel holds.
+ * Bytes that wait outside of the reliable channel, in order, so that it does not run empty while JavaScript is busy. A
+ * new message waits for this many bytes, and for those in the channel.
  */
 const RELIABLE_AHEAD = 64 * 1024
-/** Bytes that the lossy channel may hold; a packet that comes then is refused. */
+/** Bytes that the lossy channel may hold. Further packets are refused. */
 const LOSSY_BUFFER = 64 * 1024
-/** Bytes of packets that may wait for the reliable channel, beside those of bulk writers; more is refused. */
+/**
+ * Bytes of packets that may wait for the reliable channel, besides those of bulk writers. Further packets are refused.
+ */
 export const MAX_WAITING_BYTES = 16 * 1024 * 1024
-/** Bytes that are kept although they may be acknowledged, as long as nobody waits for that: being told of it costs. */
+/**
+ * Bytes of packets that are kept although they may already be acknowledged, while no caller waits for the
+ * acknowledgement, because each notification has a cost.
+ */
 const KEPT_UNASKED = 64 * 1024
-/** What the number, and sealing (tag, initialization vector, fields), add to a packet at most, bytes. */
+/** The most bytes that the number, and encryption (tag, initialization vector, fields), add to a packet. */
 const NUMBER_OVERHEAD = 8
 const SEALED_OVERHEAD = 64
 
-/** Where a packet goes and how. */
+/** Where and how a packet is sent. */
 export interface SendPacketOptions {
-  /** Identities; absent or empty: everybody. */
+  /** Identities of the receivers; absent or empty: all participants. */
   readonly destinationIdentities?: readonly string[] | undefined
-  /** A bulk writer's turn, from {@link PacketSender.turn}. Default: the packet goes before all bulk. */
+  /** A bulk writer's place, from {@link PacketSender.turn}. Default: the packet goes before all bulk packets. */
   readonly turn?: PacketTurn | undefined
-  /** Takes the packet back while it waits. */
+  /** Withdraws the packet while it waits. */
   readonly signal?: AbortSignal | undefined
   /**
-   * `false`: its acknowledgement is noticed when something else is sent or acknowledged, and a loss at once. Default: `true`,
-   * but for chunks of streams, whose ends have acknowledgements, too.
+   * `false`: the acknowledgement is noticed only when another packet is sent or acknowledged; a loss is noticed at
+   * once. Default: `true`, except for chunks of streams, because the streams' ends have acknowledgements, too.
    */
   readonly awaited?: boolean | undefined
-  /** Whether it may leave with what is sent in the same turn of the event loop. Default: `false`. */
+  /** Whether the packet may be sent together with later ones of the same turn of the event loop. Default: `false`. */
   readonly later?: boolean | undefined
 }
 
-/** A packet that is on its way. Nobody is told of a rejection that nobody waits for. */
+/** A packet that is being sent. A rejection of a promise that no caller awaits is ignored. */
 export interface SentPacket {
-  /** Resolves when the channel has taken the packet; rejects with `PublishDataError` or the signal's `reason`. */
+  /** Resolves when the channel has accepted the packet. Rejects with `PublishDataError` or the signal's `reason`. */
   readonly sent: Promise<void>
-  /** Resolves when the other end has acknowledged the packet (a chunk's: some time after); rejects as `sent` does. */
+  /** Resolves when the other end has acknowledged the packet (for a chunk, some time after). Rejects as `sent` does. */
   readonly acknowledged: Promise<void>
-  /** Takes it back while it waits, as the signal does: both promises reject with the reason. */
+  /** Withdraws the packet while it waits, as the signal does. Both promises reject with the reason. */
   withdraw(reason: unknown): void
 }
 
 interface Outgoing {
   readonly channel: MessageChannel
   readonly destinationIdentities: readonly string[]
-  /** The serialised packet without its number, or what is to be sealed. */
+  /** The serialised packet without its number; or, if it will be encrypted, the plaintext. */
   readonly body: Uint8Array
-  /** Of a bulk writer, who waits for one packet before the next: no limit is needed. */
+  /** Whether a bulk writer sent it. Such a writer waits for one packet before the next, so it needs no limit. */
   readonly bulk: boolean
-  /** Whether somebody waits for its acknowledgement. */
+  /** Whether a caller waits for the acknowledgement. */
   readonly awaited: boolean
   readonly sent: Deferred<void>
   readonly acknowledged: Deferred<void>
@@ -81,25 +87,25 @@ interface Outgoing {
   stop: () => void
 }
 
-/** A packet that the channel has. */
+/** A packet that was handed to the channel. */
 interface Unacknowledged {
   readonly packet: Outgoing
   readonly sequence: number
   readonly bytes: Uint8Array
-  /** All that the channel had taken with this one, bytes. */
+  /** All bytes handed to the channel up to and including this packet. */
   end: number
 }
 
-/** For how long nothing that was handed over has got lost. */
+/** A period in which no packet that was handed over was lost. */
 export interface SenderSession {
-  /** How it ended, if it has: what was handed over and not acknowledged may or may not have arrived. */
+  /** How the period ended, if it has. Packets handed over but not acknowledged may or may not have arrived. */
   readonly ended: 'connectionLost' | 'disconnected' | 'notAllowed' | undefined
 }
 
-/** The turn of a bulk writer. */
+/** A bulk writer's place. */
 export type PacketTurn = Turn<Outgoing>
 
-/** See the top of this file. */
+/** Sends data packets; the beginning of this file describes how. */
 export class PacketSender {
   readonly #queue = new PacketQueue<Outgoing>()
   #unacknowledged = new Fifo<Unacknowledged>()
@@ -117,24 +123,24 @@ export class PacketSender {
   #sequence = 0
   #written = 0
   #acknowledged = 0
-  /** Packets that the channel has and whose acknowledgement somebody waits for. */
+  /** Packets in the channel whose acknowledgement a caller waits for. */
   #awaited = 0
-  /** Whether the last packet was handed over as one that others follow. */
+  /** Whether the last packet was handed over with `more`. */
   #unflushed = false
-  /** Whether what may leave later is going to. */
+  /** Whether a turn is scheduled that sends the packets with `later`. */
   #scheduled = false
 
-  /** Another one when what was handed over and not acknowledged may be lost. */
+  /** It changes when packets that were handed over but not acknowledged may be lost. */
   get session(): SenderSession {
     return this.#session
   }
 
-  /** Whether the server takes packets; it drops them without a word where the grant `canPublishData` is missing. */
+  /** Whether the server accepts packets. Without the grant `canPublishData` it drops them silently. */
   get allowed(): boolean {
     return this.#allowed
   }
 
-  /** @throws `PublishDataError` where nothing can be sent for now */
+  /** @throws `PublishDataError` if no packet can be sent for now */
   assertUsable(): void {
     if (this.#channels === undefined) throw new PublishDataError('disconnected')
     if (!this.#allowed) throw new PublishDataError('notAllowed')
@@ -158,12 +164,14 @@ export class PacketSender {
     this.#connected = true
   }
 
-  /** The connection is lost for now; packets wait. */
+  /** The connection is lost for now. Packets wait. */
   lost(): void {
     this.#connected = false
   }
 
-  /** The same session goes on. `lastSequence`: the last packet that the server got; 0 where it does not say. */
+  /**
+   * The connection was resumed. `lastSequence`: the number of the last packet that the server got; 0 if it did not say.
+   */
   resumed(lastSequence: number): void {
     this.#connected = true
     this.#watched = -1
@@ -172,14 +180,14 @@ export class PacketSender {
     this.#pump()
   }
 
-  /** A new session. */
+  /** The connection was rebuilt. */
   rebuilt(): void {
     this.#restart('connectionLost')
     this.#connected = true
     this.#pump()
   }
 
-  /** The room is over. */
+  /** The room is disconnected. */
   detach(): void {
     this.#connected = false
     this.#restart('disconnected')
@@ -190,8 +198,8 @@ export class PacketSender {
   }
 
   /**
-   * The server has said whether it takes packets of us. Once it does not, what waits fails, and so does what it has not
-   * acknowledged: since when it has dropped packets is not known.
+   * The server has told whether it accepts packets. Once it no longer does, waiting packets fail, and so do packets
+   * that it has not acknowledged, because it is unknown since when it has dropped packets.
    */
   setAllowed(allowed: boolean): void {
     if (this.#allowed && !allowed) {
@@ -204,7 +212,7 @@ export class PacketSender {
     this.#allowed = allowed
   }
 
-  /** The channel has room again, or something was acknowledged. */
+  /** The channel has room again, or a packet was acknowledged. */
   handleBufferedAmountLow(): void {
     this.#watched = -1
     this.#pump()
@@ -216,7 +224,7 @@ export class PacketSender {
     this.#pump()
   }
 
-  /** Sends a packet by the reliable channel. What fails at once rejects the promises, too. */
+  /** Sends a packet on the reliable channel. An immediate failure rejects the promises, too. */
   sendReliable(value: PacketValue, options: SendPacketOptions = {}): SentPacket {
     const packet = this.#outgoing('reliable', value, options)
     const { signal } = options
@@ -239,7 +247,7 @@ export class PacketSender {
   }
 
   /**
-   * Sends a packet by the lossy channel, now or not at all.
+   * Sends a packet on the lossy channel, at once or not at all.
    *
    * @throws `PublishDataError`
    */
@@ -285,7 +293,8 @@ export class PacketSender {
   #bodyOf(channel: MessageChannel, value: PacketValue, destinationIdentities: readonly string[]): Uint8Array {
     const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
     if (this.#encryption !== 'none') return new EncryptedPacketPayload({ value }).toBinary()
-    // Field by field, here and where the values are made: what a constructor is given it looks through.
+    // Fields are assigned one by one, here and where the values are created, because the constructor inspects its
+    // argument.
     const kind = channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY
     const packet = new DataPacket({ kind })
     packet.destinationIdentities = [...destinationIdentities]
@@ -293,10 +302,10 @@ export class PacketSender {
     return packet.toBinary()
   }
 
-  /** Why a packet cannot be taken. */
+  /** The reason why a packet is refused. */
   #refusal({ body, channel, destinationIdentities, bulk }: Outgoing): PublishDataError | undefined {
     if (this.#channels === undefined) return new PublishDataError('disconnected')
-    // A lossy packet may get lost anyway, and other SDKs' do so in silence.
+    // Lossy packets may be lost anyway, and other SDKs drop them silently.
     if (!this.#allowed && channel === 'reliable') return new PublishDataError('notAllowed')
     if (this.#encryption === 'custom') return new PublishDataError('unsupported')
     const identities = destinationIdentities.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
@@ -311,13 +320,13 @@ export class PacketSender {
     return undefined
   }
 
-  /** Counts what waits. */
+  /** Counts the waiting bytes. */
   #waits({ bulk }: Outgoing, bytes: number): void {
     this.#waitingBytes += bytes
     if (bulk) this.#waitingBulkBytes += bytes
   }
 
-  /** Has what waits leave soon, if nothing else is sent before. */
+  /** Sends the waiting packets soon, unless another packet is sent before. */
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -327,7 +336,7 @@ export class PacketSender {
     })
   }
 
-  /** Hands packets to the channel as far as it may be filled, and lets go of those that the other end has. */
+  /** Hands packets to the channel up to its limit, and releases the packets that the other end has acknowledged. */
   #pump(): void {
     const channels = this.#channels
     if (channels === undefined || !this.#connected) return
@@ -344,7 +353,7 @@ export class PacketSender {
     this.#watch(channels, limit)
   }
 
-  /** Returns whether the next one may follow. */
+  /** Hands a packet to the channel. Returns whether the next one may follow. */
   #handOver(channels: MessageChannels, packet: Outgoing): boolean {
     const sequence = this.#sequence + 1
     const bytes = this.#encode(packet, sequence)
@@ -360,7 +369,7 @@ export class PacketSender {
     }
     const more = this.#queue.length > 0
     if (channels.send('reliable', bytes, more) !== SendStatus.Queued) {
-      // The connection is about to be lost, and that will be told; what has no number yet waits for the next one.
+      // The connection is about to be reported as lost. A packet without a number waits for the next connection.
       this.#queue.unshift(packet)
       return false
     }
@@ -376,7 +385,7 @@ export class PacketSender {
     return true
   }
 
-  /** The packet as it travels, with its number (0: none). `wait`: its key is being derived. */
+  /** The packet as it is sent, with its number (0: none). `wait`: its key is being derived. */
   #encode(packet: Outgoing, sequence: number): Uint8Array | PublishDataError | 'wait' {
     if (this.#encryption === 'none') return sequence === 0 ? packet.body : numbered(packet.body, sequence)
     const { DataPacket, DataPacket_Kind, Encryption_Type } = loadProtocol()
@@ -400,7 +409,7 @@ export class PacketSender {
     }).toBinary()
   }
 
-  /** Lets go of what the other end has: all but what is buffered. */
+  /** Releases the packets that the other end has: all but the buffered ones. */
   #acknowledge(buffered: number): void {
     this.#acknowledged = this.#written - buffered
     for (;;) {
@@ -412,17 +421,17 @@ export class PacketSender {
     }
   }
 
-  /** Asks to be told when there is room, or when a packet is acknowledged that somebody waits for. */
+  /** Asks to be notified when there is room, or when a packet is acknowledged that a caller waits for. */
   #watch(channels: MessageChannels, limit: number): void {
     const room = this.#queue.length > 0 && !this.#waitsForKey ? limit + RELIABLE_AHEAD / 2 : -1
     const level = Math.max(room, this.#awaitedLevel())
-    // A call into the native side for each chunk would be dear; a level that is reached later is asked for later.
+    // A native call for each chunk would be too slow. A level that is reached later is watched later.
     if (level <= this.#watched) return
     this.#watched = level
     channels.watchBuffered('reliable', level)
   }
 
-  /** What may be buffered when the oldest packet that somebody waits for is acknowledged, or too many others; −1: nothing. */
+  /** The bytes that may be buffered when the oldest awaited packet is acknowledged, or too many others; −1: none. */
   #awaitedLevel(): number {
     if (this.#awaited > 0) {
       for (const { packet, end } of this.#unacknowledged) if (packet.awaited) return this.#written - end
@@ -430,7 +439,7 @@ export class PacketSender {
     return this.#written - this.#acknowledged > KEPT_UNASKED ? 0 : -1
   }
 
-  /** Sends again what the server did not get before the connection was lost. */
+  /** Sends the packets again that the server did not get before the connection was lost. */
   #replay(lastSequence: number): void {
     const channels = this.#channels
     if (channels === undefined) return
@@ -442,7 +451,7 @@ export class PacketSender {
     }
   }
 
-  /** Numbers start anew. */
+  /** Starts the numbers again. */
   #restart(reason: 'connectionLost' | 'disconnected'): void {
     const lost = this.#unacknowledged
     this.#unacknowledged = new Fifo()
@@ -462,7 +471,7 @@ export class PacketSender {
     this.#session = { ended: undefined }
   }
 
-  /** Gives up all that waits. */
+  /** Fails all waiting packets. */
   #clear(reason: 'disconnected' | 'notAllowed'): void {
     const waiting = this.#queue.clear().filter(({ state }) => state === 'waiting')
     this.#waitingBytes = 0
@@ -488,7 +497,7 @@ export class PacketSender {
 /** Key of `DataPacket.sequence`: field 16, a varint. */
 const SEQUENCE_KEY = (16 << 3) | 0
 
-/** A packet with its number: messages of protobuf that stand behind one another are one message with the fields of both. */
+/** A packet with its number. In protobuf, two concatenated messages are one message with the fields of both. */
 function numbered(body: Uint8Array, sequence: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(body.length + NUMBER_OVERHEAD)
   bytes.set(body)
@@ -497,7 +506,7 @@ function numbered(body: Uint8Array, sequence: number): Uint8Array {
   return bytes.subarray(0, end)
 }
 
-/** Returns where it ends. */
+/** Writes a varint. Returns where it ends. */
 function varint(bytes: Uint8Array, start: number, value: number): number {
   let at = start
   for (let left = value; ; left >>>= 7) {

@@ -1,4 +1,4 @@
-/** Between the protocol's messages and the native side's plain structures. */
+/** Converts between the protocol's messages and the native side's plain structures. */
 import { isObject } from '../base/arguments'
 import type { NativeTrackInfo } from '../native/native'
 import { EncryptionType } from './messages'
@@ -17,7 +17,7 @@ const schemaEncodings = [
   'jsonschema',
 ] as const
 
-/** What a publish request and a track's info have in common. */
+/** Fields that publish requests and track infos share. */
 type TrackMetadata = Pick<NativeTrackInfo, 'frameEncoding' | 'schemaName' | 'schemaEncoding'>
 
 interface MetadataMessage {
@@ -64,12 +64,12 @@ export function infoToMessage(info: NativeTrackInfo): DataTrackInfoMessage {
   }
 }
 
-/** `undefined`: it is no info. The SFU's entry is skipped then, and the others are kept. */
+/** `undefined`: the message is not a valid info. The entry is then skipped, and the others are kept. */
 export function infoFromMessage(message: unknown): NativeTrackInfo | undefined {
   if (!isObject(message)) return undefined
   const { pubHandle, sid, name, encryption, frameEncoding, schema } = message
   if (!isHandle(pubHandle) || typeof sid !== 'string' || typeof name !== 'string') return undefined
-  // bufbuild 2 leaves out what is zero in plain objects; encryption is none then.
+  // In plain objects of bufbuild 2, fields with the value zero are absent. Then there is no encryption.
   const kind = encryption ?? EncryptionType.None
   if (typeof kind !== 'number') return undefined
   const named = isObject(schema) && typeof schema['name'] === 'string' ? schema : undefined
@@ -84,7 +84,7 @@ export function infoFromMessage(message: unknown): NativeTrackInfo | undefined {
   }
 }
 
-/** A handle on the wire: 1 to 65,535. */
+/** Whether a value is a valid handle: 1 to 65,535. */
 export function isHandle(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 0xffff
 }

@@ -1,8 +1,8 @@
 /**
- * Routes already decoded signal responses to the handlers made for them.
+ * Routes decoded signal responses to their handlers.
  *
- * It switches on `message.case`, never on `instanceof`: callers bring another copy of the protocol package. What is
- * malformed is skipped entry by entry; one bad track never hides the others.
+ * It switches on `message.case`, never on `instanceof`, because callers may use another copy of the protocol package.
+ * Malformed entries are skipped one by one; an invalid track never hides the others.
  */
 import { infoFromNative } from '../data-track/info'
 import type { DataTrackInfo } from '../data-track/info'
@@ -13,47 +13,50 @@ import { MAX_PARTICIPANTS, MAX_SUBSCRIBER_HANDLES, MAX_TRACKS_OF_PARTICIPANT } f
 import { ParticipantState, RequestResponseReason } from './messages'
 import type { SignalResponseLike } from './messages'
 
-/** Handlers of the publisher's side; `LocalDataTrackManager` has them. */
+/** Handlers of the publishing side. `LocalDataTrackManager` implements them. */
 export interface LocalSignalHandlers {
-  /** The SFU took the publication; `info.pubHandle` says which. */
+  /** The SFU accepted a publication; `info.pubHandle` says which. */
   handlePublishResponse(info: DataTrackInfo): void
-  /** The SFU refused a publication. `reason` as {@link PublishRejection}. */
+  /** The SFU refused a publication. */
   handlePublishRejected(pubHandle: number, reason: PublishRejection, message: string): void
-  /** The SFU ended a publication, or confirms that it ended. */
+  /** The SFU ended a publication, or confirmed that it has ended. */
   handleUnpublishResponse(pubHandle: number): void
 }
 
-/** Handlers of the subscriber's side; `RemoteDataTrackManager` has them. */
+/** Handlers of the subscribing side. `RemoteDataTrackManager` implements them. */
 export interface RemoteSignalHandlers {
-  /** All tracks that a participant publishes now; those of before that are missing are unpublished. */
+  /** All tracks that a participant publishes now. Earlier tracks that are missing were unpublished. */
   handlePublicationUpdate(publisherIdentity: string, tracks: readonly DataTrackInfo[]): void
-  /** The whole table: which track each subscriber handle stands for. */
+  /** The whole table: the SID of each subscriber handle. */
   handleSubscriberHandles(table: ReadonlyMap<number, string>): void
 }
 
-/** Why the SFU refused to publish. */
+/** Why the SFU refused to publish a track. */
 export type PublishRejection =
   'notAllowed' | 'duplicateName' | 'invalidName' | 'limitReached' | 'duplicateHandle' | 'unknown'
 
-/** What a dispatcher serves. */
+/** The receivers of a dispatcher's messages. */
 export interface SignalDispatcherOptions {
-  /** Who publishes. Default: nobody; then those messages are not consumed. */
+  /** The publishing side. Default: none; its messages are then not consumed. */
   readonly local?: LocalSignalHandlers | undefined
-  /** Who subscribes. Default: nobody; then those messages are not consumed. */
+  /** The subscribing side. Default: none; its messages are then not consumed. */
   readonly remote?: RemoteSignalHandlers | undefined
   /**
-   * One's own identity: one's own tracks are not remote ones. A `join` message sets it, too. Until it is known no
-   * participant is skipped.
+   * The local participant's identity, because its own tracks are not remote tracks. A `join` message sets it, too.
+   * Until it is known, no participant is skipped.
    */
   readonly identity?: string | undefined
 }
 
-/** Takes each `SignalResponse` that a connection receives. */
+/** Routes every `SignalResponse` that a connection receives. */
 export class SignalDispatcher {
   readonly #local: LocalSignalHandlers | undefined
   readonly #remote: RemoteSignalHandlers | undefined
   #identity: string | undefined
-  /** SIDs of participants by identity: who reconnects has a new one, and the old one's end must not end the new. */
+  /**
+   * SIDs of participants by identity. A participant that reconnects has a new SID, and the end of its old session must
+   * not end the new one.
+   */
   readonly #sids = new Map<string, unknown>()
 
   constructor(options: SignalDispatcherOptions) {
@@ -62,7 +65,7 @@ export class SignalDispatcher {
     this.#identity = options.identity
   }
 
-  /** One's own identity, as far as it is known. */
+  /** The local participant's identity, if it is known. */
   get identity(): string | undefined {
     return this.#identity
   }
@@ -70,8 +73,9 @@ export class SignalDispatcher {
   /**
    * Routes a message.
    *
-   * @returns `true` if the message was about data tracks alone and is done with. `false` if it is somebody else's too:
-   * `join`, `update` and `roomMoved` are read here for the tracks of participants, and are still yours to handle.
+   * @returns `true` if the message was only about data tracks and needs no further handling. `false` if the caller has
+   * to handle it, too: the dispatcher reads participants' tracks from `join`, `update` and `roomMoved`, and nothing
+   * else.
    */
   dispatch(response: SignalResponseLike): boolean {
     const { case: kind, value } = response.message
@@ -127,11 +131,11 @@ export class SignalDispatcher {
     if (!isHandle(handle)) {
       malformed('requestResponse')
     } else if (reason === RequestResponseReason.Ok || reason === RequestResponseReason.Queued) {
-      // The answer itself comes as a message of its own.
+      // The answer itself comes in a separate message.
     } else if (kind === 'publishDataTrack') {
       local.handlePublishRejected(handle, rejection(reason), message)
     } else {
-      // The SFU does not know the track; neither do we any more.
+      // The SFU does not know the track, and here it has ended as well.
       log('debug', 'signal', `the SFU could not unpublish the data track of handle ${handle}`)
     }
     return true
@@ -146,7 +150,7 @@ export class SignalDispatcher {
     const handles = new Map<number, string>()
     const entries = Object.entries(table)
     let bad = 0
-    // bufbuild 1 has an object here, with the numbers as strings.
+    // In bufbuild 1 this is an object whose keys are the numbers as strings.
     for (const [key, entry] of entries.slice(0, MAX_SUBSCRIBER_HANDLES)) {
       const handle = Number(key)
       const sid = isObject(entry) ? entry['trackSid'] : undefined
@@ -209,7 +213,7 @@ function infos(messages: readonly unknown[]): DataTrackInfo[] {
   return all
 }
 
-/** The native side's word for the protocol's number. */
+/** The native side's name for the protocol's number. */
 function rejection(reason: unknown): PublishRejection {
   switch (reason) {
     case RequestResponseReason.NotAllowed:
@@ -227,7 +231,7 @@ function rejection(reason: unknown): PublishRejection {
   }
 }
 
-/** One line for a message, however many parts of it are bad: a server could have the log written without end. */
+/** Logs one line per message, however many entries are malformed, so that a server cannot flood the log. */
 function malformed(message: string, count = 1): void {
   if (count > 0)
     log('warn', 'signal', `skipped ${count} malformed part${count === 1 ? '' : 's'} of ${message}`)

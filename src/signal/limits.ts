@@ -1,4 +1,4 @@
-/** What is taken of a server's messages. A server has a reason for less; more would stop the program or fill its memory. */
+/** Limits of a server's messages. Servers have reasons for less; more would block the program or fill its memory. */
 
 /** Bytes of a message: a room of 250 participants with 256 kB of metadata each. A server may send a room whole. */
 export const MAX_MESSAGE_BYTES = 67_108_864

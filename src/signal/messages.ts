@@ -1,11 +1,11 @@
 /**
- * The messages of LiveKit's signalling as far as data tracks are concerned, as plain structures.
+ * The signalling messages for data tracks, as plain structures.
  *
- * They have the shape of `@livekit/protocol`'s messages (bufbuild), so that any copy of that package fits, and none has
- * to be loaded. Requests can be handed to its constructors: `new PublishDataTrackRequest(request.value)`.
+ * They have the shape of `@livekit/protocol`'s messages (bufbuild). So any copy of that package fits, and none has to
+ * be loaded. Requests can be passed to its constructors: `new PublishDataTrackRequest(request.value)`.
  */
 
-/** What other participants may send us: 1, RPC over data streams; 2, data streams in one packet, too. */
+/** What other participants may send to this client. 1: RPC over data streams; 2: also data streams in one packet. */
 export const CLIENT_PROTOCOL = 2
 
 /** `livekit.Encryption.Type`, as far as data tracks use it. */
@@ -94,13 +94,13 @@ export interface SyncStateMessage {
   readonly datachannelReceiveStates?: readonly ReceiveState[] | undefined
 }
 
-/** What data tracks ask the SFU for: `SignalRequest.message`. */
+/** The requests about data tracks: `SignalRequest.message`. */
 export type DataTrackSignalRequest =
   | { readonly case: 'publishDataTrackRequest'; readonly value: PublishDataTrackMessage }
   | { readonly case: 'unpublishDataTrackRequest'; readonly value: UnpublishDataTrackMessage }
   | { readonly case: 'updateDataSubscription'; readonly value: UpdateDataSubscriptionMessage }
 
-/** `livekit.UpdateParticipantMetadata`. An empty text, and a key that is not named, change nothing. */
+/** `livekit.UpdateParticipantMetadata`. Empty texts and absent keys change nothing. */
 export interface UpdateMetadataMessage {
   readonly requestId: number
   readonly metadata: string
@@ -147,7 +147,7 @@ export type SimulateScenarioMessage =
   /** `livekit.CandidateProtocol`: 1 is TCP, 2 is TLS. */
   | { readonly case: 'switchCandidateProtocol'; readonly value: 1 | 2 }
 
-/** What a room sends: {@link DataTrackSignalRequest} and what belongs to the session. */
+/** The requests of a room: {@link DataTrackSignalRequest} and those of its session. */
 export type RoomSignalRequest =
   | DataTrackSignalRequest
   | NumberedSignalRequest
@@ -175,13 +175,13 @@ export interface ParticipantInfoMessage {
   readonly permission?: ParticipantPermissionMessage | undefined
   /** `livekit.ParticipantInfo.Kind`. */
   readonly kind?: number | undefined
-  /** Unix time in seconds, and in ms by newer servers; a `bigint`, or what another copy of the protocol has for it. */
+  /** Unix time in seconds; newer servers give ms, too. A `bigint`, or another copy of the protocol's type for it. */
   readonly joinedAt?: unknown
   readonly joinedAtMs?: unknown
   /** Counts up within a session. */
   readonly version?: number | undefined
   readonly dataTracks?: readonly DataTrackInfoMessage[] | undefined
-  /** What its client understands; absent: 0. */
+  /** The protocol of its client; absent: 0. */
   readonly clientProtocol?: number | undefined
   /** `livekit.ClientInfo.Capability` of its client. */
   readonly capabilities?: readonly number[] | undefined
@@ -200,8 +200,8 @@ export interface SubscriberHandlesMessage {
 }
 
 /**
- * An already decoded `livekit.SignalResponse`: any object with a `message` that has a `case`. Nothing is believed of
- * what stands inside; {@link SignalDispatcher} checks it.
+ * A decoded `livekit.SignalResponse`: any object with a `message` that has a `case`. The content is not trusted;
+ * {@link SignalDispatcher} checks it.
  */
 export interface SignalResponseLike {
   readonly message: { readonly case?: string | undefined; readonly value?: unknown }

@@ -1,6 +1,6 @@
 /**
- * A server's message in parts, each small enough to be decoded and handled at once. A list of participants is one `update`
- * after another; what does not fit into the limits is left out, with a warning.
+ * Splits a server's message into parts, each small enough to be decoded and handled at once. A list of participants
+ * becomes a series of `update` messages. Entries beyond the limits are left out, with a warning.
  */
 import type { FieldInfo, MessageType } from '@bufbuild/protobuf'
 import type { DataTrackInfo, ParticipantInfo, SignalResponse } from '@livekit/protocol'

@@ -1,4 +1,4 @@
-/** From what the state machines ask for to requests of the protocol's shape. */
+/** Converts the state machines' requests to the protocol's messages. */
 import type { NativeEvent, NativeTrackInfo } from '../native/native'
 import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
 import type { ReceiveState } from './messages'
@@ -10,7 +10,7 @@ export type RequestEvent = Extract<
   { type: 'publishRequest' | 'unpublishRequest' | 'updateSubscription' }
 >
 
-/** The request for an event. */
+/** The request of an event. */
 export function requestOf(event: RequestEvent): DataTrackSignalRequest {
   switch (event.type) {
     case 'publishRequest':
@@ -36,7 +36,7 @@ export function requestOf(event: RequestEvent): DataTrackSignalRequest {
   }
 }
 
-/** What a resumed session tells the SFU of its publications, and of the reliable packets that it has got. */
+/** What a resumed session tells the SFU: its publications, and the last reliable packet of each sender. */
 export function syncStateOf(
   publications: readonly NativeTrackInfo[],
   datachannelReceiveStates: readonly ReceiveState[] = [],

@@ -1,6 +1,6 @@
 /**
- * Protobuf as bytes: where the fields of a message are, and what they cost, before anything is made of them. An empty message
- * in a list takes two bytes; decoded, it takes some 400, and 10 µs.
+ * Protobuf at the byte level: where the fields of a message are, and what they cost, before any object is created. An
+ * empty message in a list takes two bytes. Decoded, it takes about 400 bytes and 10 µs.
  */
 import type { FieldInfo, MessageType } from '@bufbuild/protobuf'
 
@@ -77,8 +77,9 @@ export function holdsBytes({ wireType }: WireField): boolean {
 }
 
 /**
- * What it costs to decode a message of that type, in fields: those that it has, those that each message in it could have,
- * for which it gets defaults, and the bytes of packed lists. More than `most`: at least that, or it is malformed.
+ * What it costs to decode a message of this type, counted in fields: its fields, the fields that each message in it
+ * could have, because they get defaults, and the bytes of packed lists. A result above `most` means at least that, or
+ * malformed.
  */
 export function costOf(
   type: MessageType,
