@@ -1,7 +1,7 @@
 /** What `datatrack bench` and its two processes tell each other, and what stands in its frames. */
 import type { IceTransports } from '../connection/connect-options'
 
-/** To a process. Tokens go this way: nobody else on the machine can read it, unlike a command line. */
+/** To a process. Tokens are sent this way because, unlike a command line, other users of the machine cannot read it. */
 export type BenchRequest =
   | {
       readonly type: 'connect'

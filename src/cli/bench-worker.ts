@@ -209,7 +209,7 @@ async function connect(request: Extract<BenchRequest, { type: 'connect' }>): Pro
 function serve(): void {
   let worker: Promise<Worker> | undefined
   const answer = (message: BenchAnswer): void => {
-    // Whoever asked may be gone.
+    // The parent may have ended.
     if (process.connected) process.send?.(message)
   }
   process.on('message', (request: BenchRequest) => {
@@ -225,7 +225,7 @@ function serve(): void {
         answer({ ok: false, message: error instanceof Error ? error.message : String(error) }),
     )
   })
-  // Without its parent it is of no use, connected or not.
+  // Without its parent the process has no purpose, connected or not.
   process.on('disconnect', () => setTimeout(() => process.exit(0), 1000))
   // Ctrl-C reaches all processes of a terminal: the parent says when it is over.
   process.on('SIGINT', () => undefined)

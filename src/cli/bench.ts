@@ -184,7 +184,7 @@ function report(runs: readonly BenchRun[], { json, sizes }: BenchOptions, shown:
   }
 }
 
-/** Whether a server keeps up: nearly all arrives, and soon. */
+/** Whether the server keeps up at this rate: nearly all frames arrive, and soon. */
 function holds({ delivered, p99 }: BenchRun): boolean {
   return delivered >= HOLDS.delivered && p99 !== null && p99 <= HOLDS.p99
 }

@@ -31,7 +31,7 @@ export function decodeClaims(token: string): TokenClaims | undefined {
     expires: time(claims['exp']),
     roomJoin: video['roomJoin'] === true,
     room: text(video['room']),
-    // As livekit-server has it: what is not said of data is as with media, and what is not said at all is allowed.
+    // As in livekit-server: an absent grant for data follows the one for media, and an absent grant is allowed.
     canPublishData: typeof video['canPublishData'] === 'boolean' ? video['canPublishData'] : canPublish,
     canSubscribe: video['canSubscribe'] !== false,
   }

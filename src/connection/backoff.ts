@@ -8,23 +8,23 @@ const FIRST_DELAY = 300
 const LONGEST_DELAY = 7000
 
 /**
- * The delay before the attempt of that number (0 is the first), ms: quadratic, at most 7 s, and up to a third shorter by
- * chance, so that the clients of a server that restarted do not all come at once.
+ * The delay before an attempt in ms; the first attempt is 0. It grows quadratically, to at most 7 s, and is randomly up
+ * to a third shorter, so that the clients of a restarted server do not all reconnect at once.
  */
 export function reconnectDelay(attempt: number, random: () => number = Math.random): number {
   const delay = Math.min(FIRST_DELAY * attempt * attempt, LONGEST_DELAY)
   return Math.round(delay * (1 - random() / 3))
 }
 
-/** Losses after which the next attempt still comes at once. */
+/** Losses for which the next attempt is made at once. */
 export const QUICK_LOSSES = 30
-/** ms after which one of them is granted again. */
+/** ms after which one such loss is allowed again. */
 export const QUICK_LOSS_INTERVAL = 2000
 
 /**
- * The delay before the first attempt after a loss. A connection may be lost a few times in a row: then each attempt comes at
- * once. A server that takes every connection and drops it again uses {@link QUICK_LOSSES} up, and is then asked later and
- * later, as if the attempts had failed.
+ * The delay before the first attempt after a loss. If a connection is lost a few times in a row, each attempt is made at
+ * once. A server that accepts every connection and drops it uses up {@link QUICK_LOSSES}. Then the delays grow, as if
+ * the attempts had failed.
  */
 export class LossPace {
   #quick = QUICK_LOSSES
@@ -32,7 +32,7 @@ export class LossPace {
   #slow = 0
   #asked = false
 
-  /** The connection is lost, by that monotonic clock. Returns ms. */
+  /** The connection is lost; `now` is a monotonic clock in ms. Returns the delay in ms. */
   lost(now: number, random?: () => number): number {
     const asked = this.#asked
     this.#asked = false
@@ -48,7 +48,7 @@ export class LossPace {
     return reconnectDelay(this.#slow, random)
   }
 
-  /** The program asks for the next loss: it is not counted. */
+  /** The application asked for the next loss, so it does not count. */
   reset(): void {
     this.#asked = true
   }

@@ -5,19 +5,19 @@ import { types } from 'node:util'
 import * as check from '../base/arguments'
 import type { PeerConnectionMode } from './address'
 
-/** ms that connecting may take in all, unless told otherwise. */
+/** ms that connecting may take in all, by default. */
 export const CONNECT_TIMEOUT = 15_000
 
-/** Which network paths to the server's media ports are tried. */
+/** The network paths to the server's media ports to try. */
 export type IceTransports = 'all' | 'udp' | 'tcp'
 
 /** Options of `room.connect()`. */
 export interface ConnectOptions {
-  /** ms until connecting is given up: 1 to 2^31 − 1. Default: 15,000. The same limit is that of each reconnect attempt. */
+  /** Timeout of connecting in ms, 1 to 2^31 − 1. Each attempt to reconnect has the same limit. Default: 15,000. */
   readonly connectTimeout?: number | undefined
   /**
-   * What makes the connections of signalling; as for `http.request`. Default: the proxy of the environment, if there is
-   * one, and otherwise Node's own.
+   * The agent for signalling, as for `http.request`. Default: the proxy of the environment, if there is one; else
+   * Node's own agent.
    */
   readonly agent?: Agent | undefined
   /**
@@ -25,16 +25,16 @@ export interface ConnectOptions {
    * `ALL_PROXY` names, in lower or upper case, unless `NO_PROXY` excludes the host. Packets never do. Default: `true`.
    */
   readonly proxy?: boolean | undefined
-  /** Certificate authorities in PEM, for servers with a private one. Default: Node's own list. */
+  /** Certificate authorities in PEM, for servers with a private one. Default: Node's list. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
   /**
-   * One peer connection for both directions, or one for each. Default: `auto`: one, and two where the server does not
-   * know that.
+   * `single`: one peer connection for both directions. `dual`: one for each. Default: `auto`, which is `single`, or
+   * `dual` if the server does not support that.
    */
   readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
-  /** `udp`, `tcp`: never try the other. Default: `all`: UDP, and TCP when that does not work. */
+  /** `udp` or `tcp`: only that protocol. Default: `all`, which is UDP, or TCP if UDP does not work. */
   readonly iceTransports?: IceTransports | undefined
-  /** Gives up connecting; the promise rejects with the signal's `reason`. It does nothing once the room is connected. */
+  /** Cancels connecting. The promise then rejects with the signal's `reason`. No effect once the room is connected. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -69,7 +69,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
   }
 }
 
-/** Node.js itself ignores what is no certificate, and then trusts no server. */
+/** Node.js ignores text that is not a certificate, and then trusts no server. */
 function checkCertificates(name: string, given: ConnectOptions['ca']): ConnectOptions['ca'] {
   if (given === undefined) return undefined
   if (Array.isArray(given)) given.forEach((one, index) => checkCertificate(`${name}[${index}]`, one))
@@ -90,7 +90,7 @@ function checkCertificate(name: string, value: unknown): void {
     for (const certificate of certificates) new X509Certificate(certificate)
     if (certificates.length > 0) return
   } catch {
-    // As if there were none.
+    // Treated as if it contained no certificate.
   }
   const error = new TypeError(`The argument "${name}" must be of certificates in PEM`)
   throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' as const })

@@ -1,4 +1,4 @@
-/** What a room and its connection ask of each other. A server's connection is one, the loopback's another. */
+/** The interfaces between a room and its connection. A connection goes to a server or to the loopback. */
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import type { NativeSession } from '../native/native'
@@ -9,18 +9,18 @@ import type { ConnectionStats } from './stats'
 /** @internal What carries a room's signals and packets. */
 export interface RoomConnection {
   readonly native: NativeSession
-  /** What carries messages; another one after the connection was rebuilt. */
+  /** The channels for messages. They are new ones after a rebuild. */
   readonly channels: MessageChannels
-  /** Sends a request. What comes back goes to {@link ConnectableRoom.receive}. */
+  /** Sends a request. The answer goes to {@link ConnectableRoom.receive}. */
   sendRequest(request: RoomSignalRequest): void
-  /** Whether what the connection has beside the native session keeps the process alive. */
+  /** Whether the connection's own resources, besides the native session, keep the process alive. */
   setRef(ref: boolean): void
-  /** `undefined`: there is no network. */
+  /** `undefined` in a loopback, which has no network. */
   stats(): ConnectionStats | undefined
-  /** Loses the connection, or hurries the attempt to get it back. */
+  /** Drops the connection to reconnect at once, or speeds up an attempt that is already running. */
   reconnectNow(): void
   simulate(steps: ScenarioSteps): void
-  /** Ends the connection; the session is closed already. */
+  /** Ends the connection. The session is already closed. */
   close(): void
 }
 
@@ -29,17 +29,17 @@ export interface ConnectableRoom {
   readonly encryption: EncryptionOptions | undefined
   /** Gives the room its connection; a `join` message comes next. */
   attach(connection: RoomConnection, identity: string): void
-  /** A message of the server. */
+  /** Handles a message of the server. */
   receive(response: SignalResponseLike): void
-  /** The connection is lost: nothing more can be sent, and an attempt to get it back follows. */
+  /** The connection is lost. Nothing can be sent, and an attempt to reconnect follows. */
   connectionLost(): void
-  /** The attempt begins: from now on the program knows of it. */
+  /** The attempt begins. The application is told now. */
   connectionReconnecting(): void
-  /** `lastSequence`: the last reliable packet that the server got of us; 0 where it does not say. */
+  /** `lastSequence`: the last reliable packet that the server got from this side; 0 if it does not say. */
   connectionResumed(lastSequence: number): void
-  /** There is a new signalling session; its `join` message has come with it. */
+  /** The connection was rebuilt: new server session, with its `join` message. */
   connectionRebuilt(join: SignalResponseLike): void
   receiveMessage(channel: MessageChannel, data: Uint8Array): void
-  /** What is buffered for the reliable channel fell to the watched level. */
+  /** The bytes buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void
 }

@@ -1,4 +1,4 @@
-/** Plain HTTP requests. Not by `fetch`, which knows neither agents nor certificate authorities. */
+/** Plain HTTP requests. `fetch` supports neither agents nor certificate authorities. */
 import type { Agent, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { proxyAgent } from './proxy'
 
@@ -7,14 +7,14 @@ export interface HttpRequestOptions {
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
-  /** What makes the connection, instead of the environment's proxy. */
+  /** The agent for the connection, instead of the environment's proxy. */
   readonly agent?: Agent | undefined
   /** Certificate authorities in PEM, instead of the system's. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
   /** Whether the environment's proxy is used. Default: `true`. */
   readonly proxy?: boolean
   readonly signal: AbortSignal
-  /** Characters of an answer at most; a longer one is an error. */
+  /** The most characters of an answer. A longer answer is an error. */
   readonly maxLength: number
 }
 
@@ -26,9 +26,9 @@ export interface HttpAnswer {
 }
 
 /**
- * Sends a request and reads the answer. Redirects are not followed: credentials stay with the server they are for.
+ * Sends a request and reads the answer. Redirects are not followed, so that credentials go to no other server.
  *
- * @throws Node's error of the network; `ProxyError`; the signal's `reason`
+ * @throws Node's network error; `ProxyError`; the signal's `reason`
  */
 export async function httpRequest(url: URL, options: HttpRequestOptions): Promise<HttpAnswer> {
   const { method = 'GET', headers, body, ca, proxy = true, signal, maxLength } = options

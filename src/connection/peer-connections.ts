@@ -1,4 +1,4 @@
-/** The peer connections of a room as promises: an offer that is asked for, a path that is waited for. */
+/** The peer connections of a room with promises: for an offer, and for a working path. */
 import { Deferred } from '../base/abort'
 import type { Environment, EventSink } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
@@ -17,34 +17,34 @@ export interface LocalDescription {
   readonly id: number
 }
 
-/** How a transport is made. */
+/** Options of the peer connections. */
 export interface PeerTransportOptions {
   readonly mode: PeerConnectionMode
   readonly iceTransports: IceTransports
-  /** It belongs to the session that a full reconnect begins. */
+  /** Whether they belong to the session of a rebuilt connection. */
   readonly nextSession: boolean
 }
 
-/** What a transport tells its owner. */
+/** The owner of the peer connections, which is told what happens. */
 export interface PeerTransportOwner {
-  /** An offer of ours, or the answer to the server's. */
+  /** An offer of this side, or an answer to the server's offer. */
   description(kind: 'offer' | 'answer', description: LocalDescription): void
-  /** A candidate of ours. */
+  /** A candidate of this side. */
   candidate(target: PeerTarget, candidate: string): void
-  /** A peer connection that was there is not any more. `rebuild`: nothing but a new one helps. */
+  /** A peer connection was lost. `rebuild`: only a new one helps. */
   transportLost(rebuild: boolean): void
-  /** A message came by a channel. */
+  /** A message arrived on a channel. */
   message(channel: NativeChannel, data: Uint8Array): void
-  /** What is buffered for the reliable channel fell to the watched level. */
+  /** The bytes buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void
-  /** An event could not be handled. */
+  /** Handling an event failed. */
   failed(): void
 }
 
-/** What fits through a server's data channels, bytes; a larger message ends its reader there. */
+/** The largest message that servers' data channels accept, in bytes. A larger message ends the server's reader. */
 const MAX_MESSAGE_SIZE = 65_535
 
-/** Peer connections to a server, over the native ones. */
+/** The peer connections to a server, over the native ones. */
 export class PeerTransport implements EventSink, MessageChannels {
   readonly #environment: Environment
   readonly #native: NativeConnection
@@ -79,12 +79,12 @@ export class PeerTransport implements EventSink, MessageChannels {
     environment.addSession(this.#native.id, this, false)
   }
 
-  /** Whether all peer connections are there. */
+  /** Whether all peer connections are connected. */
   get isConnected(): boolean {
     return this.#targets.every((target) => this.#connected.has(target))
   }
 
-  /** The first offer, which in single mode goes with the request to join. */
+  /** Creates the first offer. In single mode it is sent with the join request. */
   offer(signal: AbortSignal): Promise<LocalDescription> {
     const offer = new Deferred<LocalDescription>().abortWith(signal, () => {
       this.#firstOffer = undefined
@@ -94,7 +94,7 @@ export class PeerTransport implements EventSink, MessageChannels {
     return offer.promise
   }
 
-  /** Sends an offer: the first one of two connections, or one that restarts ICE. */
+  /** Sends an offer: the first one in dual mode, or one that restarts ICE. */
   negotiate(): void {
     this.#connected.delete('publisher')
     this.#call(() => this.#native.createOffer())
@@ -102,7 +102,7 @@ export class PeerTransport implements EventSink, MessageChannels {
 
   answered({ sdp, id }: LocalDescription): void {
     const announced = Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1] ?? 0)
-    // 0 stands for no limit.
+    // 0 means no limit.
     if (announced > 0) this.#maxMessageSize = Math.min(announced, MAX_MESSAGE_SIZE)
     this.#call(() => this.#native.handleAnswer(sdp, id))
   }
@@ -115,13 +115,16 @@ export class PeerTransport implements EventSink, MessageChannels {
     this.#call(() => this.#native.addRemoteCandidate(target, candidate))
   }
 
-  /** Where signalling reached the server: candidates of this machine are only tried if that is this machine. */
+  /**
+   * Sets the address at which signalling reached the server. Candidates of this machine are only tried if the server is
+   * there.
+   */
   serverAt(address: string | undefined): void {
     this.#call(() => this.#native.setServerAddress(address ?? ''))
   }
 
   /**
-   * Waits until all peer connections are there.
+   * Waits until all peer connections are connected.
    *
    * @throws `DataTrackConnectionError` (`transportFailed`); the signal's `reason`
    */
@@ -217,7 +220,7 @@ export class PeerTransport implements EventSink, MessageChannels {
       this.#waiting = undefined
     } else if (state !== 'connecting') {
       this.#connected.delete(target)
-      // A path that is lost may come back by itself, while somebody waits for it.
+      // While `connected()` waits, a lost path may still come back by itself.
       if (state === 'disconnected' && this.#waiting !== undefined) return
       this.#fail(`the ${target} connection is ${state}`, state === 'failed')
     }

@@ -12,13 +12,13 @@ const PING_TIMEOUT = 15
 /** Nothing else than what makes sense: a server that asks for more pings, or for none for days, is mistaken. */
 export const MAX_PING_INTERVAL = 60
 export const MAX_PING_TIMEOUT = 300
-/** Pings whose answers are looked for; a late one is told from one that nobody asked for. */
+/** Pings whose answers are matched. So a late answer can be told from one to no ping. */
 export const MAX_PINGS = 8
 
 /** See the top of this file. */
 export class Pings {
   readonly intervalMs: number
-  /** A server that is heard nothing of for so long is gone. */
+  /** A server that sends nothing for this long counts as gone. */
   readonly silenceMs: number
   readonly #now: () => number
   /** When they were sent, by their timestamps. */

@@ -1,4 +1,7 @@
-/** The HTTP proxy that the environment names, as Node programs read it: for signalling, regions and the command line's requests. */
+/**
+ * The HTTP proxy of the environment variables, as Node programs read them. It is used for signalling, regions and the
+ * command line's requests.
+ */
 import type { Agent } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { loadProxyAgents, loadProxyFromEnv } from '../base/lazy'
@@ -8,15 +11,16 @@ import { log } from '../base/logging'
 export class ProxyError extends Error {}
 
 /**
- * What connects to `url` (`ws:`, `wss:`, `http:` or `https:`) through the proxy of `HTTP_PROXY`, `HTTPS_PROXY` or
- * `ALL_PROXY`; `undefined` if there is none, or `NO_PROXY` excludes the host. Lower case counts before upper case.
+ * An agent that connects to `url` (`ws:`, `wss:`, `http:` or `https:`) through the proxy in `HTTP_PROXY`, `HTTPS_PROXY`
+ * or `ALL_PROXY`; `undefined` if there is none, or if `NO_PROXY` excludes the host. Lower-case names precede upper-case
+ * ones.
  *
- * The agent is good for one attempt: `signal` ends a connection to a proxy that has not answered yet.
+ * The agent serves one attempt: `signal` ends a connection to a proxy that has not answered yet.
  *
- * @throws {@link ProxyError} for a variable that is no URL of an HTTP proxy
+ * @throws {@link ProxyError} for a variable that is not the URL of an HTTP proxy
  */
 export function proxyAgent(url: URL, signal: AbortSignal): Agent | undefined {
-  // The variables are named for HTTP; a WebSocket begins as an HTTP request.
+  // The variables are for HTTP; a WebSocket begins as an HTTP request.
   const target = new URL(url.href.replace(/^ws/, 'http'))
   const named = loadProxyFromEnv().getProxyForUrl(target)
   if (named === '') return undefined
@@ -61,7 +65,7 @@ function bracketed(host: string): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
 }
 
-/** Never the error's own message, which may name the proxy's address. */
+/** The error's own message is left out, because it may contain the proxy's address. */
 function failure(error: Error & { readonly code?: string }): ProxyError {
   const status = /^Bad response: (\d+)$/.exec(error.message)?.[1]
   if (status === '407')

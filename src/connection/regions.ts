@@ -1,6 +1,6 @@
 /**
- * Regions of LiveKit Cloud. A project's host leads to the nearest one; where that fails, the host says by HTTP which others
- * there are, and they are tried in its order.
+ * Regions of LiveKit Cloud. A project's host leads to the nearest region. If that fails, the host lists the other
+ * regions over HTTP, and they are tried in its order.
  */
 import type { ConnectOptions } from './connect-options'
 import { withDeadline } from '../base/abort'
@@ -9,16 +9,16 @@ import { serverUrl } from './address'
 import { httpRequest } from './http-request'
 import { isObject } from '../base/arguments'
 
-/** ms that the host may take to say. */
+/** ms that the host may take to answer. */
 const FETCH_TIMEOUT = 5000
-/** ms that what it said counts, where it does not say how long. */
+/** ms that an answer is valid if it does not say how long. */
 const DEFAULT_MAX_AGE = 5000
-/** ms that it counts at most. */
+/** The most ms that an answer is valid. */
 const MAX_MAX_AGE = 3_600_000
-/** Bytes of its answer, and regions of which one is kept. */
+/** The most bytes of an answer, and the most regions kept of one. */
 const MAX_ANSWER = 262_144
 const MAX_REGIONS = 64
-/** Hosts whose regions are kept, for all rooms of the process; the oldest goes first. */
+/** Hosts whose regions are kept, for all rooms of the process. The oldest is dropped first. */
 const MAX_HOSTS = 32
 
 interface KnownRegions {
@@ -46,7 +46,7 @@ export class Regions {
     this.#options = options
   }
 
-  /** Fetches the list unless it is known: a host that fails may not answer when it is needed. */
+  /** Fetches the list unless it is known, because a host that fails may not answer when the list is needed. */
   prefetch(token: string, signal: AbortSignal): void {
     if (this.#fresh() !== undefined) return
     this.#fetch(token, signal).catch(() => {
@@ -54,13 +54,15 @@ export class Regions {
     })
   }
 
-  /** The next region that was not tried since {@link reset}. `undefined`: there is none, or the host does not say. */
+  /**
+   * The next region that was not tried since {@link reset}; `undefined` if there is none or the host does not answer.
+   */
   async next(token: string, signal: AbortSignal): Promise<URL | undefined> {
     let urls = this.#fresh()
     try {
       urls ??= await this.#fetch(token, signal)
     } catch {
-      // What it said before is better than nothing.
+      // An outdated answer is better than none.
       urls = known.get(this.#host.host)?.urls ?? []
     }
     const url = urls.find(({ href }) => !this.#tried.has(href))
@@ -68,13 +70,13 @@ export class Regions {
     return url
   }
 
-  /** All count as not tried, but for the one that is tried first. */
+  /** Marks all regions as not tried, except the one that is tried first. */
   reset(first: URL): void {
     this.#tried.clear()
     this.#tried.add(first.href)
   }
 
-  /** The server's own word, with a leave request: `livekit.RegionSettings`. */
+  /** Takes the regions from a leave request of the server: `livekit.RegionSettings`. */
   report(settings: unknown): void {
     const urls = this.#urlsIn(settings)
     if (urls.length > 0) this.#keep(urls, DEFAULT_MAX_AGE)
@@ -116,7 +118,7 @@ export class Regions {
     known.set(host, { urls, until: performance.now() + maxAge })
   }
 
-  /** Entries that make no sense are left out, and so are those that would send the token in the clear. */
+  /** Leaves out invalid entries, and those that would send the token unencrypted. */
   #urlsIn(settings: unknown): URL[] {
     const regions = isObject(settings) ? settings['regions'] : undefined
     if (!Array.isArray(regions)) return []

@@ -1,4 +1,4 @@
-/** Faults that a test can cause on purpose. Names are livekit-client's. */
+/** Faults that a test can cause on purpose. The names are livekit-client's. */
 import * as check from '../base/arguments'
 import type { SimulateScenarioMessage } from '../signal/messages'
 
@@ -19,7 +19,7 @@ const scenarios = {
   'force-tls': { ask: { case: 'switchCandidateProtocol', value: 2 }, lose: 'session' },
 } as const satisfies Record<string, ScenarioSteps>
 
-/** What `room.simulateScenario()` can do. */
+/** The scenarios of `room.simulateScenario()`. */
 export type SimulationScenario = keyof typeof scenarios
 
 /** @internal What a scenario consists of, in this order. */

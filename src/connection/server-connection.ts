@@ -1,4 +1,4 @@
-/** A room's connection to a real server: signalling, peer connections, and getting both back when they are lost. */
+/** A server connection: signalling, peer connections, and restoring both when they are lost. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
 import { withDeadline } from '../base/abort'
@@ -31,26 +31,26 @@ import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { log } from '../base/logging'
 
 /**
- * ms before a path that is lost is looked for again. A server that sends somebody away ends the path first, and says so by
- * signalling a moment later: who came back in between would send away whoever took the place.
+ * ms to wait before restoring a lost path. A server that removes a participant ends the path first, and says so by
+ * signalling a moment later. A participant that reconnected in between would remove the new owner of its identity.
  */
 const LEAVE_GRACE = 300
 
 /**
- * Bytes in memory of what may be held while the peer connections of a new session are made: updates, and packets of those
- * who are faster.
+ * Bytes in memory that may be held while the peer connections of a new session are set up: updates, and packets of
+ * participants that were faster.
  */
 const MAX_HELD_BYTES = 67_108_864
-/** … of each of them, beside its content. */
+/** Overhead of each of them, in bytes, besides its content. */
 const HELD_ENTRY_BYTES = 256
 
-/** Who one is in the room, and the server's `join` message. */
+/** The local participant's identity, and the server's `join` message. */
 interface Joined {
   readonly identity: string
   readonly response: SignalResponseLike
 }
 
-/** What an attempt to resume came to. */
+/** The result of an attempt to resume. */
 type Resumed = 'resumed' | 'rebuild'
 
 /** @throws `TypeError` or `RangeError` that names the argument; the signal's `reason` */
@@ -67,8 +67,8 @@ export function checkConnectArguments(
 }
 
 /**
- * Connects a room and resolves when data can flow. See `Room.connect`. `stop`: the room gives up, with that reason.
- * `hasRegions`: which hosts are asked for other regions.
+ * Connects a room, and resolves when data can flow. See `Room.connect`. `stop`: aborts when the room gives up.
+ * `hasRegions`: tells which hosts have regions.
  */
 export async function connectRoom(
   room: ConnectableRoom,
@@ -88,13 +88,13 @@ export async function connectRoom(
 class ServerConnection implements RoomConnection {
   readonly native: NativeSession
   readonly #room: ConnectableRoom
-  /** Where the application wants to go; and where it has got, which may be one of its regions. */
+  /** The server that the application named, and (`#server`) the current one, which may be a region of it. */
   readonly #home: URL
   #server: URL
   readonly #regions: Regions | undefined
   readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
-  /** The server sends a fresh one now and then. */
+  /** The server sends a new token now and then. */
   #token: string
   #mode: PeerConnectionMode
   #participantSid = ''
@@ -103,26 +103,26 @@ class ServerConnection implements RoomConnection {
   readonly #totals = new ConnectionTotals()
   readonly #pace = new LossPace()
   #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
-  /** Gives up the wait for an attempt to reconnect, or the attempt, for a new one. */
+  /** Replaces a wait for an attempt, or a running attempt, by a new attempt. */
   #hurry = new AbortController()
-  /** Fails the attempt to connect that is under way, if one is: signalling is lost in the middle of it. */
+  /** Fails the running attempt, if there is one, because signalling was lost in its middle. */
   #attempt: AbortController | undefined
   #failNext = false
   #ref = true
   #rebuild = false
-  /** What is to be told to the room, while it is not ready for it. */
+  /** Calls to the room that wait until it is ready. */
   #held: (() => void)[] | null = null
   #heldBytes = 0
-  /** Why the server ended the first connection while it was being made. */
+  /** Why the server ended the first connection while it was being set up. */
   #sentAway: DataTrackConnectionError | undefined
   readonly #subscriptions = new SubscriptionPacer((updates) => {
     this.#client?.send({ case: 'updateDataSubscription', value: { updates } })
-    // The server's time for its answer begins now.
+    // The server's time to answer begins now.
     this.native.handleSubscriptionsSent(
       updates.filter(({ subscribe }) => subscribe).map(({ trackSid }) => trackSid),
     )
   })
-  /** Requests that must not get lost with a connection: nothing asks for them again. */
+  /** Requests that must not be lost with a connection, because no other code repeats them. */
   #unsent: RoomSignalRequest[] = []
 
   constructor(
@@ -142,7 +142,7 @@ class ServerConnection implements RoomConnection {
     this.native = environment().binding.createServerSession(sessionOptions(room.encryption, true))
   }
 
-  /** The first connection: what fails here, the caller learns. */
+  /** Opens the first connection. The caller gets the errors. */
   async open(): Promise<void> {
     try {
       this.#regions?.prefetch(this.#token, this.#closing.signal)
@@ -162,7 +162,7 @@ class ServerConnection implements RoomConnection {
     }
   }
 
-  /** Those of the peer connections there are; a room asks for them while it is connected. */
+  /** The channels of the current peer connections. A room uses them only while it is connected. */
   get channels(): MessageChannels {
     if (this.#transport === undefined) throw new DataTrackConnectionError('internal')
     return this.#transport
@@ -207,14 +207,14 @@ class ServerConnection implements RoomConnection {
     this.#client?.close()
   }
 
-  /** Joins where it did before or was told to; where there are regions and that fails, at the next one that works. */
+  /** Joins at the current server. If that fails and there are regions, joins at the next one that works. */
   async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
     this.#regions?.reset(this.#server)
     for (;;) {
       const signal = this.#attemptSignal(given)
       try {
         const joined = await this.#join(signal)
-        // Messages may come, and the caller may act, between a promise that is resolved and what waits for it.
+        // Messages may arrive, and the caller may act, between a promise's resolution and the code that awaits it.
         signal.throwIfAborted()
         return joined
       } catch (error) {
@@ -232,14 +232,14 @@ class ServerConnection implements RoomConnection {
 
   async #nextRegion(error: unknown, given: AbortSignal | undefined): Promise<URL | undefined> {
     const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])]
-    // A token that one region does not take, another does not take, either; 403 is the region's own word.
+    // A token that one region refuses is refused by all. A 403 concerns only the region itself.
     const everywhere =
       error instanceof DataTrackConnectionError && error.reason === 'notAllowed' && error.status !== 403
     if (everywhere || this.#sentAway !== undefined || signals.some(({ aborted }) => aborted)) return undefined
     return await this.#regions?.next(this.#token, AbortSignal.any(signals))
   }
 
-  /** Opens signalling and peer connections from nothing; the room learns nothing yet, and its messages are held. */
+  /** Opens signalling and peer connections for a new session. The room is not told yet, and its messages are held. */
   async #join(signal: AbortSignal): Promise<Joined> {
     for (;;) {
       const transport = this.#newTransport()
@@ -363,7 +363,7 @@ class ServerConnection implements RoomConnection {
         return
       }
       case 'roomMoved': {
-        // From now on this is where an attempt to reconnect leads.
+        // Later attempts to reconnect use this server.
         const { token, participant } = message.value
         if (token !== '') this.#token = token
         this.#participantSid = participant?.sid ?? this.#participantSid
@@ -376,8 +376,8 @@ class ServerConnection implements RoomConnection {
   }
 
   /**
-   * The server ends this participant's session for good, at whatever moment: an attempt to connect or to reconnect that is
-   * under way ends with it, and none follows. The room may have come by an older session; what it hears of is the same.
+   * The server ends this participant's session for good, at any time. A running attempt ends with it, and no other
+   * follows. The message may come from an older session; the room is told the same.
    */
   #endByServer(response: Pick<SignalResponse, 'message'>): void {
     if (this.#state !== 'connecting') {
@@ -388,7 +388,7 @@ class ServerConnection implements RoomConnection {
     this.#attempt?.abort(this.#sentAway)
   }
 
-  /** The room is ready for what came while the peer connections were made. */
+  /** The room is ready for the messages that were held. */
   #releaseHeld(): void {
     const held = this.#held ?? []
     this.#held = null
@@ -399,7 +399,7 @@ class ServerConnection implements RoomConnection {
     }
   }
 
-  /** Tells the room something now, or when it is ready. */
+  /** Calls the room now, or when it is ready. */
   #tell(tell: () => void, weight: number): void {
     if (this.#held === null) {
       tell()
@@ -413,7 +413,7 @@ class ServerConnection implements RoomConnection {
     this.#attempt?.abort(new DataTrackConnectionError('internal', { detail }))
   }
 
-  /** Something that came could not be handled: nothing can be said any more of how things stand. */
+  /** Handling a message failed, so the state of the connection is unknown. */
   #failed(): void {
     this.#attempt?.abort(
       new DataTrackConnectionError('internal', { detail: 'a message could not be handled' }),
@@ -428,7 +428,7 @@ class ServerConnection implements RoomConnection {
     this.close()
   }
 
-  /** A candidate comes as the JSON of a browser's `RTCIceCandidateInit`; one that is none is left out. */
+  /** Handles a candidate in the JSON form of a browser's `RTCIceCandidateInit`. An invalid one is ignored. */
   #trickled({ target, candidateInit }: TrickleRequest): void {
     let init: unknown
     try {
@@ -452,17 +452,18 @@ class ServerConnection implements RoomConnection {
     this.#lost(false)
   }
 
-  /** Something that was there is gone. `rebuild`: the server wants a new session. */
+  /** The connection is lost. `rebuild`: the server wants a new session. */
   #lost(rebuild: boolean, grace = 0): void {
     if (this.#closing.signal.aborted) return
-    // After an ICE restart over TCP livekit-server 1.13.5 forwards nothing any more, and says nothing of it.
+    // After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets.
     this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
-    // While the first connection is made, its own waiting tells.
+    // While the first connection is set up, the code that waits for it reports the loss.
     if (this.#state !== 'connected') return
     this.#state = 'reconnecting'
     this.#subscriptions.clear()
     this.#room.connectionLost()
-    // With the attempt: an end that the server gives the reason of in the meantime is no reconnect.
+    // With a grace period, the event comes with the attempt: if the server meanwhile ends the session with a reason,
+    // there is no reconnect.
     if (grace === 0) this.#room.connectionReconnecting()
     void this.#reconnect(grace)
   }
@@ -488,13 +489,13 @@ class ServerConnection implements RoomConnection {
       } catch (error) {
         if (this.#closing.signal.aborted) return
         if (hurry.signal.aborted) {
-          // The network is another one: what failed before says nothing of it.
+          // The network has changed, so earlier failures do not count.
           first = 0
           attempt = -1
           continue
         }
         failures += 1
-        // A resume that fails twice will not work the third time.
+        // A resume that failed twice would fail a third time.
         if (failures > 1) this.#rebuild = true
         if (error instanceof DataTrackConnectionError && error.reason === 'notAllowed') break
       } finally {
@@ -511,7 +512,7 @@ class ServerConnection implements RoomConnection {
     throw new DataTrackConnectionError('internal', { detail: 'simulated' })
   }
 
-  /** The same session over a new signalling connection; the peer connections find a new path. */
+  /** Resumes the session over a new signalling connection. The peer connections find a new path. */
   async #resume(signal: AbortSignal): Promise<Resumed> {
     this.#client?.close()
     const { client, first } = await this.#connectSignal({ participantSid: this.#participantSid }, signal)
@@ -533,10 +534,10 @@ class ServerConnection implements RoomConnection {
     return 'resumed'
   }
 
-  /** A new session: new SIDs, new handles, new peer connections. */
+  /** Rebuilds the connection: new server session, new SIDs, new handles, new peer connections. */
   async #restart(given: AbortSignal): Promise<void> {
     this.#client?.close()
-    // What was to be unpublished does not exist in the new session.
+    // Tracks to be unpublished do not exist in the new session.
     this.#unsent = []
     this.#rebuild = true
     const { response } = await this.#joinSomewhere(given)
@@ -556,7 +557,10 @@ class ServerConnection implements RoomConnection {
     for (const request of requests) this.#client?.send(request)
   }
 
-  /** Of a new attempt: aborts when its time is over, it breaks, the connection is closed, or the caller's signal aborts. */
+  /**
+   * The signal of a new attempt. It aborts on timeout, when signalling is lost, when the connection is closed, or with
+   * the caller's signal.
+   */
   #attemptSignal(signal: AbortSignal | undefined): AbortSignal {
     const attempt = new AbortController()
     this.#attempt = attempt
@@ -564,13 +568,13 @@ class ServerConnection implements RoomConnection {
   }
 }
 
-/** Whether the server ends the session for good, and does not want another. */
+/** Whether the server ends the session for good and does not want a reconnect. */
 function isFinalLeave({ message }: Pick<SignalResponse, 'message'>): boolean {
   const { LeaveRequest_Action } = loadProtocol()
   return message.case === 'leave' && message.value.action === LeaveRequest_Action.DISCONNECT
 }
 
-/** A first message that is no welcome. */
+/** The error for a first message that is not a welcome. */
 function refused({ message }: Pick<SignalResponse, 'message'>): DataTrackConnectionError {
   if (message.case !== 'leave') return new DataTrackConnectionError('internal')
   return new DataTrackConnectionError('leaveRequest', { detail: disconnectReason(message.value.reason) })
@@ -581,7 +585,7 @@ function timedOut(error: unknown): unknown {
   return isTimeout ? new DataTrackConnectionError('timeout') : error
 }
 
-/** What a server would say. */
+/** A leave message, as a server would send it. */
 function leave(reason: DisconnectReason): SignalResponseLike {
   return { message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } }
 }

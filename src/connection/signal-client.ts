@@ -1,4 +1,4 @@
-/** The signalling WebSocket of a room: messages both ways, and knowing in time that the other end is gone. */
+/** The signalling WebSocket of a room: messages in both directions, and timely detection of a lost connection. */
 import { lookup } from 'node:dns/promises'
 import type { Agent, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
@@ -18,26 +18,26 @@ import { Inbox } from './inbox'
 import { Pings } from './pings'
 import { proxyAgent, ProxyError } from './proxy'
 
-/** How the signalling socket is opened. */
+/** Options of the signalling socket. */
 export interface SignalSocketOptions {
-  /** What makes connections, as for `http.request`, instead of the environment's proxy. */
+  /** The agent for connections, as for `http.request`, instead of the environment's proxy. */
   readonly agent?: Agent | undefined
   /** Whether the environment's proxy is used. */
   readonly proxy: boolean
   /** Certificate authorities in PEM, instead of the system's. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
-  /** How long the first message may take, ms. Default: 15,000. */
+  /** Timeout of the first message in ms. Default: 15,000. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
 }
 
-/** What a signalling connection tells its owner. */
+/** The owner of a signalling connection, which is told what happens. */
 export interface SignalClientOwner {
-  /** Any message after the first one, pongs excepted. `weight`: bytes that it takes in memory, roughly. */
+  /** Any message after the first one, except pongs. `weight`: the bytes that it takes in memory, approximately. */
   message(response: Pick<SignalResponse, 'message'>, weight: number): void
-  /** The connection is gone, and not by {@link SignalClient.close}. */
+  /** The connection was lost, and not closed by {@link SignalClient.close}. */
   lost(why: string): void
-  /** A message could not be handled: what it was about is in no known state. The connection is closed; log tells more. */
+  /** Handling a message failed, so its effects are unknown. The connection is closed, and the error was logged. */
   failed(): void
 }
 
@@ -90,7 +90,7 @@ export class SignalClient {
   ): Promise<{ client: SignalClient; first: Pick<SignalResponse, 'message'>; address: string | undefined }> {
     options.signal?.throwIfAborted()
     const { WebSocket } = loadWebSocket()
-    // Ends a connection to a proxy that has not answered: the socket does not know of it yet.
+    // Ends a connection to a proxy that has not answered; the socket does not exist yet.
     const attempt = new AbortController()
     const agent = options.agent ?? (options.proxy ? agentFor(server, attempt.signal) : undefined)
     const socket = new WebSocket(signalUrl(server, request), {
@@ -106,23 +106,26 @@ export class SignalClient {
     return { client, first, address: await client.#address(server, agent) }
   }
 
-  /** The IP address at which the server was reached. Behind an agent, which may be a proxy's, that of the URL's host. */
+  /**
+   * The IP address at which the server was reached. With an agent, which may be a proxy's, the address of the URL's
+   * host.
+   */
   async #address(server: URL, agent: Agent | undefined): Promise<string | undefined> {
     if (agent === undefined) return streamOf(this.#socket)?.remoteAddress
     const host = server.hostname.replace(/^\[|\]$/g, '')
-    // A name that only the proxy knows is none of this machine.
+    // A name that only the proxy can resolve is not this machine's.
     return await lookup(host).then(
       ({ address }) => address,
       () => undefined,
     )
   }
 
-  /** Hands out what came since the first message, and from now on each message as it comes. */
+  /** Passes on the messages that arrived since the first one, and from now on every message. */
   start(): void {
     this.#inbox.open()
   }
 
-  /** Sends a message; silently nothing when the connection is gone: what was lost is asked for again after it is back. */
+  /** Sends a message. Does nothing if the connection is lost: requests are sent again after it is back. */
   send(message: { readonly case: string; readonly value: unknown }): void {
     if (this.#closed || this.#socket.readyState !== this.#socket.OPEN) return
     const { SignalRequest } = loadProtocol()
@@ -134,12 +137,12 @@ export class SignalClient {
     this.#socket.send(request.toBinary())
   }
 
-  /** Closes the connection; nothing is told any more. Idempotent. */
+  /** Closes the connection; its owner is told nothing more. Idempotent. */
   close(): void {
     if (this.#closed) return
     this.#end()
     this.#socket.close(1000)
-    // A server that does not answer the closing handshake must not keep the process.
+    // A server that does not answer the closing handshake must not keep the process alive.
     setTimeout(() => this.#socket.terminate(), 1000).unref()
   }
 
@@ -159,7 +162,7 @@ export class SignalClient {
     const stop = (): void => {
       clearTimeout(timer)
       socket.removeAllListeners()
-      // What comes after the verdict is of no interest, but an error without a listener ends the process.
+      // After the result is known, errors do not matter. But an `error` event without a listener would end the process.
       socket.on('error', () => {})
     }
     const abandon = (): void => {
@@ -186,7 +189,7 @@ export class SignalClient {
         return
       }
       stop()
-      // Now, and not when the promise is seen: the next message may be here already.
+      // Synchronously, not after the promise: the next message may already be here.
       this.#listen(response.message)
       first.resolve(response)
     })
@@ -216,7 +219,7 @@ export class SignalClient {
     const ping = (): void => this.#guard('a ping', () => this.#ping())
     this.#pingTimer = setInterval(ping, this.#pings.intervalMs).unref()
     this.#heard()
-    // The first one at once: the round trip is known early.
+    // The first ping is sent at once, so that the round trip time is known early.
     ping()
   }
 
@@ -228,7 +231,7 @@ export class SignalClient {
         this.#pings.answered(message.value.lastPingTimestamp)
         return
       case 'refreshToken':
-        // The one that there is may be good.
+        // The current token may still be valid.
         if (isAccessToken(message.value)) break
         log('warn', 'signal', 'the server sent a token that is none; the one before it stays')
         return
@@ -244,14 +247,14 @@ export class SignalClient {
     this.send({ case: 'pingReq', value: { timestamp, rtt } })
   }
 
-  /** A message came: the server is there. */
+  /** A message arrived, so the server is alive. */
   #heard(): void {
     this.#heardAt = performance.now()
   }
 
   /**
-   * Looked at when a ping is due. A thread that was blocked has not read what came meanwhile: timers come before sockets,
-   * so it is looked at once more after the sockets had their turn.
+   * Called when a ping is due. If the thread was blocked, messages that arrived meanwhile are unread, because timers
+   * run before sockets. So it checks once more after the sockets had their turn.
    */
   #checkSilence(): void {
     if (!this.#isSilent) return
@@ -272,7 +275,7 @@ export class SignalClient {
     this.#guard('the loss of signalling', () => this.#owner.lost(why))
   }
 
-  /** Runs what something from outside causes: an exception of it ends the connection, and not the process. */
+  /** Runs code that handles external events. An exception ends the connection instead of the process. */
   #guard(what: string, body: () => void): void {
     guarded('signal', what, body, () => {
       if (!this.#closed) {
@@ -301,7 +304,7 @@ async function refusal(response: IncomingMessage, token: string): Promise<DataTr
     text += String(chunk)
     if (text.length > 1000 + token.length) break
   }
-  // livekit-server repeats a token that it refuses, before it says why.
+  // livekit-server repeats a refused token before the reason.
   const said = text.replaceAll(token, '…').trim().slice(0, 200)
   const options = { detail: `HTTP status ${status}, ${said}`, status }
   if (status === 401 || status === 403) return new DataTrackConnectionError('notAllowed', options)
@@ -309,7 +312,7 @@ async function refusal(response: IncomingMessage, token: string): Promise<DataTr
   return new DataTrackConnectionError(status >= 500 ? 'serverUnreachable' : 'internal', options)
 }
 
-/** The agent of the environment's proxy; one that cannot be used is as good as a server that is not there. */
+/** The agent of the environment's proxy. A proxy that cannot be used counts as an unreachable server. */
 function agentFor(server: URL, signal: AbortSignal): Agent | undefined {
   try {
     return proxyAgent(server, signal)
@@ -318,7 +321,7 @@ function agentFor(server: URL, signal: AbortSignal): Agent | undefined {
   }
 }
 
-/** Node's network errors name the peer's address; what is told further has their code only. */
+/** Node's network errors contain the peer's address. Only their code is passed on. */
 function unreachable(cause: Error & { code?: string }): DataTrackConnectionError {
   if (cause.code === TOO_LARGE) {
     return new DataTrackConnectionError('messageTooLarge', { detail: `more than ${MAX_MESSAGE_BYTES} bytes` })

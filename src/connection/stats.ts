@@ -1,15 +1,18 @@
-/** Figures of a connection to a server, over all the peer connections that it has had. */
+/** Statistics of a server connection, over all its peer connections. */
 import type { ConnectionCounters, NativeConnectionStats } from '../native/native'
 
 /** Figures of a connection to a server. Its counters go on across reconnects. */
 export interface ConnectionStats extends Readonly<ConnectionCounters> {
-  /** Round trip of the path that data goes, ms, as ICE measures it; `undefined` while it is not known. */
+  /** Round trip time of the data path in ms, as measured by ICE; `undefined` while it is unknown. */
   readonly rtt: number | undefined
-  /** Round trip of signalling, ms, of its last ping; `undefined` while it is not known. A ping is sent every few seconds. */
+  /**
+   * Round trip time of the last signalling ping in ms; `undefined` while it is unknown. A ping is sent every few
+   * seconds.
+   */
   readonly signalRtt: number | undefined
-  /** Whether data goes over TCP, because UDP did not work or was not wanted. */
+  /** Whether data goes over TCP, because UDP did not work or was disabled. */
   readonly overTcp: boolean
-  /** Bytes that the data-track channel holds and has not sent yet, or whose receipt is not acknowledged. */
+  /** Bytes that the data-track channel holds: not sent yet, or not acknowledged. */
   readonly buffered: number
   /** Bytes that it may hold; the limit follows what the path carries. */
   readonly bufferLimit: number
@@ -19,14 +22,14 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
   readonly lossy: MessageChannelStats
 }
 
-/** Figures of a channel for messages. */
+/** Statistics of a message channel. */
 export interface MessageChannelStats {
   readonly messagesSent: number
   readonly messagesReceived: number
   /** Bytes of the messages. */
   readonly bytesSent: number
   readonly bytesReceived: number
-  /** Messages that came and were not taken in time: lossy ones only. */
+  /** Messages that arrived and were not taken in time. Only lossy messages are dropped. */
   readonly dropped: number
   /** Bytes that wait or are not acknowledged. */
   readonly buffered: number

@@ -1,17 +1,17 @@
 /**
- * Sends requests for subscriptions a few at a time, and one for a track not right after its end.
+ * Sends requests for subscriptions a few at a time, and never subscribes to a track right after unsubscribing from it.
  *
- * livekit-server 1.13 keeps five that it has not begun with and forgets the rest until it looks at all of them again, which
- * it does every three seconds: forty tracks would take twelve, and some of them time out. And what comes while it ends a
- * subscription to the same track it forgets with that one, for good.
+ * livekit-server 1.13 keeps five requests that it has not begun with. It forgets the others until its next check of all
+ * requests, every three seconds. So forty tracks would take twelve seconds, and some of them would time out. A request
+ * that arrives while the server ends a subscription to the same track is lost for good.
  */
 import type { UpdateDataSubscriptionMessage } from '../signal/messages'
 
 type Update = UpdateDataSubscriptionMessage['updates'][number]
 
-/** Updates that are sent at once. */
+/** Updates to send at once. */
 export const GROUP = 4
-/** ms until the next ones: the server begins with one in far less than one. */
+/** ms until the next updates. The server begins with one in far less than 1 ms. */
 export const INTERVAL = 10
 
 /** See the top of this file. */
@@ -24,12 +24,12 @@ export class SubscriptionPacer {
   #ended = new Set<string>()
   #endedBefore = new Set<string>()
 
-  /** `send`: these leave now, in one message. */
+  /** `send`: sends these updates in one message. */
   constructor(send: (updates: Update[]) => void) {
     this.#send = send
   }
 
-  /** Sends updates now or soon, in their order; one that waits already, and is asked for again, once. */
+  /** Sends updates now or soon, in order. An update that already waits is sent once. */
   push(updates: readonly Update[]): void {
     for (const update of updates) {
       const last = this.#waiting.findLast(({ trackSid }) => trackSid === update.trackSid)
@@ -38,7 +38,9 @@ export class SubscriptionPacer {
     this.#flush()
   }
 
-  /** Forgets what was not sent: the connection is lost, and the subscriptions there are are asked for when it is back. */
+  /**
+   * Drops the updates not sent yet. The connection is lost, and all subscriptions are requested again when it is back.
+   */
   clear(): void {
     this.#waiting = []
   }
@@ -57,7 +59,7 @@ export class SubscriptionPacer {
     }, INTERVAL)
   }
 
-  /** Those that may be sent now: what follows one that has to wait waits with it. */
+  /** The updates that may be sent now. Updates behind one that has to wait also wait. */
   #take(): Update[] {
     const updates: Update[] = []
     for (const update of this.#waiting) {
