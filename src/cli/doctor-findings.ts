@@ -31,7 +31,7 @@ export class Findings {
   readonly #secrets: readonly string[]
   readonly #all: Finding[] = []
 
-  /** @param secrets what must not be printed, whoever says it */
+  /** @param secrets texts that must not be printed, wherever they come from */
   constructor(json: boolean, secrets: readonly (string | undefined)[]) {
     this.#json = json
     this.#secrets = secrets.filter((secret) => secret !== undefined && secret !== '') as string[]
@@ -54,8 +54,8 @@ export class Findings {
   }
 
   /**
-   * Ends with a verdict, and gives the worst that there was. `seen`: frames went from one participant to another; without
-   * that, nothing is said of data tracks working.
+   * Prints a verdict, and returns the worst status. `seen`: frames went from one participant to another. Without that,
+   * the verdict does not say that data tracks work.
    */
   finish(seen: boolean): Exclude<Status, 'skipped'> {
     const with_ = (status: Status): string[] =>

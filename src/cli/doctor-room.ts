@@ -280,5 +280,5 @@ const CONNECTION_HELP: Readonly<Record<string, string>> = {
   serverUnreachable: 'HTTP works, and WebSockets do not: a proxy in between may not let them through.',
   timeout: 'The server is slow, or a proxy in between holds WebSockets up.',
   transportFailed: PATH_HELP.udp,
-  leaveRequest: 'Is the room full or closed, or somebody there with the same identity?',
+  leaveRequest: 'Is the room full or closed, or is a participant with the same identity in it?',
 }

@@ -50,7 +50,7 @@ export async function ls(options: LsOptions, signal: AbortSignal): Promise<numbe
       return LsExit.NoRoom
     }
   }
-  // With a key nobody in the room sees who is looking.
+  // With a key the command joins as a hidden participant.
   const token = await tokenFor(server, 'ls', { canPublishData: false, hidden: true })
   const { watch, json } = options
   const watcher = !watch ? undefined : json ? new JsonWatcher() : watcherFor()
@@ -106,7 +106,7 @@ class TableWatcher implements Watcher {
     this.#draw()
   }
 
-  /** Leaving a room takes everybody out of it: the last table stays. */
+  /** Leaving a room removes all participants from it, so the last table is kept. */
   stop(): void {
     this.#room = undefined
   }
@@ -176,7 +176,7 @@ function describe({ info }: RemoteDataTrack): object {
 /** The room as a table: a row for each track, and one for who has none. */
 export function roomTable(room: Room): string[] {
   const all = [...room.remoteParticipants.values()]
-  if (all.length === 0) return ['Nobody is there.']
+  if (all.length === 0) return ['No participants.']
   return layOutWithin(['participant', 'track', 'encoding', 'schema', 'encrypted'], all.flatMap(rowsOf))
 }
 

@@ -39,7 +39,7 @@ function parse(text: string, min: number, max: number, unit: string, whole: bool
   return value
 }
 
-/** Adds the options that name the server and the participant. `pair`: a second participant is needed, and no identity. */
+/** Adds the options for the server and the participant. `pair`: with a second participant, and without an identity. */
 export function serverOptions(command: Command, kind: 'single' | 'pair'): Command {
   command
     .optionsGroup('Server:')

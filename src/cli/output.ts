@@ -1,4 +1,4 @@
-/** Writing to standard output and error, in step with whoever reads it. */
+/** Writes to standard output and error, in step with the reader. */
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { printableLines } from '../base/printable'

@@ -16,7 +16,7 @@ export class Throughput {
   #bytesThen = 0
 
   add(bytes: number): void {
-    // Waiting for somebody else is no part of the rate.
+    // The wait for the first frame does not count for the rate.
     this.#started ??= performance.now()
     this.frames += 1
     this.bytes += bytes

@@ -64,7 +64,7 @@ export async function pub(options: PubOptions, signal: AbortSignal): Promise<num
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
     const ended = untilDisconnected(room, signal)
-    if (options.waitFor !== undefined) await somebody(room, options.waitFor, ended)
+    if (options.waitFor !== undefined) await participantIn(room, options.waitFor, ended)
     const track = await room.localParticipant.publishDataTrack({
       name: options.name,
       frameEncoding: options.frameEncoding,
@@ -160,8 +160,8 @@ async function leave(track: LocalDataTrack): Promise<void> {
 }
 
 /**
- * Waits until subscribers have had time: the server tells a publisher neither who subscribes nor when it forwards to
- * them, and what is sent before that is lost. In an empty room there is nobody to wait for.
+ * Waits to give subscribers time. The server tells a publisher neither who subscribes nor when it forwards to them, and
+ * frames sent before that are lost. In an empty room there are no subscribers to wait for.
  */
 async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.size === 0 || seconds === 0) return
@@ -169,7 +169,7 @@ async function settle(room: Room, seconds: number, signal: AbortSignal): Promise
 }
 
 /** Waits until a participant is in the room. */
-async function somebody(room: Room, identity: string, signal: AbortSignal): Promise<void> {
+async function participantIn(room: Room, identity: string, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.has(identity)) return
   note(`Waiting for ${printable(identity)}.`)
   await new Promise<void>((resolve, reject) => {

@@ -7,10 +7,10 @@ import type { RoomOptions } from '../room/room'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 
-/** What somebody may do in a room. */
+/** What a participant may do in a room. */
 export interface Grant {
   readonly canPublishData: boolean
-  /** Others do not see who has it. */
+  /** Whether other participants do not see the participant. */
   readonly hidden?: boolean
 }
 
@@ -20,10 +20,10 @@ export interface TokenPair {
   readonly subscriber: string
 }
 
-/** How long tokens are good for: connecting. The server renews those of who is connected. */
+/** Lifetime of tokens. It only has to cover connecting: the server renews the tokens of connected participants. */
 const TOKEN_LIFE = '1h'
 
-/** A name that nobody else has. */
+/** A unique name. */
 export function uniqueName(prefix: string): string {
   return `${prefix}-${randomBytes(4).toString('hex')}`
 }

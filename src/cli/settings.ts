@@ -27,7 +27,7 @@ export interface ServerSettings {
   readonly url: string
   /** Makes tokens; else there are ready ones. */
   readonly key: ApiKey | undefined
-  /** Ready ones: of a publisher, or of whoever a command joins as; and of a second participant. */
+  /** Given tokens: of the publisher or the participant that a command joins as, and of a second participant. */
   readonly tokens: { readonly publisher: string; readonly subscriber: string | undefined } | undefined
   /** Only with a key: a token names its room and its participant itself. */
   readonly room: string | undefined
@@ -54,7 +54,7 @@ export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}):
   if (url === undefined) {
     const { token, subscriberToken, apiKey, apiSecret, room: named, identity: who } = flags
     const given = [token, subscriberToken, apiKey, apiSecret, named, who].some((value) => value !== undefined)
-    // Somebody who names a room does not mean the loopback.
+    // A user who names a room does not mean the loopback.
     if (given) throw new SettingsError(missingUrl())
     return undefined
   }

@@ -22,9 +22,9 @@ export const QUICK_LOSSES = 30
 export const QUICK_LOSS_INTERVAL = 2000
 
 /**
- * The delay before the first attempt after a loss. If a connection is lost a few times in a row, each attempt is made at
- * once. A server that accepts every connection and drops it uses up {@link QUICK_LOSSES}. Then the delays grow, as if
- * the attempts had failed.
+ * The delay before the first attempt after a loss. If a connection is lost a few times in a row, each attempt is made
+ * at once. A server that accepts every connection and drops it uses up {@link QUICK_LOSSES}. Then the delays grow, as
+ * if the attempts had failed.
  */
 export class LossPace {
   #quick = QUICK_LOSSES

@@ -18,7 +18,7 @@ export interface LocalDescription {
 }
 
 /** Options of the peer connections. */
-export interface PeerTransportOptions {
+export interface PeerConnectionsOptions {
   readonly mode: PeerConnectionMode
   readonly iceTransports: IceTransports
   /** Whether they belong to the session of a rebuilt connection. */
@@ -26,7 +26,7 @@ export interface PeerTransportOptions {
 }
 
 /** The owner of the peer connections, which is told what happens. */
-export interface PeerTransportOwner {
+export interface PeerConnectionsOwner {
   /** An offer of this side, or an answer to the server's offer. */
   description(kind: 'offer' | 'answer', description: LocalDescription): void
   /** A candidate of this side. */
@@ -45,10 +45,10 @@ export interface PeerTransportOwner {
 const MAX_MESSAGE_SIZE = 65_535
 
 /** The peer connections to a server, over the native ones. */
-export class PeerTransport implements EventSink, MessageChannels {
+export class PeerConnections implements EventSink, MessageChannels {
   readonly #environment: Environment
   readonly #native: NativeConnection
-  readonly #owner: PeerTransportOwner
+  readonly #owner: PeerConnectionsOwner
   readonly #targets: readonly PeerTarget[]
   readonly #connected = new Set<PeerTarget>()
   readonly #intake: MessageIntake
@@ -60,8 +60,8 @@ export class PeerTransport implements EventSink, MessageChannels {
   constructor(
     environment: Environment,
     session: NativeSession,
-    { mode, iceTransports, nextSession }: PeerTransportOptions,
-    owner: PeerTransportOwner,
+    { mode, iceTransports, nextSession }: PeerConnectionsOptions,
+    owner: PeerConnectionsOwner,
   ) {
     this.#environment = environment
     this.#native = session.connect({

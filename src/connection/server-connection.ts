@@ -22,7 +22,7 @@ import type { MessageChannels } from '../data-packet/channels'
 import { SignalClient } from './signal-client'
 import { isObject } from '../base/arguments'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
-import { PeerTransport } from './peer-connections'
+import { PeerConnections } from './peer-connections'
 import { SubscriptionPacer } from './subscription-pacer'
 import { isCloudHost, Regions } from './regions'
 import type { LocalDescription, PeerTarget } from './peer-connections'
@@ -99,7 +99,7 @@ class ServerConnection implements RoomConnection {
   #mode: PeerConnectionMode
   #participantSid = ''
   #client: SignalClient | undefined
-  #transport: PeerTransport | undefined
+  #transport: PeerConnections | undefined
   readonly #totals = new ConnectionTotals()
   readonly #pace = new LossPace()
   #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
@@ -273,10 +273,10 @@ class ServerConnection implements RoomConnection {
     }
   }
 
-  #newTransport(): PeerTransport {
+  #newTransport(): PeerConnections {
     if (this.#transport !== undefined) this.#totals.add(this.#transport.stats())
     this.#transport?.close()
-    const transport: PeerTransport = new PeerTransport(
+    const transport: PeerConnections = new PeerConnections(
       environment(),
       this.native,
       {

@@ -1,7 +1,7 @@
 /** Statistics of a server connection, over all its peer connections. */
 import type { ConnectionCounters, NativeConnectionStats } from '../native/native'
 
-/** Figures of a connection to a server. Its counters go on across reconnects. */
+/** Statistics of a connection to a server. Counters continue across reconnects. */
 export interface ConnectionStats extends Readonly<ConnectionCounters> {
   /** Round trip time of the data path in ms, as measured by ICE; `undefined` while it is unknown. */
   readonly rtt: number | undefined
@@ -14,7 +14,7 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
   readonly overTcp: boolean
   /** Bytes that the data-track channel holds: not sent yet, or not acknowledged. */
   readonly buffered: number
-  /** Bytes that it may hold; the limit follows what the path carries. */
+  /** Bytes that the data-track channel may hold. It follows the capacity of the path. */
   readonly bufferLimit: number
   /** The channel of reliable data packets, streams and RPC. */
   readonly reliable: MessageChannelStats

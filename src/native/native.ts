@@ -425,9 +425,10 @@ export interface ConnectionCounters {
   bytesSent: number
   bytesReceived: number
   /**
-   * Datagrams that the server encrypted and that did not arrive: the network lost them, this machine had no room for them, or
-   * the server did not send them after all. Counted by gaps in the numbers of their DTLS records (RFC 6347, section 4.1); a
-   * datagram that comes out of order counts until it arrives. Always 0 with DTLS 1.3, which hides the numbers.
+   * Datagrams that the server encrypted and that did not arrive: the network lost them, this machine had no room for
+   * them, or the server did not send them after all. Counted by gaps in the numbers of their DTLS records (RFC 6347,
+   * section 4.1); a datagram that comes out of order counts until it arrives. Always 0 with DTLS 1.3, which hides the
+   * numbers.
    */
   datagramsLost: number
   /** Packets of data tracks. */

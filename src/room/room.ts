@@ -72,7 +72,7 @@ export interface DataTracksOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-const nobody: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
+const unknownParticipant: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
 
 /**
  * A room as one participant sees it. Register listeners before you connect; then they also get events for participants
@@ -131,7 +131,7 @@ export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
     )
     Object.assign(packetHandlers, this.#streams.packetHandlers(), this.#rpc.packetHandlers())
     this.localParticipant = new LocalParticipant(
-      nobody,
+      unknownParticipant,
       () => this.#session,
       this.#packets,
       this.#streams.outgoing,

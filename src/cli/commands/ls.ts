@@ -19,7 +19,7 @@ export function addLs(datatrack: Command): void {
     .summary('list a room: participants and their data tracks')
     .description(
       'Lists the participants of a room and their data tracks. With a key and no room, it lists the rooms. With a ' +
-        'key, nobody in the room sees who is looking.',
+        'key, the command is invisible to the participants.',
     )
     .option('-w, --watch', 'go on, and show what changes')
     .option('-s, --seconds <seconds>', 'with --watch: end after so long', numberIn(0.1, 86_400, ' (s)'))
