@@ -7,7 +7,7 @@
 //! 1. give it an input: `publish`, `push`, `handle_packet`, `handle_publish_response` …;
 //! 2. poll `poll_event` until `None`, and carry out what the events ask for;
 //! 3. take packets with `peek_transmit` and `advance_transmit` ([`Publisher`]) or frames with `read_frame`
-//! ([`Subscriber`]);
+//!    ([`Subscriber`]);
 //! 4. ask `poll_timeout`, and call `handle_timeout` no later than then.
 //!
 //! The wire format is LiveKit's packet v0; [`packet`] draws it.

@@ -105,7 +105,7 @@ fn now() -> Instant {
 impl World {
     /// Two connected peers and a published track.
     async fn new(rate: f64, rtt: Duration) -> Self {
-        Self::over(Protocol::Udp, rate, rtt).await
+        Box::pin(Self::over(Protocol::Udp, rate, rtt)).await
     }
 
     async fn over(protocol: Protocol, rate: f64, rtt: Duration) -> Self {

@@ -56,10 +56,10 @@ impl World {
     /// Sends the other traffic, at intervals of which no period above is a multiple.
     fn beside(&mut self, beside: Beside) {
         let ms = self.elapsed().as_millis();
-        if beside.messages && ms % 613 == 0 {
+        if beside.messages && ms.is_multiple_of(613) {
             self.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
         }
-        if beside.single && ms % 1_721 == 0 {
+        if beside.single && ms.is_multiple_of(1_721) {
             self.receiver.write(ChannelKind::DataTrack, &[7; SIZE], self.now);
             self.receiver.flush(self.now);
         }
