@@ -51,13 +51,13 @@ export function notices(title, parts) {
   for (const part of sorted) {
     for (const text of licenceTexts(part)) {
       const key = createHash('sha256').update(text.replace(/\s+/g, ' ')).digest('hex')
-      const entry = texts.get(key) ?? { text, of: [] }
-      entry.of.push(`${part.name} ${part.version}`)
+      const entry = texts.get(key) ?? { text, of: new Set() }
+      entry.of.add(`${part.name} ${part.version}`)
       texts.set(key, entry)
     }
   }
   const list = sorted.map(({ name, version, licence }) => `${name} ${version}: ${licence}`)
-  const sections = [...texts.values()].map(({ text, of }) => `${of.join(', ')}\n\n${text.trim()}`)
+  const sections = [...texts.values()].map(({ text, of }) => `${[...of].join(', ')}\n\n${text.trim()}`)
   return `${[`${title}\n\n${list.join('\n')}`, ...sections].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
 

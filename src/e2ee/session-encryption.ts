@@ -52,7 +52,7 @@ export function encryptionForNative(options: EncryptionOptions | undefined): Ses
 }
 
 /**
- * @internal What encrypts data packets: nothing, the native session, or a custom provider. A custom provider encrypts
+ * What encrypts data packets: nothing, the native session, or a custom provider. A custom provider encrypts
  * frames only, so data packets are refused then.
  */
 export type PacketEncryption = 'none' | 'native' | 'custom'

@@ -16,7 +16,7 @@ import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { onAbort } from '../base/abort'
 import { environment } from '../native/environment'
 import { DataTrackClosedError, DataTrackE2eeError } from '../base/errors'
-import type { ConnectableRoom, RoomConnection } from '../connection/contract'
+import type { RoomConnection } from '../connection/contract'
 import { disconnectReason, disconnectReasonNumber } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import { EventQueue } from './event-queue'
@@ -80,7 +80,7 @@ const unknownParticipant: ParticipantInfoMessage = { sid: '', identity: '', stat
  *
  * A connected room keeps the process alive; see {@link unref}.
  */
-export class Room extends TypedEmitter<RoomEvents> implements ConnectableRoom {
+export class Room extends TypedEmitter<RoomEvents> {
   /** The local participant. */
   readonly localParticipant: LocalParticipant
   /** The remote participants by identity. Do not change the map. */
