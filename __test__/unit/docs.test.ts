@@ -376,18 +376,7 @@ describe('language', () => {
   })
 
   /** Folders of sources whose comments and texts name their subjects, as all pages do. */
-  const folders = [
-    'src/base',
-    'src/data-stream',
-    'src/data-track',
-    'src/e2ee',
-    'src/loopback',
-    'src/native',
-    'src/rpc',
-    'src/session',
-    'crates/datatrack/src',
-    'crates/transport/src',
-  ]
+  const folders = ['src', ...readdirSync('crates').map((crate) => join('crates', crate, 'src'))]
   const sources = folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
   )
