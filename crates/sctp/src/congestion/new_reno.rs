@@ -1,0 +1,83 @@
+//! NewReno as RFC 9260 has it (section 7.2).
+
+use std::time::Instant;
+
+use super::{Acknowledged, Controller, Lost, first_window, least_window};
+
+#[derive(Debug)]
+pub(crate) struct NewReno {
+    mtu: usize,
+    window: usize,
+    threshold: usize,
+    /// Bytes acknowledged since the window grew last, in congestion avoidance.
+    partial: usize,
+    /// When the window shrank last.
+    shrunk: Option<Instant>,
+}
+
+impl NewReno {
+    pub(crate) fn new(mtu: usize) -> Self {
+        Self { mtu, window: first_window(mtu), threshold: usize::MAX, partial: 0, shrunk: None }
+    }
+
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    pub(crate) fn in_slow_start(&self) -> bool {
+        self.window < self.threshold
+    }
+
+    /// Whether a loss of what was sent then is news.
+    pub(crate) fn is_news(&self, sent: Instant) -> bool {
+        self.shrunk.is_none_or(|shrunk| sent > shrunk)
+    }
+
+    /// Sets the window after a loss.
+    pub(crate) fn shrink_to(&mut self, window: usize, now: Instant) {
+        self.window = window.max(least_window(self.mtu));
+        self.threshold = self.window;
+        self.partial = 0;
+        self.shrunk = Some(now);
+    }
+
+    /// Lets it grow by so many bytes, outside of the book's rules.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        self.window = self.window.saturating_add(bytes);
+    }
+}
+
+impl Controller for NewReno {
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn on_acknowledged(&mut self, Acknowledged { bytes, limited, .. }: Acknowledged) {
+        if !limited {
+            return;
+        }
+        if self.in_slow_start() {
+            // As RFC 3465 has it for TCP, with L = 2: an acknowledgement stands for two packets.
+            self.window += bytes.min(2 * self.mtu);
+            return;
+        }
+        self.partial += bytes;
+        while self.partial >= self.window {
+            self.partial -= self.window;
+            self.window += self.mtu;
+        }
+    }
+
+    fn on_lost(&mut self, Lost { now, sent, .. }: Lost) {
+        if self.is_news(sent) {
+            self.shrink_to(self.window / 2, now);
+        }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        self.threshold = (self.window / 2).max(least_window(self.mtu));
+        self.window = self.mtu;
+        self.partial = 0;
+        self.shrunk = Some(now);
+    }
+}

@@ -1,0 +1,630 @@
+//! Decides what is sent when, what counts as lost, and what is given up.
+//!
+//! Loss is found by time (RFC 8985): a chunk is lost when one that was sent a moment later has arrived. A probe finds
+//! the loss of the last ones, and the retransmission timeout of RFC 9260 is what remains for a silent path.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::outstanding::{Fate, NewChunk, Outstanding, Slot, ends, expiry, may_resend, reordering_window};
+use super::pending::{Message, Pending};
+use super::rtt::PathEstimate;
+use crate::config::ACK_DELAY;
+use crate::congestion::{Acknowledged, Controller, Lost};
+use crate::serial::{after, before, distance};
+use crate::wire::{DATA_HEADER, Sack, Writer, flag, kind, padded};
+
+/// After such a silence the next chunk asks for its acknowledgement at once: what is known of the path is old.
+const SILENCE: Duration = Duration::from_millis(100);
+/// A FORWARD-TSN is repeated after so many quarters of a round trip: each one makes the peer answer.
+const FORWARD_QUARTERS: u32 = 5;
+/// The least time between two of them.
+const FORWARD_LEAST: Duration = Duration::from_millis(5);
+
+/// The least time by which a path that reorders is given.
+const REORDERING_LEAST: Duration = Duration::from_millis(1);
+/// So many later chunks that have arrived make one lost.
+const DUPLICATE_THRESHOLD: usize = 3;
+
+/// A message as it is written.
+pub(crate) struct Outgoing {
+    pub(crate) stream: u16,
+    pub(crate) ssn: u16,
+    pub(crate) ppid: u32,
+    pub(crate) unordered: bool,
+    pub(crate) limit: super::Limit,
+    pub(crate) payload: Bytes,
+}
+
+/// Bytes of a stream that are settled: acknowledged, or given up.
+pub(crate) type Freed<'a> = &'a mut dyn FnMut(u16, usize);
+
+#[derive(Debug)]
+pub(crate) struct Sender {
+    max_payload: usize,
+    outstanding: Outstanding,
+    pending: Pending,
+    path: PathEstimate,
+    controller: Box<dyn Controller>,
+    /// Chunks to be sent again, in the order of their loss; some may be settled since.
+    lost: VecDeque<u32>,
+    /// Bytes that the peer takes, by its last word.
+    peer_window: usize,
+    next_message: u64,
+    /// Of the chunk that was sent last among those that have arrived.
+    newest_arrived: Option<(Instant, u32)>,
+    highest_arrived: Option<u32>,
+    /// Whether the path was seen to reorder.
+    reorders: bool,
+    delivered: u64,
+    delivered_at: Option<Instant>,
+    last_sent: Option<Instant>,
+    /// Whether the window kept something from being sent since the last acknowledgement.
+    limited: bool,
+    /// The last number that the peer is told not to wait for, and its repetition.
+    forward: Forward,
+    retransmission: Option<Instant>,
+    probe: Option<Instant>,
+    reordering: Option<Instant>,
+    /// A chunk may be sent beyond the window, and asks for an answer at once.
+    probe_due: bool,
+    /// A probe is under way.
+    probing: bool,
+    timeouts: usize,
+}
+
+#[derive(Debug)]
+struct Forward {
+    to: u32,
+    /// Ordered chunks among those that were given up: only then streams must be named.
+    ordered: bool,
+    sent: Option<Instant>,
+    repetitions: u32,
+    due: Option<Instant>,
+}
+
+/// What was newly acknowledged by one SACK.
+#[derive(Default)]
+struct Round {
+    bytes: usize,
+    chunks: usize,
+    newest: Option<Newest>,
+}
+
+#[derive(Clone, Copy)]
+struct Newest {
+    sent: Instant,
+    tsn: u32,
+    first_time: bool,
+    immediate: bool,
+    delivered: u64,
+    delivered_at: Instant,
+}
+
+impl Sender {
+    pub(crate) fn new(
+        first_tsn: u32,
+        max_payload: usize,
+        peer_window: u32,
+        controller: Box<dyn Controller>,
+    ) -> Self {
+        Self {
+            max_payload,
+            outstanding: Outstanding::new(first_tsn),
+            pending: Pending::default(),
+            path: PathEstimate::new(),
+            controller,
+            lost: VecDeque::new(),
+            peer_window: peer_window as usize,
+            next_message: 0,
+            newest_arrived: None,
+            highest_arrived: None,
+            reorders: false,
+            delivered: 0,
+            delivered_at: None,
+            last_sent: None,
+            limited: false,
+            forward: Forward {
+                to: first_tsn.wrapping_sub(1),
+                ordered: false,
+                sent: None,
+                repetitions: 0,
+                due: None,
+            },
+            retransmission: None,
+            probe: None,
+            reordering: None,
+            probe_due: false,
+            probing: false,
+            timeouts: 0,
+        }
+    }
+
+    /// The last number that the peer has acknowledged, with all before it.
+    pub(crate) fn acknowledged(&self) -> u32 {
+        self.outstanding.first().wrapping_sub(1)
+    }
+
+    /// The number that the next new chunk gets.
+    pub(crate) fn next_tsn(&self) -> u32 {
+        self.outstanding.next()
+    }
+
+    pub(crate) fn path(&self) -> &PathEstimate {
+        &self.path
+    }
+
+    pub(crate) fn window(&self) -> usize {
+        self.controller.window()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.outstanding.bytes_in_flight()
+    }
+
+    /// Whether all that was written is settled.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.outstanding.is_empty()
+    }
+
+    /// Whether messages of the stream wait for their first chunk, or for their next one.
+    pub(crate) fn has_pending(&self, stream: u16) -> bool {
+        self.pending.has(stream)
+    }
+
+    /// Timeouts in a row without an acknowledgement.
+    pub(crate) fn timeouts(&self) -> usize {
+        self.timeouts
+    }
+
+    pub(crate) fn write(&mut self, outgoing: Outgoing) {
+        let id = self.next_message;
+        self.next_message += 1;
+        self.pending.push(Message {
+            stream: outgoing.stream,
+            ssn: outgoing.ssn,
+            ppid: outgoing.ppid,
+            unordered: outgoing.unordered,
+            limit: outgoing.limit,
+            seen: None,
+            payload: outgoing.payload,
+            taken: 0,
+            id,
+        });
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.retransmission, self.probe, self.reordering, self.forward.due].into_iter().flatten().min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, freed: Freed<'_>) {
+        if self.reordering.is_some_and(|at| at <= now) {
+            self.reordering = None;
+            self.find_losses(now, freed);
+        }
+        if self.probe.is_some_and(|at| at <= now) {
+            self.probe = None;
+            self.probe_due = self.outstanding.chunks_in_flight() > 0;
+        }
+        if self.retransmission.is_some_and(|at| at <= now) {
+            self.time_out(now, freed);
+        }
+    }
+
+    /// Nothing was acknowledged for the timeout: all that is in flight is lost.
+    fn time_out(&mut self, now: Instant, freed: Freed<'_>) {
+        self.retransmission = None;
+        self.probe = None;
+        self.reordering = None;
+        self.probing = false;
+        self.probe_due = false;
+        self.timeouts += 1;
+        self.path.back_off();
+        self.controller.on_timeout(now);
+        while let Some((tsn, _)) = self.outstanding.sent_first() {
+            self.lose(tsn, now, freed);
+        }
+        self.advance_forward(now);
+        if self.forward.due.is_some() {
+            self.forward.due = Some(now);
+        }
+    }
+
+    /// Writes what may be sent now into a packet of at most `limit` bytes. Returns whether it wrote a chunk.
+    pub(crate) fn fill(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
+        self.pending.see(now);
+        let mut wrote = false;
+        while self.fill_lost(now, packet, limit, freed) || self.fill_new(now, packet, limit, freed) {
+            wrote = true;
+        }
+        if !wrote && self.probe_due {
+            wrote = self.fill_probe(now, packet, limit);
+        }
+        if wrote {
+            self.last_sent = Some(now);
+            let timeout = now + self.path.timeout();
+            self.retransmission.get_or_insert(timeout);
+            self.arm_probe(now);
+        }
+        wrote
+    }
+
+    /// Whether the window has room for a chunk of that size; an empty path takes one always.
+    fn has_room(&mut self, size: usize) -> bool {
+        let in_flight = self.outstanding.bytes_in_flight();
+        if in_flight == 0 || in_flight + size <= self.controller.window() || self.probe_due {
+            return true;
+        }
+        self.limited = true;
+        false
+    }
+
+    fn fill_lost(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
+        while let Some(&tsn) = self.lost.front() {
+            let Some(slot) = self.outstanding.get(tsn).filter(|slot| slot.fate == Fate::Lost) else {
+                self.lost.pop_front();
+                continue;
+            };
+            let (size, resend) = (slot.size(), may_resend(slot, now));
+            if !resend {
+                self.lost.pop_front();
+                self.abandon(tsn, freed);
+                self.advance_forward(now);
+                continue;
+            }
+            if packet.len() + size > limit || !self.has_room(size) {
+                return false;
+            }
+            self.lost.pop_front();
+            self.send_again(tsn, now, packet);
+            return true;
+        }
+        false
+    }
+
+    fn send_again(&mut self, tsn: u32, now: Instant, packet: &mut Writer) {
+        let delivered = (self.delivered, self.delivered_at.unwrap_or(now));
+        self.outstanding.resend(tsn, now, delivered);
+        self.probe_due = false;
+        if let Some(slot) = self.outstanding.get(tsn) {
+            write_chunk(packet, tsn, slot);
+        }
+    }
+
+    fn fill_new(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
+        loop {
+            let Some(message) = self.pending.next() else { return false };
+            if message.is_expired(now) {
+                self.give_up_pending(freed);
+                self.advance_forward(now);
+                continue;
+            }
+            let length = (message.payload.len() - message.taken).min(self.max_payload);
+            let size = DATA_HEADER + padded(length);
+            let end = message.taken + length == message.payload.len();
+            let mut flags = if message.unordered { flag::UNORDERED } else { 0 };
+            flags |= if message.taken == 0 { flag::BEGIN } else { 0 };
+            flags |= if end { flag::END } else { 0 };
+            let reliable = message.limit == super::Limit::None;
+            let chunk = NewChunk {
+                payload: message.payload.slice(message.taken..message.taken + length),
+                message: message.id,
+                stream: message.stream,
+                ssn: message.ssn,
+                ppid: message.ppid,
+                flags,
+                limit: message.limit,
+                expires: expiry(message.limit, message.seen),
+                delivered: (self.delivered, self.delivered_at.unwrap_or(now)),
+            };
+            if packet.len() + size > limit || !self.has_room(size) {
+                return false;
+            }
+            // A peer whose window is closed is asked by one chunk (RFC 9260, section 6.1, rule A).
+            let in_flight = self.outstanding.bytes_in_flight();
+            if in_flight > 0 && in_flight + size > self.peer_window {
+                return false;
+            }
+            let quiet = self.last_sent.is_none_or(|sent| now.saturating_duration_since(sent) > SILENCE);
+            self.pending.advance(length);
+            let last = self.pending.is_empty() && self.lost.is_empty();
+            let tsn = self.outstanding.push(chunk, now);
+            if (last && (reliable || quiet)) || self.probe_due {
+                self.outstanding.mark_immediate(tsn);
+            }
+            self.probe_due = false;
+            if let Some(slot) = self.outstanding.get(tsn) {
+                write_chunk(packet, tsn, slot);
+            }
+            return true;
+        }
+    }
+
+    /// The chunk that was sent last, once more: its arrival tells what became of those before it.
+    fn fill_probe(&mut self, now: Instant, packet: &mut Writer, limit: usize) -> bool {
+        let Some((tsn, _)) = self.outstanding.sent_last() else {
+            self.probe_due = false;
+            return false;
+        };
+        let size = self.outstanding.get(tsn).map_or(0, Slot::size);
+        if packet.len() + size > limit {
+            return false;
+        }
+        self.outstanding.mark_immediate(tsn);
+        self.send_again(tsn, now, packet);
+        self.probing = true;
+        true
+    }
+
+    fn arm_probe(&mut self, now: Instant) {
+        let Some(smoothed) = self.path.smoothed().filter(|_| !self.probing) else { return };
+        // The peer may hold the acknowledgement of a lone chunk back (RFC 8985, section 7.2).
+        let delay = if self.outstanding.chunks_in_flight() == 1 { ACK_DELAY } else { Duration::ZERO };
+        let wait = (2 * smoothed + delay).max(Duration::from_millis(10));
+        self.probe = (wait < self.path.timeout()).then(|| now + wait);
+    }
+
+    /// Takes an acknowledgement. One that is older than what is known, or that names what was never sent, changes
+    /// nothing.
+    pub(crate) fn handle_sack(&mut self, now: Instant, sack: &Sack, freed: Freed<'_>) {
+        let first = self.outstanding.first();
+        let cumulative = sack.cumulative;
+        if before(cumulative, first.wrapping_sub(1)) || !before(cumulative, self.outstanding.next()) {
+            return;
+        }
+        let window_was_used = self.limited
+            || self.outstanding.bytes_in_flight() + 2 * self.max_payload >= self.controller.window();
+        let mut round = Round::default();
+        while !after(self.outstanding.first(), cumulative) && !self.outstanding.is_empty() {
+            let tsn = self.outstanding.first();
+            self.acknowledge(tsn, &mut round, freed);
+            self.outstanding.pop();
+        }
+        for (start, end) in sack.blocks() {
+            if !after(start, cumulative) || before(end, start) || !before(end, self.outstanding.next()) {
+                break;
+            }
+            let mut tsn = self.outstanding.unacknowledged_from(start);
+            while !after(tsn, end) {
+                self.acknowledge(tsn, &mut round, freed);
+                tsn = self.outstanding.unacknowledged_from(tsn.wrapping_add(1));
+            }
+        }
+        self.peer_window = sack.window as usize;
+        let advanced = first != self.outstanding.first();
+        if before(self.forward.to, self.acknowledged()) {
+            self.forward.to = self.acknowledged();
+        }
+        if advanced {
+            self.forward.repetitions = 0;
+        }
+        if round.chunks > 0 {
+            self.measure(now, &round, sack.has_blocks());
+            self.timeouts = 0;
+            self.probing = false;
+            self.limited = false;
+            if let Some(path) = self.path.path() {
+                let limited = window_was_used;
+                self.controller.on_acknowledged(Acknowledged { now, bytes: round.bytes, limited, path });
+            }
+        }
+        self.find_losses(now, freed);
+        self.advance_forward(now);
+        if self.outstanding.chunks_in_flight() == 0 {
+            self.retransmission = None;
+            self.probe = None;
+        } else if advanced || round.chunks > 0 {
+            self.retransmission = Some(now + self.path.timeout());
+            self.arm_probe(now);
+        }
+    }
+
+    fn acknowledge(&mut self, tsn: u32, round: &mut Round, freed: Freed<'_>) {
+        if self.outstanding.settle(tsn, Fate::Acknowledged).is_none() {
+            self.outstanding.mark_arrived(tsn);
+            return;
+        }
+        let highest = self.highest_arrived;
+        let Some(slot) = self.outstanding.get(tsn) else { return };
+        let size = slot.size();
+        let newest = Newest {
+            sent: slot.sent,
+            tsn,
+            first_time: slot.transmissions == 1,
+            immediate: slot.flags & flag::IMMEDIATE != 0,
+            delivered: slot.delivered,
+            delivered_at: slot.delivered_at,
+        };
+        freed(slot.stream, slot.payload.len());
+        if newest.first_time && highest.is_some_and(|highest| before(tsn, highest)) {
+            self.reorders = true;
+        }
+        if highest.is_none_or(|highest| after(tsn, highest)) {
+            self.highest_arrived = Some(tsn);
+        }
+        round.bytes += size;
+        round.chunks += 1;
+        self.delivered += size as u64;
+        if round.newest.is_none_or(|known| known.sent <= newest.sent) {
+            round.newest = Some(newest);
+        }
+    }
+
+    /// Takes round trip and rate from what has arrived.
+    fn measure(&mut self, now: Instant, round: &Round, has_gaps: bool) {
+        self.delivered_at = Some(now);
+        let Some(newest) = round.newest else { return };
+        let rtt = now.saturating_duration_since(newest.sent);
+        // The acknowledgement of a chunk that was sent twice may be that of the first time (Karn).
+        if newest.first_time {
+            let maybe_delayed = round.chunks == 1 && !newest.immediate && !has_gaps;
+            if !maybe_delayed || self.path.smoothed().is_none() || rtt < self.path.latest() + ACK_DELAY / 4 {
+                self.path.sample_rtt(now, rtt);
+            }
+        }
+        let genuine = newest.first_time || rtt >= self.path.least();
+        if genuine {
+            let candidate = (newest.sent, newest.tsn);
+            if self.newest_arrived.is_none_or(|known| is_sent_later(candidate, known)) {
+                self.newest_arrived = Some(candidate);
+            }
+            let time = now.saturating_duration_since(newest.delivered_at);
+            self.path.sample_rate(now, self.delivered.saturating_sub(newest.delivered), time);
+        }
+        self.path.reset_back_off();
+    }
+
+    /// What was sent before something that has arrived, and has not arrived for a while, is lost.
+    fn find_losses(&mut self, now: Instant, freed: Freed<'_>) {
+        self.reordering = None;
+        let Some(newest) = self.newest_arrived else { return };
+        let least = self.path.least();
+        let mut lost_bytes = 0;
+        let mut last_sent = None;
+        while let Some((tsn, sent)) = self.outstanding.sent_first() {
+            if !is_sent_later(newest, (sent, tsn)) {
+                break;
+            }
+            // Until the path was seen to reorder, three later ones that have arrived are enough (RFC 8985, section
+            // 6.2, step 4).
+            let tolerance = if self.reorders {
+                reordering_window(least).max(REORDERING_LEAST)
+            } else if distance(tsn, newest.1) < DUPLICATE_THRESHOLD {
+                reordering_window(least)
+            } else {
+                Duration::ZERO
+            };
+            let overdue = sent + self.path.latest().max(least) + tolerance;
+            if !tolerance.is_zero() && overdue > now {
+                self.reordering = Some(overdue);
+                break;
+            }
+            lost_bytes += self.outstanding.get(tsn).map_or(0, Slot::size);
+            last_sent = last_sent.max(Some(sent));
+            self.lose(tsn, now, freed);
+        }
+        if let Some(sent) = last_sent {
+            self.controller.on_lost(Lost { now, sent, bytes: lost_bytes, path: self.path.path() });
+        }
+    }
+
+    /// A chunk in flight is lost: it waits to be sent again, or its message is given up.
+    fn lose(&mut self, tsn: u32, now: Instant, freed: Freed<'_>) {
+        let resend = self.outstanding.get(tsn).is_some_and(|slot| may_resend(slot, now));
+        if resend {
+            self.outstanding.settle(tsn, Fate::Lost);
+            self.lost.push_back(tsn);
+        } else {
+            self.abandon(tsn, freed);
+        }
+    }
+
+    /// Gives the message of a chunk up: all of its chunks, and what of it has none yet.
+    fn abandon(&mut self, tsn: u32, freed: Freed<'_>) {
+        let Some(message) = self.outstanding.get(tsn).map(|slot| slot.message) else { return };
+        let mut at = tsn;
+        while self.abandon_one(at, message, freed) {
+            at = at.wrapping_sub(1);
+        }
+        let mut at = tsn.wrapping_add(1);
+        while self.abandon_one(at, message, freed) {
+            at = at.wrapping_add(1);
+        }
+        if self.pending.begun().is_some_and(|begun| begun.id == message) {
+            self.give_up_rest(freed);
+        }
+    }
+
+    /// `false`: there is none, or it is another message's.
+    fn abandon_one(&mut self, tsn: u32, message: u64, freed: Freed<'_>) -> bool {
+        let Some(slot) = self.outstanding.get(tsn).filter(|slot| slot.message == message) else {
+            return false;
+        };
+        let (stream, length, ordered) = (slot.stream, slot.payload.len(), slot.flags & flag::UNORDERED == 0);
+        if self.outstanding.settle(tsn, Fate::Abandoned).is_some() {
+            freed(stream, length);
+            self.forward.ordered |= ordered;
+        }
+        true
+    }
+
+    /// The message that waits first is too old.
+    fn give_up_pending(&mut self, freed: Freed<'_>) {
+        let begun = self.pending.begun().map(|message| message.id);
+        self.give_up_rest(freed);
+        let last = self.outstanding.next().wrapping_sub(1);
+        if let Some(id) = begun
+            && self.outstanding.get(last).is_some_and(|slot| slot.message == id && !ends(slot))
+        {
+            self.abandon(last, freed);
+        }
+    }
+
+    fn give_up_rest(&mut self, freed: Freed<'_>) {
+        if let Some(message) = self.pending.give_up_current() {
+            freed(message.stream, message.payload.len() - message.taken);
+        }
+    }
+
+    /// Finds up to where the peer need not wait, and when it is told.
+    fn advance_forward(&mut self, now: Instant) {
+        while self
+            .outstanding
+            .get(self.forward.to.wrapping_add(1))
+            .is_some_and(|slot| matches!(slot.fate, Fate::Abandoned | Fate::Acknowledged))
+        {
+            self.forward.to = self.forward.to.wrapping_add(1);
+        }
+        if !after(self.forward.to, self.acknowledged()) {
+            self.forward.due = None;
+            return;
+        }
+        let smoothed = self.path.smoothed().unwrap_or(self.path.timeout());
+        let wait =
+            (smoothed * FORWARD_QUARTERS / 4).max(FORWARD_LEAST) * (1 << self.forward.repetitions.min(10));
+        self.forward.due = Some(self.forward.sent.map_or(now, |sent| sent + wait));
+    }
+
+    /// The FORWARD-TSN that is due: its number, and the last number of each ordered stream that it skips.
+    pub(crate) fn poll_forward(&mut self, now: Instant) -> Option<(u32, Vec<(u16, u16)>)> {
+        if self.forward.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let mut skipped: Vec<(u16, u16)> = Vec::new();
+        let mut tsn = self.outstanding.first();
+        while self.forward.ordered && !after(tsn, self.forward.to) {
+            if let Some(slot) = self.outstanding.get(tsn)
+                && slot.flags & flag::UNORDERED == 0
+                && slot.fate == Fate::Abandoned
+            {
+                match skipped.iter_mut().find(|(stream, _)| *stream == slot.stream) {
+                    Some((_, ssn)) => *ssn = slot.ssn,
+                    None => skipped.push((slot.stream, slot.ssn)),
+                }
+            }
+            tsn = tsn.wrapping_add(1);
+        }
+        self.forward.sent = Some(now);
+        self.forward.repetitions += 1;
+        self.advance_forward(now);
+        Some((self.forward.to, skipped))
+    }
+}
+
+/// Whether `one` was sent after `other`; chunks of one moment by their numbers.
+fn is_sent_later(one: (Instant, u32), other: (Instant, u32)) -> bool {
+    one.0 > other.0 || (one.0 == other.0 && after(one.1, other.1))
+}
+
+fn write_chunk(packet: &mut Writer, tsn: u32, slot: &Slot) {
+    packet.chunk(kind::DATA, slot.flags, |out| {
+        out.extend_from_slice(&tsn.to_be_bytes());
+        out.extend_from_slice(&slot.stream.to_be_bytes());
+        out.extend_from_slice(&slot.ssn.to_be_bytes());
+        out.extend_from_slice(&slot.ppid.to_be_bytes());
+        out.extend_from_slice(&slot.payload);
+    });
+}
