@@ -114,6 +114,12 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
   return Object.keys(dropsOf(track.stats().dropped)).length + refused > 0 ? PubExit.Dropped : PubExit.Ok
 }
 
+/**
+ * ms of lateness that frames make up for at once. More would be a burst, and the server drops what waits for a subscriber
+ * beyond 8 KiB while its connection is new.
+ */
+const CATCH_UP = 10
+
 async function pushFrames(
   frames: AsyncIterable<Uint8Array>,
   track: LocalDataTrack,
@@ -127,8 +133,7 @@ async function pushFrames(
     if (period > 0) {
       const wait = due - performance.now()
       if (wait > 0) await delay(wait, undefined, { signal })
-      // After a pause of the source, no more than a second is made up for.
-      due = Math.max(due, performance.now() - 1000) + period
+      due = Math.max(due, performance.now() - CATCH_UP) + period
     }
     const frame = { payload, userTimestamp: timestamp ? now() : undefined }
     if (maxAge === undefined) await track.push(frame, { signal })
