@@ -1,4 +1,4 @@
-/** A server that moves a participant to another room. livekit-server 1.13 does not, so the proxy speaks in its name. */
+/** A server that moves a participant to another room: the proxy speaks in its name. */
 import {
   ParticipantInfo,
   ParticipantInfo_State,

@@ -105,8 +105,6 @@ export class Room extends TypedEmitter<RoomEvents> {
   #ref = true
   /** Cancels the pending `connect`. */
   #connecting: AbortController | undefined
-  /** Resolves when the previous connection has ended. The next one waits for it. */
-  #leaving: Promise<void> | undefined
 
   /** @throws `TypeError` that names the option */
   constructor(options: RoomOptions = {}) {
@@ -193,7 +191,7 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
-    if (this.#connecting !== undefined || (this.#session !== undefined && this.#leaving === undefined)) {
+    if (this.#connecting !== undefined || this.#session !== undefined) {
       throw new DataTrackClosedError('alreadyConnected')
     }
     checkConnectArguments(url, token, options)
@@ -202,7 +200,6 @@ export class Room extends TypedEmitter<RoomEvents> {
     const { signal } = options
     const stopListening = onAbort(signal, () => this.#giveUp(connecting, signal?.reason))
     try {
-      if (this.#leaving !== undefined) await this.#leaving
       connecting.signal.throwIfAborted()
       this.#setState('connecting')
       // A listener may have cancelled it.
@@ -224,7 +221,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (this.#connecting !== connecting) return
     this.#connecting = undefined
     connecting.abort(reason)
-    if (this.#session !== undefined && this.#leaving === undefined) this.#leave()
+    if (this.#session !== undefined) this.#leave()
     else if (this.#state === 'connecting') this.#setState('disconnected')
   }
 
@@ -358,11 +355,11 @@ export class Room extends TypedEmitter<RoomEvents> {
    */
   disconnect(): Promise<void> {
     if (this.#connecting !== undefined) this.#giveUp(this.#connecting, new DataTrackClosedError('closed'))
-    else if (this.#session !== undefined && this.#leaving === undefined) this.#leave()
-    return this.#leaving ?? Promise.resolve()
+    else if (this.#session !== undefined) this.#leave()
+    return Promise.resolve()
   }
 
-  /** Leaves the room. Closing the connection takes some time; the next connection waits for it. */
+  /** Tells the server that the local participant leaves, and ends the connection. */
   #leave(): void {
     this.#connection?.sendRequest({
       case: 'leave',
