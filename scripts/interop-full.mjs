@@ -23,7 +23,7 @@ await main(async () => {
     else say(`skipped: ${name} (this machine lacks ${lacking})`)
   }
   process.env.INTEROP_PEERS = peers.join(',')
-  const config = '--config=vitest.interop-full.config.mts'
+  const config = '--config=__test__/interop/vitest.full.config.mts'
   const { code } = await spawnStep(process.execPath, [
     fromRoot('node_modules/vitest/vitest.mjs'),
     'run',

@@ -1,7 +1,7 @@
 // `npm test`: installs, builds what is out of date, and runs all tests. Only Node built-ins are used until npm has run.
 // DATATRACK_PROFILE=release tests the addon of `npm run build`.
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
-import { lacksNetworks } from './lib/link.mjs'
+import { lacksNetworks } from './lib/build-bad-network.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
 import { hasChromium, hasPython, hasRedis, hasRtcNode, hasServer } from './lib/machine.mjs'
 import { hostName } from './lib/platform.mjs'
@@ -28,22 +28,29 @@ async function runAll(suite) {
     })
   }
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
-  await suite.vitest('TypeScript: unit', 'vitest.config.mts')
+  await suite.vitest('TypeScript: unit', '__test__/unit/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
   const cluster = '__test__/e2e/cluster.test.ts'
-  if (lacksServer === undefined) await suite.vitest(server, 'vitest.e2e.config.mts', `--exclude=${cluster}`)
+  if (lacksServer === undefined)
+    await suite.vitest(server, '__test__/e2e/vitest.config.mts', `--exclude=${cluster}`)
   else suite.skip(server, lacksServer)
   const network = 'Through a bad network, to that server'
   const networks = lacksServer ?? lacksNetworks()
-  if (networks === undefined) await suite.vitest(network, 'vitest.network.config.mts')
+  if (networks === undefined) await suite.vitest(network, '__test__/network/vitest.config.mts')
   else suite.skip(network, networks)
   const interop = (...names) => [
-    'vitest.interop.config.mts',
+    '__test__/interop/vitest.config.mts',
     ...names.map((name) => `__test__/interop/${name}.test.ts`),
   ]
   const python = interop('python', 'reliable-python')
   for (const [title, has, what, ...tests] of [
-    ['Through two servers that share a Redis', hasRedis, 'redis-server', 'vitest.e2e.config.mts', cluster],
+    [
+      'Through two servers that share a Redis',
+      hasRedis,
+      'redis-server',
+      '__test__/e2e/vitest.config.mts',
+      cluster,
+    ],
     ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...python],
     [
       'With livekit-client in Chromium, through that server',
@@ -62,8 +69,9 @@ async function runAll(suite) {
     if (lacking === undefined) await suite.vitest(title, ...tests)
     else suite.skip(title, lacking)
   }
-  await suite.vitest('The packed package, installed', 'vitest.package.config.mts')
+  await suite.vitest('The packed package, installed', '__test__/package/vitest.config.mts')
   const runtimes = 'The packed package in Node 20 to 26, Bun and Deno'
-  if (hostName() === 'linux-x64-gnu') await suite.vitest(runtimes, 'vitest.runtimes.config.mts')
+  if (hostName() === 'linux-x64-gnu')
+    await suite.vitest(runtimes, '__test__/package/vitest.runtimes.config.mts')
   else suite.skip(runtimes, 'a linux-x64-gnu system, for which npm has them all')
 }

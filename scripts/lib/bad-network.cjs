@@ -1,14 +1,14 @@
 // Two network namespaces with a bad network between them. The participant under test is in `near`, the server is in
-// `far`. It needs what `lacksNetworks` checks for, and a call of `buildLink` before. Types: bad-network.d.cts. It is
-// CommonJS because the tests are.
+// `far`. It needs what `lacksNetworks` checks for, and a call of `buildBadNetwork` before. Types: bad-network.d.cts.
+// It is CommonJS because the tests are.
 const { spawn, spawnSync } = require('node:child_process')
 const { once } = require('node:events')
 const { existsSync, readdirSync } = require('node:fs')
 const { createInterface } = require('node:readline')
 const { join } = require('node:path')
 
-/** Where `buildLink` puts the program that carries the packets. */
-const linkPath = join(__dirname, '../../.cache/link/datatrack-test-link')
+/** Where `buildBadNetwork` puts the program that carries the packets. */
+const programPath = join(__dirname, '../../.cache/bad-network/datatrack-bad-network')
 const namespaces = '/var/run/netns'
 /** The device at each end. */
 const DEVICE = 'link0'
@@ -63,7 +63,8 @@ class BadNetwork {
   }
 
   static async start(seed = 1) {
-    if (!existsSync(linkPath)) throw new Error(`${linkPath} is missing: run node scripts/link.mjs`)
+    if (!existsSync(programPath))
+      throw new Error(`${programPath} is missing: run node scripts/bad-network.mjs`)
     sweep()
     const network = new BadNetwork()
     process.once('exit', network.#remove)
@@ -107,7 +108,7 @@ class BadNetwork {
       namespace.ip('link', 'set', 'lo', 'up')
     }
     const ends = [this.near, this.far].map(({ name }) => `${name}:${DEVICE}`)
-    const child = spawn(linkPath, [String(seed), ...ends], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = spawn(programPath, [String(seed), ...ends], { stdio: ['pipe', 'pipe', 'inherit'] })
     // Writing to a process that has ended fails there. The missing answer reports it.
     child.stdin.on('error', () => {})
     this.#child = child
@@ -152,4 +153,4 @@ function sweep() {
   }
 }
 
-module.exports = { BadNetwork, Namespace, linkPath }
+module.exports = { BadNetwork, Namespace, programPath }

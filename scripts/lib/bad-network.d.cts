@@ -1,7 +1,7 @@
 /**
  * What the link does to packets, in both directions unless one is named. Options that are not given stay as they are.
  */
-export interface LinkChange {
+export interface NetworkChange {
   /** `up`: from near to far. */
   readonly direction?: 'up' | 'down'
   readonly delayMs?: number
@@ -23,7 +23,7 @@ export interface LinkChange {
 }
 
 /** What happened to the packets of a direction. */
-export interface LinkCounters {
+export interface NetworkCounters {
   readonly received: number
   readonly receivedBytes: number
   readonly delivered: number
@@ -58,12 +58,12 @@ export class BadNetwork {
   static with<T>(use: (network: BadNetwork) => Promise<T>, seed?: number): Promise<T>
   static start(seed?: number): Promise<BadNetwork>
   /** Changes what the link does from now on. Resolves with the counters once the change is in effect. */
-  set(change: LinkChange): Promise<{ up: LinkCounters; down: LinkCounters }>
+  set(change: NetworkChange): Promise<{ up: NetworkCounters; down: NetworkCounters }>
   /** What happened to the packets so far. */
-  counters(): Promise<{ up: LinkCounters; down: LinkCounters }>
+  counters(): Promise<{ up: NetworkCounters; down: NetworkCounters }>
   /** Ends the link and removes the namespaces. Programs in them should have ended before. Idempotent. */
   close(): Promise<void>
 }
 
-/** Where `buildLink` puts the program that carries the packets. */
-export const linkPath: string
+/** Where `buildBadNetwork` puts the program that carries the packets. */
+export const programPath: string

@@ -47,7 +47,7 @@ export class Suite {
   vitest(title, config, ...args) {
     return this.#stage(title, async () => {
       mkdirSync(results, { recursive: true })
-      const file = join(results, `${config}.json`)
+      const file = join(results, `${config.replaceAll('/', '-')}.json`)
       rmSync(file, { force: true })
       const { code } = await spawnStep(process.execPath, [
         fromRoot('node_modules/vitest/vitest.mjs'),

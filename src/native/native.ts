@@ -308,7 +308,7 @@ export interface NativeSession {
   /** The connection was resumed: same server session. Subscriptions are requested again. */
   handleResumed(): void
   /** The connection was rebuilt: new server session. Publications are requested again; old handles are invalid. */
-  handleReconnected(): void
+  handleRebuilt(): void
   /** Ends everything: publications with `unpublished` by `disconnected`, streams with `disconnected`. Idempotent. */
   close(): void
   /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
@@ -381,7 +381,7 @@ export interface NativeLoopbackHub {
 export interface NativeConnectionOptions {
   /** `single`: one peer connection, which this side offers. `dual`: a second one, which the server offers. */
   mode: string
-  /** For the session of a rebuilt connection, before `handleReconnected` is called. */
+  /** For the session of a rebuilt connection, before `handleRebuilt` is called. */
   nextSession: boolean
   udp: boolean
   tcp: boolean

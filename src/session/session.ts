@@ -229,7 +229,7 @@ export class Session
   }
 
   handleRebuilt(): void {
-    this.control(() => this.native.handleReconnected())
+    this.control(() => this.native.handleRebuilt())
     this.#wakePublications()
   }
 

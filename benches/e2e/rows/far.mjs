@@ -1,7 +1,7 @@
 // Through a bad network, the one that this project's tests use: the publisher is at one end, the server and the
 // subscriber are at the other.
 import { BadNetwork } from '../../../scripts/lib/bad-network.cjs'
-import { buildLink, lacksNetworks } from '../../../scripts/lib/link.mjs'
+import { buildBadNetwork, lacksNetworks } from '../../../scripts/lib/build-bad-network.mjs'
 import { StepError } from '../../../scripts/lib/steps.mjs'
 import { withPair } from '../agent.mjs'
 import { LivekitServer } from '../server.mjs'
@@ -28,7 +28,7 @@ const PATHS = [
 export async function far(bench, kind, limit) {
   const lacking = lacksNetworks()
   if (lacking !== undefined) throw new StepError(`this machine lacks ${lacking}`)
-  await buildLink()
+  await buildBadNetwork()
   return BadNetwork.with(async (network) => {
     const server = await LivekitServer.start(network.far)
     const places = { publisher: network.near, subscriber: network.far }

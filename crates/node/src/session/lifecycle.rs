@@ -22,7 +22,7 @@ use crate::session::Session;
 pub(super) static METHODS: Methods = exports! {
     c"handleConnectionLost" => handle_connection_lost,
     c"handleResumed" => handle_resumed,
-    c"handleReconnected" => handle_rebuilt,
+    c"handleRebuilt" => handle_rebuilt,
     c"close" => close,
     c"connect" => connect,
     c"setRef" => set_ref,

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { linkPath } from './bad-network.cjs'
+import { programPath } from './bad-network.cjs'
 import { DEV_PROFILE } from './build.mjs'
 import { run, StepError } from './steps.mjs'
 
@@ -22,8 +22,8 @@ export function lacksNetworks() {
 }
 
 /** Builds the program with cargo, which knows whether it is out of date. */
-export async function buildLink() {
-  const args = ['build', '-p', 'datatrack-test-link', '--profile', DEV_PROFILE]
+export async function buildBadNetwork() {
+  const args = ['build', '-p', 'datatrack-bad-network', '--profile', DEV_PROFILE]
   const { output } = await run('cargo', [...args, '--message-format=json-render-diagnostics'], {
     capture: true,
   })
@@ -31,11 +31,11 @@ export async function buildLink() {
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
-    .find(({ executable, target }) => target?.name === 'datatrack-test-link' && executable)?.executable
-  if (built === undefined) throw new StepError('cargo built no program of the crate datatrack-test-link')
-  mkdirSync(dirname(linkPath), { recursive: true })
+    .find(({ executable, target }) => target?.name === 'datatrack-bad-network' && executable)?.executable
+  if (built === undefined) throw new StepError('cargo built no program of the crate datatrack-bad-network')
+  mkdirSync(dirname(programPath), { recursive: true })
   // A new file replaces the old name. A running program keeps the old file.
-  const fresh = `${linkPath}.${process.pid}.new`
+  const fresh = `${programPath}.${process.pid}.new`
   copyFileSync(built, fresh)
-  renameSync(fresh, linkPath)
+  renameSync(fresh, programPath)
 }

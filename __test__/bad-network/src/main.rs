@@ -1,7 +1,7 @@
 //! A bad network for tests: carries IP packets between two network namespaces and delays, loses, doubles, reorders, holds
 //! and limits them on the way.
 //!
-//! `datatrack-test-link SEED NAMESPACE:DEVICE NAMESPACE:DEVICE` makes a TUN device in each of two namespaces of
+//! `datatrack-bad-network SEED NAMESPACE:DEVICE NAMESPACE:DEVICE` makes a TUN device in each of two namespaces of
 //! `ip netns`. Each line of JSON on stdin changes settings, of both directions unless it names one (`up` is from the first
 //! namespace to the second), and is answered on stdout by a line with the counters. It ends with stdin.
 //!

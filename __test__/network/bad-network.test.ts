@@ -1,8 +1,8 @@
-/** The link itself: what the other tests of this folder stand on. */
+/** The bad network itself: what the other tests of this folder stand on. */
 import { expect, it } from 'vitest'
 import { Child } from '../helpers/child'
 import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
-import type { LinkChange } from '../../scripts/lib/bad-network.cjs'
+import type { NetworkChange } from '../../scripts/lib/bad-network.cjs'
 
 /** Datagrams that fit into a socket's buffer, should its reader be late: a larger burst would lose some there. */
 const COUNT = 150
@@ -79,7 +79,7 @@ it('delays both ways', () =>
     expect(firstMs).toBeGreaterThanOrEqual(100)
   }))
 
-it.each<[string, LinkChange, (back: readonly number[]) => void]>([
+it.each<[string, NetworkChange, (back: readonly number[]) => void]>([
   ['loses', { loss: 0.2 }, (back) => expect(back.length).toBeLessThan(COUNT)],
   ['doubles', { duplicate: 0.2 }, (back) => expect(back.length).toBeGreaterThan(COUNT)],
   ['reorders', { reorder: 0.2 }, (back) => expect(back).not.toEqual(numbers(COUNT))],
@@ -101,6 +101,6 @@ it.each<[string, LinkChange, (back: readonly number[]) => void]>([
 it('refuses what it does not know', () =>
   BadNetwork.with(async (network) => {
     await expect(network.set({ loss: 2 })).rejects.toThrow('loss is 0 to 1')
-    await expect(network.set({ dealy: 2 } as LinkChange)).rejects.toThrow('dealy')
+    await expect(network.set({ dealy: 2 } as NetworkChange)).rejects.toThrow('dealy')
     expect((await network.counters()).up.received).toBe(0)
   }))
