@@ -12,13 +12,14 @@ interface Got {
   readonly from: string | undefined
   readonly kind: string
   readonly topic: string | undefined
+  readonly encryption: string
 }
 
 /** What arrives in a room from now on. */
 function collect(room: Room): Got[] {
   const got: Got[] = []
-  room.on(RoomEvent.DataReceived, (payload, participant, kind, topic) =>
-    got.push({ payload, from: participant?.identity, kind, topic }),
+  room.on(RoomEvent.DataReceived, (payload, participant, kind, topic, encryption) =>
+    got.push({ payload, from: participant?.identity, kind, topic, encryption }),
   )
   return got
 }
@@ -39,6 +40,7 @@ describe('publishData', () => {
           from: 'alice',
           kind: reliable ? 'reliable' : 'lossy',
           topic: 'greeting',
+          encryption: 'none',
         },
       ])
     }),
@@ -187,6 +189,7 @@ describe('encrypted packets', () => {
     )
     await until(() => got.length === 10)
     expect(numbers(got)).toEqual(range(10))
+    expect(got.every(({ encryption }) => encryption === 'gcm')).toBe(true)
     sfu.close()
   })
 

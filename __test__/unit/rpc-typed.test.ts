@@ -36,6 +36,7 @@ describe('room.rpc', () => {
       expect(seen).toMatchObject([{ callerIdentity: 'alice', responseTimeout: 5000 }])
       expect(Object.keys(seen[0]!).sort()).toEqual([
         'callerIdentity',
+        'method',
         'requestId',
         'responseTimeout',
         'signal',

@@ -280,10 +280,6 @@ export const errorReasons = {
       message: 'parts of the stream are missing',
       doc: 'Receiving: a chunk is missing, or the sender sent less than it announced. Writing: the stream was closed before `totalSize` was written, or the file has shrunk.',
     },
-    duplicateChunk: {
-      message: 'a chunk came twice',
-      doc: 'Reliable packets come once, so the sender sent it twice, or two streams have the same id.',
-    },
     encryptionTypeMismatch: {
       message: 'part of the stream has another encryption than its beginning',
       doc: 'The stream was dropped. Either all of a stream is end-to-end encrypted, or none of it.',

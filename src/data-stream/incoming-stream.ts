@@ -1,4 +1,4 @@
-/** One stream from a remote participant, and its rules: every chunk exactly once, and all of them encrypted or none. */
+/** One stream from a remote participant, and its rules: all chunks in order, and all of them encrypted or none. */
 import type { DataStream_Chunk, DataStream_Trailer } from '@livekit/protocol'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError } from '../base/errors'
@@ -9,7 +9,7 @@ import type { PieceQueue } from './piece-queue'
 const MAX_REASON = 256
 
 /** The fields of a chunk used here. */
-type Chunk = Pick<DataStream_Chunk, 'chunkIndex' | 'content' | 'version'>
+type Chunk = Pick<DataStream_Chunk, 'chunkIndex' | 'content'>
 /** The fields of a trailer used here. */
 type Trailer = Pick<DataStream_Trailer, 'reason' | 'attributes'>
 
@@ -77,11 +77,11 @@ export class IncomingStream {
 
   chunk(packet: ReceivedPacket<Chunk>): void {
     if (!this.#belongs(packet)) return
-    const { chunkIndex, content, version } = packet.value
-    if (chunkIndex !== this.#nextIndex) {
-      // A new version of a chunk that was read already, so it cannot be replaced.
-      if (version > 0 && chunkIndex < this.#nextIndex) return
-      this.fail(new DataStreamError(chunkIndex < this.#nextIndex ? 'duplicateChunk' : 'incomplete'))
+    const { chunkIndex, content } = packet.value
+    // A repeated chunk, or a new version of one. The first one may have been read already, so it stays.
+    if (chunkIndex < this.#nextIndex) return
+    if (chunkIndex > this.#nextIndex) {
+      this.fail(new DataStreamError('incomplete'))
       return
     }
     this.#nextIndex++

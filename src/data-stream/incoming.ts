@@ -183,7 +183,7 @@ export class IncomingStreams {
     streams.set(stream.id, stream)
     for (const queue of queues) queue.hold(overhead)
     if (inlineContent !== undefined) {
-      stream.chunk({ ...packet, value: { chunkIndex: 0n, content: inlineContent, version: 0 } })
+      stream.chunk({ ...packet, value: { chunkIndex: 0n, content: inlineContent } })
       stream.trailer({ ...packet, value: { reason: '', attributes: {} } })
     }
     return queues

@@ -54,6 +54,9 @@ export type ConnectionState = 'disconnected' | 'connecting' | 'connected' | 'rec
 /** How a data packet was sent: `reliable` is in order and without loss, `lossy` is neither. */
 export type DataPacketKind = 'reliable' | 'lossy'
 
+/** How a data packet was end-to-end encrypted: not at all, or with AES-GCM. */
+export type EncryptionType = 'none' | 'gcm'
+
 /** Listeners of a room's events. */
 export interface RoomEvents {
   connected: () => void
@@ -95,5 +98,6 @@ export interface RoomEvents {
     participant: RemoteParticipant | undefined,
     kind: DataPacketKind,
     topic: string | undefined,
+    encryptionType: EncryptionType,
   ) => void
 }

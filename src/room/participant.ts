@@ -26,6 +26,7 @@ import type { RequestOptions } from './profile'
 import { noSchemas } from './schemas'
 import type { GetSchemaOptions, Schemas } from './schemas'
 import type { PerformRpcParams } from '../rpc/client-manager'
+import type { RpcInterceptor } from '../rpc/interceptors'
 import type { RoomRpc } from '../rpc/room-rpc'
 import type { RpcMethodHandler } from '../rpc/server-manager'
 import type { Session } from '../session/session'
@@ -312,7 +313,22 @@ export class LocalParticipant extends Participant {
    * @throws `RpcError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   performRpc(params: PerformRpcParams): Promise<string> {
-    return this.#rpc.client.performRpc(params)
+    return this.#rpc.performRpc(params)
+  }
+
+  /**
+   * Adds an interceptor, which surrounds each call that the participant makes or handles: for tracing, authorisation,
+   * headers in payloads. The one that was added first is the outermost. Adding it again does nothing.
+   *
+   * @throws `TypeError` that names the argument
+   */
+  addRpcInterceptor(interceptor: RpcInterceptor): void {
+    this.#rpc.interceptors.add(interceptor)
+  }
+
+  /** Removes an interceptor. Running calls keep it. */
+  removeRpcInterceptor(interceptor: RpcInterceptor): void {
+    this.#rpc.interceptors.remove(interceptor)
   }
 
   /** The same as {@link Room.registerRpcMethod}. */

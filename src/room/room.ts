@@ -516,9 +516,10 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#packets.handleBufferedAmountLow()
   }
 
-  #dataReceived({ value, senderIdentity, channel }: ReceivedPacket<UserPacket>): void {
+  #dataReceived({ value, senderIdentity, channel, encrypted }: ReceivedPacket<UserPacket>): void {
     const participant = this.remoteParticipants.get(senderIdentity)
-    this.#tell(RoomEvent.DataReceived, ownBytes(value.payload), participant, channel, value.topic)
+    const encryption = encrypted ? 'gcm' : 'none'
+    this.#tell(RoomEvent.DataReceived, ownBytes(value.payload), participant, channel, value.topic, encryption)
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {

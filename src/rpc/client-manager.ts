@@ -343,7 +343,8 @@ function nothing(): void {
   // There is no pending work.
 }
 
-function checkCall(params: PerformRpcParams): CheckedCall {
+/** @throws `TypeError` or `RangeError` that names the parameter */
+export function checkCall(params: PerformRpcParams): CheckedCall {
   if (typeof params !== 'object' || (params as unknown) === null) {
     throw check.invalidType('params', 'an object', params)
   }

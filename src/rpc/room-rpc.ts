@@ -5,7 +5,10 @@
 import type { PacketHandlers } from '../data-packet/receiver'
 import type { PacketSender } from '../data-packet/sender'
 import type { DataStreams } from '../data-stream/data-streams'
-import { RpcClientManager } from './client-manager'
+import { checkCall, RpcClientManager } from './client-manager'
+import type { PerformRpcParams } from './client-manager'
+import { RpcInterceptors } from './interceptors'
+import * as check from '../base/arguments'
 import { checkRpcLimits } from './limits'
 import type { RpcLimits } from './limits'
 import { RpcServerManager } from './server-manager'
@@ -22,6 +25,7 @@ export type RpcRoom = Pick<RpcTransport, 'connected' | 'serverVersion' | 'client
 export class RoomRpc {
   readonly client: RpcClientManager
   readonly server: RpcServerManager
+  readonly interceptors = new RpcInterceptors()
 
   /** @throws `TypeError` or `RangeError` that names the limit */
   constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom, limits: RpcLimits | undefined) {
@@ -43,13 +47,21 @@ export class RoomRpc {
       },
     }
     this.client = new RpcClientManager(transport)
-    this.server = new RpcServerManager(transport, checkRpcLimits(limits))
+    this.server = new RpcServerManager(transport, checkRpcLimits(limits), this.interceptors)
     streams.handleText(REQUEST_TOPIC, (reader, { identity }) =>
       this.server.handleRequestStream(reader, identity),
     )
     streams.handleText(RESPONSE_TOPIC, (reader, { identity }) =>
       this.client.handleResponseStream(reader, identity),
     )
+  }
+
+  /** See {@link LocalParticipant.performRpc}. */
+  async performRpc(params: PerformRpcParams): Promise<string> {
+    if (this.interceptors.none) return await this.client.performRpc(params)
+    checkCall(params)
+    const perform = this.interceptors.outgoing((call) => this.client.performRpc(call))
+    return check.string('the result of interceptOutgoing', await perform(params))
   }
 
   /** The handlers of RPC's packets. */

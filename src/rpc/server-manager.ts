@@ -7,6 +7,7 @@ import type { SentPacket } from '../data-packet/sender'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { Shares } from '../base/shares'
+import { RpcInterceptors } from './interceptors'
 import { MAX_REQUEST_BYTES } from './limits'
 import type { CheckedRpcLimits } from './limits'
 import { RpcError } from './rpc-error'
@@ -25,6 +26,8 @@ import type { IncomingText, RpcPacket, RpcTransport } from './transport'
 export interface RpcInvocationData {
   /** The id of the request, the same on both sides. */
   readonly requestId: string
+  /** The method's name. */
+  readonly method: string
   /** The caller's identity. A call from the server's API has an identity that no participant has. */
   readonly callerIdentity: string
   /** The request. */
@@ -91,15 +94,21 @@ export class RpcServerManager {
   /** By caller and id. */
   readonly #calls = new Map<string, Call>()
   readonly #limits: CheckedRpcLimits
+  readonly #interceptors: RpcInterceptors
   readonly #slots = new Shares(MAX_RUNNING_CALLS)
   readonly #bytes = new Shares(MAX_RUNNING_BYTES)
   readonly #waiting = new Shares(MAX_WAITING_ANSWER_BYTES)
   /** Counts connections. An answer is only sent on the connection of its request. */
   #connection = 0
 
-  constructor(transport: RpcTransport, limits: CheckedRpcLimits = { maxRequestBytes: MAX_REQUEST_BYTES }) {
+  constructor(
+    transport: RpcTransport,
+    limits: CheckedRpcLimits = { maxRequestBytes: MAX_REQUEST_BYTES },
+    interceptors = new RpcInterceptors(),
+  ) {
     this.#transport = transport
     this.#limits = limits
+    this.#interceptors = interceptors
   }
 
   /** Calls that are running. */
@@ -271,6 +280,7 @@ export class RpcServerManager {
     call.bytes += bytesOf(payload)
     const data: RpcInvocationData = {
       requestId,
+      method,
       callerIdentity,
       payload,
       responseTimeout,
@@ -281,7 +291,9 @@ export class RpcServerManager {
     let answer: string
     try {
       const called = performance.now()
-      const working = handler.run(data)
+      const working = this.#interceptors.none
+        ? handler.run(data)
+        : this.#interceptors.incoming((invocation) => this.#handle(invocation))(data)
       handler.quick = performance.now() - called < QUICK
       const given: unknown = await working
       answer = check.string('the result of the handler', given ?? '')
@@ -296,6 +308,13 @@ export class RpcServerManager {
       return
     }
     await this.#answer(call, answer)
+  }
+
+  /** Runs the handler of an invocation, whose method an interceptor may have changed. */
+  async #handle(invocation: RpcInvocationData): Promise<string> {
+    const handler = this.#handlers.get(invocation.method)
+    if (handler === undefined) throw RpcError.builtIn('UNSUPPORTED_METHOD')
+    return await handler.run(invocation)
   }
 
   async #answer(call: Call, payload: string): Promise<void> {
