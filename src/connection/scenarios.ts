@@ -13,6 +13,8 @@ const scenarios = {
   },
   'node-failure': { ask: { case: 'nodeFailure', value: true } },
   'server-leave': { ask: { case: 'serverLeave', value: true } },
+  /** For 3 s, as livekit-client asks for it. */
+  speaker: { ask: { case: 'speakerUpdate', value: 3 } },
   migration: { ask: { case: 'migration', value: true } },
   'leave-full-reconnect': { ask: { case: 'leaveRequestFullReconnect', value: true } },
   'force-tcp': { ask: { case: 'switchCandidateProtocol', value: 1 }, lose: 'session' },

@@ -382,8 +382,9 @@ class LoopbackConnection implements RoomConnection {
   }
 
   /** A server would end the session by itself in the other scenarios, so they rebuild the connection. */
-  simulate({ lose }: ScenarioSteps): void {
-    if (!this.#cut) this.#ends.reconnect(lose === 'signal' ? 'resume' : 'full')
+  simulate({ ask, lose }: ScenarioSteps): void {
+    if (ask?.case === 'speakerUpdate') this.sendRequest({ case: 'simulate', value: { scenario: ask } })
+    else if (!this.#cut) this.#ends.reconnect(lose === 'signal' ? 'resume' : 'full')
   }
 
   /** Cuts the connection. Signals in flight are lost in both directions. */

@@ -49,6 +49,8 @@ const rejections: Readonly<Record<LoopbackRejection, number>> = {
 /** The most bytes of a name, as in livekit-server. */
 const MAX_NAME = 256
 const MAX_HANDLE = 0xffff
+/** How loud a simulated speaker is, as in livekit-server. */
+const SPEAKER_LEVEL = 0.9
 
 interface Member {
   readonly session: number
@@ -219,7 +221,8 @@ export class SignalSfu {
         this.#getBlob(member, request.value)
         return
       case 'simulate':
-        // The connection handles it; see `LoopbackConnection`.
+        // The connection handles the other scenarios; see `LoopbackConnection`.
+        if (request.value.scenario.case === 'speakerUpdate') this.#speak(member, request.value.scenario.value)
         return
       case 'syncState':
         // The loopback loses nothing that it could restore.
@@ -250,6 +253,17 @@ export class SignalSfu {
       // A copy for each recipient, so that changes by one do not affect the others.
       other.message(channel, stamped.slice())
     }
+  }
+
+  /** Says for so many seconds that a participant speaks, to all participants. */
+  #speak(member: Member, seconds: number): void {
+    const say = (active: boolean): void => {
+      const speakers = [{ sid: member.sid, level: active ? SPEAKER_LEVEL : 0, active }]
+      const response = { message: { case: 'speakersChanged', value: { speakers } } }
+      for (const { deliver } of this.#members.values()) deliver(response)
+    }
+    say(true)
+    setTimeout(() => say(false), seconds * 1000).unref()
   }
 
   #publish(member: Member, request: PublishDataTrackMessage): void {

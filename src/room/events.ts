@@ -3,6 +3,7 @@ import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
+import type { ConnectionQuality } from './activity'
 import type { LocalParticipant, RemoteParticipant } from './participant'
 import type { ParticipantPermissions } from './participant-info'
 
@@ -30,6 +31,10 @@ export const RoomEvent = {
   ParticipantAttributesChanged: 'participantAttributesChanged',
   /** A participant's permissions changed. */
   ParticipantPermissionsChanged: 'participantPermissionsChanged',
+  /** The participants that speak, or how loud they speak, changed. */
+  ActiveSpeakersChanged: 'activeSpeakersChanged',
+  /** The quality of a participant's connection changed. */
+  ConnectionQualityChanged: 'connectionQualityChanged',
   /** The room's metadata changed. */
   RoomMetadataChanged: 'roomMetadataChanged',
   /** The server moved the local participant to another room. Participants and tracks of the old room are gone. */
@@ -77,6 +82,12 @@ export interface RoomEvents {
   /** `previous`: the permissions before the change; the participant has the new ones. */
   participantPermissionsChanged: (
     previous: ParticipantPermissions | undefined,
+    participant: LocalParticipant | RemoteParticipant,
+  ) => void
+  /** `speakers`: all participants that speak now, the loudest first. */
+  activeSpeakersChanged: (speakers: (LocalParticipant | RemoteParticipant)[]) => void
+  connectionQualityChanged: (
+    quality: ConnectionQuality,
     participant: LocalParticipant | RemoteParticipant,
   ) => void
   roomMetadataChanged: (metadata: string) => void

@@ -13,6 +13,7 @@ import type {
 } from '../data-stream/options'
 import type { OutgoingStreams } from '../data-stream/outgoing'
 import type { ByteStreamWriter, TextStreamWriter } from '../data-stream/writers'
+import { ActiveParticipant } from './activity'
 import { DeferrableMap } from './deferrable-map'
 import type { LocalDataTrack, PushableFrame } from '../data-track/local'
 import type { DataTrackPublishOptions } from '../data-track/publish-options'
@@ -34,11 +35,12 @@ import type { ParticipantInfoMessage } from '../signal/messages'
 import { PendingRequests } from './pending-requests'
 
 /** Properties of local and remote participants. */
-abstract class Participant {
+abstract class Participant extends ActiveParticipant {
   #info: ParticipantInfoMessage
 
   /** @internal */
   constructor(info: ParticipantInfoMessage) {
+    super()
     this.#info = keptOf(info)
   }
 

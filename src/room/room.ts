@@ -19,6 +19,7 @@ import { DataTrackClosedError, DataTrackE2eeError } from '../base/errors'
 import type { RoomConnection } from '../connection/contract'
 import { disconnectReason, disconnectReasonNumber } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
+import { ActiveSpeakers } from './active-speakers'
 import { EventQueue } from './event-queue'
 import { RoomEvent } from './events'
 import type { ConnectionState, RoomEvents } from './events'
@@ -93,6 +94,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #streams: DataStreams
   readonly #rpc: RoomRpc
   readonly #roster: Roster
+  readonly #speakers: ActiveSpeakers
   readonly #events = new EventQueue()
   #serverVersion: string | undefined
   #state: ConnectionState = 'disconnected'
@@ -137,12 +139,19 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#rpc,
     )
     this.rpc = new TypedRpc(this.localParticipant)
+    this.#speakers = new ActiveSpeakers(this.localParticipant, this.remoteParticipants, (event, ...args) =>
+      this.#tell(event, ...args),
+    )
     this.#roster = new Roster(this.localParticipant, this.remoteParticipants, {
       tell: (event, ...args) => this.#tell(event, ...args),
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
       joined: (identity) => this.#rpc.handleParticipantConnected(identity),
-      replaced: (participant) => this.#streams.handleReplaced(participant),
+      replaced: (participant) => {
+        this.#speakers.gone(participant)
+        this.#streams.handleReplaced(participant)
+      },
       left: (participant) => {
+        this.#speakers.gone(participant)
         this.#rpc.handleParticipantDisconnected(participant.identity)
         this.#streams.handleLeft(participant)
       },
@@ -163,6 +172,11 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** The room's metadata, which the application sets. May be empty. */
   get metadata(): string {
     return this.#info.metadata
+  }
+
+  /** The participants that speak, the loudest first; see {@link RemoteParticipant.isSpeaking}. */
+  get activeSpeakers(): readonly (LocalParticipant | RemoteParticipant)[] {
+    return this.#speakers.speakers
   }
 
   /** The participant with this identity, local or remote. */
@@ -419,7 +433,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   #receive(response: SignalResponseLike): void {
     if (this.#session === undefined) return
     const { case: kind, value } = response.message
-    if (this.#requests?.pending.handle(kind, value) === true) return
+    if (this.#requests?.pending.handle(kind, value) === true || this.#speakers.handle(kind, value)) return
     switch (kind) {
       case 'join':
         this.#joined(response, isObject(value) ? value : {})
@@ -501,6 +515,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#packets.rebuilt()
     this.#streams.rebuilt()
     this.#history.rebuilt()
+    this.#speakers.clear()
     this.#roster.rebuilt()
     this.#receive(join)
     this.#tell(RoomEvent.Reconnected)
@@ -579,6 +594,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#requests = undefined
     session.close(ours)
     connection?.close()
+    this.#speakers.clear()
     this.#roster.clear()
     for (const queue of [...this.#queues]) queue.end()
     this.#setState('disconnected')

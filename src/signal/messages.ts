@@ -144,6 +144,8 @@ export type SimulateScenarioMessage =
         | 'leaveRequestFullReconnect'
       readonly value: true
     }
+  /** Seconds. */
+  | { readonly case: 'speakerUpdate'; readonly value: number }
   /** `livekit.CandidateProtocol`: 1 is TCP, 2 is TLS. */
   | { readonly case: 'switchCandidateProtocol'; readonly value: 1 | 2 }
 

@@ -34,6 +34,8 @@ const taken: ReadonlySet<string> = new Set<ResponseCase>([
   'update',
   'leave',
   'roomUpdate',
+  'speakersChanged',
+  'connectionQuality',
   'refreshToken',
   'pong',
   'reconnect',

@@ -1,0 +1,39 @@
+/** What a real server tells of speakers and of the quality of connections. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event, Scene } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+}, 300_000)
+afterAll(() => server.stop())
+
+it('the local participant learns the quality of its own connection', () =>
+  Scene.with(server, async (scene) => {
+    const told: string[] = []
+    const room = await scene.join('alice', {
+      before: (joining) =>
+        joining.on(RoomEvent.ConnectionQualityChanged, (quality, { identity }) =>
+          told.push(`${identity} ${quality}`),
+        ),
+    })
+    if (told.length === 0) await event(room, RoomEvent.ConnectionQualityChanged)
+    expect(told[0]).toBe('alice excellent')
+    expect(room.localParticipant.connectionQuality).toBe('excellent')
+  }))
+
+it('the scenario speaker lets it speak for 3 s', () =>
+  Scene.with(server, async (scene) => {
+    const room = await scene.join('alice')
+    const begun = event(room, RoomEvent.ActiveSpeakersChanged)
+    await room.simulateScenario('speaker')
+    const [speakers] = await begun
+    expect(speakers.map(({ identity }) => identity)).toEqual(['alice'])
+    expect(room.localParticipant.isSpeaking).toBe(true)
+    expect(room.localParticipant.audioLevel).toBeCloseTo(0.9)
+    const [after] = await event(room, RoomEvent.ActiveSpeakersChanged)
+    expect(after).toEqual([])
+    expect(room.localParticipant.isSpeaking).toBe(false)
+  }))
