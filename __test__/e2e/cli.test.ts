@@ -68,6 +68,17 @@ describe('datatrack pub and sub', () => {
     )
   })
 
+  it('bring the last frames to their reader, however many there are at once', async () => {
+    const env = inNewRoom()
+    const sub = startCli(['sub', '--name', 'log', '--once'], env)
+    const pub = startCli(['pub', '--name', 'log'], env)
+    await untilThere(pub, sub, 'probe\n')
+    const lines = Array.from({ length: 100 }, (_, line) => `line ${line}\n`).join('')
+    pub.child.stdin.end(lines)
+    expect(await pub.ending).toMatchObject({ code: 0 })
+    expect((await sub.ending).stdout.replace(/^(probe\n)+/, '')).toBe(lines)
+  })
+
   it('carry bytes in chunks as they are, encrypted with a passphrase', async () => {
     const env = inNewRoom()
     const file = join(folder, 'passphrase')

@@ -77,14 +77,14 @@ describe('a token', () => {
   )
 
   it(
-    'without canSubscribe: the SFU says nothing, and streams fail with timeout after their ten seconds',
+    'without canSubscribe: streams fail with notAllowed at once, though the SFU says nothing',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob', { grant: { canSubscribe: false } })
       const { local, remote } = await publish(alice, bob)
       const error = await rejection(remote.subscribe().read())
       expect(error).toBeInstanceOf(DataTrackSubscribeError)
-      expect(error.reason).toBe('timeout')
+      expect(error.reason).toBe('notAllowed')
       // It may publish all the same.
       expect((await bob.localParticipant.publishDataTrack({ name: 'bobs' })).isPublished()).toBe(true)
       expect(local.isPublished()).toBe(true)
@@ -175,6 +175,29 @@ describe('an administrator', () => {
       })
       const anew = await again()
       await flowing(anew, (await seen(bob, 'track')).subscribe())
+    }),
+  )
+
+  it(
+    'who takes canSubscribe away leaves what is subscribed to, refuses what comes then, and can give it back',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await flowing(local, stream)
+      const other = await publish(alice, bob, { name: 'other' })
+      const may = async (canSubscribe: boolean): Promise<void> => {
+        const changed = event(bob, RoomEvent.ParticipantPermissionsChanged)
+        const permission = { canPublish: true, canPublishData: true, canSubscribe }
+        await administrator.updateParticipant(scene.name, 'bob', { permission })
+        await changed
+      }
+      await may(false)
+      expect(await rejection(other.remote.subscribe().read())).toMatchObject({ reason: 'notAllowed' })
+      // livekit-server 1.13.5 goes on with what it forwards.
+      await flowing(local, stream, remote.subscribe())
+      await may(true)
+      await flowing(other.local, other.remote.subscribe())
     }),
   )
 

@@ -167,3 +167,23 @@ describe('a subscription', () => {
     }),
   )
 })
+
+describe('a name', () => {
+  it(
+    'can be published again at once when the first attempt was given up, or its track unpublished',
+    inScene(async (scene) => {
+      const { localParticipant } = await scene.join('alice')
+      for (let round = 0; round < 20; round++) {
+        const given = new AbortController()
+        const first = localParticipant.publishDataTrack({ name: 'track', signal: given.signal })
+        given.abort(new Error('not now'))
+        const second = localParticipant.publishDataTrack({ name: 'track' })
+        expect(await rejection(first)).toMatchObject({ message: 'not now' })
+        const local = await second
+        local.tryPush(new Uint8Array(100))
+        void local.unpublish()
+        await (await localParticipant.publishDataTrack({ name: 'track' })).unpublish()
+      }
+    }),
+  )
+})

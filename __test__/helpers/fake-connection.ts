@@ -2,7 +2,7 @@
 import { Room } from '../../index'
 import type { RoomOptions } from '../../index'
 import { environment } from '../../src/native/environment'
-import type { RoomConnection } from '../../src/connection/contract'
+import type { LastWords, RoomConnection } from '../../src/connection/contract'
 import { sessionOptions } from '../../src/session/session-options'
 import type { RoomSignalRequest } from '../../src/signal/messages'
 
@@ -38,6 +38,12 @@ export class FakeConnection implements RoomConnection {
 
   simulate(): void {
     // Nothing happens by itself.
+  }
+
+  leave(words: LastWords): Promise<void> {
+    words.close()
+    this.close()
+    return Promise.resolve()
   }
 
   close(): void {

@@ -141,6 +141,15 @@ export class LivekitServer {
     return drops
   }
 
+  /** Packets of a track that had reached it when the track ended, as its log says; 0 while it has not ended. */
+  receivedPackets(trackSid: string): number {
+    const lines = readFileSync(this.log, 'utf8').split('\n')
+    const line = lines.find(
+      (line) => line.includes('data track stats') && line.includes(`"trackID": "${trackSid}"`),
+    )
+    return Number(/"numPackets": (\d+)/.exec(line ?? '')?.[1] ?? 0)
+  }
+
   /** What makes tokens. */
   get key(): { readonly apiKey: string; readonly apiSecret: string } {
     return { apiKey: 'devkey', apiSecret: this.#secret }

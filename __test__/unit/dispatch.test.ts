@@ -8,8 +8,10 @@ import {
   PublishDataTrackRequest,
   RequestResponse,
   SignalResponse,
+  SubscriptionPermissionUpdate,
 } from '@livekit/protocol'
 import { setLogger, SignalDispatcher } from '../../index'
+import { signalParts } from '../../src/signal/parts'
 import { requestOf, syncStateOf } from '../../src/signal/requests'
 import type { NativeTrackInfo } from '../../src/native/native'
 
@@ -20,6 +22,7 @@ const handlers = {
   handleUnpublishResponse: (...args: unknown[]) => void calls.push(['unpublished', ...args]),
   handlePublicationUpdate: (...args: unknown[]) => void calls.push(['update', ...args]),
   handleSubscriberHandles: (...args: unknown[]) => void calls.push(['handles', ...args]),
+  handleSubscriptionPermission: (...args: unknown[]) => void calls.push(['permission', ...args]),
 }
 
 const message = { pubHandle: 1, sid: 'DTR_a', name: 'a', encryption: 0 }
@@ -63,6 +66,15 @@ describe('a dispatcher', () => {
       ['update', 'you', [info]],
       ['update', 'you', []],
     ])
+  })
+
+  it('routes whether a publisher lets this participant subscribe, as it is received', () => {
+    const value = new SubscriptionPermissionUpdate({ trackSid: 'DTR_a', allowed: false })
+    const response = new SignalResponse({ message: { case: 'subscriptionPermissionUpdate', value } })
+    for (const part of signalParts(response.toBinary())) {
+      if (part !== undefined) expect(dispatcher.dispatch(part)).toBe(false)
+    }
+    expect(calls).toEqual([['permission', 'DTR_a', false]])
   })
 
   it("does not let the end of a participant's old session end the new one", () => {

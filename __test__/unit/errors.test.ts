@@ -119,6 +119,7 @@ describe('an error', () => {
       switch (error.reason) {
         case 'unpublished':
         case 'timeout':
+        case 'notAllowed':
         case 'disconnected':
         case 'cancelled':
         case 'unencrypted':

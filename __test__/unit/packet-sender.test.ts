@@ -1,6 +1,7 @@
 import { DataPacket, RpcAck } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import type { MessageChannel, MessageChannels } from '../../src/data-packet/channels'
+import { DataPackets } from '../../src/data-packet/data-packets'
 import { PacketSender } from '../../src/data-packet/sender'
 import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
 import { SendStatus } from '../../src/native/native'
@@ -59,6 +60,35 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   await turn()
   return is
 }
+
+describe('the packets of a room that has left', () => {
+  it('leave by the connection that was, whatever the next one does', async () => {
+    const packets = new DataPackets({}, () => undefined)
+    const [before, after] = [new ScriptedChannel(), new ScriptedChannel()]
+    packets.attach(before, {} as NativeSession, 'none')
+    before.limit = -64 * 1024
+    const waiting = packets.sender.sendReliable(ack('a'))
+    const former = packets.detach()
+    expect(former.isDrained).toBe(false)
+    expect(await rejection(former.sendReliable(ack('late')).sent)).toMatchObject({ reason: 'disconnected' })
+    packets.attach(after, {} as NativeSession, 'none')
+    packets.sender.sendReliable(ack('b'))
+    before.limit = 0
+    former.handleBufferedAmountLow()
+    await former.drained()
+    expect([before.messages.length, after.messages.length]).toEqual([1, 1])
+    before.buffered = 0
+    former.close()
+    await waiting.acknowledged
+  })
+
+  it('reject when they cannot arrive', async () => {
+    const { sender } = setUp()
+    const { acknowledged } = sender.sendReliable(ack('a'))
+    sender.close()
+    expect(await rejection(acknowledged)).toMatchObject({ reason: 'disconnected' })
+  })
+})
 
 describe('the acknowledgement of a packet', () => {
   it('is asked for by somebody who waits for it, and by nobody else', async () => {
@@ -222,10 +252,12 @@ describe('without the permission to send', () => {
   })
 
   it('of the session before says nothing of the next one', () => {
-    const { sender, channel } = setUp()
-    sender.setAllowed(false)
-    sender.detach()
-    sender.attach(channel, {} as NativeSession, 'none')
-    expect(sender.allowed).toBe(true)
+    const packets = new DataPackets({}, () => undefined)
+    const { channel } = setUp()
+    packets.attach(channel, {} as NativeSession, 'none')
+    packets.sender.setAllowed(false)
+    packets.detach()
+    packets.attach(channel, {} as NativeSession, 'none')
+    expect(packets.sender.allowed).toBe(true)
   })
 })

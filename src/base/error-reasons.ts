@@ -103,7 +103,11 @@ export const errorReasons = {
     },
     timeout: {
       message: 'the SFU did not answer in time',
-      doc: 'The SFU assigned no handle within 10 s. Does the token have the grant `canSubscribe`? Subscribing again asks the SFU again.',
+      doc: 'The SFU assigned no handle within 10 s. Subscribing again asks the SFU again.',
+    },
+    notAllowed: {
+      message: 'this participant may not subscribe',
+      doc: 'The token lacks the grant `canSubscribe`, the grant was revoked before the SFU answered, or the publisher does not let this participant subscribe to the track.',
     },
     disconnected: {
       message: 'the room is not connected',

@@ -53,8 +53,6 @@ export const PubExit = {
 
 /** ms that what was pushed has to leave, when the source has ended. */
 const FLUSH = 10_000
-/** ms for what the transport took last and still has in its own buffer: leaving would throw it away. */
-const LAST_PACKETS = 250
 
 /** Publishes until the source or the signal ends, and resolves with the exit code. */
 export async function pub(options: PubOptions, signal: AbortSignal): Promise<number> {
@@ -158,9 +156,7 @@ function pushLive(
 /** Lets out what was pushed, and ends the track. */
 async function leave(track: LocalDataTrack): Promise<void> {
   if (!track.isPublished()) return
-  const { pushed } = track.stats()
   await track.flush({ signal: AbortSignal.timeout(FLUSH) }).catch(() => undefined)
-  if (pushed > 0) await delay(LAST_PACKETS)
   await track.unpublish()
 }
 

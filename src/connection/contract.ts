@@ -20,7 +20,25 @@ export interface RoomConnection {
   /** Drops the connection to reconnect at once, or speeds up an attempt that is already running. */
   reconnectNow(): void
   simulate(steps: ScenarioSteps): void
+  /**
+   * The application has left the room. The connection sends what was accepted before, then ends. Nothing more is told
+   * to the room. The promise resolves when the connection has ended, after 1 s at the latest. Until then the process
+   * stays alive.
+   */
+  leave(words: LastWords): Promise<void>
   /** Ends the connection. The session is already closed. */
+  close(): void
+}
+
+/** @internal The packets that a room still has to send after it has left. */
+export interface LastWords {
+  /** Whether the channels have all packets. */
+  readonly isDrained: boolean
+  /** Resolves when {@link isDrained}. */
+  drained(): Promise<void>
+  /** See {@link ConnectableRoom.bufferedAmountLow}. */
+  bufferedAmountLow(): void
+  /** Closes the session. Packets that were not sent are discarded. */
   close(): void
 }
 

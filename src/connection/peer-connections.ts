@@ -55,6 +55,8 @@ export class PeerConnections implements EventSink, MessageChannels {
   #firstOffer: Deferred<LocalDescription> | undefined
   #waiting: Deferred<void> | undefined
   #closed = false
+  #lingers = new Map<number, () => void>()
+  #lastLinger = 0
   #maxMessageSize = MAX_MESSAGE_SIZE
 
   constructor(
@@ -162,6 +164,26 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#native.watchBuffered(channel, bytes)
   }
 
+  /**
+   * Resolves when the server has the data-track packets sent so far, or `everything` that was accepted. Resolves after
+   * 1 s at the latest, and at once without a path or after {@link stopLingers}.
+   */
+  linger(everything: boolean): Promise<void> {
+    if (this.#closed || !this.isConnected) return Promise.resolve()
+    const id = ++this.#lastLinger
+    return new Promise((resolve) => {
+      this.#lingers.set(id, resolve)
+      this.#native.linger(id, everything)
+    })
+  }
+
+  /** Ends all lingers, because no more data can arrive. */
+  stopLingers(): void {
+    const lingers = [...this.#lingers.values()]
+    this.#lingers.clear()
+    for (const resolve of lingers) resolve()
+  }
+
   stats(): ReturnType<NativeConnection['stats']> {
     return this.#native.stats()
   }
@@ -172,6 +194,7 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#environment.removeSession(this.#native.id)
     this.#intake.close()
     this.#native.close()
+    this.stopLingers()
     this.#waiting?.reject(new DataTrackConnectionError('transportFailed'))
     this.#waiting = undefined
   }
@@ -205,6 +228,10 @@ export class PeerConnections implements EventSink, MessageChannels {
       case 'channelBufferedAmountLow':
         if (event.channel === 'reliable') this.#owner.bufferedAmountLow()
         return
+      case 'lingered':
+        this.#lingers.get(event.id)?.()
+        this.#lingers.delete(event.id)
+        return
       case 'descriptionRejected':
         this.#fail(event.message)
         return
@@ -220,6 +247,7 @@ export class PeerConnections implements EventSink, MessageChannels {
       this.#waiting = undefined
     } else if (state !== 'connecting') {
       this.#connected.delete(target)
+      this.stopLingers()
       // While `connected()` waits, a lost path may still come back by itself.
       if (state === 'disconnected' && this.#waiting !== undefined) return
       this.#fail(`the ${target} connection is ${state}`, state === 'failed')

@@ -10,7 +10,7 @@ import { DataTrackConnectionError } from '../base/errors'
 import { disconnectReason, disconnectReasonNumber } from './disconnect-reason'
 import type { DisconnectReason } from './disconnect-reason'
 import type { NativeSession } from '../native/native'
-import type { ConnectableRoom, RoomConnection } from './contract'
+import type { ConnectableRoom, LastWords, RoomConnection } from './contract'
 import { ConnectionTotals } from './stats'
 import type { ConnectionStats } from './stats'
 import type { ScenarioSteps } from './scenarios'
@@ -22,7 +22,9 @@ import type { MessageChannels } from '../data-packet/channels'
 import { SignalClient } from './signal-client'
 import { isObject } from '../base/arguments'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import { FormerRoom } from './former-room'
 import { PeerConnections } from './peer-connections'
+import { PublicationRequests } from './publication-requests'
 import { SubscriptionPacer } from './subscription-pacer'
 import { isCloudHost, Regions } from './regions'
 import type { LocalDescription, PeerTarget } from './peer-connections'
@@ -87,7 +89,9 @@ export async function connectRoom(
 
 class ServerConnection implements RoomConnection {
   readonly native: NativeSession
-  readonly #room: ConnectableRoom
+  #room: ConnectableRoom
+  /** Set when the room has left. It is `#room`, too. */
+  #former: FormerRoom | undefined
   /** The server that the application named, and (`#server`) the current one, which may be a region of it. */
   readonly #home: URL
   #server: URL
@@ -122,6 +126,10 @@ class ServerConnection implements RoomConnection {
       updates.filter(({ subscribe }) => subscribe).map(({ trackSid }) => trackSid),
     )
   })
+  readonly #publications = new PublicationRequests(
+    () => this.#transport?.linger(false),
+    (request) => this.#sendNow(request),
+  )
   /** Requests that must not be lost with a connection, because no other code repeats them. */
   #unsent: RoomSignalRequest[] = []
 
@@ -153,9 +161,10 @@ class ServerConnection implements RoomConnection {
       this.#room.receive(response)
       this.#releaseHeld()
       // A listener may have disconnected the room.
+      this.#options.signal?.throwIfAborted()
       this.#closing.signal.throwIfAborted()
     } catch (error) {
-      this.close()
+      if (this.#former === undefined) this.close()
       throw this.#options.signal?.aborted === true
         ? this.#options.signal.reason
         : (this.#sentAway ?? timedOut(error))
@@ -169,10 +178,39 @@ class ServerConnection implements RoomConnection {
   }
 
   sendRequest(request: RoomSignalRequest): void {
+    switch (request.case) {
+      case 'updateDataSubscription':
+        this.#subscriptions.push(request.value.updates)
+        return
+      case 'publishDataTrackRequest':
+      case 'unpublishDataTrackRequest':
+        this.#publications.push(request)
+        return
+      default:
+        this.#sendNow(request)
+    }
+  }
+
+  #sendNow(request: RoomSignalRequest): void {
     if (this.#state === 'reconnecting' && request.case === 'unpublishDataTrackRequest')
       this.#unsent.push(request)
-    else if (request.case === 'updateDataSubscription') this.#subscriptions.push(request.value.updates)
     else this.#client?.send(request)
+  }
+
+  async leave(words: LastWords): Promise<void> {
+    const former = new FormerRoom(
+      words,
+      async () => await this.#transport?.linger(true),
+      () => {
+        this.#client?.send({ case: 'leave', value: { reason: disconnectReasonNumber('clientInitiated') } })
+        this.close()
+      },
+    )
+    this.#former = former
+    this.#room = former
+    this.setRef(true)
+    if (this.#state !== 'connected') former.end()
+    await former.gone
   }
 
   setRef(ref: boolean): void {
@@ -455,12 +493,17 @@ class ServerConnection implements RoomConnection {
   /** The connection is lost. `rebuild`: the server wants a new session. */
   #lost(rebuild: boolean, grace = 0): void {
     if (this.#closing.signal.aborted) return
+    if (this.#former !== undefined) {
+      this.#former.end()
+      return
+    }
     // After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets.
     this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
     // While the first connection is set up, the code that waits for it reports the loss.
     if (this.#state !== 'connected') return
     this.#state = 'reconnecting'
     this.#subscriptions.clear()
+    this.#transport?.stopLingers()
     this.#room.connectionLost()
     // With a grace period, the event comes with the attempt: if the server meanwhile ends the session with a reason,
     // there is no reconnect.

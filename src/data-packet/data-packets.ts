@@ -29,8 +29,8 @@ export interface DataPublishOptions {
 
 /** @internal The data packets of a room. They live as long as the room, across connections. */
 export class DataPackets {
-  readonly sender = new PacketSender()
   readonly #receiver: PacketReceiver
+  #sender = new PacketSender()
 
   /** `encryptionError`: `count` packets could not be decrypted since the last call for the same reason. */
   constructor(
@@ -47,6 +47,11 @@ export class DataPackets {
       const count = told.count(`${reason} ${identity ?? ''}`)
       if (count > 0) encryptionError(reason, identity, keyIndex, count)
     })
+  }
+
+  /** The sender of the current connection, or of the next one. */
+  get sender(): PacketSender {
+    return this.#sender
   }
 
   attach(channels: MessageChannels, native: NativeSession, encryption: PacketEncryption): void {
@@ -67,9 +72,13 @@ export class DataPackets {
     this.sender.rebuilt()
   }
 
-  detach(): void {
+  /** The room is disconnected. Returns the sender of the accepted packets that were not sent yet. */
+  detach(): PacketSender {
     this.#receiver.detach()
-    this.sender.detach()
+    const former = this.#sender
+    former.finish()
+    this.#sender = new PacketSender()
+    return former
   }
 
   receive(channel: MessageChannel, data: Uint8Array): void {

@@ -113,6 +113,8 @@ export class PacketSender {
   #native: NativeSession | null = null
   #encryption: PacketEncryption = 'none'
   #connected = false
+  /** Whether packets are no longer accepted. */
+  #finishing = false
   #waitsForKey = false
   #waitingBytes = 0
   #waitingBulkBytes = 0
@@ -129,6 +131,8 @@ export class PacketSender {
   #unflushed = false
   /** Whether a turn is scheduled that sends the packets with `later`. */
   #scheduled = false
+  /** Called when no packet waits. */
+  #drains: (() => void)[] = []
 
   /** It changes when packets that were handed over but not acknowledged may be lost. */
   get session(): SenderSession {
@@ -142,7 +146,7 @@ export class PacketSender {
 
   /** @throws `PublishDataError` if no packet can be sent for now */
   assertUsable(): void {
-    if (this.#channels === undefined) throw new PublishDataError('disconnected')
+    if (this.#channels === undefined || this.#finishing) throw new PublishDataError('disconnected')
     if (!this.#allowed) throw new PublishDataError('notAllowed')
   }
 
@@ -164,9 +168,24 @@ export class PacketSender {
     this.#connected = true
   }
 
+  /** Whether the channels have all accepted packets, or the connection is lost. */
+  get isDrained(): boolean {
+    return this.#queue.length === 0 || !this.#connected
+  }
+
+  /** Resolves when {@link isDrained}. */
+  drained(): Promise<void> {
+    if (this.isDrained) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#drains.push(resolve)
+      this.#pump()
+    })
+  }
+
   /** The connection is lost for now. Packets wait. */
   lost(): void {
     this.#connected = false
+    this.#endDrains()
   }
 
   /**
@@ -187,14 +206,23 @@ export class PacketSender {
     this.#pump()
   }
 
-  /** The room is disconnected. */
-  detach(): void {
+  /** Accepts no more packets. Accepted packets are still sent. {@link close} follows. */
+  finish(): void {
+    this.#finishing = true
+  }
+
+  /** Discards the packets that were not sent, and rejects those that the server has not acknowledged. */
+  close(): void {
+    if (this.#connected && this.#channels !== undefined) {
+      this.#acknowledge(this.#channels.bufferedAmount('reliable'))
+    }
+    this.#finishing = true
     this.#connected = false
+    this.#endDrains()
     this.#restart('disconnected')
     this.#clear('disconnected')
     this.#channels = undefined
     this.#native = null
-    this.#allowed = true
   }
 
   /**
@@ -304,7 +332,7 @@ export class PacketSender {
 
   /** The reason why a packet is refused. */
   #refusal({ body, channel, destinationIdentities, bulk }: Outgoing): PublishDataError | undefined {
-    if (this.#channels === undefined) return new PublishDataError('disconnected')
+    if (this.#channels === undefined || this.#finishing) return new PublishDataError('disconnected')
     // Lossy packets may be lost anyway, and other SDKs drop them silently.
     if (!this.#allowed && channel === 'reliable') return new PublishDataError('notAllowed')
     if (this.#encryption === 'custom') return new PublishDataError('unsupported')
@@ -350,6 +378,7 @@ export class PacketSender {
     }
     if (this.#unflushed) channels.flush()
     this.#unflushed = false
+    if (this.#queue.length === 0) this.#endDrains()
     this.#watch(channels, limit)
   }
 
@@ -383,6 +412,12 @@ export class PacketSender {
     packet.stop()
     packet.sent.resolve()
     return true
+  }
+
+  #endDrains(): void {
+    const drains = this.#drains
+    this.#drains = []
+    for (const resolve of drains) resolve()
   }
 
   /** The packet as it is sent, with its number (0: none). `wait`: its key is being derived. */

@@ -18,7 +18,7 @@ export class DataStreams {
 
   /** @throws `TypeError` or `RangeError` that names the limit */
   constructor(
-    sender: PacketSender,
+    sender: () => PacketSender,
     recipients: ReadonlyMap<string, Recipient>,
     limits: DataStreamLimits | undefined,
   ) {

@@ -44,13 +44,17 @@ const WHOLE_BYTES = 256 * 1024
 const FEED_BYTES = 64 * 1024
 
 export class OutgoingStreams {
-  readonly #sender: PacketSender
+  readonly #current: () => PacketSender
   readonly #recipients: ReadonlyMap<string, Recipient>
 
-  /** `recipients`: the remote participants, by identity. */
-  constructor(sender: PacketSender, recipients: ReadonlyMap<string, Recipient>) {
-    this.#sender = sender
+  /** `sender`: returns the sender of the current connection. `recipients`: the remote participants, by identity. */
+  constructor(sender: () => PacketSender, recipients: ReadonlyMap<string, Recipient>) {
+    this.#current = sender
     this.#recipients = recipients
+  }
+
+  get #sender(): PacketSender {
+    return this.#current()
   }
 
   /** See {@link LocalParticipant.sendText}. */

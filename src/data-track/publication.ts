@@ -210,6 +210,16 @@ export class Publication {
     this.#controller?.abort(reason)
   }
 
+  /** The publication has ended for the application, but its last frames are still sent. Its counters continue. */
+  leaving(): void {
+    this.#finalStats = null
+  }
+
+  /** Follows {@link leaving}: no more frames are sent. */
+  left(): void {
+    this.#finalStats = this.#native.sendStats(this.handle)
+  }
+
   #flushed(): void {
     const flushes = [...this.#flushes]
     this.#flushes.clear()

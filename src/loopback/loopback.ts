@@ -1,5 +1,6 @@
 /** The loopback: an SFU in this process, for first steps, demos and an application's tests. */
 import { randomInt } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import * as check from '../base/arguments'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { environment } from '../native/environment'
@@ -9,7 +10,10 @@ import { disconnectReasonNumber } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { NativeLoopbackHub, NativeSession } from '../native/native'
 import { Room } from '../room/room'
-import type { RoomConnection } from '../connection/contract'
+import type { ConnectableRoom, LastWords, RoomConnection } from '../connection/contract'
+import { LINGER_TIMEOUT } from '../connection/linger-timeout'
+import { FormerRoom } from '../connection/former-room'
+import { PublicationRequests } from '../connection/publication-requests'
 import type { ScenarioSteps } from '../connection/scenarios'
 import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
@@ -67,7 +71,6 @@ export interface LoopbackStats {
 }
 
 interface Guest {
-  readonly room: Room
   readonly connection: LoopbackConnection
 }
 
@@ -141,14 +144,14 @@ export class Loopback {
     const native = this.#hub.join(sessionOptions(room.encryption))
     const connection = new LoopbackConnection(native, identity, {
       request: (request) => this.#sfu.request(identity, request),
-      receive: (response) => room.receive(response),
+      isDrained: () => this.#hub.isDrained(native.id),
       message: (channel, message) => this.#sfu.message(identity, channel, message),
-      bufferedAmountLow: () => room.bufferedAmountLow(),
+      room,
       network: this.#seeded(),
       reconnect: (kind) => void this.reconnect(identity, kind),
       closed: () => this.#left(identity, connection),
     })
-    this.#guests.set(identity, { room, connection })
+    this.#guests.set(identity, { connection })
     room.attach(connection, identity)
     // A listener may have disconnected the room or closed the loopback.
     if (this.#guests.get(identity)?.connection !== connection) return room
@@ -156,9 +159,9 @@ export class Loopback {
       native.id,
       description,
       (response) => connection.deliver(response),
-      (channel, message) => connection.deliverMessage(() => room.receiveMessage(channel, message)),
+      (channel, message) => connection.deliverMessage(channel, message),
     )
-    room.receive(join)
+    connection.room.receive(join)
     return room
   }
 
@@ -191,20 +194,20 @@ export class Loopback {
   async reconnect(identity: string, kind: 'resume' | 'full'): Promise<void> {
     this.#assertOpen()
     check.oneOf('kind', kind, 'resume', ['resume', 'full'])
-    const { room, connection } = this.#guest(identity)
+    const { connection } = this.#guest(identity)
     connection.cut()
-    room.connectionLost()
-    room.connectionReconnecting()
+    connection.room.connectionLost()
+    connection.room.connectionReconnecting()
     await turn()
     // A listener may have disconnected the room, or it was disconnected in the meantime.
     if (this.#guests.get(identity)?.connection !== connection) return
     connection.mend(kind === 'full')
     if (kind === 'resume') {
-      room.connectionResumed(0)
+      connection.room.connectionResumed(0)
       this.#sfu.resume(identity)
     } else {
       const join = this.#sfu.restart(identity)
-      if (join !== undefined) room.connectionRebuilt(join)
+      if (join !== undefined) connection.room.connectionRebuilt(join)
     }
     // The new session's requests are answered in the following turns. Then its participant is active.
     await turn()
@@ -290,9 +293,9 @@ export class Loopback {
   }
 
   #remove(identity: string, reason: DisconnectReason): void {
-    const { room } = this.#guest(identity)
+    const { connection } = this.#guest(identity)
     // Synchronously, so that nothing sent by a removed participant arrives after its removal.
-    room.receive({ message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } })
+    connection.room.receive({ message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } })
   }
 
   #left(identity: string, connection: LoopbackConnection): void {
@@ -325,9 +328,9 @@ function checkPermissions<T extends Partial<Permissions>>(
 
 interface ConnectionEnds {
   readonly request: (request: RoomSignalRequest) => void
-  readonly receive: (response: SignalResponseLike) => void
+  readonly isDrained: () => boolean
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
-  readonly bufferedAmountLow: () => void
+  readonly room: ConnectableRoom
   readonly network: SeededNetwork
   readonly reconnect: (kind: 'resume' | 'full') => void
   readonly closed: () => void
@@ -340,6 +343,9 @@ interface ConnectionEnds {
 class LoopbackConnection implements RoomConnection {
   readonly native: NativeSession
   readonly channels: MessagePipe
+  /** The room, or the former room that has taken its place. */
+  room: ConnectableRoom
+  readonly #publications: PublicationRequests
   readonly #ends: ConnectionEnds
   #open = true
   #cut = false
@@ -349,10 +355,41 @@ class LoopbackConnection implements RoomConnection {
   constructor(native: NativeSession, identity: string, ends: ConnectionEnds) {
     this.native = native
     this.#ends = ends
-    this.channels = new MessagePipe(identity, ends.network, ends.message, ends.bufferedAmountLow)
+    this.room = ends.room
+    this.channels = new MessagePipe(identity, ends.network, ends.message, () => this.room.bufferedAmountLow())
+    this.#publications = new PublicationRequests(
+      () => (ends.isDrained() ? undefined : this.#drained(ends.isDrained)),
+      (request) => this.#sendNow(request),
+    )
   }
 
   sendRequest(request: RoomSignalRequest): void {
+    if (request.case === 'publishDataTrackRequest' || request.case === 'unpublishDataTrackRequest') {
+      this.#publications.push(request)
+    } else {
+      this.#sendNow(request)
+    }
+  }
+
+  async leave(words: LastWords): Promise<void> {
+    const arrived = (): boolean => this.#ends.isDrained() && this.channels.isDrained
+    const former = new FormerRoom(
+      words,
+      () => this.#drained(arrived),
+      () => this.close(),
+    )
+    this.room = former
+    if (this.#cut || (words.isDrained && arrived())) former.end()
+    await former.gone
+  }
+
+  /** Resolves when the network is empty. It polls, because arrivals in the network cause no event here. */
+  async #drained(isDrained: () => boolean): Promise<void> {
+    const end = performance.now() + LINGER_TIMEOUT
+    while (this.#open && !this.#cut && !isDrained() && performance.now() < end) await delay(1)
+  }
+
+  #sendNow(request: RoomSignalRequest): void {
     queueMicrotask(() => {
       if (this.#open && !this.#cut) this.#ends.request(request)
     })
@@ -360,11 +397,12 @@ class LoopbackConnection implements RoomConnection {
 
   deliver(response: SignalResponseLike): void {
     queueMicrotask(() => {
-      if (this.#open && !this.#cut) this.#ends.receive(response)
+      if (this.#open && !this.#cut) this.room.receive(response)
     })
   }
 
-  deliverMessage(receive: () => void): void {
+  deliverMessage(channel: MessageChannel, message: Uint8Array): void {
+    const receive = (): void => this.room.receiveMessage(channel, message)
     if (this.#cut) this.#messages.push(receive)
     else if (this.#open) receive()
   }

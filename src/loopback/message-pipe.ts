@@ -98,6 +98,11 @@ export class MessagePipe implements MessageChannels {
     return this.#bytes[channel]
   }
 
+  /** Whether no message is in flight. */
+  get isDrained(): boolean {
+    return this.#underWay.peek() === undefined
+  }
+
   reliableLimit(): number {
     return RELIABLE_LIMIT
   }

@@ -178,6 +178,8 @@ export type NativeEvent = { source: number } & (
   | { type: 'messages' }
   /** The bytes buffered for a channel fell to the level that `watchBuffered` set. Once for each call of it. */
   | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
+  /** The linger with this `id` is over; see {@link NativeConnection.linger}. */
+  | { type: 'lingered'; id: number }
   /** After `sealMessage` or `openMessage` returned `wait`: the call can be repeated. */
   | { type: 'keysChanged' }
   /** A panic or a bug. The session is closed; everything in it ends with `disconnected`. */
@@ -282,6 +284,10 @@ export interface NativeSession {
   handleSubscriberHandles(handles: number[], sids: string[]): void
   /** With `pacedSubscriptions`: the requests to subscribe to these tracks were sent. */
   handleSubscriptionsSent(sids: string[]): void
+  /** Whether this participant may subscribe. If not, streams that wait for the SFU's answer end with `notAllowed`. */
+  handleSubscribingAllowed(allowed: boolean): void
+  /** Whether the publisher lets this participant subscribe to the track. If not, its streams end with `notAllowed`. */
+  handleSubscriptionPermission(sid: string, allowed: boolean): void
   /** Opens a stream of a remote track. Returns its number, unique in this environment. Throws `SUBSCRIBE`. */
   subscribe(track: number, options: NativeSubscribeOptions): number
   /**
@@ -309,6 +315,11 @@ export interface NativeSession {
   handleResumed(): void
   /** The connection was rebuilt: new server session. Publications are requested again; old handles are invalid. */
   handleRebuilt(): void
+  /**
+   * Stops accepting frames and publications (`Disconnected`). Frames that were accepted before are still sent. Streams
+   * end with `disconnected`. `close` follows.
+   */
+  finish(): void
   /** Ends everything: publications with `unpublished` by `disconnected`, streams with `disconnected`. Idempotent. */
   close(): void
   /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
@@ -370,6 +381,8 @@ export interface NativeLoopbackHub {
   /** Routes the packets of `publisher`'s track `pubHandle` to `subscriber`, as `subHandle`. */
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
+  /** Whether all packets of a member's publisher were delivered or lost. `true` if there is no such member. */
+  isDrained(session: number): boolean
   leave(session: number): void
   setNetwork(options: NativeNetworkOptions): void
   /** Counts of forwarded packets and of the network's effects. */
@@ -487,6 +500,11 @@ export interface NativeConnection {
   reliableLimit(): number
   /** Some of the received messages: few enough that the caller can check the time between calls. */
   pollMessages(): NativeMessage[]
+  /**
+   * Asks for one `lingered`. It comes when the server has the data-track packets that are in the channel now, or, with
+   * `everything`, all accepted data, queues included. It comes after 1 s at the latest, and at once without a path.
+   */
+  linger(id: number, everything: boolean): void
   stats(): NativeConnectionStats
   /** Idempotent. */
   close(): void

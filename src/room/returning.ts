@@ -81,6 +81,10 @@ export class ReturningParticipants implements RemoteSignalHandlers {
     this.#session.handleSubscriberHandles(table)
   }
 
+  handleSubscriptionPermission(trackSid: string, allowed: boolean): void {
+    this.#session.handleSubscriptionPermission?.(trackSid, allowed)
+  }
+
   /**
    * Tracks that were published before and have not come back. If a name or handle is in use again, its old track has
    * ended.

@@ -4,6 +4,7 @@ import * as check from '../base/arguments'
 import { ownBytes } from '../base/bytes'
 import type { MessageChannel } from '../data-packet/channels'
 import { DataPackets } from '../data-packet/data-packets'
+import type { PacketSender } from '../data-packet/sender'
 import type { DataPacketStats, PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
 import { DataStreams } from '../data-stream/data-streams'
 import type { ByteStreamHandler, TextStreamHandler } from '../data-stream/handlers'
@@ -13,11 +14,11 @@ import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackPacketStats } from '../data-track/stats'
 import { encryptionForNative, packetEncryption } from '../e2ee/session-encryption'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
-import { onAbort } from '../base/abort'
+import { Deferred, onAbort } from '../base/abort'
 import { environment } from '../native/environment'
 import { DataTrackClosedError, DataTrackE2eeError } from '../base/errors'
 import type { RoomConnection } from '../connection/contract'
-import { disconnectReason, disconnectReasonNumber } from '../connection/disconnect-reason'
+import { disconnectReason } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import { ActiveSpeakers } from './active-speakers'
 import { EventQueue } from './event-queue'
@@ -107,6 +108,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   #ref = true
   /** Cancels the pending `connect`. */
   #connecting: AbortController | undefined
+  /** Resolves when all previous connections have ended. The next one waits for it. */
+  #leaving: Promise<void> | undefined
 
   /** @throws `TypeError` that names the option */
   constructor(options: RoomOptions = {}) {
@@ -117,7 +120,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
       this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
     )
-    const { sender } = this.#packets
+    const sender = (): PacketSender => this.#packets.sender
     this.#streams = new DataStreams(sender, this.remoteParticipants, this.#options.dataStreams)
     this.#rpc = new RoomRpc(
       sender,
@@ -218,6 +221,8 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#setState('connecting')
       // A listener may have cancelled it.
       connecting.signal.throwIfAborted()
+      // With the same identity, the next connection would end the previous one early.
+      await this.#left(connecting.signal)
       await connectRoom(this, url, token, options, connecting.signal)
     } catch (error) {
       this.#giveUp(connecting, error)
@@ -235,7 +240,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (this.#connecting !== connecting) return
     this.#connecting = undefined
     connecting.abort(reason)
-    if (this.#session !== undefined) this.#leave()
+    if (this.#session !== undefined) this.#end('clientInitiated', true)
     else if (this.#state === 'connecting') this.#setState('disconnected')
   }
 
@@ -364,22 +369,45 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   /**
-   * Ends the connection and everything in it: tracks, streams, loops. Idempotent. A pending `connect` rejects with
-   * `DataTrackClosedError` (`closed`). The room can be connected again at once.
+   * Ends the connection and everything in it, within the call: tracks, streams, loops. The only event that follows is
+   * `disconnected`. Frames, packets and pieces of streams that were accepted before are still sent.
+   *
+   * The promise resolves when the server has acknowledged all of them and the connection is closed, after 1 s at the
+   * latest. Until then the process stays alive. Idempotent. A pending `connect` rejects with `DataTrackClosedError`
+   * (`closed`). The room can be connected again at once; `connect` then waits until the previous connection has ended.
    */
   disconnect(): Promise<void> {
     if (this.#connecting !== undefined) this.#giveUp(this.#connecting, new DataTrackClosedError('closed'))
-    else if (this.#session !== undefined) this.#leave()
-    return Promise.resolve()
+    else this.#end('clientInitiated', true)
+    return this.#leaving ?? Promise.resolve()
   }
 
-  /** Tells the server that the local participant leaves, and ends the connection. */
-  #leave(): void {
-    this.#connection?.sendRequest({
-      case: 'leave',
-      value: { reason: disconnectReasonNumber('clientInitiated') },
+  /** Waits until all previous connections have ended. Throws the signal's `reason`. */
+  async #left(signal: AbortSignal): Promise<void> {
+    if (this.#leaving === undefined) return
+    const left = new Deferred<void>().abortWith(signal, () => undefined)
+    void this.#leaving.then(() => left.resolve())
+    await left.promise
+  }
+
+  /** Leaves the room. The connection sends what was accepted before, and tells this room nothing more. */
+  #leave(session: Session, connection: RoomConnection, packets: PacketSender): void {
+    session.finish(() => packets.handleKeysChanged())
+    const left = connection.leave({
+      get isDrained() {
+        return packets.isDrained
+      },
+      drained: () => packets.drained(),
+      bufferedAmountLow: () => packets.handleBufferedAmountLow(),
+      close: () => {
+        packets.close()
+        session.close(true)
+      },
     })
-    this.#end('clientInitiated', true)
+    const leaving = Promise.all([this.#leaving, left]).then(() => {
+      if (this.#leaving === leaving) this.#leaving = undefined
+    })
+    this.#leaving = leaving
   }
 
   /** The same as {@link disconnect}, for `await using`. */
@@ -544,6 +572,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#roster.joinedAs(participant, first)
     if (first) {
       this.#allowPackets()
+      this.#applyPermissions()
       this.#info = roomInfoOf(room)
       this.#history.connected()
     } else {
@@ -556,6 +585,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   #localUpdated(permissions: boolean): void {
     this.#allowPackets()
+    this.#applyPermissions()
     if (permissions && this.localParticipant.permissions?.canPublishData === false) {
       this.#session?.handlePublishingRevoked()
     }
@@ -565,6 +595,12 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** While the permissions are unknown, packets count as allowed; the server refuses requests that are not. */
   #allowPackets(): void {
     this.#packets.sender.setAllowed(this.localParticipant.permissions?.canPublishData !== false)
+  }
+
+  /** The server does not answer a subscription that is not allowed, so the permissions decide. */
+  #applyPermissions(): void {
+    const { permissions } = this.localParticipant
+    if (permissions !== undefined) this.#session?.handleSubscribingAllowed(permissions.canSubscribe)
   }
 
   #roomUpdated(room: unknown): void {
@@ -588,12 +624,17 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#history = new ConnectionHistory()
     this.#roster.detach()
     this.#rpc.close()
-    this.#packets.detach()
+    const packets = this.#packets.detach()
     this.#streams.detach()
     this.#requests?.pending.close()
     this.#requests = undefined
-    session.close(ours)
-    connection?.close()
+    if (ours && connection !== undefined) {
+      this.#leave(session, connection, packets)
+    } else {
+      packets.close()
+      session.close(false)
+      connection?.close()
+    }
     this.#speakers.clear()
     this.#roster.clear()
     for (const queue of [...this.#queues]) queue.end()

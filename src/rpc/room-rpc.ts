@@ -28,14 +28,19 @@ export class RoomRpc {
   readonly interceptors = new RpcInterceptors()
 
   /** @throws `TypeError` or `RangeError` that names the limit */
-  constructor(sender: PacketSender, streams: DataStreams, room: RpcRoom, limits: RpcLimits | undefined) {
+  constructor(
+    sender: () => PacketSender,
+    streams: DataStreams,
+    room: RpcRoom,
+    limits: RpcLimits | undefined,
+  ) {
     // There is always a destination, because a packet without one goes to all participants. No participant has the
     // empty identity.
     const transport: RpcTransport = {
       ...room,
-      allowed: () => sender.allowed,
+      allowed: () => sender().allowed,
       sendPacket: (packet, identity, later) =>
-        sender.sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
+        sender().sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
       sendShortText: (text, identity) =>
         // Compressing a text that fits a packet takes longer than sending it.
         text.text.length > UNCOMPRESSED_LENGTH

@@ -347,6 +347,16 @@ export class RemoteDataTrackManager
     this.run(() => this.session.handleSubscriberHandles(table))
   }
 
+  /**
+   * Handles a `SubscriptionPermissionUpdate`. If the publisher does not let this participant subscribe to the track,
+   * its streams end with `notAllowed`.
+   */
+  handleSubscriptionPermission(trackSid: string, allowed: boolean): void {
+    check.string('trackSid', trackSid)
+    check.boolean('allowed', allowed, allowed)
+    this.run(() => this.session.handleSubscriptionPermission(trackSid, allowed))
+  }
+
   /** Handles a received packet; any bytes are accepted. Completed frames come out of the streams. */
   handlePacket(packet: Uint8Array): void {
     check.bytes('packet', packet)

@@ -103,6 +103,10 @@ export class Session
   #sentBefore = nothingSent
   #closed = false
   #closing = false
+  /** Publications that have ended for the application, but whose last frames are still sent. */
+  #finishing: Publication[] = []
+  /** Set by {@link finish}: called instead of the owner when keys have changed. */
+  #keysChanged: (() => void) | undefined
 
   constructor(environment: Environment, native: NativeSession, owner: SessionOwner, options: SessionOptions) {
     this.environment = environment
@@ -217,6 +221,15 @@ export class Session
     this.control(() => this.native.handleSubscriberHandles([...table.keys()], [...table.values()]))
   }
 
+  handleSubscriptionPermission(trackSid: string, allowed: boolean): void {
+    this.control(() => this.native.handleSubscriptionPermission(trackSid, allowed))
+  }
+
+  /** Whether this participant may subscribe. Without that permission, livekit-server does not answer subscriptions. */
+  handleSubscribingAllowed(allowed: boolean): void {
+    this.control(() => this.native.handleSubscribingAllowed(allowed))
+  }
+
   // The connection.
 
   handleConnectionLost(): void {
@@ -233,17 +246,39 @@ export class Session
     this.#wakePublications()
   }
 
+  /**
+   * The application has ended the session: everything ends, and the owner is told nothing more. Frames that were
+   * accepted before are still sent. {@link close} follows. `keysChanged`: called when messages that waited for a key
+   * can be tried again.
+   */
+  finish(keysChanged: () => void): void {
+    if (this.#closed) return
+    this.#closing = true
+    this.#keysChanged = keysChanged
+    const publications = [...this.#publications.values()]
+    this.#end(() => this.native.finish())
+    for (const publication of publications) publication.leaving()
+    this.#finishing = publications
+  }
+
   /** Ends everything. `ours`: the application asked for it, so streams end normally. Idempotent. */
   close(ours: boolean): void {
-    if (this.#closed) return
-    this.#closing = ours
-    this.#closed = true
+    this.#closing ||= ours
+    if (!this.#closed) this.#end(() => this.native.close())
+    else this.control(() => this.native.close())
+    for (const publication of this.#finishing) publication.left()
+    this.#finishing = []
     if (this.#keys !== null) {
       this.#keys.close()
       this.#encryption?.keyProvider?.detach(this.#keys)
     }
+    this.environment.removeSession(this.native.id)
+  }
+
+  #end(native: () => void): void {
+    this.#closed = true
     const lastStats = new Map([...this.#remote.values()].map(({ track }) => [track, lastStatsOf(track)]))
-    this.control(() => this.native.close())
+    this.control(native)
     for (const { deferred } of this.#pending.values())
       deferred.reject(new DataTrackPublishError('disconnected'))
     this.#pending.clear()
@@ -251,10 +286,10 @@ export class Session
       this.#ended(publication, new DataTrackUnpublishedError('disconnected'))
     }
     for (const entry of this.#remote.values()) this.#gone(entry, lastStats.get(entry.track) ?? nothingCounted)
-    this.environment.removeSession(this.native.id)
   }
 
   handleEvent(event: NativeEvent): void {
+    if (this.#keysChanged !== undefined && !this.#concernsTheEnd(event)) return
     switch (event.type) {
       case 'publishRequest':
       case 'unpublishRequest':
@@ -332,14 +367,27 @@ export class Session
       case 'peerState':
       case 'messages':
       case 'channelBufferedAmountLow':
+      case 'lingered':
         // Events of a connection. They go to the connection's own sink.
         return
     }
   }
 
   #broken(): void {
-    this.close(false)
-    this.#owner.broken?.()
+    // After `finish`, the owner may already have another session.
+    const finished = this.#keysChanged !== undefined
+    this.close(finished)
+    if (!finished) this.#owner.broken?.()
+  }
+
+  /** After {@link finish}, when the owner may already have another session. Returns whether to handle the event. */
+  #concernsTheEnd(event: NativeEvent): boolean {
+    if (event.type === 'keysChanged') this.#keysChanged?.()
+    if (event.type === 'failed') {
+      log('error', 'datatrack', event.message)
+      this.close(true)
+    }
+    return event.type === 'streamEnded'
   }
 
   // The custom provider.

@@ -29,6 +29,8 @@ export interface RemoteSignalHandlers {
   handlePublicationUpdate(publisherIdentity: string, tracks: readonly DataTrackInfo[]): void
   /** The whole table: the SID of each subscriber handle. */
   handleSubscriberHandles(table: ReadonlyMap<number, string>): void
+  /** Whether the publisher of a track lets this participant subscribe to it. */
+  handleSubscriptionPermission?(trackSid: string, allowed: boolean): void
 }
 
 /** Why the SFU refused to publish a track. */
@@ -88,6 +90,10 @@ export class SignalDispatcher {
         return this.#local !== undefined && this.#answered(this.#local, value)
       case 'dataTrackSubscriberHandles':
         return this.#remote !== undefined && this.#assigned(this.#remote, value)
+      case 'subscriptionPermissionUpdate':
+        // It may be about a media track, which the caller handles.
+        this.#permitted(value)
+        return false
       case 'join':
         this.#joined(value)
         return false
@@ -161,6 +167,14 @@ export class SignalDispatcher {
     tooMany('subscriber handles', entries.length - MAX_SUBSCRIBER_HANDLES)
     remote.handleSubscriberHandles(handles)
     return true
+  }
+
+  #permitted(value: unknown): void {
+    if (!isObject(value)) return
+    const { trackSid, allowed } = value
+    if (typeof trackSid === 'string' && typeof allowed === 'boolean') {
+      this.#remote?.handleSubscriptionPermission?.(trackSid, allowed)
+    }
   }
 
   #joined(value: unknown): void {

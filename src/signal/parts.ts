@@ -45,6 +45,7 @@ const taken: ReadonlySet<string> = new Set<ResponseCase>([
   'publishDataTrackResponse',
   'unpublishDataTrackResponse',
   'dataTrackSubscriberHandles',
+  'subscriptionPermissionUpdate',
   'storeDataBlobResponse',
   'getDataBlobResponse',
 ])

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use datatrack_transport::Link;
 use datatrack_transport::connection::{
-    self as driver, ConnectionHost, ConnectionOptions, ConnectionStats, SendError, Target, WorkSignal,
+    self as driver, ConnectionHost, ConnectionOptions, ConnectionStats, Linger, SendError, Target, WorkSignal,
 };
 
 use crate::convert::event::{Event, Message};
@@ -38,6 +38,7 @@ static METHODS: Methods = exports! {
     c"watchBuffered" => watch_buffered,
     c"reliableLimit" => reliable_limit,
     c"pollMessages" => poll_messages,
+    c"linger" => linger,
     c"stats" => stats,
     c"close" => close,
 };
@@ -243,6 +244,14 @@ fn watch_buffered(call: &Call) -> Result<(), Failure> {
 
 fn reliable_limit(call: &Call) -> Result<usize, Failure> {
     Ok(Connection::of(call)?.driver.reliable_limit())
+}
+
+fn linger(call: &Call) -> Result<(), Failure> {
+    let connection = Connection::of(call)?;
+    let id = call.argument(0, "id").u32()?;
+    let everything = call.argument(1, "everything").boolean()?;
+    connection.driver.linger(id, if everything { Linger::Everything } else { Linger::DataTracks });
+    Ok(())
 }
 
 /// Some of the messages that came. When there are none left, the next one is told again.

@@ -27,6 +27,7 @@ static METHODS: Methods = exports! {
     c"join" => join,
     c"addRoute" => add_route,
     c"removeRoute" => remove_route,
+    c"isDrained" => is_drained,
     c"leave" => leave,
     c"setNetwork" => set_network,
     c"stats" => stats,
@@ -167,6 +168,11 @@ fn remove_route(call: &Call) -> Result<(), Failure> {
     let to = call.argument(2, "subscriber").u32()?;
     hub.hub.remove_route(MemberId(from), track, MemberId(to));
     Ok(())
+}
+
+fn is_drained(call: &Call) -> Result<bool, Failure> {
+    let hub = Hub::of(call)?;
+    Ok(hub.hub.is_drained(MemberId(call.argument(0, "session").u32()?)))
 }
 
 /// A member that left is not connected: it does not keep the process alive.

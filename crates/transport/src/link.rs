@@ -340,6 +340,13 @@ impl Link {
         self.subscriber(|subscriber, now| subscriber.handle_rebuilt(now));
     }
 
+    /// Stops accepting frames and publications. Frames that were accepted before are still sent. Receiving ends at
+    /// once. [`close`](Self::close) follows.
+    pub fn finish(&self) {
+        self.publisher(|publisher, _| publisher.finish());
+        self.subscriber(|subscriber, _| subscriber.close());
+    }
+
     /// Ends everything. Idempotent.
     pub fn close(&self) {
         self.publisher(|publisher, _| publisher.close());

@@ -31,6 +31,8 @@ pub struct Hub {
     ready: Mutex<VecDeque<(MemberId, Arc<AtomicBool>)>>,
     work: Notify,
     clock: Clock,
+    /// Whether routed packets are being delivered to their receivers now.
+    delivering: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -122,6 +124,7 @@ impl Hub {
             ready: Mutex::default(),
             work: Notify::new(),
             clock: Clock::start(),
+            delivering: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         })
     }
@@ -129,6 +132,15 @@ impl Hub {
     /// The clock that the members' links use.
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether all packets of a member's publisher were delivered or lost. `true` if there is no such member.
+    pub fn is_drained(&self, id: MemberId) -> bool {
+        let members = lock(&self.members);
+        let drained = members.by_id.get(&id).is_none_or(|member| {
+            member.network.is_empty() && member.link.publisher(|publisher, _| publisher.is_drained())
+        });
+        drained && !self.delivering.load(Ordering::Acquire)
     }
 
     /// Adds a member. Its link notifies `owner` of everything except packets.
@@ -261,6 +273,8 @@ impl Hub {
             member.receive(now, &mut deliveries, stats);
         }
         let deliveries = deliveries.resolve(by_id);
+        // Set under the lock, so that `is_drained` sees it as soon as it sees empty queues.
+        self.delivering.store(!deliveries.is_empty(), Ordering::Release);
         drop(members);
         // No lock of the hub is held here: a link's host may call the hub.
         for link in to_tell {
@@ -275,6 +289,7 @@ impl Hub {
                 }
             });
         }
+        self.delivering.store(false, Ordering::Release);
         busy || !lock(&self.ready).is_empty()
     }
 

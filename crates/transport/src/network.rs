@@ -134,6 +134,12 @@ impl<T> Network<T> {
         self.in_flight.is_empty() && self.options.is_perfect()
     }
 
+    /// Whether no packet is in flight.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// Whether the sender may send now.
     pub fn accepts(&mut self, now: Instant) -> bool {
         while let Some(&(crossed_at, bytes)) = self.backlog.front()

@@ -12,10 +12,10 @@ use datatrack::publisher::PublishOptions;
 use datatrack::subscriber::{StreamId, SubscribeOptions, SubscriberEvent};
 use datatrack::{EncryptionType, TrackInfo, TrackSid};
 use datatrack_transport::connection::{
-    Connection, ConnectionEvent, ConnectionMode, ConnectionOptions, DescriptionKind, PeerState, SendError,
-    Target,
+    Connection, ConnectionEvent, ConnectionMode, ConnectionOptions, DescriptionKind, Linger, PeerState,
+    SendError, Target,
 };
-use datatrack_transport::peer::{ChannelKind, MAX_MESSAGE_SIZE, PeerError};
+use datatrack_transport::peer::{ChannelKind, MAX_MESSAGE_SIZE, PROBE, PeerError};
 use datatrack_transport::{Link, LinkEvent};
 use support::{Host, PATIENCE, link};
 
@@ -190,6 +190,38 @@ async fn messages_that_wait_are_told_when_they_are_gone() {
         left.connection.send(ChannelKind::DataTrack, Bytes::new(), false),
         Err(SendError::WrongChannel)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_linger_is_over_when_the_other_side_has_everything() {
+    let (mut left, mut right) = pair().await;
+    let (track, stream) = subscribe(&left.link, &right.link, "last");
+    let message = Bytes::from(vec![5; MAX_MESSAGE_SIZE]);
+    for _ in 0..20 {
+        left.connection.send(ChannelKind::Reliable, message.clone(), false).unwrap();
+    }
+    left.link.push(track, b"frame", None).unwrap();
+    left.link.finish();
+    left.connection.linger(1, Linger::DataTracks);
+    left.connection.linger(2, Linger::Everything);
+    let lingered = |id| ConnectionEvent::Lingered { id };
+    left.until(&right, |end| end.events.contains(&lingered(2))).await;
+    // The linger did not end early: no message waits any more.
+    for channel in [ChannelKind::Reliable, ChannelKind::Lossy] {
+        assert!(left.connection.buffered(channel) <= PROBE.len());
+    }
+    assert!(left.events.contains(&lingered(1)));
+    assert_eq!(read(&right, stream).await, &b"frame"[..]);
+    let is_message = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::Message { .. });
+    right.until(&left, |end| end.events.iter().filter(is_message).count() >= 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_path_a_linger_is_over_at_once() {
+    let (mut left, right) = (End::new(ConnectionMode::Single), End::new(ConnectionMode::Single));
+    left.connection.send(ChannelKind::Reliable, Bytes::from_static(b"never"), false).unwrap();
+    left.connection.linger(7, Linger::Everything);
+    left.until(&right, |end| end.events.contains(&ConnectionEvent::Lingered { id: 7 })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

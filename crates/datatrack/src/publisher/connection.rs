@@ -63,6 +63,17 @@ impl Publisher {
         self.repeat_requests();
     }
 
+    /// Stops accepting frames ([`PushFrameError::Disconnected`](super::PushFrameError::Disconnected)) and publications.
+    /// Frames that were accepted before are still sent, until [`close`](Self::close).
+    pub const fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    /// Whether the packets of all accepted frames have been sent.
+    pub fn is_drained(&self) -> bool {
+        self.active().all(|track| track.buffered() == 0 && track.queue.is_empty())
+    }
+
     /// Ends every publication. Idempotent. Nothing can be published afterwards.
     pub fn close(&mut self) {
         if self.connection == Connection::Closed {

@@ -42,7 +42,7 @@ impl Publisher {
     ) -> Result<(), PushFrameError> {
         let timestamp = self.packet_timestamp(now);
         let incoming = Incoming { payload, user_timestamp, timestamp, pushed_at: now };
-        let connection = self.connection;
+        let connection = if self.finishing { Connection::Closed } else { self.connection };
         let Some(Slot::Active(track)) = self.slots.get_mut(slot_index(handle)) else {
             return Err(match connection {
                 Connection::Closed => PushFrameError::Disconnected,

@@ -42,6 +42,8 @@ pub struct Publisher {
     config: PublisherConfig,
     encryption: Encryption,
     connection: Connection,
+    /// Whether frames and publications are no longer accepted. See [`finish`](Self::finish).
+    finishing: bool,
     /// The publication of handle `index + 1`. An ended track leaves its counters here until its handle is used again.
     slots: Vec<Slot>,
     spent: SpentHandles,
@@ -100,6 +102,7 @@ impl Publisher {
             config,
             encryption,
             connection: Connection::Up,
+            finishing: false,
             slots: Vec::new(),
             spent: SpentHandles::default(),
             names: HashSet::new(),

@@ -17,7 +17,7 @@ impl Publisher {
     ///
     /// Errors that this side can detect are returned here, before anything is sent.
     pub fn publish(&mut self, options: PublishOptions, now: Instant) -> Result<Handle, PublishError> {
-        if self.connection == Connection::Closed {
+        if self.connection == Connection::Closed || self.finishing {
             return Err(PublishError::Disconnected);
         }
         if options.name.is_empty() || options.name.len() > MAX_NAME_LEN {
@@ -60,11 +60,15 @@ impl Publisher {
         Some(handle)
     }
 
-    /// Cancels a publication that the SFU has not answered. It ends with [`PublishError::Cancelled`]. A late answer is
-    /// followed by an unpublish request. Does nothing for any other track.
+    /// Cancels a publication that the SFU has not answered. It ends with [`PublishError::Cancelled`]. If the publish
+    /// request was sent, an unpublish request follows at once, so that a later request can use the name. A late answer
+    /// is followed by another unpublish request. Does nothing for any other track.
     pub fn cancel_publish(&mut self, handle: Handle) {
-        if matches!(self.track(handle), Some(Track { state: TrackState::Pending { .. }, .. })) {
+        if let Some(&Track { state: TrackState::Pending { .. }, requested, .. }) = self.track(handle) {
             self.give_up(handle, PublishError::Cancelled);
+            if requested {
+                self.request_unpublish(handle);
+            }
         }
     }
 

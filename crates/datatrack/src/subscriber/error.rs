@@ -7,6 +7,9 @@ pub enum SubscribeError {
     /// The SFU assigned no handle in time.
     #[error("the server did not answer the subscription in time")]
     Timeout,
+    /// This participant may not subscribe, or may not subscribe to this track.
+    #[error("this participant is not allowed to subscribe")]
+    NotAllowed,
     /// The session is closed.
     #[error("the session is disconnected")]
     Disconnected,

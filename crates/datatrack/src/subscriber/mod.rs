@@ -63,6 +63,8 @@ pub struct Subscriber {
     config: SubscriberConfig,
     encryption: Encryption,
     connection: Connection,
+    /// Whether this participant may subscribe. `true` until the SFU says otherwise.
+    allowed: bool,
     epoch: Epoch,
     tracks: IntMap<TrackId, Box<Track>>,
     next_track: u32,
@@ -118,6 +120,7 @@ impl Subscriber {
         Self {
             encryption,
             connection: Connection::Up,
+            allowed: true,
             epoch: Epoch::default(),
             tracks: IntMap::default(),
             next_track: 0,

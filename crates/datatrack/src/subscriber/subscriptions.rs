@@ -35,6 +35,9 @@ impl Subscriber {
             }
             _ => {}
         }
+        if !self.allowed && state.subscription == Subscription::None {
+            return Err(SubscribeError::NotAllowed);
+        }
         let fps_before = self.target_fps(track);
         let Some(state) = self.tracks.get_mut(&track) else { return Err(SubscribeError::Unpublished) };
         state.streams.push(stream);
@@ -91,6 +94,31 @@ impl Subscriber {
         let waits = self.tracks.get(&id).map(|track| track.subscription);
         if let Some(Subscription::Pending { asked: None, renewed }) = waits {
             self.begin_to_wait(id, renewed, now);
+        }
+    }
+
+    /// Sets whether this participant may subscribe. Initially it may. Without that permission, livekit-server answers
+    /// no request, but still forwards the tracks whose requests it answered before. Streams that wait for an answer end
+    /// with [`SubscribeError::NotAllowed`]. Other streams continue.
+    pub fn handle_subscribing_allowed(&mut self, allowed: bool) {
+        self.allowed = allowed;
+        if allowed {
+            return;
+        }
+        for id in self.subscribed_tracks() {
+            if self.tracks.get(&id).is_some_and(|track| track.subscription != Subscription::Active) {
+                self.refuse(id, SubscribeError::NotAllowed);
+            }
+        }
+    }
+
+    /// Handles the SFU's `SubscriptionPermissionUpdate`: whether the publisher of a track lets this participant
+    /// subscribe to it. If not, the track's streams end with [`SubscribeError::NotAllowed`].
+    pub fn handle_subscription_permission(&mut self, sid: &TrackSid, allowed: bool) {
+        if let Some(&id) = self.by_sid.get(sid)
+            && !allowed
+        {
+            self.refuse(id, SubscribeError::NotAllowed);
         }
     }
 
@@ -156,12 +184,22 @@ impl Subscriber {
         if matches!(track.subscription, Subscription::Pending { renewed: true, .. }) {
             return self.ask(id, now);
         }
-        track.subscription = Subscription::None;
+        self.refuse(id, SubscribeError::Timeout);
+    }
+
+    /// Ends the subscription of a track, and all its streams.
+    fn refuse(&mut self, id: TrackId, error: SubscribeError) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
         let streams = std::mem::take(&mut track.streams);
+        if streams.is_empty() {
+            return;
+        }
+        track.subscription = Subscription::None;
+        track.forget_partial_frames();
         // So a later attempt starts from the same state on both sides.
         self.tell_subscription(id, false);
         for stream in streams {
-            self.end_stream(stream, Some(SubscribeError::Timeout));
+            self.end_stream(stream, Some(error));
         }
     }
 

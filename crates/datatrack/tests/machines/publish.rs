@@ -78,13 +78,17 @@ fn a_request_times_out_after_exactly_ten_seconds() {
 }
 
 #[test]
-fn a_late_answer_to_a_cancelled_publish_is_met_with_an_unpublish_request() {
+fn a_cancelled_publish_is_unpublished_at_once_and_before_the_name_is_asked_for_again() {
     let mut publisher = publisher();
     let track = publisher.publish(PublishOptions::new("a"), at(0)).unwrap();
     sent_events(&mut publisher);
     publisher.cancel_publish(track);
     publisher.cancel_publish(track);
-    assert_eq!(sent_events(&mut publisher), [failed(1, PublishError::Cancelled)]);
+    publisher.publish(PublishOptions::new("a"), at(0)).unwrap();
+    let events = sent_events(&mut publisher);
+    assert_eq!(events[..2], [failed(1, PublishError::Cancelled), unpublish(1)]);
+    assert!(matches!(&events[2..], [PublisherEvent::PublishRequest(request)] if request.handle == handle(2)));
+    // The SFU may have handled the requests in another order.
     publisher.handle_publish_response(info(1, "x", "a"));
     assert_eq!(sent_events(&mut publisher), [unpublish(1)]);
     // No event follows when the SFU has answered.
@@ -353,4 +357,21 @@ fn closing_ends_each_track_once() {
     publisher.handle_timeout(at(60_000));
     assert_eq!(sent_events(&mut publisher), []);
     assert_eq!(publisher.poll_timeout(), None);
+}
+
+#[test]
+fn what_was_taken_leaves_after_the_publisher_takes_no_more() {
+    let mut publisher = publisher();
+    let track = published(&mut publisher, PublishOptions::new("a"));
+    assert!(publisher.is_drained());
+    publisher.push(track, b"last", None, at(0)).unwrap();
+    publisher.finish();
+    assert_eq!(publisher.push(track, b"later", None, at(0)), Err(PushFrameError::Disconnected));
+    assert_eq!(publisher.publish(PublishOptions::new("b"), at(0)), Err(PublishError::Disconnected));
+    assert!(!publisher.is_drained());
+    assert_eq!(packets(&mut publisher, at(0)).len(), 1);
+    assert!(publisher.is_drained());
+    publisher.close();
+    let stats = publisher.track_stats(track).unwrap();
+    assert_eq!((stats.pushed, stats.sent, stats.refused), (1, 1, 1));
 }

@@ -663,3 +663,49 @@ fn pipeline_options_hold_for_the_present_handle_and_the_next() {
     }
     assert_frames_close(subscriber.track_stats(track).unwrap());
 }
+
+#[test]
+fn who_may_not_subscribe_is_told_at_once_and_keeps_what_the_sfu_has_answered() {
+    let mut subscriber = subscriber();
+    let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
+    subscribe(&mut subscriber, tracks[0], 1, 0);
+    subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], at(0));
+    subscribe(&mut subscriber, tracks[1], 2, 0);
+    events(&mut subscriber);
+    subscriber.handle_subscribing_allowed(false);
+    assert_eq!(events(&mut subscriber), [update("b", false), ended(2, Some(SubscribeError::NotAllowed))]);
+    let refused = subscriber.subscribe(tracks[1], StreamId(3), SubscribeOptions::default(), at(1));
+    assert_eq!(refused, Err(SubscribeError::NotAllowed));
+    // livekit-server still forwards the other track, and a second stream can read it.
+    subscribe(&mut subscriber, tracks[0], 4, 1);
+    receive(&mut subscriber, Sender::new(9).frame(b"x"), at(1));
+    assert_eq!(
+        (read(&mut subscriber, 1), read(&mut subscriber, 4)),
+        (vec![b"x".to_vec()], vec![b"x".to_vec()])
+    );
+    // In a new session the server would have to answer again.
+    events(&mut subscriber);
+    subscriber.handle_connection_lost();
+    subscriber.handle_rebuilt(at(2));
+    events(&mut subscriber);
+    subscriber.handle_subscribing_allowed(false);
+    let not_allowed = Some(SubscribeError::NotAllowed);
+    assert_eq!(events(&mut subscriber), [update("a", false), ended(1, not_allowed), ended(4, not_allowed)]);
+    subscriber.handle_subscribing_allowed(true);
+    subscribe(&mut subscriber, tracks[1], 5, 3);
+    assert_eq!(events(&mut subscriber), [update("b", true)]);
+}
+
+#[test]
+fn a_publisher_that_does_not_let_us_subscribe_ends_the_streams_of_that_track() {
+    let mut subscriber = subscriber();
+    let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
+    subscribe(&mut subscriber, tracks[0], 1, 0);
+    subscribe(&mut subscriber, tracks[1], 2, 0);
+    events(&mut subscriber);
+    subscriber.handle_subscription_permission(&sid("a"), true);
+    subscriber.handle_subscription_permission(&sid("other"), false);
+    assert_eq!(events(&mut subscriber), []);
+    subscriber.handle_subscription_permission(&sid("a"), false);
+    assert_eq!(events(&mut subscriber), [update("a", false), ended(1, Some(SubscribeError::NotAllowed))]);
+}

@@ -49,6 +49,7 @@ pub(crate) const fn subscribe_reason(error: SubscribeError) -> &'static str {
     match error {
         SubscribeError::Unpublished => "unpublished",
         SubscribeError::Timeout => "timeout",
+        SubscribeError::NotAllowed => "notAllowed",
         SubscribeError::Disconnected => "disconnected",
         SubscribeError::Unencrypted => "unencrypted",
         SubscribeError::Encrypted => "noDecryption",
@@ -274,6 +275,10 @@ fn put_connection_event(js: Js, object: Value, event: ConnectionEvent) -> Result
         ConnectionEvent::BufferedAmountLow { channel } => {
             put(c"type", "channelBufferedAmountLow")?;
             put(c"channel", channel_text(channel))
+        }
+        ConnectionEvent::Lingered { id } => {
+            put(c"type", "drained")?;
+            js.put(object, c"id", id)
         }
     }
 }

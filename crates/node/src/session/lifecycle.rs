@@ -23,6 +23,7 @@ pub(super) static METHODS: Methods = exports! {
     c"handleConnectionLost" => handle_connection_lost,
     c"handleResumed" => handle_resumed,
     c"handleRebuilt" => handle_rebuilt,
+    c"finish" => finish,
     c"close" => close,
     c"connect" => connect,
     c"setRef" => set_ref,
@@ -52,6 +53,10 @@ fn handle_resumed(call: &Call) -> Result<(), Failure> {
 
 fn handle_rebuilt(call: &Call) -> Result<(), Failure> {
     with_link(call, Link::handle_rebuilt)
+}
+
+fn finish(call: &Call) -> Result<(), Failure> {
+    with_link(call, Link::finish)
 }
 
 fn close(call: &Call) -> Result<(), Failure> {

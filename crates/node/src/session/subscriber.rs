@@ -18,6 +18,8 @@ pub(super) static METHODS: Methods = exports! {
     c"handlePublicationUpdate" => handle_publication_update,
     c"handleSubscriberHandles" => handle_subscriber_handles,
     c"handleSubscriptionsSent" => handle_subscriptions_sent,
+    c"handleSubscribingAllowed" => handle_subscribing_allowed,
+    c"handleSubscriptionPermission" => handle_subscription_permission,
     c"subscribe" => subscribe,
     c"unsubscribe" => unsubscribe,
     c"readStream" => read_stream,
@@ -76,6 +78,24 @@ fn handle_subscriptions_sent(call: &Call) -> Result<(), Failure> {
                 subscriber.handle_subscription_sent(sid, now);
             }
         });
+        Ok(())
+    })
+}
+
+fn handle_subscribing_allowed(call: &Call) -> Result<(), Failure> {
+    let allowed = call.argument(0, "allowed").boolean()?;
+    Session::of(call)?.guarded(|link| {
+        link.subscriber(|subscriber, _| subscriber.handle_subscribing_allowed(allowed));
+        Ok(())
+    })
+}
+
+fn handle_subscription_permission(call: &Call) -> Result<(), Failure> {
+    let sid = TrackSid::new(&call.argument(0, "sid").string()?);
+    let allowed = call.argument(1, "allowed").boolean()?;
+    let Ok(sid) = sid else { return Ok(()) };
+    Session::of(call)?.guarded(|link| {
+        link.subscriber(|subscriber, _| subscriber.handle_subscription_permission(&sid, allowed));
         Ok(())
     })
 }

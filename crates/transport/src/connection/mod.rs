@@ -6,6 +6,7 @@
 
 mod events;
 mod limit;
+mod linger;
 mod outgoing;
 mod pump;
 mod reach;
@@ -178,6 +179,20 @@ pub enum ConnectionEvent {
         /// The channel.
         channel: ChannelKind,
     },
+    /// A [`Connection::linger`] has ended.
+    Lingered {
+        /// The number that the caller gave it.
+        id: u32,
+    },
+}
+
+/// What [`Connection::linger`] waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Linger {
+    /// The data-track packets that are in the channel.
+    DataTracks,
+    /// All accepted frames and messages. The caller first ensures that no more are accepted: [`Link::finish`].
+    Everything,
 }
 
 /// Why a message was not taken.
@@ -264,6 +279,7 @@ enum Command {
     Offer { sdp: String, id: u32 },
     Candidate { target: Target, candidate: String },
     ServerAddress(Option<IpAddr>),
+    Linger { id: u32, what: Linger },
     Close,
 }
 
@@ -382,6 +398,13 @@ impl Connection {
     pub fn watch_buffered(&self, channel: ChannelKind, bytes: usize) {
         lock(&self.shared.outgoing).watch(channel, bytes);
         self.shared.signal.notify();
+    }
+
+    /// Asks for one [`ConnectionEvent::Lingered`]. It comes when the server has everything that was accepted so far: the
+    /// server's SCTP has acknowledged it, and a short time has passed in which the server has forwarded it. It comes
+    /// after 1 s at the latest, and at once without a path. If the connection ends, only its state tells so.
+    pub fn linger(&self, id: u32, what: Linger) {
+        self.shared.command(Command::Linger { id, what });
     }
 
     /// The next event; messages come last. After [`ConnectionHost::events_ready`], poll until `None`.

@@ -64,6 +64,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether no message waits outside of its channel.
+    pub(super) fn is_empty(&self) -> bool {
+        self.reliable.messages.is_empty() && self.lossy.messages.is_empty()
+    }
+
     pub(super) fn buffered(&mut self, channel: ChannelKind) -> usize {
         let queue = self.queue(channel);
         queue.waiting + queue.in_channel

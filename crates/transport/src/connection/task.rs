@@ -10,6 +10,7 @@ use bytes::Bytes;
 use datatrack::subscriber::Epoch;
 use tokio::time::Sleep;
 
+use super::linger::Lingers;
 use super::pump::Pump;
 use super::reach::Reach;
 use super::surroundings::{Surroundings, since_boot};
@@ -41,6 +42,7 @@ pub(super) struct Task {
     subscriber: Option<Side>,
     offers: u32,
     pump: Pump,
+    lingers: Lingers,
     stats: ConnectionStats,
     packets: Vec<Bytes>,
     closing: bool,
@@ -80,6 +82,7 @@ impl Task {
             subscriber,
             offers: 0,
             pump: Pump::new(),
+            lingers: Lingers::default(),
             stats: ConnectionStats::default(),
             packets: Vec::new(),
             closing: false,
@@ -141,6 +144,7 @@ impl Task {
             self.link.handle_timeout();
         }
         more |= self.pump(now);
+        self.linger(now);
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             side.transmit();
             // Writing may have caused events.
@@ -156,7 +160,7 @@ impl Task {
 
     fn deadline(&self) -> Instant {
         let now = Instant::now();
-        let mut deadline = now + IDLE;
+        let mut deadline = self.lingers.deadline().map_or(now + IDLE, |due| due.min(now + IDLE));
         for side in [Some(&self.publisher), self.subscriber.as_ref()].into_iter().flatten() {
             deadline = side.deadline().map_or(deadline, |side| deadline.min(side));
         }
@@ -185,6 +189,7 @@ impl Task {
                     // An error is ignored: ICE uses the candidates that it can use.
                     let _ = side.peer.add_remote_candidate(&candidate, now);
                 }
+                Command::Linger { id, what } => self.lingers.start(id, what, now),
                 Command::Close => self.closing = true,
             }
         }
@@ -245,6 +250,18 @@ impl Task {
             return false;
         }
         self.pump.run(peer, &self.link, &self.shared.outgoing, &mut self.stats, now)
+    }
+
+    fn linger(&mut self, now: Instant) {
+        let mut over = Vec::new();
+        {
+            let mut outgoing = lock(&self.shared.outgoing);
+            let peer = &mut self.publisher.peer;
+            self.lingers.turn(peer, &self.link, &mut outgoing, &self.stats, now, &mut over);
+        }
+        for id in over {
+            self.shared.tell(ConnectionEvent::Lingered { id });
+        }
     }
 
     fn report(&mut self) {

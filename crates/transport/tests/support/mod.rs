@@ -382,7 +382,7 @@ impl Driver {
             ConnectionEvent::DescriptionRejected { .. } => {
                 self.tell.send_modify(|seen| seen.sdp_rejected += 1);
             }
-            ConnectionEvent::BufferedAmountLow { .. } => {}
+            ConnectionEvent::BufferedAmountLow { .. } | ConnectionEvent::Lingered { .. } => {}
         }
     }
 

@@ -1,0 +1,299 @@
+/** What was accepted before an end arrives: nothing of it is cut off by the end. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connect } from '../../index'
+import type { ConnectOptions, DataTrackStream, LocalDataTrack, Room } from '../../index'
+import { Child } from '../helpers/child'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event, flowing, next, publish, Scene, seen } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** How often each end is tried, for each kind of it. */
+const ROUNDS = Number(process.env['DATATRACK_ROUNDS'] ?? 16)
+/** Participants that leave at the same time. */
+const AT_ONCE = 16
+/** ms: livekit-server tells of participants without media only every 3 s, so each group of rounds takes that long. */
+const timeout = 30_000 + Math.ceil(ROUNDS / AT_ONCE) * 5_000
+
+const bytes = (text: string): Uint8Array => Buffer.from(text)
+
+/** What came of a round: all of it, or not though livekit-server had it (`unsent`), or not (`lost`). */
+type Outcome = 'complete' | 'unsent' | 'lost'
+
+/**
+ * Runs rounds, some at a time, and returns how many of them lost something. livekit-server now and then encrypts a
+ * datagram and does not send it: each of those can explain one round, and no more.
+ */
+async function lost(bob: Room, what: string, round: (name: string) => Promise<Outcome>): Promise<number> {
+  const datagrams = (): number => bob.stats().connection?.datagramsLost ?? 0
+  const before = datagrams()
+  const outcomes: Outcome[] = []
+  for (let at = 0; at < ROUNDS; at += AT_ONCE) {
+    const names = Array.from(
+      { length: Math.min(AT_ONCE, ROUNDS - at) },
+      (_, index) => `${what}-${at + index}`,
+    )
+    outcomes.push(...(await Promise.all(names.map(round))))
+  }
+  const count = (outcome: Outcome): number => outcomes.filter((each) => each === outcome).length
+  const byServer = datagrams() - before
+  if (ROUNDS >= 100) {
+    const counts = (['complete', 'unsent', 'lost'] as const).map((outcome) => `${outcome} ${count(outcome)}`)
+    console.log(`${what}: ${counts.join(', ')}; datagrams that did not come: ${byServer}`)
+  }
+  return count('lost') + Math.max(0, count('unsent') - byServer)
+}
+
+/** Of a message, which livekit-server keeps until the subscriber has it, or sends at once. */
+function outcome(arrived: boolean): Outcome {
+  return arrived ? 'complete' : 'lost'
+}
+
+/** Frames that are pushed before an end. */
+const FRAMES = 5
+
+/** A busy machine may take longer than frames wait by default: what is dropped for that is not what is tested. */
+const patient = { maxQueueAge: Infinity }
+
+/**
+ * Bytes of a frame: few enough for livekit-server, which sends no more than 8 KiB ahead; a datagram holds all frames.
+ */
+const FRAME_BYTES = 100
+
+function push(track: LocalDataTrack): void {
+  for (let frame = 0; frame < FRAMES; frame++) track.tryPush({ payload: new Uint8Array(FRAME_BYTES) })
+}
+
+/** Whether all frames came before the track's end; if not, whether the server had every packet by then. */
+async function framesOf(local: LocalDataTrack, stream: DataTrackStream): Promise<Outcome> {
+  let frames = 0
+  while ((await next(stream).catch(() => undefined)) !== undefined) frames++
+  if (frames === FRAMES) return 'complete'
+  const { pushed, packetsSent } = local.stats()
+  // It says so when the track has ended.
+  while (server.receivedPackets(local.info.sid) === 0) await delay(20)
+  if (ROUNDS >= 100) console.log(local.name, frames, local.stats(), server.receivedPackets(local.info.sid))
+  const had = packetsSent === pushed && server.receivedPackets(local.info.sid) === packetsSent
+  return had ? 'unsent' : 'lost'
+}
+
+/** Whether a message of that topic comes before its sender is gone. */
+function message(room: Room, sender: string, wanted = sender): Promise<boolean> {
+  return new Promise((resolve) => {
+    const stop = (arrived: boolean): void => {
+      room.off('dataReceived', received)
+      room.off('participantDisconnected', left)
+      resolve(arrived)
+    }
+    const received = (_: Uint8Array, __: unknown, ___: unknown, topic?: string): void => {
+      if (topic === wanted) stop(true)
+    }
+    const left = ({ identity }: { identity: string }): void => {
+      if (identity === sender) stop(false)
+    }
+    room.on('dataReceived', received)
+    room.on('participantDisconnected', left)
+  })
+}
+
+/** Resolves when a room knows a participant: only of that one it will be told that it left. */
+async function knows(room: Room, identity: string): Promise<void> {
+  while (!room.remoteParticipants.has(identity)) await event(room, 'participantConnected')
+}
+
+// At once: livekit-server tells of participants without media only every 3 s.
+describe.concurrent.each(['single', 'dual'] as const)(
+  'with peer connections: %s',
+  { timeout },
+  (peerConnections) => {
+    const options: ConnectOptions = { peerConnections }
+    const withBob = (use: (scene: Scene, bob: Room) => Promise<void>) => () =>
+      Scene.with(server, async (scene) => {
+        const before = (room: Room): void => void room.setMaxListeners(4 * AT_ONCE)
+        await use(scene, await scene.join('bob', { connect: options, before }))
+      })
+
+    it(
+      'lossy data before disconnect()',
+      withBob(async (scene, bob) => {
+        const failed = await lost(bob, `lossy-${peerConnections}`, async (name) => {
+          const told = message(bob, name)
+          const alice = await scene.join(name, { connect: options })
+          await knows(bob, name)
+          await alice.localParticipant.publishData(bytes('last'), { topic: name })
+          await alice.disconnect()
+          return outcome(await told)
+        })
+        expect(failed).toBe(0)
+      }),
+    )
+
+    it(
+      'reliable data, awaited and not awaited, before disconnect()',
+      withBob(async (scene, bob) => {
+        const failed = await lost(bob, `reliable-${peerConnections}`, async (name) => {
+          const both = Promise.all([message(bob, name), message(bob, name, `${name}-last`)])
+          const alice = await scene.join(name, { connect: options })
+          await knows(bob, name)
+          await alice.localParticipant.publishData(bytes('first'), { reliable: true, topic: name })
+          const last = alice.localParticipant.publishData(bytes('last'), {
+            reliable: true,
+            topic: `${name}-last`,
+          })
+          const sent = last.then(() => true).catch(() => false)
+          await alice.disconnect()
+          return outcome((await sent) && (await both).every(Boolean))
+        })
+        expect(failed).toBe(0)
+      }),
+    )
+
+    it(
+      'a text before disconnect()',
+      withBob(async (scene, bob) => {
+        const texts = new Map<string, string>()
+        bob.registerTextStreamHandler('last', async (reader, { identity }) => {
+          texts.set(identity, await reader.readAll())
+        })
+        const failed = await lost(bob, `text-${peerConnections}`, async (name) => {
+          const left = gone(bob, name)
+          const alice = await scene.join(name, { connect: options })
+          await knows(bob, name)
+          await alice.localParticipant.sendText('goodbye', { topic: 'last' })
+          await alice.disconnect()
+          await left
+          return outcome(texts.get(name) === 'goodbye')
+        })
+        expect(failed).toBe(0)
+      }),
+    )
+
+    const frames = (what: string, end: (alice: Room, local: LocalDataTrack) => Promise<void>) =>
+      withBob(async (scene, bob) => {
+        const failed = await lost(bob, `${what}-${peerConnections}`, async (name) => {
+          const alice = await scene.join(name, { connect: options })
+          const { local, remote } = await publish(alice, bob, { name, ...patient })
+          const stream = remote.subscribe()
+          await flowing(local, stream)
+          push(local)
+          await end(alice, local)
+          return await framesOf(local, stream)
+        })
+        expect(failed).toBe(0)
+      })
+
+    it(
+      'frames, flush() and disconnect()',
+      frames('disconnect', async (alice, local) => {
+        await local.flush()
+        await alice.disconnect()
+      }),
+    )
+
+    it(
+      'frames and disconnect(), not awaited',
+      frames('unawaited', async (alice) => {
+        void alice.disconnect()
+        await Promise.resolve()
+      }),
+    )
+
+    it(
+      'frames at the end of withDataTrack(), of writable({ unpublish: true }), and before flush() and unpublish()',
+      withBob(async (scene, bob) => {
+        const alice = await scene.join('alice', { connect: options })
+        const ready = async (track: LocalDataTrack): Promise<DataTrackStream> => {
+          const stream = (await seen(bob, track.name)).subscribe()
+          await flowing(track, stream)
+          return stream
+        }
+        const scoped = await lost(bob, `scoped-${peerConnections}`, async (name) => {
+          let [local, stream]: [LocalDataTrack?, DataTrackStream?] = []
+          await alice.localParticipant.withDataTrack({ name, ...patient }, async (track) => {
+            ;[local, stream] = [track, await ready(track)]
+            push(track)
+          })
+          return await framesOf(local!, stream!)
+        })
+        const written = await lost(bob, `written-${peerConnections}`, async (name) => {
+          const track = await alice.localParticipant.publishDataTrack({ name, ...patient })
+          const stream = await ready(track)
+          const writer = track.writable({ unpublish: true }).getWriter()
+          for (let frame = 0; frame < FRAMES; frame++)
+            void writer.write({ payload: new Uint8Array(FRAME_BYTES) })
+          await writer.close()
+          return await framesOf(track, stream)
+        })
+        const flushed = await lost(bob, `flushed-${peerConnections}`, async (name) => {
+          const track = await alice.localParticipant.publishDataTrack({ name, ...patient })
+          const stream = await ready(track)
+          push(track)
+          await track.flush()
+          await track.unpublish()
+          return await framesOf(track, stream)
+        })
+        expect({ scoped, written, flushed }).toEqual({ scoped: 0, written: 0, flushed: 0 })
+      }),
+    )
+
+    it(
+      'data before the end of `await using`',
+      withBob(async (scene, bob) => {
+        const failed = await lost(bob, `using-${peerConnections}`, async (name) => {
+          const told = message(bob, name)
+          const token = await scene.token(name)
+          {
+            await using alice = await connect(server.url, token, options)
+            await knows(bob, name)
+            await alice.localParticipant.publishData(bytes('last'), { topic: name })
+          }
+          return outcome(await told)
+        })
+        expect(failed).toBe(0)
+      }),
+    )
+  },
+)
+
+describe.concurrent('a program', () => {
+  const end = (words: string) => () =>
+    Scene.with(server, async (scene) => {
+      const bob = await scene.join('bob')
+      const token = await scene.token('alice')
+      const source = `
+        const room = await datatrack.connect(${JSON.stringify(server.url)}, ${JSON.stringify(token)})
+        await hear()
+        ${words}`
+      const told = message(bob, 'alice')
+      await Child.with(source, {}, async (child) => {
+        await knows(bob, 'alice')
+        child.tell('now')
+        expect(await child.end()).toMatchObject({ code: 0, stderr: '' })
+      })
+      expect(await told).toBe(true)
+    })
+  const publish = `await room.localParticipant.publishData(Buffer.from('last'), { topic: 'alice' })`
+
+  it('that publishes and disconnects ends when that has arrived', end(`${publish}; await room.disconnect()`))
+  it('that does not wait does so, too', end(`${publish}; void room.disconnect()`))
+  it(
+    'whose room does not keep it alive does so, too',
+    end(`room.unref(); ${publish}; void room.disconnect()`),
+  )
+})
+
+function gone(room: Room, identity: string): Promise<void> {
+  return new Promise((resolve) => {
+    const left = (participant: { identity: string }): void => {
+      if (participant.identity !== identity) return
+      room.off('participantDisconnected', left)
+      resolve()
+    }
+    room.on('participantDisconnected', left)
+  })
+}

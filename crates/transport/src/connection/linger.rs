@@ -1,0 +1,139 @@
+//! Lingers: they wait until accepted data has reached the server. Only then does signalling end the track or the
+//! session.
+
+use std::time::{Duration, Instant};
+
+use super::outgoing::Outgoing;
+use super::{ConnectionStats, Linger};
+use crate::Link;
+use crate::peer::{ChannelKind, PROBE, Peer};
+
+/// The longest time that a linger may take. The caller waits for it, and so may the end of the process.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The time between the server's acknowledgement of a message and the end of a linger. The server's SCTP acknowledges
+/// messages that the server has not forwarded yet, and another thread of the server handles signalling.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// The lingers that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Lingers {
+    waiting: Vec<Waiting>,
+    /// The time of the last acknowledgement.
+    acknowledged_at: Option<Instant>,
+    buffered: usize,
+    /// The number of messages sent when an acknowledgement was last requested.
+    asked_after: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u32,
+    what: Linger,
+    until: Instant,
+    /// The bytes that the server has to acknowledge on each channel. `None` while data waits outside of the channels.
+    marks: Option<[u64; 3]>,
+    /// When the server had acknowledged them.
+    reached: Option<Instant>,
+}
+
+impl Lingers {
+    pub(super) fn start(&mut self, id: u32, what: Linger, now: Instant) {
+        self.waiting.push(Waiting { id, what, until: now + LINGER_TIMEOUT, marks: None, reached: None });
+    }
+
+    /// The time of the next [`turn`](Self::turn) that is due without other events.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let due = |linger: &Waiting| linger.reached.map_or(linger.until, |at| linger.until.min(at + GRACE));
+        self.waiting.iter().map(due).min()
+    }
+
+    /// Reads what was acknowledged. Appends the lingers that have ended to `over`.
+    pub(super) fn turn(
+        &mut self,
+        peer: &mut Peer,
+        link: &Link,
+        outgoing: &mut Outgoing,
+        stats: &ConnectionStats,
+        now: Instant,
+        over: &mut Vec<u32>,
+    ) {
+        let buffered = ChannelKind::ALL.into_iter().map(|channel| peer.buffered(channel)).sum();
+        if buffered < self.buffered {
+            self.acknowledged_at = Some(now);
+        }
+        self.buffered = buffered;
+        if self.waiting.is_empty() {
+            return;
+        }
+        let connected = peer.is_connected();
+        let last = self.acknowledged_at;
+        for linger in &mut self.waiting {
+            linger.advance(peer, link, outgoing, last, now);
+        }
+        self.waiting.retain(|linger| {
+            let done = linger.reached.is_some_and(|at| now.saturating_duration_since(at) >= GRACE);
+            let end = done || !connected || linger.until <= now;
+            if end {
+                over.push(linger.id);
+            }
+            !end
+        });
+        self.ask(peer, stats, now);
+    }
+
+    /// Makes the server acknowledge at once. SCTP delays the acknowledgement of a lone packet by 200 ms, and a second
+    /// packet ends that delay.
+    fn ask(&mut self, peer: &mut Peer, stats: &ConnectionStats, now: Instant) {
+        let sent = stats.reliable.messages_sent + stats.lossy.messages_sent + stats.data_track.messages_sent;
+        let waits = self.waiting.iter().any(|linger| linger.marks.is_some() && linger.reached.is_none());
+        if waits && self.asked_after != Some(sent) {
+            self.asked_after = Some(sent);
+            peer.flush(now);
+            peer.write(ChannelKind::Lossy, &PROBE, now);
+            peer.flush(now);
+        }
+    }
+}
+
+impl Waiting {
+    fn advance(
+        &mut self,
+        peer: &mut Peer,
+        link: &Link,
+        outgoing: &mut Outgoing,
+        last: Option<Instant>,
+        now: Instant,
+    ) {
+        let mut began = false;
+        if self.marks.is_none() && self.what.left_the_queues(link, outgoing) {
+            began = true;
+            self.marks = Some(ChannelKind::ALL.map(|channel| {
+                if self.what == Linger::DataTracks && channel != ChannelKind::DataTrack {
+                    return 0;
+                }
+                peer.acknowledged(channel) + peer.buffered(channel) as u64
+            }));
+        }
+        let Some(marks) = self.marks else { return };
+        if self.reached.is_none()
+            && ChannelKind::ALL
+                .into_iter()
+                .zip(marks)
+                .all(|(channel, mark)| peer.acknowledged(channel) >= mark)
+        {
+            // Data that was acknowledged before the linger began has had a part of its grace, or all of it.
+            self.reached = if began { last.or(now.checked_sub(GRACE)) } else { Some(now) };
+        }
+    }
+}
+
+impl Linger {
+    /// Whether no data of this linger waits outside of the channels.
+    fn left_the_queues(self, link: &Link, outgoing: &mut Outgoing) -> bool {
+        match self {
+            Self::DataTracks => true,
+            Self::Everything => outgoing.is_empty() && link.publisher(|publisher, _| publisher.is_drained()),
+        }
+    }
+}
