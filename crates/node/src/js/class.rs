@@ -1,7 +1,10 @@
+use std::any::TypeId;
+use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 
 use napi::sys;
+use nohash_hasher::IntMap;
 
 use super::{Call, Entry, Js, Value};
 use crate::js::error::Failure;
@@ -33,8 +36,7 @@ impl Reference {
     }
 }
 
-/// What a JavaScript object of ours holds. All of them hold the same type. So a method that gets the wrong object of
-/// ours finds out, instead of reading memory as what it is not.
+/// What a JavaScript object of ours holds.
 pub(crate) trait Wrapped: Sized + 'static {
     /// The object was collected. Runs on the environment's thread; must not run JavaScript.
     fn collected(self);
@@ -97,41 +99,37 @@ impl Class {
             drop(unsafe { Box::from_raw(content) });
             return Err(failure);
         }
-        let tag = our_tag();
-        // SAFETY: the object is of this scope and was not tagged before. It is useless without the tag, and safe.
-        Failure::check(unsafe { sys::napi_type_tag_object(js.raw(), raw, &raw const tag) })?;
+        WRAPPED.with_borrow_mut(|wrapped| wrapped.insert(key(content), TypeId::of::<W>()));
         Ok(Value::from_raw(raw))
     }
 }
 
-/// Marks the objects that hold a [`Wrapped`] of this image. Any addon may wrap something in an object, also in one of
-/// our classes, and so may another version of this addon.
-fn our_tag() -> sys::napi_type_tag {
-    static IMAGE: u8 = 0;
-    // Random bits tell other addons apart, an address in the loaded image other versions.
-    sys::napi_type_tag { lower: (&raw const IMAGE).addr() as u64, upper: 0x4e67_f0d3_1b95_8ac2 }
+thread_local! {
+    /// Where the contents of this thread's objects are, and their types. Any addon may wrap something in an object, also
+    /// in one of our classes, and so may another version of this addon. So [`Call::receiver`] looks here before it
+    /// reads. Node-API's type tags do the same. They cost more than all else that a call of `push` or `readStream`
+    /// does outside of the core.
+    static WRAPPED: RefCell<IntMap<u64, TypeId>> = RefCell::default();
+}
+
+/// The key of an address in [`WRAPPED`]. Each address has a key of its own, because the factor is odd. The key's bits
+/// are spread, because the map hashes nothing.
+fn key<T>(content: *const T) -> u64 {
+    (content.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Call {
     /// What `this` holds.
     pub(crate) fn receiver<W: Wrapped>(&self) -> Result<&W, Failure> {
         let mut content = null_mut();
-        let mut ours = false;
-        let tag = our_tag();
-        // SAFETY: `this` is of the running scope, and the tag outlives the call.
-        let status = unsafe {
-            sys::napi_check_object_type_tag(self.js().raw(), self.this().raw(), &raw const tag, &raw mut ours)
-        };
-        if status != sys::Status::napi_ok || !ours {
-            return Err(Failure::wrong_type("a method of the addon was called on another object"));
-        }
         // SAFETY: `this` is of the running scope; what holds nothing is refused.
         let status = unsafe { sys::napi_unwrap(self.js().raw(), self.this().raw(), &raw mut content) };
-        if status != sys::Status::napi_ok || content.is_null() {
+        let ours = || WRAPPED.with_borrow(|wrapped| wrapped.get(&key(content)) == Some(&TypeId::of::<W>()));
+        if status != sys::Status::napi_ok || !ours() {
             return Err(Failure::wrong_type("a method of the addon was called on another object"));
         }
-        // SAFETY: only `instance` tags objects, after it wrapped a `W` in them; and the object is alive as long as the
-        // call's `this` is.
+        // SAFETY: `instance` made a `W` at that address, and `finalize` did not free it yet. It does so after the
+        // object was collected, and the call's `this` is alive.
         Ok(unsafe { &*content.cast::<W>() })
     }
 }
@@ -148,6 +146,8 @@ unsafe extern "C" fn constructor(env: sys::napi_env, info: sys::napi_callback_in
 unsafe extern "C" fn finalize<W: Wrapped>(_env: sys::napi_env, content: *mut c_void, _hint: *mut c_void) {
     // The guard logged a panic in it. There is no caller to tell.
     let _ = guard(|| {
+        // A thread that ends may have dropped the map already.
+        let _ = WRAPPED.try_with(|wrapped| wrapped.borrow_mut().remove(&key(content)));
         // SAFETY: `instance` made it from a box of that type, and Node.js finalizes once.
         let content = unsafe { Box::from_raw(content.cast::<W>()) };
         content.collected();
