@@ -45,7 +45,7 @@ export type { IncomingRpcNext, OutgoingRpcNext, RpcCallInfo, RpcInterceptor } fr
 export { RpcError } from './src/rpc/rpc-error'
 export type { RpcErrorName, RpcErrorOptions } from './src/rpc/rpc-error'
 export type { PerformRpcParams, RpcCallOptions } from './src/rpc/client-manager'
-export type { RpcInvocationData, RpcMethodHandler } from './src/rpc/server-manager'
+export type { RpcInvocationData, RpcMethodHandler } from './src/rpc/invocation'
 export { TypedRpc } from './src/rpc/typed-rpc'
 export type { RpcCodecs, TypedRpcCallOptions, TypedRpcHandler, TypedRpcInvocation } from './src/rpc/typed-rpc'
 export { DeferrableMap } from './src/room/deferrable-map'

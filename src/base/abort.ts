@@ -72,6 +72,35 @@ export function withDeadline(ms: number, ...signals: readonly (AbortSignal | und
 }
 
 /**
+ * An abort signal that is created on first use. Where few applications use the signal, creating it costs more than all
+ * else.
+ */
+export class LazySignal {
+  #controller: AbortController | undefined
+  #reason: Error | undefined
+
+  /** Why it was aborted; `undefined` before that. */
+  get reason(): Error | undefined {
+    return this.#reason
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** Only the first call has an effect. */
+  abort(reason: Error): void {
+    if (this.#reason !== undefined) return
+    this.#reason = reason
+    this.#controller?.abort(reason)
+  }
+}
+
+/**
  * Throws an error of an application's listener in its own microtask. The error stays uncaught, and the code after the
  * call still runs.
  */

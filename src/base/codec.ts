@@ -1,32 +1,29 @@
 /** Codecs convert values to payloads and back, and carry the metadata that describes the payloads to subscribers. */
 import * as check from './arguments'
 
+/** The encodings of frames that have a number in LiveKit's protocol, in the order of these numbers, from 1 on. */
+export const frameEncodings = ['ros1', 'cdr', 'protobuf', 'flatbuffer', 'cbor', 'msgpack', 'json'] as const
+
+/** The same for the languages of schemas. */
+export const schemaEncodings = [
+  'protobuf',
+  'flatbuffer',
+  'ros1msg',
+  'ros2msg',
+  'ros2idl',
+  'omgidl',
+  'jsonschema',
+] as const
+
 /**
  * How a track's payloads are encoded, by the names of MCAP's registry. `custom:` precedes a name of the application's
  * own (1 to 32 characters); `other:` precedes a number that this version does not know.
  */
-export type DataTrackFrameEncoding =
-  | 'ros1'
-  | 'cdr'
-  | 'protobuf'
-  | 'flatbuffer'
-  | 'cbor'
-  | 'msgpack'
-  | 'json'
-  | `custom:${string}`
-  | `other:${number}`
+export type DataTrackFrameEncoding = (typeof frameEncodings)[number] | `custom:${string}` | `other:${number}`
 
 /** The language of a schema; see {@link DataTrackFrameEncoding}. */
 export type DataTrackSchemaEncoding =
-  | 'protobuf'
-  | 'flatbuffer'
-  | 'ros1msg'
-  | 'ros2msg'
-  | 'ros2idl'
-  | 'omgidl'
-  | 'jsonschema'
-  | `custom:${string}`
-  | `other:${number}`
+  (typeof schemaEncodings)[number] | `custom:${string}` | `other:${number}`
 
 /** Names the schema that describes a track's payloads. */
 export interface DataTrackSchema {

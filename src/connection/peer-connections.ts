@@ -2,6 +2,7 @@
 import { Deferred } from '../base/abort'
 import type { Environment, EventSink } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
+import { MAX_MESSAGE_SIZE } from '../data-packet/channels'
 import type { MessageChannels } from '../data-packet/channels'
 import { MessageIntake } from '../data-packet/intake'
 import type { NativeChannel, NativeConnection, NativeEvent, NativeSession } from '../native/native'
@@ -40,9 +41,6 @@ export interface PeerConnectionsOwner {
   /** Handling an event failed. */
   failed(): void
 }
-
-/** The largest message that servers' data channels accept, in bytes. A larger message ends the server's reader. */
-const MAX_MESSAGE_SIZE = 65_535
 
 /** The peer connections to a server, over the native ones. */
 export class PeerConnections implements EventSink, MessageChannels {

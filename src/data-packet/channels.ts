@@ -4,6 +4,9 @@ import type { NativeChannel } from '../native/native'
 /** `reliable`: ordered and lossless. `lossy`: neither. */
 export type MessageChannel = NativeChannel
 
+/** The largest message that servers' data channels accept, in bytes. A larger message ends the server's reader. */
+export const MAX_MESSAGE_SIZE = 65_535
+
 /** The channels of a room's connection. */
 export interface MessageChannels {
   /** The largest message, in bytes. */

@@ -5,6 +5,7 @@
 import type { DataPacket } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
 import { withAllKeys } from '../base/map-keys'
+import { IV_LENGTH } from '../native/native'
 import type { NativeSession } from '../native/native'
 import { log } from '../base/logging'
 import type { MessageChannel } from './channels'
@@ -297,8 +298,6 @@ export class PacketReceiver {
     if (count > 0) this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count
   }
 }
-
-const IV_LENGTH = 12
 
 /** Whether packets of a kind have attributes. */
 function hasMap(kind: string | undefined): boolean {

@@ -2,7 +2,7 @@
  * A publication: it lives from the SFU's answer to the end of the track, whether or not the application still holds the
  * `LocalDataTrack`.
  */
-import { Deferred } from '../base/abort'
+import { Deferred, LazySignal } from '../base/abort'
 import * as check from '../base/arguments'
 import { DataTrackPushFrameError } from '../base/errors'
 import type { DataTrackPushFrameErrorReason, DataTrackUnpublishedError } from '../base/errors'
@@ -59,8 +59,7 @@ export class Publication {
   info: DataTrackInfo
   /** For code that outlives the track: the object holds no reference that leads back to the track. */
   readonly life: PublicationLife
-  #ended: DataTrackUnpublishedError | null = null
-  #controller: AbortController | null = null
+  readonly #end = new LazySignal()
   /** Pushes that wait for room, in order. */
   readonly #pushes: PushWaiter[] = []
   readonly #flushes = new Set<Deferred<undefined>>()
@@ -80,16 +79,12 @@ export class Publication {
   }
 
   get published(): boolean {
-    return this.#ended === null
+    return this.life.published
   }
 
-  /** Aborts when the publication ends. Created on first use, because most applications never use it. */
+  /** Aborts when the publication ends. */
   get signal(): AbortSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController()
-      if (this.#ended !== null) this.#controller.abort(this.#ended)
-    }
-    return this.#controller.signal
+    return this.#end.signal
   }
 
   get bufferedAmount(): number {
@@ -194,8 +189,7 @@ export class Publication {
 
   /** Ends the publication. Only the first call has an effect. */
   end(reason: DataTrackUnpublishedError): void {
-    if (this.#ended !== null) return
-    this.#ended = reason
+    if (!this.published) return
     this.life.published = false
     this.#finalStats = this.#native.sendStats(this.handle)
     for (const { frame, deferred } of this.#pushes.splice(0)) {
@@ -207,7 +201,7 @@ export class Publication {
       )
     }
     this.#flushed()
-    this.#controller?.abort(reason)
+    this.#end.abort(reason)
   }
 
   /** The publication has ended for the application, but its last frames are still sent. Its counters continue. */

@@ -1,6 +1,7 @@
 /** End-to-end encryption by the application, in place of the built-in encryption. */
 import { types } from 'node:util'
 import * as check from '../base/arguments'
+import { IV_LENGTH } from '../native/native'
 
 /** A frame as it is sent. */
 export interface SealedDataTrackFrame {
@@ -38,7 +39,6 @@ export interface E2eeProvider {
 
 /** The largest key index. With a larger one LiveKit's Python SDK falls silent, and the other SDKs drop the frames. */
 export const MAX_KEY_INDEX = 15
-const IV_LENGTH = 12
 
 /** @internal */
 export function checkProvider(name: string, provider: E2eeProvider): E2eeProvider {

@@ -1,12 +1,11 @@
 /** Carries messages from a participant to the loopback's SFU: in order, with the network's delay and bandwidth. */
 import { SendStatus } from '../native/native'
+import { MAX_MESSAGE_SIZE } from '../data-packet/channels'
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import { Fifo } from '../data-packet/packet-queue'
 import { Dice } from './dice'
 import type { LoopbackNetworkOptions } from './network'
 
-/** The largest message of a server's data channels, in bytes. */
-const MAX_MESSAGE_SIZE = 65_535
 /** Bytes of messages that may be in flight. */
 const MAX_UNDER_WAY = 4 * 1024 * 1024
 /** Bytes that the reliable channel may buffer. */

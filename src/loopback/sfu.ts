@@ -7,6 +7,7 @@ import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
 import { loadProtocol } from '../base/lazy'
 import { withAllKeys } from '../base/map-keys'
+import { isHandle, MAX_HANDLE } from '../signal/convert'
 import { CLIENT_PROTOCOL } from '../signal/messages'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
@@ -48,7 +49,6 @@ const rejections: Readonly<Record<LoopbackRejection, number>> = {
 
 /** The most bytes of a name, as in livekit-server. */
 const MAX_NAME = 256
-const MAX_HANDLE = 0xffff
 /** How loud a simulated speaker is, as in livekit-server. */
 const SPEAKER_LEVEL = 0.9
 
@@ -288,8 +288,8 @@ export class SignalSfu {
         message: 'this participant may not publish data',
       }
     }
-    if (request.pubHandle < 1 || request.pubHandle > MAX_HANDLE) {
-      return { reason: RequestResponseReason.InvalidHandle, message: 'handles are 1 to 65535' }
+    if (!isHandle(request.pubHandle)) {
+      return { reason: RequestResponseReason.InvalidHandle, message: `handles are 1 to ${MAX_HANDLE}` }
     }
     const length = Buffer.byteLength(request.name)
     if (length < 1 || length > MAX_NAME) {

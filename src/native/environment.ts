@@ -11,7 +11,7 @@ import { guarded } from '../base/guard'
 import { loadBinding } from './loader'
 import { reportUncaught } from '../base/abort'
 import { deliverLogs, followLogLevel } from '../base/logging'
-import { LARGE_FRAME, News, Row, RowFlag, SLAB_SIZE } from './native'
+import { IV_LENGTH, LARGE_FRAME, News, Row, RowFlag, SLAB_SIZE } from './native'
 import type { NativeBinding, NativeEvent } from './native'
 
 /** Receives the events of a session. */
@@ -55,7 +55,6 @@ const DRAIN_ROWS = 256
  * are behind it.
  */
 const READ_ROWS = 16
-const IV_LENGTH = 12
 /** Free bytes of a slab in which every frame up to `LARGE_FRAME` fits, with its IV and alignment. */
 const SLAB_RESERVE = LARGE_FRAME + IV_LENGTH + 8
 

@@ -222,7 +222,7 @@ export interface NativeStreamStats {
 
 export interface NativeSealedMessage {
   keyIndex: number
-  /** 12 bytes. */
+  /** {@link IV_LENGTH} bytes. */
   iv: Uint8Array
   /** Includes its tag of 16 bytes. */
   ciphertext: Uint8Array
@@ -531,7 +531,7 @@ export const RowFlag = {
   HasUserTimestamp: 1,
   /** The payload is not in the slab. Fetch it with `fillLarge`, in the order of the rows, before the next drain. */
   Large: 2,
-  /** The payload is still encrypted. The 12 bytes of its IV follow it. */
+  /** The payload is still encrypted. The {@link IV_LENGTH} bytes of its IV follow it. */
   Sealed: 4,
 } as const
 
@@ -543,6 +543,8 @@ export const News = { Events: 1, Frames: 2, Logs: 4 } as const
  * `crates/node/src/environment/drain.rs`.
  */
 export const LARGE_FRAME = 16_384
+/** Bytes of an IV. Rust: `IV_LEN` in `crates/datatrack/src/e2ee/mod.rs`. */
+export const IV_LENGTH = 12
 /** Size of a slab in bytes. */
 export const SLAB_SIZE = 65_536
 

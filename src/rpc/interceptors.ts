@@ -1,7 +1,7 @@
 /** Interceptors of calls, for tracing and authorisation. Names and shape are rtc-node's. */
 import * as check from '../base/arguments'
 import type { PerformRpcParams } from './client-manager'
-import type { RpcInvocationData } from './server-manager'
+import type { RpcInvocationData } from './invocation'
 
 /** An outgoing call, as an interceptor gets it. It may pass a changed copy on. */
 export type RpcCallInfo = PerformRpcParams

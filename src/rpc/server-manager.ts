@@ -1,6 +1,7 @@
 /** The recipient's side of RPC: handlers by method, running calls, and answers. */
 import type { RpcRequest } from '@livekit/protocol'
 import * as check from '../base/arguments'
+import { LazySignal } from '../base/abort'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError, DataTrackClosedError, PublishDataError } from '../base/errors'
 import type { SentPacket } from '../data-packet/sender'
@@ -8,6 +9,7 @@ import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { Shares } from '../base/shares'
 import { RpcInterceptors } from './interceptors'
+import type { RpcInvocationData, RpcMethodHandler } from './invocation'
 import { MAX_REQUEST_BYTES } from './limits'
 import type { CheckedRpcLimits } from './limits'
 import { RpcError } from './rpc-error'
@@ -21,28 +23,6 @@ import {
   rpcAttributes,
 } from './transport'
 import type { IncomingText, RpcPacket, RpcTransport } from './transport'
-
-/** The argument of a handler. */
-export interface RpcInvocationData {
-  /** The id of the request, the same on both sides. */
-  readonly requestId: string
-  /** The method's name. */
-  readonly method: string
-  /** The caller's identity. A call from the server's API has an identity that no participant has. */
-  readonly callerIdentity: string
-  /** The request. */
-  readonly payload: string
-  /**
-   * ms that the caller waits for the answer, according to the caller. Other SDKs may wait longer or shorter than they
-   * say.
-   */
-  readonly responseTimeout: number
-  /** Aborts when an answer no longer matters: the time is over, the caller has left, or the room is disconnected. */
-  readonly signal: AbortSignal
-}
-
-/** Handles the calls of a method. Calls run concurrently. */
-export type RpcMethodHandler = (data: RpcInvocationData) => Promise<string> | string
 
 /** Calls that may run at a time; one caller may have at most half of them. Further calls are answered with an error. */
 export const MAX_RUNNING_CALLS = 16_384
@@ -77,7 +57,7 @@ interface Call {
   readonly responseTimeout: number
   /** Whether the request came as a stream. */
   readonly streams: boolean
-  readonly end: EndSignal
+  readonly end: LazySignal
   readonly alarm: Alarm
   /** The number of the connection that the request came on. */
   readonly connection: number
@@ -238,7 +218,7 @@ export class RpcServerManager {
       this.#tooMany(id, callerIdentity)
       return
     }
-    const end = new EndSignal()
+    const end = new LazySignal()
     const expire = (): void => {
       // The handler may continue, and its answer is sent: some callers wait longer than they say.
       this.#free(call)
@@ -299,7 +279,7 @@ export class RpcServerManager {
       answer = check.string('the result of the handler', given ?? '')
     } catch (error) {
       // A handler that throws the signal's reason reacted to the signal as intended, so no warning is logged.
-      const obeyed = end.aborted && error === end.signal.reason
+      const obeyed = end.reason !== undefined && error === end.reason
       if (!(error instanceof RpcError) && !obeyed) {
         const text = error instanceof Error ? (error.stack ?? error.message) : typeof error
         log('warn', 'rpc', `the handler of "${method}" failed; its caller gets APPLICATION_ERROR: ${text}`)
@@ -410,30 +390,6 @@ function bytesOf(...texts: readonly string[]): number {
   let units = 0
   for (const text of texts) units += text.length
   return units * 2
-}
-
-/** An abort signal created on first use, because few handlers use it and it costs more than the rest of a call. */
-class EndSignal {
-  #controller: AbortController | undefined
-  #reason: Error | undefined
-
-  get aborted(): boolean {
-    return this.#reason !== undefined
-  }
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController()
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
-    }
-    return this.#controller.signal
-  }
-
-  abort(reason: Error): void {
-    if (this.#reason !== undefined) return
-    this.#reason = reason
-    this.#controller?.abort(reason)
-  }
 }
 
 /** Repeats a send that may have been lost with a connection. An answer that arrives twice does no harm. */

@@ -6,7 +6,7 @@ import type { DataTrackCodec } from '../base/codec'
 import { DataTrackDecodeError } from '../base/errors'
 import type { PerformRpcParams, RpcCallOptions } from './client-manager'
 import { RpcError } from './rpc-error'
-import type { RpcInvocationData, RpcMethodHandler } from './server-manager'
+import type { RpcInvocationData, RpcMethodHandler } from './invocation'
 
 /**
  * How the values of a method are encoded; both sides must use the same codecs. Default: as JSON, `undefined` as an

@@ -15,7 +15,7 @@ import { Session } from './session'
 import type { SessionOwner } from './session'
 import { sessionOptions } from './session-options'
 import { isObject } from '../base/arguments'
-import { isHandle } from '../signal/convert'
+import { isHandle, MAX_HANDLE } from '../signal/convert'
 import { SignalDispatcher } from '../signal/dispatch'
 import type { LocalSignalHandlers, PublishRejection, RemoteSignalHandlers } from '../signal/dispatch'
 import { syncStateOf } from '../signal/requests'
@@ -259,7 +259,7 @@ export class LocalDataTrackManager
   }
 
   handleUnpublishResponse(pubHandle: number): void {
-    if (!isHandle(pubHandle)) throw check.outOfRange('pubHandle', '>= 1 and <= 65535', pubHandle)
+    if (!isHandle(pubHandle)) throw check.outOfRange('pubHandle', `>= 1 and <= ${MAX_HANDLE}`, pubHandle)
     this.run(() => this.session.handleUnpublishResponse(pubHandle))
   }
 

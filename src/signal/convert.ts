@@ -1,21 +1,9 @@
 /** Converts between the protocol's messages and the native side's plain structures. */
 import { isObject } from '../base/arguments'
+import { frameEncodings, schemaEncodings } from '../base/codec'
 import type { NativeTrackInfo } from '../native/native'
 import { EncryptionType } from './messages'
 import type { DataTrackInfoMessage, EncodingMessage, SchemaMessage } from './messages'
-
-/** Numbers of `DataTrackFrameEncoding.WellKnownFrameEncoding`, from 1 on. */
-const frameEncodings = ['ros1', 'cdr', 'protobuf', 'flatbuffer', 'cbor', 'msgpack', 'json'] as const
-/** Numbers of `DataTrackSchemaEncoding.WellKnownSchemaEncoding`, from 1 on. */
-const schemaEncodings = [
-  'protobuf',
-  'flatbuffer',
-  'ros1msg',
-  'ros2msg',
-  'ros2idl',
-  'omgidl',
-  'jsonschema',
-] as const
 
 /** Fields that publish requests and track infos share. */
 type TrackMetadata = Pick<NativeTrackInfo, 'frameEncoding' | 'schemaName' | 'schemaEncoding'>
@@ -84,9 +72,12 @@ export function infoFromMessage(message: unknown): NativeTrackInfo | undefined {
   }
 }
 
-/** Whether a value is a valid handle: 1 to 65,535. */
+/** The largest handle. Handles have 16 bits, and 0 is none. */
+export const MAX_HANDLE = 65_535
+
+/** Whether a value is a valid handle: 1 to {@link MAX_HANDLE}. */
 export function isHandle(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 0xffff
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_HANDLE
 }
 
 function encodingToMessage(text: string, names: readonly string[]): EncodingMessage {

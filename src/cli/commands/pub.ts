@@ -1,5 +1,6 @@
 /** The command line of `datatrack pub`. */
 import type { Command } from 'commander'
+import { frameEncodings, schemaEncodings } from '../../base/codec'
 import type { DataTrackFrameEncoding, DataTrackSchema, DataTrackSchemaEncoding } from '../../base/codec'
 import { loadCommander } from '../../base/lazy'
 import { encryptionOf } from '../encryption'
@@ -27,16 +28,6 @@ interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly quiet?: boolean
 }
 
-const ENCODINGS = ['ros1', 'cdr', 'protobuf', 'flatbuffer', 'cbor', 'msgpack', 'json']
-const SCHEMA_ENCODINGS = [
-  'protobuf',
-  'flatbuffer',
-  'ros1msg',
-  'ros2msg',
-  'ros2idl',
-  'omgidl',
-  'jsonschema',
-] as const
 /** Encodings that go with one language of schemas only. */
 const USUAL_SCHEMAS: Readonly<Record<string, string>> = {
   protobuf: 'protobuf',
@@ -72,14 +63,14 @@ export function addPub(datatrack: Command): void {
     .option('-t, --timestamp', 'frames carry the time (user timestamp, Unix ms)')
     .option(
       '--encoding <encoding>',
-      `what frames are: ${ENCODINGS.join(', ')} or custom:<name>`,
-      encoding(ENCODINGS),
+      `what frames are: ${frameEncodings.join(', ')} or custom:<name>`,
+      encoding(frameEncodings),
     )
     .option('--schema <name>', 'name of the schema that describes them')
     .option(
       '--schema-encoding <language>',
-      `its language, where --encoding leaves a choice: ${SCHEMA_ENCODINGS.join(', ')} or custom:<name>`,
-      encoding(SCHEMA_ENCODINGS),
+      `its language, where --encoding leaves a choice: ${schemaEncodings.join(', ')} or custom:<name>`,
+      encoding(schemaEncodings),
     )
     .option(
       '--max-age <ms>',

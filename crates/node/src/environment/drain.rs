@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use datatrack::Instant;
 use datatrack::Payload;
+use datatrack::e2ee::IV_LEN;
 use datatrack::packet::E2eeExtension;
 use datatrack::subscriber::{Frame, StreamId, Subscriber};
 
@@ -17,9 +18,6 @@ use crate::js::{Call, Columns};
 
 /// Frames above this, in bytes, get a buffer of their own; `LARGE_FRAME` in `src/native/native.ts`.
 const LARGE_FRAME: usize = 16_384;
-
-/// Bytes of an IV, behind the payload of a frame that is still sealed.
-const IV_LEN: usize = 12;
 
 /// `Row.Columns` in `src/native/native.ts`.
 const COLUMNS: usize = 8;

@@ -1,6 +1,7 @@
 //! A session's publishing side, in the order of `NativeSession` in `src/native/native.ts`.
 
 use datatrack::TrackInfo;
+use datatrack::e2ee::IV_LEN;
 use datatrack::packet::E2eeExtension;
 use datatrack::publisher::{PublishRejection, PushFrameError};
 use datatrack::stats::SendStats;
@@ -107,8 +108,8 @@ fn push_with_timestamp(call: &Call) -> Result<PushStatus, Failure> {
 fn push_sealed(call: &Call) -> Result<PushStatus, Failure> {
     let user_timestamp = call.argument(2, "userTimestamp").optional(Argument::u64)?;
     let key_index = call.argument(4, "keyIndex").u8_within(0..=u8::MAX)?;
-    let iv = <[u8; 12]>::try_from(call.argument(3, "iv").bytes()?)
-        .map_err(|_| Failure::out_of_range("iv must have 12 bytes"))?;
+    let iv = <[u8; IV_LEN]>::try_from(call.argument(3, "iv").bytes()?)
+        .map_err(|_| Failure::out_of_range(format!("iv must have {IV_LEN} bytes")))?;
     let extension = E2eeExtension { key_index, iv };
     push_payload(call, |link, handle, payload| link.push_sealed(handle, payload, user_timestamp, extension))
 }
