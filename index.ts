@@ -38,7 +38,13 @@ export type {
   TextReferences,
 } from './src/data-stream/options'
 export { LocalParticipant, RemoteParticipant } from './src/room/participant'
-export type { ParticipantKind, ParticipantPermissions } from './src/room/participant-info'
+export type {
+  ParticipantKind,
+  ParticipantKindDetail,
+  ParticipantPermissions,
+  TrackSource,
+} from './src/room/participant-info'
+export type { ServerInfo } from './src/room/server-info'
 export type { RequestOptions } from './src/room/profile'
 export type { GetSchemaOptions } from './src/room/schemas'
 export type { IncomingRpcNext, OutgoingRpcNext, RpcCallInfo, RpcInterceptor } from './src/rpc/interceptors'

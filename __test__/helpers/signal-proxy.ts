@@ -101,6 +101,12 @@ export class SignalProxy {
     for (const { client } of this.#pairs) client.send(response.toBinary())
   }
 
+  /** Asks the server for something in the clients' name. */
+  ask(message: NonNullable<NonNullable<ConstructorParameters<typeof SignalRequest>[0]>['message']>): void {
+    const request = new SignalRequest({ message })
+    for (const { upstream } of this.#pairs) upstream.send(request.toBinary())
+  }
+
   /** Breaks all connections there are; new ones work. */
   cut(): void {
     for (const { client, upstream } of [...this.#pairs]) {

@@ -474,11 +474,29 @@ const rooms = {
     }),
   'connection-states': () =>
     withPair(async ({ sfu, alice }) => {
-      expect('SignalReconnecting' in RoomEvent).toBe(false)
-      const states: string[] = []
-      alice.on(RoomEvent.ConnectionStateChanged, (state) => states.push(state))
+      const told: string[] = []
+      alice.on(RoomEvent.ConnectionStateChanged, (state) => told.push(state))
+      alice.on(RoomEvent.SignalReconnecting, () => told.push('signalling'))
+      alice.on(RoomEvent.Reconnecting, () => told.push('event'))
       await sfu.reconnect('alice', 'resume')
-      expect(states).toEqual(['reconnecting', 'connected'])
+      expect(told).toEqual(['reconnecting', 'signalling', 'event', 'connected'])
+    }),
+  'participant-left-reason': () =>
+    withPair(async ({ sfu, bob }) => {
+      const [participant, reasons] = [bob.remoteParticipants.get('alice')!, [] as unknown[]]
+      bob.on(RoomEvent.ParticipantDisconnected, (_participant, reason) => reasons.push(reason))
+      sfu.kick('alice')
+      await until(() => reasons.length === 1)
+      expect([reasons[0], participant.disconnectReason]).toEqual(['participantRemoved', 'participantRemoved'])
+    }),
+  'server-info': () =>
+    withPair(({ alice }) => {
+      expect(alice.serverInfo).toEqual({
+        ...{ edition: 'standard', version: '', protocol: 0, region: '', nodeId: '' },
+        ...{ debugInfo: '', agentProtocol: 0 },
+      })
+      expect(new Room().serverInfo).toBeUndefined()
+      return Promise.resolve()
     }),
   'keeps-process-alive': async () => {
     // The timer does not count, so it fires only because the room is connected.

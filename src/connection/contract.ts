@@ -51,8 +51,10 @@ export interface ConnectableRoom {
   receive(response: SignalResponseLike): void
   /** The connection is lost. Nothing can be sent, and an attempt to reconnect follows. */
   connectionLost(): void
-  /** The attempt begins. The application is told now. */
-  connectionReconnecting(): void
+  /** Signalling is connected, the first time or again. Packets cannot flow yet. */
+  signalConnected(): void
+  /** The attempt begins. The application is told now. `resuming`: it is to resume the session. */
+  connectionReconnecting(resuming: boolean): void
   /** `lastSequence`: the last reliable packet that the server got from this side; 0 if it does not say. */
   connectionResumed(lastSequence: number): void
   /** The connection was rebuilt: new server session, with its `join` message. */

@@ -1,20 +1,6 @@
 /** Why a room was disconnected, as text and as the protocol's number. */
 
-/** Why a room was disconnected: `livekit.DisconnectReason` as text. */
-export type DisconnectReason =
-  | 'unknownReason'
-  | 'clientInitiated'
-  | 'duplicateIdentity'
-  | 'serverShutdown'
-  | 'participantRemoved'
-  | 'roomDeleted'
-  | 'stateMismatch'
-  | 'joinFailure'
-  | 'migration'
-  | 'signalClose'
-  | 'roomClosed'
-
-const disconnectReasons: readonly DisconnectReason[] = [
+const disconnectReasons = [
   'unknownReason',
   'clientInitiated',
   'duplicateIdentity',
@@ -26,7 +12,16 @@ const disconnectReasons: readonly DisconnectReason[] = [
   'migration',
   'signalClose',
   'roomClosed',
-]
+  'userUnavailable',
+  'userRejected',
+  'sipTrunkFailure',
+  'connectionTimeout',
+  'mediaFailure',
+  'agentError',
+] as const
+
+/** Why a room was disconnected, or a participant left it: `livekit.DisconnectReason` as text. */
+export type DisconnectReason = (typeof disconnectReasons)[number]
 
 /** @internal The text for the protocol's number. */
 export function disconnectReason(number: unknown): DisconnectReason {

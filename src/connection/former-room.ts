@@ -62,6 +62,10 @@ export class FormerRoom implements ConnectableRoom {
     // The room has left.
   }
 
+  signalConnected(): void {
+    // The room has left.
+  }
+
   connectionReconnecting(): void {
     // The room has left.
   }

@@ -299,6 +299,7 @@ class ServerConnection implements RoomConnection {
         transport.serverAt(address)
         this.#heldBytes = 0
         client.start()
+        this.#room.signalConnected()
         if (this.#mode === 'dual') transport.negotiate()
         await transport.connected(signal)
         return { identity: participant?.identity ?? '', response: first }
@@ -507,7 +508,7 @@ class ServerConnection implements RoomConnection {
     this.#room.connectionLost()
     // With a grace period, the event comes with the attempt: if the server meanwhile ends the session with a reason,
     // there is no reconnect.
-    if (grace === 0) this.#room.connectionReconnecting()
+    if (grace === 0) this.#room.connectionReconnecting(!this.#rebuild)
     void this.#reconnect(grace)
   }
 
@@ -521,7 +522,7 @@ class ServerConnection implements RoomConnection {
         const wait = attempt === 0 ? first : reconnectDelay(attempt)
         const stop = AbortSignal.any([this.#closing.signal, hurry.signal])
         await delay(wait, undefined, { ref: this.#ref, signal: stop })
-        this.#room.connectionReconnecting()
+        this.#room.connectionReconnecting(!this.#rebuild)
         // A listener may have disconnected the room.
         this.#closing.signal.throwIfAborted()
         const signal = this.#attemptSignal(hurry.signal)
@@ -566,6 +567,7 @@ class ServerConnection implements RoomConnection {
       throw refused(first)
     }
     client.start()
+    this.#room.signalConnected()
     const transport = this.#transport
     if (transport === undefined) return 'rebuild'
     transport.negotiate()

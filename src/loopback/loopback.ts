@@ -71,6 +71,8 @@ export interface LoopbackStats {
 }
 
 interface Guest {
+  /** Why it is being removed; `undefined`: it leaves by itself. */
+  reason?: DisconnectReason
   readonly connection: LoopbackConnection
 }
 
@@ -161,6 +163,7 @@ export class Loopback {
       (response) => connection.deliver(response),
       (channel, message) => connection.deliverMessage(channel, message),
     )
+    connection.room.signalConnected()
     connection.room.receive(join)
     return room
   }
@@ -197,8 +200,9 @@ export class Loopback {
     const { connection } = this.#guest(identity)
     connection.cut()
     connection.room.connectionLost()
-    connection.room.connectionReconnecting()
+    connection.room.connectionReconnecting(kind === 'resume')
     await turn()
+    if (this.#guests.get(identity)?.connection === connection) connection.room.signalConnected()
     // A listener may have disconnected the room, or it was disconnected in the meantime.
     if (this.#guests.get(identity)?.connection !== connection) return
     connection.mend(kind === 'full')
@@ -249,6 +253,13 @@ export class Loopback {
     this.#sfu.updateRoomMetadata(check.string('metadata', metadata))
   }
 
+  /** Begins or ends a recording of the room, as far as its participants see it. Nothing is recorded. */
+  setRecording(recording: boolean): void {
+    this.#assertOpen()
+    if (typeof recording !== 'boolean') throw check.invalidType('recording', 'a boolean', recording)
+    this.#sfu.setRecording(recording)
+  }
+
   /** Changes the network from now on. Absent options stay as they are, the seed included; its sequence starts again. */
   setNetwork(options: LoopbackNetworkOptions): void {
     this.#assertOpen()
@@ -293,15 +304,18 @@ export class Loopback {
   }
 
   #remove(identity: string, reason: DisconnectReason): void {
-    const { connection } = this.#guest(identity)
+    const guest = this.#guest(identity)
+    guest.reason = reason
+    const { connection } = guest
     // Synchronously, so that nothing sent by a removed participant arrives after its removal.
     connection.room.receive({ message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } })
   }
 
   #left(identity: string, connection: LoopbackConnection): void {
-    if (this.#guests.get(identity)?.connection !== connection) return
+    const guest = this.#guests.get(identity)
+    if (guest?.connection !== connection) return
     this.#guests.delete(identity)
-    this.#sfu.leave(identity)
+    this.#sfu.leave(identity, disconnectReasonNumber(guest.reason ?? 'clientInitiated'))
     this.#hub.leave(connection.native.id)
   }
 

@@ -72,7 +72,9 @@ export class SignalSfu {
   readonly #routes: Routes
   readonly #members = new Map<string, Member>()
   readonly #sid = sid('RM_')
+  readonly #createdAtMs = Date.now()
   #metadata = ''
+  #recording = false
   readonly #rejections: { readonly reason: LoopbackRejection; readonly message: string }[] = []
 
   constructor(routes: Routes) {
@@ -109,18 +111,20 @@ export class SignalSfu {
     }
     this.#members.set(description.identity, member)
     this.#broadcast(member)
+    this.#broadcastRoom()
     return this.#joinMessage(member)
   }
 
-  /** Removes a participant, whether it left by itself or not. */
-  leave(identity: string): void {
+  /** Removes a participant, whether it left by itself or not. `reason`: `livekit.DisconnectReason`. */
+  leave(identity: string, reason: number): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
     this.#members.delete(identity)
     this.#dropTracks(member)
     for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
     member.tracks.clear()
-    this.#broadcast(member, ParticipantState.Disconnected)
+    this.#broadcast(member, ParticipantState.Disconnected, reason)
+    this.#broadcastRoom()
   }
 
   /** Ends a publication, by decision of the SFU. Returns whether there was one. */
@@ -189,8 +193,12 @@ export class SignalSfu {
 
   updateRoomMetadata(metadata: string): void {
     this.#metadata = metadata
-    const value = { room: this.#roomInfo() }
-    for (const member of this.#members.values()) member.deliver({ message: { case: 'roomUpdate', value } })
+    this.#broadcastRoom()
+  }
+
+  setRecording(recording: boolean): void {
+    this.#recording = recording
+    this.#broadcastRoom()
   }
 
   /** Answers a request of a participant. */
@@ -228,7 +236,7 @@ export class SignalSfu {
         // The loopback loses nothing that it could restore.
         return
       case 'leave':
-        this.leave(identity)
+        this.leave(identity, request.value.reason)
     }
   }
 
@@ -432,16 +440,29 @@ export class SignalSfu {
   }
 
   /** Sends the participant's current state to the others and to the participant itself. */
-  #broadcast(member: Member, state: number = ParticipantState.Active): void {
+  #broadcast(member: Member, state: number = ParticipantState.Active, disconnectReason = 0): void {
     if (member.quiet && state === ParticipantState.Active) return
-    const value = { participants: [participantInfo(member, state)] }
+    const value = { participants: [{ ...participantInfo(member, state), disconnectReason }] }
     for (const other of this.#members.values()) {
       if (!other.quiet || other === member) other.deliver({ message: { case: 'update', value } })
     }
   }
 
-  #roomInfo(): { readonly sid: string; readonly name: string; readonly metadata: string } {
-    return { sid: this.#sid, name: 'loopback', metadata: this.#metadata }
+  /** Tells all participants of the room's current state. */
+  #broadcastRoom(): void {
+    const value = { room: this.#roomInfo() }
+    for (const member of this.#members.values()) member.deliver({ message: { case: 'roomUpdate', value } })
+  }
+
+  #roomInfo(): Readonly<Record<string, unknown>> {
+    return {
+      sid: this.#sid,
+      name: 'loopback',
+      metadata: this.#metadata,
+      numParticipants: this.#members.size,
+      creationTimeMs: BigInt(this.#createdAtMs),
+      activeRecording: this.#recording,
+    }
   }
 
   #joinMessage(member: Member): SignalResponseLike {

@@ -17,6 +17,12 @@ export const RoomEvent = {
   Reconnected: 'reconnected',
   /** The room is disconnected for good. All tracks and streams have ended. */
   Disconnected: 'disconnected',
+  /**
+   * Signalling is connected, also each time the room is reconnecting. Data can flow at `Connected` and `Reconnected`.
+   */
+  SignalConnected: 'signalConnected',
+  /** Signalling is lost, and the session is to be resumed. `Reconnecting` follows in any case. */
+  SignalReconnecting: 'signalReconnecting',
   /** `room.state` has changed. */
   ConnectionStateChanged: 'connectionStateChanged',
   /** A remote participant joined. Emitted once for each participant that was already there, too. */
@@ -37,6 +43,8 @@ export const RoomEvent = {
   ConnectionQualityChanged: 'connectionQualityChanged',
   /** The room's metadata changed. */
   RoomMetadataChanged: 'roomMetadataChanged',
+  /** A recording of the room has begun or ended. */
+  RecordingStatusChanged: 'recordingStatusChanged',
   /** The server moved the local participant to another room. Participants and tracks of the old room are gone. */
   Moved: 'moved',
   /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
@@ -68,9 +76,12 @@ export interface RoomEvents {
   reconnecting: () => void
   reconnected: () => void
   disconnected: (reason: DisconnectReason) => void
+  signalConnected: () => void
+  signalReconnecting: () => void
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
-  participantDisconnected: (participant: RemoteParticipant) => void
+  /** `reason`: why it left; `undefined` if the server has not told. */
+  participantDisconnected: (participant: RemoteParticipant, reason?: DisconnectReason) => void
   /** `previous`: the metadata before the change; the participant has the new metadata. */
   participantMetadataChanged: (previous: string, participant: LocalParticipant | RemoteParticipant) => void
   participantNameChanged: (name: string, participant: LocalParticipant | RemoteParticipant) => void
@@ -91,6 +102,7 @@ export interface RoomEvents {
     participant: LocalParticipant | RemoteParticipant,
   ) => void
   roomMetadataChanged: (metadata: string) => void
+  recordingStatusChanged: (isRecording: boolean) => void
   /** `name`: the name of the room that the local participant is in now. */
   moved: (name: string) => void
   dataTrackPublished: (track: RemoteDataTrack) => void

@@ -1,7 +1,9 @@
 /** The server's description of a participant, and what changes between two descriptions. */
 import { isObject } from '../base/arguments'
 import { entryOf } from '../base/map-keys'
+import { MAX_KIND_DETAILS, MAX_PUBLISH_SOURCES } from '../signal/limits'
 import type { ParticipantInfoMessage, ParticipantPermissionMessage } from '../signal/messages'
+import { timeOf } from './times'
 
 /**
  * What a participant may do, from its token or as changed by the application's server. The names are livekit-client's.
@@ -17,7 +19,23 @@ export interface ParticipantPermissions {
   readonly canUpdateMetadata: boolean
   /** Whether other participants are not told about it. */
   readonly hidden: boolean
+  /** The sources of media that it may publish. Empty: all, if it `canPublish`. */
+  readonly canPublishSources: readonly TrackSource[]
+  /** Whether it may subscribe to metrics of other participants. */
+  readonly canSubscribeMetrics: boolean
+  /** Whether it may control an agent's session. */
+  readonly canManageAgentSession: boolean
+  /** Whether it records the room. LiveKit's newer name for that is the {@link ParticipantKind} `egress`. */
+  readonly recorder: boolean
+  /** Whether it is an agent. LiveKit's newer name for that is the {@link ParticipantKind} `agent`. */
+  readonly agent: boolean
 }
+
+/** Numbers of `livekit.TrackSource`, from 0 on. */
+const sources = ['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio'] as const
+
+/** A source of media; the texts are those of livekit-client's `Track.Source`. `other:` precedes an unknown number. */
+export type TrackSource = (typeof sources)[number] | `other:${number}`
 
 /** Numbers of `livekit.ParticipantInfo.Kind`. */
 const kinds = {
@@ -39,10 +57,27 @@ export function kindOf(number: number | undefined): ParticipantKind {
   return known[number ?? 0] ?? `other:${number ?? 0}`
 }
 
-/** @internal All servers give seconds; newer ones give milliseconds, too. */
+/** Numbers of `livekit.ParticipantInfo.KindDetail`, from 0 on. */
+const details = [
+  'cloudAgent',
+  'forwarded',
+  'connectorWhatsapp',
+  'connectorTwilio',
+  'bridgeRtsp',
+  'simulation',
+] as const
+
+/** More about a participant's kind. `other:` precedes a number that this version does not know. */
+export type ParticipantKindDetail = (typeof details)[number] | `other:${number}`
+
+/** @internal */
+export function kindDetailsOf(numbers: readonly number[] | undefined): ParticipantKindDetail[] {
+  return (numbers ?? []).map((number) => details[number] ?? (`other:${number}` as const))
+}
+
+/** @internal */
 export function joinedAtOf({ joinedAt, joinedAtMs }: ParticipantInfoMessage): Date | undefined {
-  const ms = Number(joinedAtMs ?? 0) || Number(joinedAt ?? 0) * 1000
-  return Number.isFinite(ms) && ms > 0 ? new Date(ms) : undefined
+  return timeOf(joinedAtMs, joinedAt)
 }
 
 /** @internal */
@@ -56,7 +91,20 @@ export function permissionsOf(
     canPublishData: message.canPublishData ?? false,
     canUpdateMetadata: message.canUpdateMetadata ?? false,
     hidden: message.hidden ?? false,
+    canPublishSources: numbersIn(message.canPublishSources, MAX_PUBLISH_SOURCES).map(
+      (number) => sources[number] ?? (`other:${number}` as const),
+    ),
+    canSubscribeMetrics: message.canSubscribeMetrics ?? false,
+    canManageAgentSession: message.canManageAgentSession ?? false,
+    recorder: message.recorder ?? false,
+    agent: message.agent ?? false,
   }
+}
+
+/** The first whole numbers of a list that a server sent. Anything else is left out. */
+function numbersIn(list: unknown, most: number): number[] {
+  if (!Array.isArray(list)) return []
+  return list.slice(0, most).filter((each): each is number => Number.isInteger(each))
 }
 
 /** Capabilities of a client that are kept; there are three. */
@@ -67,9 +115,24 @@ export function keptOf(info: ParticipantInfoMessage): ParticipantInfoMessage {
   const { sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version } = info
   return {
     ...{ sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version },
-    permission: permissionsOf(info.permission),
+    permission: keptPermission(info.permission),
+    kindDetails: numbersIn(info.kindDetails, MAX_KIND_DETAILS),
     clientProtocol: info.clientProtocol,
     capabilities: info.capabilities?.slice(0, MAX_CAPABILITIES),
+  }
+}
+
+/** @internal */
+export function keptPermission(
+  message: ParticipantPermissionMessage | undefined,
+): ParticipantPermissionMessage | undefined {
+  if (message === undefined) return undefined
+  const { canSubscribe, canPublish, canPublishData, canUpdateMetadata, hidden } = message
+  const { canSubscribeMetrics, canManageAgentSession, recorder, agent } = message
+  return {
+    ...{ canSubscribe, canPublish, canPublishData, canUpdateMetadata, hidden },
+    ...{ canSubscribeMetrics, canManageAgentSession, recorder, agent },
+    canPublishSources: numbersIn(message.canPublishSources, MAX_PUBLISH_SOURCES),
   }
 }
 
@@ -93,7 +156,8 @@ export function changesOf(before: ParticipantInfoMessage, now: ParticipantInfoMe
   const had = permissionsOf(before.permission)
   const has = permissionsOf(now.permission)
   const same = Object.entries(has ?? {}).every(
-    ([permission, value]) => had?.[permission as keyof ParticipantPermissions] === value,
+    // A list is compared by its content.
+    ([permission, value]) => String(had?.[permission as keyof ParticipantPermissions]) === String(value),
   )
   return {
     ...(name !== (before.name ?? '') && { name }),

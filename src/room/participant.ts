@@ -20,8 +20,11 @@ import type { DataTrackPublishOptions } from '../data-track/publish-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackSchema } from '../base/codec'
 import { DataTrackPublishError } from '../base/errors'
-import { changesOf, isOlder, joinedAtOf, keptOf, kindOf, permissionsOf } from './participant-info'
-import type { ParticipantChanges, ParticipantKind, ParticipantPermissions } from './participant-info'
+import type { DisconnectReason } from '../connection/disconnect-reason'
+import { changesOf, isOlder, joinedAtOf, keptOf, keptPermission } from './participant-info'
+import { kindDetailsOf, kindOf, permissionsOf } from './participant-info'
+import type { ParticipantChanges, ParticipantKind, ParticipantKindDetail } from './participant-info'
+import type { ParticipantPermissions } from './participant-info'
 import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
 import { noSchemas } from './schemas'
@@ -87,6 +90,16 @@ abstract class Participant extends ActiveParticipant {
     return kindOf(this.#info.kind)
   }
 
+  /** More about the {@link kind}. Often empty. */
+  get kindDetails(): readonly ParticipantKindDetail[] {
+    return kindDetailsOf(this.#info.kindDetails)
+  }
+
+  /** Whether the participant is an agent, by its {@link kind} or by its token. */
+  get isAgent(): boolean {
+    return this.kind === 'agent' || this.#info.permission?.agent === true
+  }
+
   /** When the participant joined, by the server's clock; `undefined` until the server has told. */
   get joinedAt(): Date | undefined {
     return joinedAtOf(this.#info)
@@ -96,13 +109,25 @@ abstract class Participant extends ActiveParticipant {
   update(info: ParticipantInfoMessage): ParticipantChanges {
     const before = this.#info
     if (isOlder(info, before)) return {}
-    this.#info = { ...keptOf(info), permission: permissionsOf(info.permission) ?? before.permission }
+    this.#info = { ...keptOf(info), permission: keptPermission(info.permission) ?? before.permission }
     return changesOf(before, this.#info)
   }
 }
 
 /** A remote participant. */
 export class RemoteParticipant extends Participant {
+  #disconnectReason: DisconnectReason | undefined
+
+  /** Why the participant left; `undefined` while it is in the room, and if the server has not told. */
+  get disconnectReason(): DisconnectReason | undefined {
+    return this.#disconnectReason
+  }
+
+  /** @internal The participant has left. */
+  leftFor(reason: DisconnectReason | undefined): void {
+    this.#disconnectReason = reason
+  }
+
   /** @internal The protocol of the participant's client: 0, 1 (RPC over streams), 2 (streams in one packet, too). */
   get clientProtocol(): number {
     return this.info.clientProtocol ?? 0

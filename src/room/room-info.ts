@@ -3,22 +3,39 @@ import { isObject } from '../base/arguments'
 import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
 import { isParticipant } from './participant-info'
 import type { Profile } from './profile'
+import { timeOf } from './times'
 
 /** `livekit.Room`, the fields used here. */
 export interface RoomInfo {
   readonly sid: string
   readonly name: string
   readonly metadata: string
+  readonly numParticipants: number
+  readonly numPublishers: number
+  readonly creationTime: Date | undefined
+  readonly activeRecording: boolean
 }
 
 /** Before the first connection. */
-export const noRoom: RoomInfo = { sid: '', name: '', metadata: '' }
+export const noRoom: RoomInfo = {
+  ...{ sid: '', name: '', metadata: '' },
+  ...{ numParticipants: 0, numPublishers: 0, creationTime: undefined, activeRecording: false },
+}
 
 /** Missing fields count as empty. */
 export function roomInfoOf(message: unknown): RoomInfo {
   if (!isObject(message)) return noRoom
   const text = (value: unknown): string => (typeof value === 'string' ? value : '')
-  return { sid: text(message['sid']), name: text(message['name']), metadata: text(message['metadata']) }
+  const count = (value: unknown): number => (Number.isInteger(value) ? Math.max(0, value as number) : 0)
+  return {
+    sid: text(message['sid']),
+    name: text(message['name']),
+    metadata: text(message['metadata']),
+    numParticipants: count(message['numParticipants']),
+    numPublishers: count(message['numPublishers']),
+    creationTime: timeOf(message['creationTimeMs'], message['creationTime']),
+    activeRecording: message['activeRecording'] === true,
+  }
 }
 
 /** The local participant's profile in a join message. */
@@ -27,11 +44,4 @@ export function profileIn(join: SignalResponseLike): Profile {
   const participant = isObject(value) ? value['participant'] : undefined
   const info: Partial<ParticipantInfoMessage> = isParticipant(participant) ? participant : {}
   return { name: info.name ?? '', metadata: info.metadata ?? '', attributes: info.attributes ?? {} }
-}
-
-/** The server's version in a join message. Older servers give it in a separate field. */
-export function serverVersionIn(join: Readonly<Record<string, unknown>>): string | undefined {
-  const info = join['serverInfo']
-  const version = (isObject(info) && info['version']) || join['serverVersion']
-  return typeof version === 'string' ? version : undefined
 }

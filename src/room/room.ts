@@ -27,8 +27,10 @@ import type { ConnectionState, RoomEvents } from './events'
 import { LocalParticipant } from './participant'
 import type { ParticipantRequests, RemoteParticipant } from './participant'
 import { Roster } from './roster'
-import { noRoom, profileIn, roomInfoOf, serverVersionIn } from './room-info'
+import { noRoom, profileIn, roomInfoOf } from './room-info'
 import type { RoomInfo } from './room-info'
+import { serverInfoIn } from './server-info'
+import type { ServerInfo } from './server-info'
 import { nothingSent } from '../data-track/stats'
 import { ConnectionHistory } from './stats'
 import type { RoomStats } from './stats'
@@ -97,7 +99,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #roster: Roster
   readonly #speakers: ActiveSpeakers
   readonly #events = new EventQueue()
-  #serverVersion: string | undefined
+  #serverInfo: ServerInfo | undefined
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
   #connection: RoomConnection | undefined
@@ -127,7 +129,7 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#streams,
       {
         connected: () => this.#session !== undefined,
-        serverVersion: () => this.#serverVersion,
+        serverVersion: () => this.#serverInfo?.version || undefined,
         clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
       },
       this.#options.rpc,
@@ -180,6 +182,34 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** The participants that speak, the loudest first; see {@link RemoteParticipant.isSpeaking}. */
   get activeSpeakers(): readonly (LocalParticipant | RemoteParticipant)[] {
     return this.#speakers.speakers
+  }
+
+  /**
+   * Participants in the room, hidden ones not counted. The server updates this and {@link numPublishers} now and then;
+   * {@link remoteParticipants} is exact.
+   */
+  get numParticipants(): number {
+    return this.#info.numParticipants
+  }
+
+  /** Participants that publish media. */
+  get numPublishers(): number {
+    return this.#info.numPublishers
+  }
+
+  /** When the room was created, by the server's clock; `undefined` before the room is connected. */
+  get creationTime(): Date | undefined {
+    return this.#info.creationTime
+  }
+
+  /** Whether the room is being recorded: a participant whose token has the grant `recorder` is in it. */
+  get isRecording(): boolean {
+    return this.#info.activeRecording
+  }
+
+  /** The server of the current or last connection; `undefined` before the first one. */
+  get serverInfo(): ServerInfo | undefined {
+    return this.#serverInfo
   }
 
   /** The participant with this identity, local or remote. */
@@ -495,10 +525,16 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   /** @internal */
-  connectionReconnecting(): void {
+  signalConnected(): void {
+    this.#tell(RoomEvent.SignalConnected)
+  }
+
+  /** @internal `resuming`: only signalling is lost, as far as is known. */
+  connectionReconnecting(resuming: boolean): void {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#events.run(() => {
       this.#setState('reconnecting')
+      if (resuming) this.#tell(RoomEvent.SignalReconnecting)
       this.#tell(RoomEvent.Reconnecting)
     })
   }
@@ -567,7 +603,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
     const { participant, room } = join
-    this.#serverVersion = serverVersionIn(join)
+    this.#serverInfo = serverInfoIn(join)
     const first = this.#state === 'connecting'
     this.#roster.joinedAs(participant, first)
     if (first) {
@@ -607,8 +643,10 @@ export class Room extends TypedEmitter<RoomEvents> {
     const before = this.#info
     if (!isObject(room)) return
     this.#info = roomInfoOf(room)
-    if (this.#info.metadata !== before.metadata)
-      this.#tell(RoomEvent.RoomMetadataChanged, this.#info.metadata)
+    const { metadata, activeRecording } = this.#info
+    if (metadata !== before.metadata) this.#tell(RoomEvent.RoomMetadataChanged, metadata)
+    if (activeRecording !== before.activeRecording)
+      this.#tell(RoomEvent.RecordingStatusChanged, activeRecording)
   }
 
   #end(reason: DisconnectReason, ours: boolean): void {

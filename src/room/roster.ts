@@ -1,5 +1,7 @@
 /** The participants of a room: those who joined, changed and left, according to the server. */
 import * as check from '../base/arguments'
+import { disconnectReason } from '../connection/disconnect-reason'
+import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { Session } from '../session/session'
 import { SignalDispatcher } from '../signal/dispatch'
 import { ParticipantState } from '../signal/messages'
@@ -112,10 +114,13 @@ export class Roster {
     }
     for (const info of participants) if (info.state !== ParticipantState.Disconnected) this.#came(info)
     this.#dispatcher.dispatch(response)
-    for (const { identity, sid, state } of participants) {
+    for (const { identity, sid, state, disconnectReason: number } of participants) {
       const there = this.#remote.get(identity)
       // If a participant came back with a new SID, the end of its old session does not remove it.
-      if (state === ParticipantState.Disconnected && there?.sid === sid) this.#left(there)
+      if (state === ParticipantState.Disconnected && there?.sid === sid) {
+        const reason = disconnectReason(number)
+        this.#left(there, reason === 'unknownReason' ? undefined : reason)
+      }
     }
   }
 
@@ -158,12 +163,13 @@ export class Roster {
     this.#owner.tell(RoomEvent.ParticipantConnected, participant)
   }
 
-  #left(participant: RemoteParticipant): void {
+  #left(participant: RemoteParticipant, reason?: DisconnectReason): void {
     this.#absent.delete(participant.identity)
     if (!this.#remote.delete(participant.identity)) return
     this.#limits.left(participant.identity)
+    participant.leftFor(reason)
     this.#owner.left(participant)
-    this.#owner.tell(RoomEvent.ParticipantDisconnected, participant)
+    this.#owner.tell(RoomEvent.ParticipantDisconnected, participant, reason)
   }
 
   #returnExpired(identity: string): void {

@@ -17,5 +17,8 @@ export const MAX_PARTICIPANTS = 16_384
 export const MAX_TRACKS_OF_PARTICIPANT = 4096
 /** Attributes of one participant. */
 export const MAX_ATTRIBUTES = 4096
+/** Details of a participant's kind, and sources that it may publish; LiveKit has six and five. */
+export const MAX_KIND_DETAILS = 16
+export const MAX_PUBLISH_SOURCES = 16
 /** Entries of the table of subscriber handles: the tracks that are subscribed to. */
 export const MAX_SUBSCRIBER_HANDLES = 16_384

@@ -164,6 +164,12 @@ export interface ParticipantPermissionMessage {
   readonly canPublishData?: boolean | undefined
   readonly canUpdateMetadata?: boolean | undefined
   readonly hidden?: boolean | undefined
+  /** `livekit.TrackSource`. */
+  readonly canPublishSources?: readonly number[] | undefined
+  readonly canSubscribeMetrics?: boolean | undefined
+  readonly canManageAgentSession?: boolean | undefined
+  readonly recorder?: boolean | undefined
+  readonly agent?: boolean | undefined
 }
 
 /** `livekit.ParticipantInfo`, as far as it is used here. */
@@ -177,6 +183,10 @@ export interface ParticipantInfoMessage {
   readonly permission?: ParticipantPermissionMessage | undefined
   /** `livekit.ParticipantInfo.Kind`. */
   readonly kind?: number | undefined
+  /** `livekit.ParticipantInfo.KindDetail`. */
+  readonly kindDetails?: readonly number[] | undefined
+  /** `livekit.DisconnectReason`, of a participant that has left. */
+  readonly disconnectReason?: number | undefined
   /** Unix time in seconds; newer servers give ms, too. A `bigint`, or another copy of the protocol's type for it. */
   readonly joinedAt?: unknown
   readonly joinedAtMs?: unknown

@@ -67,7 +67,7 @@ const Participant = { Tracks: 4, Attributes: 15, KindDetails: 18, DataTracks: 19
 /** How many entries of a participant's lists are kept. */
 const participantLists: ReadonlyMap<number, number> = new Map([
   [Participant.Tracks, 0],
-  [Participant.KindDetails, 0],
+  [Participant.KindDetails, limits.MAX_KIND_DETAILS],
   [Participant.Attributes, limits.MAX_ATTRIBUTES],
   [Participant.Capabilities, 64],
 ])
@@ -305,7 +305,9 @@ function withoutMedia(message: ResponseMessage): ResponseMessage {
 }
 
 function lean(participant: ParticipantInfo): ParticipantInfo {
-  return Object.assign(participant, { tracks: [], kindDetails: [] })
+  // A packed list is one field, however long it is.
+  const kindDetails = participant.kindDetails.slice(0, limits.MAX_KIND_DETAILS)
+  return Object.assign(participant, { tracks: [], kindDetails })
 }
 
 function weightOf(bytes: number, cost: number): number {

@@ -1,0 +1,146 @@
+/** What a real server says of a room, of itself, of participants, and of those that leave. */
+import { DisconnectReason } from '@livekit/protocol'
+import { TrackSource } from 'livekit-server-sdk'
+import type { RoomServiceClient } from 'livekit-server-sdk'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import type { Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event, Scene } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+let server: LivekitServer
+let administrator: RoomServiceClient
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  administrator = server.admin
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+it(
+  'the server names itself, and the room since when it exists',
+  inScene(async (scene) => {
+    const before = Date.now()
+    const alice = await scene.join('alice')
+    expect(alice.serverInfo).toMatchObject({ edition: 'standard' })
+    expect(alice.serverInfo!.protocol).toBeGreaterThanOrEqual(16)
+    expect(alice.serverInfo!.version).toMatch(/^\d+\.\d+\.\d+$/)
+    expect(alice.serverInfo!.nodeId).toMatch(/^ND_/)
+    expect(Math.abs(alice.creationTime!.getTime() - before)).toBeLessThan(60_000)
+    expect(alice.isRecording).toBe(false)
+  }),
+)
+
+it(
+  'a recorder that comes and goes is a recording, and the room counts its participants',
+  inScene(async (scene) => {
+    const alice = await scene.join('alice')
+    const began = event(alice, RoomEvent.RecordingStatusChanged)
+    const recorder = await scene.join('recorder', { grant: { recorder: true } })
+    expect([await began, alice.isRecording]).toEqual([[true], true])
+    expect(recorder.localParticipant.permissions?.recorder).toBe(true)
+    expect(recorder.numParticipants).toBeGreaterThanOrEqual(1)
+    const ended = event(alice, RoomEvent.RecordingStatusChanged)
+    await recorder.disconnect()
+    expect([await ended, alice.isRecording]).toEqual([[false], false])
+  }),
+)
+
+it(
+  'a participant may publish only some sources, and is an agent by its kind',
+  inScene(async (scene) => {
+    await scene.join('bob', {
+      grant: { canPublishSources: [TrackSource.CAMERA, TrackSource.SCREEN_SHARE] },
+      kind: 'agent',
+    })
+    const alice = await scene.join('alice')
+    const bob = alice.remoteParticipants.get('bob')!
+    expect([bob.kind, bob.isAgent, alice.localParticipant.isAgent]).toEqual(['agent', true, false])
+    expect(bob.permissions!.canPublishSources).toEqual(['camera', 'screen_share'])
+    const changed = event(alice, RoomEvent.ParticipantPermissionsChanged)
+    await administrator.updateParticipant(scene.name, 'bob', undefined, {
+      ...{ canPublish: true, canPublishData: true, canSubscribe: true, canSubscribeMetrics: true },
+      canPublishSources: [TrackSource.MICROPHONE],
+    })
+    expect((await changed)[0]!.canPublishSources).toEqual(['camera', 'screen_share'])
+    expect(bob.permissions).toMatchObject({ canPublishSources: ['microphone'], canSubscribeMetrics: true })
+  }),
+)
+
+/** Why bob left, as alice hears it, after `leave`. */
+async function leaving(scene: Scene, leave: (bob: Room) => unknown): Promise<unknown> {
+  const bob = await scene.join('bob')
+  const alice = await scene.join('alice')
+  const left = event(alice, RoomEvent.ParticipantDisconnected)
+  await leave(bob)
+  const [participant, reason] = await left
+  expect(participant.disconnectReason).toBe(reason)
+  return reason
+}
+
+it(
+  'a participant that leaves by itself is told with that reason',
+  inScene(async (scene) => {
+    expect(await leaving(scene, (bob) => bob.disconnect())).toBe('clientInitiated')
+  }),
+)
+
+it(
+  'a participant that is removed is told with that reason',
+  inScene(async (scene) => {
+    const remove = () => administrator.removeParticipant(scene.name, 'bob')
+    expect(await leaving(scene, remove)).toBe('participantRemoved')
+  }),
+)
+
+it(
+  'an agent that fails says so by the reason with which it leaves',
+  inScene(async (scene) => {
+    const proxy = await SignalProxy.start(server.url)
+    try {
+      await scene.join('agent', { url: proxy.url })
+      const alice = await scene.join('alice')
+      const left = event(alice, RoomEvent.ParticipantDisconnected)
+      proxy.ask({ case: 'leave', value: { reason: DisconnectReason.AGENT_ERROR } })
+      expect((await left)[1]).toBe('agentError')
+    } finally {
+      await proxy.close()
+    }
+  }),
+)
+
+it(
+  'signalling that is lost and comes back is told of, in order',
+  inScene(async (scene) => {
+    const proxy = await SignalProxy.start(server.url)
+    try {
+      const told: string[] = []
+      const names = [
+        'SignalConnected',
+        'Connected',
+        'SignalReconnecting',
+        'Reconnecting',
+        'Reconnected',
+      ] as const
+      const alice = await scene.join('alice', {
+        url: proxy.url,
+        before: (room) => {
+          for (const name of names) room.on(RoomEvent[name], () => told.push(name))
+        },
+      })
+      expect(told.splice(0)).toEqual(['SignalConnected', 'Connected'])
+      const back = event(alice, RoomEvent.Reconnected)
+      proxy.cut()
+      await back
+      expect(told.splice(0)).toEqual(['SignalReconnecting', 'Reconnecting', 'SignalConnected', 'Reconnected'])
+      const rebuilt = event(alice, RoomEvent.Reconnected)
+      proxy.sendAway('reconnect')
+      await rebuilt
+      expect(told).toEqual(['Reconnecting', 'SignalConnected', 'Reconnected'])
+    } finally {
+      await proxy.close()
+    }
+  }),
+)
