@@ -5,6 +5,8 @@ import type { RoomEvents } from '../../index'
 import { turn, until } from '../helpers/rooms'
 
 type EventName = keyof RoomEvents
+/** Gives a room a message of the server that the loopback does not send by itself. */
+type Tell = (message: { case: string; value: unknown }) => void
 
 /** Everything that a room tells, in order. */
 function heard(room: Room): string[] {
@@ -21,16 +23,20 @@ function describeEvent(name: EventName, [first]: readonly unknown[]): string {
   return identity === undefined ? name : `${name} ${identity}`
 }
 
-/** Others who are there before, each with a track, and what they do that a room hears of. */
-async function stage(sfu: Loopback): Promise<() => Promise<void>> {
+/** Others who are there before, each with a track, and what they and the server do that a room hears of. */
+async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
   const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
   for (const room of [alice, bob]) await room.localParticipant.publishDataTrack({ name: 'track' })
-  return async () => {
+  return async (tell) => {
     await alice.localParticipant.publishData(new Uint8Array(1), { reliable: true })
     await alice.localParticipant.setMetadata('m')
     await alice.localParticipant.setName('Alice')
     await alice.localParticipant.setAttributes({ a: '1' })
     sfu.updateRoomMetadata('r')
+    tell({ case: 'roomUpdate', value: { room: { name: 'room', activeRecording: true } } })
+    const { sid } = alice.localParticipant
+    tell({ case: 'speakersChanged', value: { speakers: [{ sid, level: 1, active: true }] } })
+    tell({ case: 'connectionQuality', value: { updates: [{ participantSid: sid, quality: 2 }] } })
     const more = await alice.localParticipant.publishDataTrack({ name: 'more' })
     await more.unpublish()
     await alice.disconnect()
@@ -39,13 +45,13 @@ async function stage(sfu: Loopback): Promise<() => Promise<void>> {
 }
 
 /** Carol's room hears of all these, one after the other. */
-async function live(sfu: Loopback, room: Room, others: () => Promise<void>): Promise<void> {
+async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof stage>>): Promise<void> {
   sfu.join('carol', { room })
   await turn()
   // Each step may find the room disconnected, which is what is tested.
   const track = await room.localParticipant.publishDataTrack({ name: 'own' }).catch(() => undefined)
   await track?.unpublish()
-  await others()
+  await others((message) => room.receive({ message }))
   try {
     await sfu.reconnect('carol', 'resume')
     await sfu.reconnect('carol', 'full')
@@ -99,6 +105,7 @@ describe('a listener that disconnects its room', () => {
     expect([...room.remoteParticipants.keys()]).toEqual(['dave'])
     expect(told).toEqual([
       'connectionStateChanged connecting',
+      'signalConnected',
       'connectionStateChanged connected',
       'connected',
       'participantConnected dave',
@@ -125,8 +132,9 @@ describe('a listener that disconnects its room', () => {
     const after = told.slice(at + 1)
     expect(after.filter((event) => /alice|bob/.test(event))).toEqual([])
     // Later ones are about carol's own track.
-    expect(after.slice(0, 4)).toEqual([
+    expect(after.slice(0, 5)).toEqual([
       'connectionStateChanged connecting',
+      'signalConnected',
       'connectionStateChanged connected',
       'connected',
       'participantConnected dave',
