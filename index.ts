@@ -7,6 +7,17 @@
 export { connect, Room } from './src/room/room'
 export type { DataTracksOptions, RoomOptions } from './src/room/room'
 export type { ConnectOptions, IceTransports } from './src/connection/connect-options'
+export { DefaultReconnectPolicy } from './src/connection/reconnect-policy'
+export type { ReconnectContext, ReconnectPolicy } from './src/connection/reconnect-policy'
+export { TokenSource } from './src/connection/token-source'
+export type {
+  TokenEndpointOptions,
+  TokenSourceConfigurable,
+  TokenSourceFetchOptions,
+  TokenSourceFixed,
+  TokenSourceResponseObject,
+} from './src/connection/token-source'
+export type { ConnectToken, TokenProvider, TokenRequest } from './src/connection/tokens'
 export type { ConnectionStats, MessageChannelStats } from './src/connection/stats'
 export type { DisconnectReason } from './src/connection/disconnect-reason'
 export type { RoomStats } from './src/room/stats'

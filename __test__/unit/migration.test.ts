@@ -472,6 +472,31 @@ const rooms = {
       sfu.close()
       expect(reasons).toEqual(['clientInitiated', 'serverShutdown'])
     }),
+  'token-source': async () => {
+    expect(Object.keys(index.TokenSource)).toEqual(['literal', 'custom', 'endpoint'])
+    const cause = new Error('no token')
+    const error = await rejection(new Room().connect('ws://127.0.0.1:1', () => Promise.reject(cause)))
+    expect([error.reason, error.cause]).toEqual(['tokenUnavailable', cause])
+  },
+  'reconnect-policy': () => {
+    expect(() => new Room({ reconnectPolicy: {} as never })).toThrow(/options\.reconnectPolicy/)
+    const policy = new index.DefaultReconnectPolicy([0])
+    expect(policy.nextRetryDelayInMs({ retryCount: 1, elapsedMs: 0 })).toBeNull()
+  },
+  'max-retries': async () => {
+    const asked: number[] = []
+    const reconnectPolicy = {
+      nextRetryDelayInMs: ({ retryCount }: { retryCount: number }) => {
+        asked.push(retryCount)
+        return 0
+      },
+    }
+    const room = new Room({ reconnectPolicy })
+    expect((await rejection(room.connect('ws://127.0.0.1:1', 'token'))).reason).toBe('serverUnreachable')
+    expect(asked).toEqual([])
+    await rejection(room.connect('ws://127.0.0.1:1', 'token', { maxRetries: 2 }))
+    expect(asked).toEqual([1, 2])
+  },
   'connection-states': () =>
     withPair(async ({ sfu, alice }) => {
       const told: string[] = []

@@ -210,6 +210,10 @@ export const errorReasons = {
       message: 'the server told this participant to leave',
       doc: "It did so while the room was connecting. The detail has the server's reason.",
     },
+    tokenUnavailable: {
+      message: 'there is no token to connect with',
+      doc: 'The function or `TokenSource` that gives the tokens failed (`cause`), its server answered with an error (`status`), or the new token is for another participant or room.',
+    },
     messageTooLarge: {
       message: 'the server sent a message that is too large',
       doc: 'A message has at most 64 MiB. A server sends all participants of a room, with their metadata, in one message: use fewer participants or less metadata.',

@@ -6,7 +6,7 @@ import { serverUrl } from '../connection/address'
 import { httpRequest } from '../connection/http-request'
 import type { HttpAnswer } from '../connection/http-request'
 import { ProxyError } from '../connection/proxy'
-import { claimProblems, decodeClaims, span } from './claims'
+import { claimProblems, decodeClaims, span } from '../connection/claims'
 import type { Finding } from './doctor-findings'
 import { codeOf, httpUrl } from './http'
 

@@ -1,5 +1,5 @@
 /** `datatrack doctor`: tries everything on the way to a server and says in plain words what fails. */
-import { decodeClaims } from './claims'
+import { decodeClaims } from '../connection/claims'
 import type { Finding } from './doctor-findings'
 import { Findings } from './doctor-findings'
 import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } from './doctor-room'

@@ -4,6 +4,7 @@ import type { Agent } from 'node:http'
 import { types } from 'node:util'
 import * as check from '../base/arguments'
 import type { PeerConnectionMode } from './address'
+import { checkRetries } from './reconnect-policy'
 
 /** ms that connecting may take in all, by default. */
 export const CONNECT_TIMEOUT = 15_000
@@ -34,6 +35,12 @@ export interface ConnectOptions {
   readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
   /** `udp` or `tcp`: only that protocol. Default: `all`, which is UDP, or TCP if UDP does not work. */
   readonly iceTransports?: IceTransports | undefined
+  /**
+   * How often an attempt is made again while the server cannot be reached or gives no token: whole, 0 and above, or
+   * `Infinity` for a program that must never give up. It counts for the first connection (default: 0), and for each
+   * loss of the connection (default: as the room's `reconnectPolicy` decides). Each attempt has `connectTimeout`.
+   */
+  readonly maxRetries?: number | undefined
   /** Cancels connecting. The promise then rejects with the signal's `reason`. No effect once the room is connected. */
   readonly signal?: AbortSignal | undefined
 }
@@ -46,6 +53,8 @@ export interface CheckedConnectOptions {
   readonly ca: ConnectOptions['ca']
   readonly mode: 'auto' | PeerConnectionMode
   readonly iceTransports: IceTransports
+  /** `undefined`: the caller wants nothing in particular. */
+  readonly maxRetries: number | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -65,6 +74,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
     ca: checkCertificates('options.ca', options.ca),
     mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
     iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),
+    maxRetries: checkRetries('options.maxRetries', options.maxRetries),
     signal: check.signal('options.signal', options.signal),
   }
 }

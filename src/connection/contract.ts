@@ -3,6 +3,7 @@ import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import type { NativeSession } from '../native/native'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import type { ReconnectPolicy } from './reconnect-policy'
 import type { ScenarioSteps } from './scenarios'
 import type { ConnectionStats } from './stats'
 
@@ -45,12 +46,15 @@ export interface LastWords {
 /** @internal What a connection does to its room. */
 export interface ConnectableRoom {
   readonly encryption: EncryptionOptions | undefined
+  readonly reconnectPolicy: ReconnectPolicy | undefined
   /** Gives the room its connection; a `join` message comes next. */
   attach(connection: RoomConnection, identity: string): void
   /** Handles a message of the server. */
   receive(response: SignalResponseLike): void
   /** The connection is lost. Nothing can be sent, and an attempt to reconnect follows. */
   connectionLost(): void
+  /** Later connections need this token instead of the one before. */
+  tokenRefreshed(token: string): void
   /** Signalling is connected, the first time or again. Packets cannot flow yet. */
   signalConnected(): void
   /** The attempt begins. The application is told now. `resuming`: it is to resume the session. */

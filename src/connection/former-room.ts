@@ -9,6 +9,7 @@ import { LINGER_TIMEOUT } from './linger-timeout'
 /** See the top of this file. */
 export class FormerRoom implements ConnectableRoom {
   readonly encryption = undefined
+  readonly reconnectPolicy = undefined
   /** Resolves when the connection has ended. */
   readonly gone: Promise<void>
   readonly #words: LastWords
@@ -59,6 +60,10 @@ export class FormerRoom implements ConnectableRoom {
   }
 
   attach(): void {
+    // The room has left.
+  }
+
+  tokenRefreshed(): void {
     // The room has left.
   }
 

@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
 import { withDeadline } from '../base/abort'
-import * as check from '../base/arguments'
 import { checkConnectOptions } from './connect-options'
 import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
 import { environment } from '../native/environment'
@@ -17,7 +16,10 @@ import type { ScenarioSteps } from './scenarios'
 import { sessionOptions } from '../session/session-options'
 import { serverUrl } from './address'
 import type { PeerConnectionMode } from './address'
-import { LossPace, RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
+import { LossPace } from './backoff'
+import { Retries } from './reconnect-policy'
+import { checkToken, Tokens } from './tokens'
+import type { ConnectToken } from './tokens'
 import type { MessageChannels } from '../data-packet/channels'
 import { SignalClient } from './signal-client'
 import { isObject } from '../base/arguments'
@@ -58,11 +60,11 @@ type Resumed = 'resumed' | 'rebuild'
 /** @throws `TypeError` or `RangeError` that names the argument; the signal's `reason` */
 export function checkConnectArguments(
   url: string | URL,
-  token: string,
+  token: ConnectToken,
   given: ConnectOptions,
-): { readonly server: URL; readonly token: string; readonly options: CheckedConnectOptions } {
+): { readonly server: URL; readonly token: ConnectToken; readonly options: CheckedConnectOptions } {
   const server = serverUrl(url)
-  const checkedToken = check.headerText('token', token)
+  const checkedToken = checkToken('token', token)
   const options = checkConnectOptions(given)
   options.signal?.throwIfAborted()
   return { server, token: checkedToken, options }
@@ -75,7 +77,7 @@ export function checkConnectArguments(
 export async function connectRoom(
   room: ConnectableRoom,
   url: string | URL,
-  token: string,
+  token: ConnectToken,
   given: ConnectOptions,
   stop: AbortSignal,
   hasRegions: (server: URL) => boolean = isCloudHost,
@@ -98,8 +100,7 @@ class ServerConnection implements RoomConnection {
   readonly #regions: Regions | undefined
   readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
-  /** The server sends a new token now and then. */
-  #token: string
+  readonly #tokens: Tokens
   #mode: PeerConnectionMode
   #participantSid = ''
   #client: SignalClient | undefined
@@ -136,7 +137,7 @@ class ServerConnection implements RoomConnection {
   constructor(
     room: ConnectableRoom,
     server: URL,
-    token: string,
+    token: ConnectToken,
     options: CheckedConnectOptions,
     regions: Regions | undefined,
   ) {
@@ -144,7 +145,9 @@ class ServerConnection implements RoomConnection {
     this.#home = server
     this.#server = server
     this.#regions = regions
-    this.#token = token
+    this.#tokens = new Tokens(token, (fresh) => {
+      this.#tell(() => this.#room.tokenRefreshed(fresh), fresh.length)
+    })
     this.#options = options
     this.#mode = options.mode === 'dual' ? 'dual' : 'single'
     this.native = environment().binding.createServerSession(sessionOptions(room.encryption, true))
@@ -153,8 +156,11 @@ class ServerConnection implements RoomConnection {
   /** Opens the first connection. The caller gets the errors. */
   async open(): Promise<void> {
     try {
-      this.#regions?.prefetch(this.#token, this.#closing.signal)
-      const { identity, response } = await this.#joinSomewhere(this.#options.signal)
+      if (this.#regions !== undefined) {
+        const token = await this.#tokens.ready(this.#attemptSignal(this.#options.signal))
+        this.#regions.prefetch(token, this.#closing.signal)
+      }
+      const { identity, response } = await this.#joinAtLast(this.#options.signal)
       this.#attempt = undefined
       this.#state = 'connected'
       this.#room.attach(this, identity)
@@ -245,6 +251,28 @@ class ServerConnection implements RoomConnection {
     this.#client?.close()
   }
 
+  /** Joins, for the first time. While the server cannot be reached, tries again as often as the caller wants. */
+  async #joinAtLast(given: AbortSignal | undefined): Promise<Joined> {
+    const retries = this.#retries(this.#options.maxRetries ?? 0)
+    for (let failures = 1; ; failures++) {
+      try {
+        return await this.#joinSomewhere(given)
+      } catch (error) {
+        const over = given?.aborted === true || this.#closing.signal.aborted || this.#sentAway !== undefined
+        if (over || !isUnreachable(error)) throw error
+        const wait = retries.next(failures, performance.now(), error)
+        if (wait === null) throw error
+        log('info', 'signal', `connecting failed; trying again in ${wait} ms`)
+        this.#client?.close()
+        await delay(wait, undefined, { ...(given !== undefined && { signal: given }) })
+      }
+    }
+  }
+
+  #retries(most: number | undefined): Retries {
+    return new Retries(this.#room.reconnectPolicy, most, this.#home.href, performance.now())
+  }
+
   /** Joins at the current server. If that fails and there are regions, joins at the next one that works. */
   async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
     this.#regions?.reset(this.#server)
@@ -272,9 +300,10 @@ class ServerConnection implements RoomConnection {
     const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])]
     // A token that one region refuses is refused by all. A 403 concerns only the region itself.
     const everywhere =
-      error instanceof DataTrackConnectionError && error.reason === 'notAllowed' && error.status !== 403
+      error instanceof DataTrackConnectionError &&
+      ((error.reason === 'notAllowed' && error.status !== 403) || error.reason === 'tokenUnavailable')
     if (everywhere || this.#sentAway !== undefined || signals.some(({ aborted }) => aborted)) return undefined
-    return await this.#regions?.next(this.#token, AbortSignal.any(signals))
+    return await this.#regions?.next(this.#tokens.current, AbortSignal.any(signals))
   }
 
   /** Opens signalling and peer connections for a new session. The room is not told yet, and its messages are held. */
@@ -344,7 +373,7 @@ class ServerConnection implements RoomConnection {
   ): ReturnType<typeof SignalClient.connect> {
     const connected = await SignalClient.connect(
       this.#server,
-      this.#token,
+      await this.#tokens.ready(signal),
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
       { ...this.#options, signal },
       {
@@ -356,6 +385,7 @@ class ServerConnection implements RoomConnection {
     const { client } = connected
     if (signal.aborted) client.close()
     signal.throwIfAborted()
+    this.#tokens.accepted()
     this.#client = client
     client.setRef(this.#ref)
     return connected
@@ -388,7 +418,7 @@ class ServerConnection implements RoomConnection {
         this.#trickled(message.value)
         return
       case 'refreshToken':
-        this.#token = message.value
+        this.#tokens.take(message.value)
         return
       case 'leave': {
         const { action, regions } = message.value
@@ -404,7 +434,7 @@ class ServerConnection implements RoomConnection {
       case 'roomMoved': {
         // Later attempts to reconnect use this server.
         const { token, participant } = message.value
-        if (token !== '') this.#token = token
+        if (token !== '') this.#tokens.take(token)
         this.#participantSid = participant?.sid ?? this.#participantSid
         this.#tell(() => this.#room.receive({ message }), weight)
         return
@@ -514,12 +544,16 @@ class ServerConnection implements RoomConnection {
 
   async #reconnect(grace: number): Promise<void> {
     let failures = 0
-    let first = Math.max(grace, this.#pace.lost(performance.now()))
-    for (let attempt = 0; attempt < RECONNECT_ATTEMPTS; attempt++) {
+    let first: number | undefined = Math.max(grace, this.#pace.lost(performance.now()))
+    let retries = this.#retries(this.#options.maxRetries)
+    let reason: unknown
+    for (let attempt = 0; ; attempt++) {
       const hurry = new AbortController()
       this.#hurry = hurry
       try {
-        const wait = attempt === 0 ? first : reconnectDelay(attempt)
+        const asked = retries.next(attempt, performance.now(), reason)
+        if (asked === null) break
+        const wait = attempt > 0 ? asked : first === undefined ? 0 : Math.max(first, asked)
         const stop = AbortSignal.any([this.#closing.signal, hurry.signal])
         await delay(wait, undefined, { ref: this.#ref, signal: stop })
         this.#room.connectionReconnecting(!this.#rebuild)
@@ -534,14 +568,17 @@ class ServerConnection implements RoomConnection {
         if (this.#closing.signal.aborted) return
         if (hurry.signal.aborted) {
           // The network has changed, so earlier failures do not count.
-          first = 0
+          first = undefined
+          retries = this.#retries(this.#options.maxRetries)
           attempt = -1
           continue
         }
         failures += 1
+        reason = error
         // A resume that failed twice would fail a third time.
         if (failures > 1) this.#rebuild = true
-        if (error instanceof DataTrackConnectionError && error.reason === 'notAllowed') break
+        const refused = error instanceof DataTrackConnectionError && error.reason === 'notAllowed'
+        if (refused && !this.#tokens.refuse()) break
       } finally {
         this.#attempt = undefined
       }
@@ -625,9 +662,18 @@ function refused({ message }: Pick<SignalResponse, 'message'>): DataTrackConnect
   return new DataTrackConnectionError('leaveRequest', { detail: disconnectReason(message.value.reason) })
 }
 
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError'
+}
+
 function timedOut(error: unknown): unknown {
-  const isTimeout = error instanceof DOMException && error.name === 'TimeoutError'
-  return isTimeout ? new DataTrackConnectionError('timeout') : error
+  return isTimeout(error) ? new DataTrackConnectionError('timeout') : error
+}
+
+/** Whether the same may work later without a change of anything. */
+function isUnreachable(error: unknown): boolean {
+  const reasons: readonly string[] = ['serverUnreachable', 'timeout', 'transportFailed', 'tokenUnavailable']
+  return isTimeout(error) || (error instanceof DataTrackConnectionError && reasons.includes(error.reason))
 }
 
 /** A leave message, as a server would send it. */

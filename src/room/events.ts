@@ -23,6 +23,8 @@ export const RoomEvent = {
   SignalConnected: 'signalConnected',
   /** Signalling is lost, and the session is to be resumed. `Reconnecting` follows in any case. */
   SignalReconnecting: 'signalReconnecting',
+  /** The room has a new token, from the server or from the application's token source. Later connections use it. */
+  TokenRefreshed: 'tokenRefreshed',
   /** `room.state` has changed. */
   ConnectionStateChanged: 'connectionStateChanged',
   /** A remote participant joined. Emitted once for each participant that was already there, too. */
@@ -78,6 +80,8 @@ export interface RoomEvents {
   disconnected: (reason: DisconnectReason) => void
   signalConnected: () => void
   signalReconnecting: () => void
+  /** `token`: the new token. It is a secret: do not log it. */
+  tokenRefreshed: (token: string) => void
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
   /** `reason`: why it left; `undefined` if the server has not told. */

@@ -34,6 +34,9 @@ import type { ServerInfo } from './server-info'
 import { nothingSent } from '../data-track/stats'
 import { ConnectionHistory } from './stats'
 import type { RoomStats } from './stats'
+import { checkReconnectPolicy } from '../connection/reconnect-policy'
+import type { ReconnectPolicy } from '../connection/reconnect-policy'
+import type { ConnectToken } from '../connection/tokens'
 import { scenarioSteps } from '../connection/scenarios'
 import type { SimulationScenario } from '../connection/scenarios'
 import { OwnProfile } from './profile'
@@ -64,6 +67,8 @@ export interface RoomOptions {
   readonly dataStreams?: DataStreamLimits | undefined
   /** Limits of the calls that the room answers. */
   readonly rpc?: RpcLimits | undefined
+  /** Decides on the attempts to reconnect. Default: a `DefaultReconnectPolicy`. */
+  readonly reconnectPolicy?: ReconnectPolicy | undefined
 }
 
 /** Filters of {@link Room.dataTracks}. */
@@ -91,6 +96,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
   /** Remote procedure calls with typed values. */
   readonly rpc: TypedRpc
+  /** @internal */
+  readonly reconnectPolicy: ReconnectPolicy | undefined
   readonly #options: RoomOptions
   readonly #queues = new Set<TrackQueue>()
   readonly #packets: DataPackets
@@ -118,6 +125,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     super()
     this.#options = check.options('options', options)
     encryptionForNative(this.#options.encryption)
+    this.reconnectPolicy = checkReconnectPolicy('options.reconnectPolicy', this.#options.reconnectPolicy)
     const packetHandlers: PacketHandlers = { user: (packet) => this.#dataReceived(packet) }
     this.#packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
       this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
@@ -234,10 +242,12 @@ export class Room extends TypedEmitter<RoomEvents> {
    * automatically, and tracks and streams go on.
    *
    * @param url `wss://host` or `ws://host:port`
-   * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish
+   * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish; or a function or a
+   * `TokenSource` that gives one. Those are asked again when the room reconnects and its token has expired, or the server
+   * refused it
    * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
-  async connect(url: string | URL, token: string, options: ConnectOptions = {}): Promise<void> {
+  async connect(url: string | URL, token: ConnectToken, options: ConnectOptions = {}): Promise<void> {
     if (this.#connecting !== undefined || this.#session !== undefined) {
       throw new DataTrackClosedError('alreadyConnected')
     }
@@ -525,6 +535,11 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   /** @internal */
+  tokenRefreshed(token: string): void {
+    if (this.#session !== undefined) this.#tell(RoomEvent.TokenRefreshed, token)
+  }
+
+  /** @internal */
   signalConnected(): void {
     this.#tell(RoomEvent.SignalConnected)
   }
@@ -751,7 +766,7 @@ export class Room extends TypedEmitter<RoomEvents> {
  */
 export async function connect(
   url: string | URL,
-  token: string,
+  token: ConnectToken,
   options: RoomOptions & ConnectOptions = {},
 ): Promise<Room> {
   const room = new Room(options)
