@@ -49,6 +49,7 @@ export type {
   TextReferences,
 } from './src/data-stream/options'
 export { LocalParticipant, RemoteParticipant } from './src/room/participant'
+export type { ParticipantState } from './src/room/participant-state'
 export type {
   ParticipantKind,
   ParticipantKindDetail,

@@ -50,6 +50,16 @@ async function untilThere(
 const ticking = ['--', process.execPath, '-e', "setInterval(() => console.log('tick'), 20)"]
 
 describe('datatrack pub and sub', () => {
+  it('with --wait-for-subscriber the input arrives whole, however late the subscriber comes', async () => {
+    const env = inNewRoom()
+    const pub = startCli(['pub', '--name', 'log', '--wait-for-subscriber'], env)
+    pub.child.stdin.end('one\ntwo\nthree\n')
+    await pub.wrote(/Waiting for a subscriber/)
+    const sub = await runCli(['sub', '--name', 'log', '--once'], env)
+    expect(sub.stdout).toBe('one\ntwo\nthree\n')
+    expect(await pub.ending).toMatchObject({ code: 0 })
+  })
+
   it('carry lines from standard input to standard output, and end with their source', async () => {
     const env = inNewRoom()
     const sub = startCli(['sub', '--name', 'log', '--once'], env)

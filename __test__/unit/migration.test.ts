@@ -464,6 +464,19 @@ const rooms = {
       abort.abort(reason)
       expect(await pending).toBe(reason)
     }),
+  'wait-until-active': () =>
+    withPair(async ({ sfu, bob }) => {
+      const alice = bob.remoteParticipants.get('alice')!
+      await alice.waitUntilActive()
+      sfu.kick('alice')
+      await until(() => alice.state === 'disconnected')
+      expect(await rejection(alice.waitUntilActive())).toMatchObject({ reason: 'participantDisconnected' })
+    }),
+  'local-is-active': () =>
+    withPair(async ({ alice: { localParticipant } }) => {
+      expect(localParticipant.isActive).toBe(true)
+      await Promise.resolve()
+    }),
   'disconnect-reason': () =>
     withPair(async ({ sfu, alice, bob }) => {
       const reasons: string[] = []

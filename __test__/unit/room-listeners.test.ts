@@ -27,6 +27,9 @@ function describeEvent(name: EventName, [first]: readonly unknown[]): string {
 async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
   const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
   for (const room of [alice, bob]) await room.localParticipant.publishDataTrack({ name: 'track' })
+  bob.on(RoomEvent.DataTrackPublished, (track) => {
+    if (track.name === 'own') track.subscribe()
+  })
   return async (tell) => {
     await alice.localParticipant.publishData(new Uint8Array(1), { reliable: true })
     await alice.localParticipant.setMetadata('m')
@@ -50,6 +53,8 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
   await turn()
   // Each step may find the room disconnected, which is what is tested.
   const track = await room.localParticipant.publishDataTrack({ name: 'own' }).catch(() => undefined)
+  // Bob subscribes, and the SFU tells.
+  for (let turns = 0; turns < 5; turns++) await turn()
   await track?.unpublish()
   await others((message) => room.receive({ message }))
   try {
@@ -109,6 +114,7 @@ describe('a listener that disconnects its room', () => {
       'connectionStateChanged connected',
       'connected',
       'participantConnected dave',
+      'participantActive dave',
     ])
   })
 
@@ -132,12 +138,13 @@ describe('a listener that disconnects its room', () => {
     const after = told.slice(at + 1)
     expect(after.filter((event) => /alice|bob/.test(event))).toEqual([])
     // Later ones are about carol's own track.
-    expect(after.slice(0, 5)).toEqual([
+    expect(after.slice(0, 6)).toEqual([
       'connectionStateChanged connecting',
       'signalConnected',
       'connectionStateChanged connected',
       'connected',
       'participantConnected dave',
+      'participantActive dave',
     ])
   })
 

@@ -364,6 +364,10 @@ export const errorReasons = {
       message: 'the room is connected already, or connecting',
       doc: 'A room has one connection at a time. Call `disconnect()` first, or make another room.',
     },
+    participantDisconnected: {
+      message: 'the participant has left the room',
+      doc: 'It left, or the room was disconnected, before it became active. A participant that joins again is another object.',
+    },
     nativePanic: {
       message: 'the native part failed and closed the connection',
       doc: 'A bug of this package. Please report it.',

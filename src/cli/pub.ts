@@ -40,6 +40,8 @@ export interface PubOptions {
   readonly waitFor: string | undefined
   /** s between publishing and the first frame. */
   readonly settle: number
+  /** Whether to wait for a subscriber before the first frame, and not for `settle`. */
+  readonly waitForSubscriber: boolean
   readonly quiet: boolean
 }
 
@@ -73,7 +75,8 @@ export async function pub(options: PubOptions, signal: AbortSignal): Promise<num
     if (!options.quiet) {
       note(`Publishing ${printable(track.name)} as ${printable(room.localParticipant.identity)}.`)
     }
-    await settle(room, options.settle, ended)
+    if (options.waitForSubscriber) await subscribed(track, AbortSignal.any([ended, track.signal]))
+    else await settle(room, options.settle, ended)
     return await publishAll(track, options, AbortSignal.any([ended, track.signal]))
   } catch (error) {
     // Ctrl-C before the track is published.
@@ -160,9 +163,15 @@ async function leave(track: LocalDataTrack): Promise<void> {
   await track.unpublish()
 }
 
+/** Waits until a participant subscribes. */
+async function subscribed(track: LocalDataTrack, signal: AbortSignal): Promise<void> {
+  if (track.hasSubscribers !== true) note('Waiting for a subscriber.')
+  await track.waitForSubscriber({ signal })
+}
+
 /**
- * Waits to give subscribers time. The server tells a publisher neither who subscribes nor when it forwards to them, and
- * frames sent before that are lost. In an empty room there are no subscribers to wait for.
+ * Waits to give subscribers time. Not all of them tell when the server forwards to them, and frames sent before that
+ * are lost. In an empty room there are no subscribers to wait for.
  */
 async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.size === 0 || seconds === 0) return

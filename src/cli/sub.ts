@@ -49,7 +49,8 @@ export const SubExit = {
 export async function sub(options: SubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
   const out = await openOutput(options.output, signal)
-  const token = await tokenFor(server, 'sub', { canPublishData: false })
+  // It publishes nothing, but without this grant it could not answer publishers that wait for a subscriber.
+  const token = await tokenFor(server, 'sub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
     return await new Subscriber(room, options, out).run(untilDisconnected(room, signal))

@@ -97,6 +97,31 @@ export class LocalDataTrack<T = PushableFrame> {
   }
 
   /**
+   * Whether the track has subscribers: participants to which the SFU forwards. `undefined`: not known.
+   *
+   * A server that tells publishers of their subscribers decides (livekit-server 1.13 does not). Otherwise the room asks
+   * the participants, from the first look at this property on. Rooms of this package answer. `true` means that one of
+   * them subscribes; `false`, that all participants have answered, and none of them subscribes. Hidden participants
+   * cannot be asked.
+   */
+  get hasSubscribers(): boolean | undefined {
+    return this.#publication.published ? this.#publication.demand.ask() : undefined
+  }
+
+  /**
+   * Resolves when {@link hasSubscribers} is `true`. A frame that is pushed then reaches a subscriber. If nothing tells
+   * of subscribers, it waits for ever, so give it a signal.
+   *
+   * @throws `DataTrackUnpublishedError` when the track ends; the signal's `reason`; `TypeError` that names the option
+   */
+  async waitForSubscriber(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const signal = check.signal('options.signal', check.options('options', options).signal)
+    signal?.throwIfAborted()
+    if (!this.#publication.published) throw this.#publication.signal.reason
+    await this.#publication.demand.wait(signal)
+  }
+
+  /**
    * Sends a frame, or a value if the track has a codec. The call is synchronous: when it returns, the frame is accepted
    * and its bytes are copied. An accepted frame is not sent yet; `stats()` and `flush()` tell when it is.
    *

@@ -10,6 +10,7 @@ import { checkSealed, isPromise } from '../e2ee/provider'
 import type { E2eeProvider, SealedDataTrackFrame } from '../e2ee/provider'
 import { PushStatus } from '../native/native'
 import type { NativeSendStats, NativeSession } from '../native/native'
+import { PublicationDemand } from './demand'
 import type { DataTrackInfo } from './info'
 
 /** What a publication needs from its session. */
@@ -20,6 +21,9 @@ export interface PublicationSession {
   readonly onPushed: (() => void) | null
   /** Runs a control call, then hands out the events that it caused. */
   control<T>(call: () => T): T
+  /** The application wants to know who subscribes. */
+  demandWanted(): void
+  demandChanged(publication: Publication): void
   /** Counts and reports that the provider could not encrypt a frame. */
   sealFailed(cause: unknown): void
 }
@@ -60,6 +64,7 @@ export class Publication {
   /** For code that outlives the track: the object holds no reference that leads back to the track. */
   readonly life: PublicationLife
   readonly #end = new LazySignal()
+  readonly demand: PublicationDemand
   /** Pushes that wait for room, in order. */
   readonly #pushes: PushWaiter[] = []
   readonly #flushes = new Set<Deferred<undefined>>()
@@ -74,6 +79,10 @@ export class Publication {
     this.handle = handle
     this.info = info
     this.life = { name: info.name, published: true }
+    this.demand = new PublicationDemand(
+      () => session.demandWanted(),
+      () => session.demandChanged(this),
+    )
     this.#maxQueueBytes = maxQueueBytes
     this.maxFrameLength = session.native.maxFrameLength(handle, true)
   }
@@ -201,6 +210,7 @@ export class Publication {
       )
     }
     this.#flushed()
+    this.demand.end(reason)
     this.#end.abort(reason)
   }
 

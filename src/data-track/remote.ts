@@ -2,6 +2,7 @@
 import { DataTrackSubscribeError } from '../base/errors'
 import { mapNativeError } from '../native/native-error'
 import type { DataTrackFrame, DecodedDataTrackFrame } from './frame'
+import type { ForwardedStreams } from './demand'
 import type { DataTrackInfo } from './info'
 import { frameStats } from './stats'
 import type { DataTrackFrameStats } from './stats'
@@ -29,6 +30,8 @@ export interface RemoteTrackState {
   readonly publisherIdentity: string
   info: DataTrackInfo
   published: boolean
+  /** Its streams to which the SFU forwards. */
+  readonly forwarded: ForwardedStreams
 }
 
 /**
@@ -134,6 +137,7 @@ export class RemoteDataTrack {
       signal: options.signal,
       publisherIdentity: this.publisherIdentity,
       trackName: this.name,
+      forwarded: this.#state.forwarded,
     }
   }
 }

@@ -5,11 +5,12 @@
  * Frames wait in Rust, where the queue's policy and counters are; JavaScript holds only a small batch. While frames are
  * available, reading creates no pending promise and no closure per frame.
  */
-import { onAbort } from '../base/abort'
+import { Deferred, onAbort } from '../base/abort'
 import type { Environment, FrameSink } from '../native/environment'
 import { DataTrackDecodeError, DataTrackSubscribeError } from '../base/errors'
 import type { ErrorReason } from '../base/error-reasons'
 import type { NativeSession, NativeStreamStats } from '../native/native'
+import type { ForwardedStreams } from './demand'
 import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
 import type { DataTrackCodec } from '../base/codec'
 
@@ -53,6 +54,8 @@ export interface StreamCoreOptions {
   /** The publisher of the frames, for the provider and for messages. */
   readonly publisherIdentity: string
   readonly trackName: string
+  /** All streams of the track to which the SFU forwards. */
+  readonly forwarded: ForwardedStreams
 }
 
 type Result = IteratorResult<DataTrackFrame, undefined>
@@ -67,15 +70,19 @@ interface Remains {
   readonly environment: Environment
   readonly native: NativeSession
   readonly stream: number
+  readonly forwarded: ForwardedStreams
   readonly stopListening: () => void
 }
 
-const collected = new FinalizationRegistry<Remains>(({ environment, native, stream, stopListening }) => {
-  stopListening()
-  environment.removeStream(stream)
-  native.unsubscribe(stream)
-  environment.pump()
-})
+const collected = new FinalizationRegistry<Remains>(
+  ({ environment, native, stream, forwarded, stopListening }) => {
+    stopListening()
+    forwarded.delete(stream)
+    environment.removeStream(stream)
+    native.unsubscribe(stream)
+    environment.pump()
+  },
+)
 
 export class StreamCore implements FrameSink {
   readonly stream: number
@@ -95,7 +102,11 @@ export class StreamCore implements FrameSink {
   #waiter: Waiter | null = null
   #moreWaiters: Waiter[] | null = null
   #turn: Promise<unknown> | null = null
+  readonly #forwarded: ForwardedStreams
   #subscribed = false
+  #ready: Deferred<void> | null = null
+  /** Whether a caller waits for {@link ready}. */
+  #readyWaits = false
   #ended = false
   #endReason: ErrorReason<'DataTrackSubscribeError'> | null = null
   #finished = false
@@ -114,6 +125,7 @@ export class StreamCore implements FrameSink {
     this.#owned = options.ownedPayloads
     this.#codec = options.codec
     this.#skip = options.skipUndecodable
+    this.#forwarded = options.forwarded
     this.#transforms = options.codec !== null || options.sealed
     if (stream < 0) {
       this.#stopListening = () => undefined
@@ -122,7 +134,8 @@ export class StreamCore implements FrameSink {
     const { environment, native } = session
     environment.addStream(this)
     this.#stopListening = abortWeakly(this, options.signal)
-    collected.register(this, { environment, native, stream, stopListening: this.#stopListening }, this)
+    const remains = { environment, native, stream, forwarded: options.forwarded }
+    collected.register(this, { ...remains, stopListening: this.#stopListening }, this)
   }
 
   read(slab: Uint8Array, offset: number, rows: Uint32Array): number {
@@ -187,13 +200,50 @@ export class StreamCore implements FrameSink {
     if (this.#waiter !== null) queueMicrotask(() => this.#serve())
   }
 
+  /** Settles when the SFU forwards to this stream, or when the stream ends before that. */
+  get ready(): Promise<void> {
+    this.#ready ??= this.#newReady()
+    return this.#ready.promise
+  }
+
+  #newReady(): Deferred<void> {
+    const ready = new Deferred<void>()
+    // The same error is thrown by reading the stream.
+    ready.promise.catch(() => undefined)
+    if (this.#subscribed) ready.resolve()
+    else if (this.#finished)
+      ready.reject(this.#failed ? this.#error : new DataTrackSubscribeError('cancelled'))
+    else if (this.#ended) ready.reject(new DataTrackSubscribeError(this.#endReason ?? 'unpublished'))
+    else {
+      this.#readyWaits = true
+      this.#holdIfAwaited()
+    }
+    return ready
+  }
+
   handleSubscribed(): void {
     this.#subscribed = true
+    this.#forwarded.add(this.stream)
+    this.#settleReady((ready) => ready.resolve())
+  }
+
+  #settleReady(settle: (ready: Deferred<void>) => void): void {
+    if (this.#ready === null || !this.#readyWaits) return
+    this.#readyWaits = false
+    settle(this.#ready)
+    this.#holdIfAwaited()
+  }
+
+  /** A stream that a caller waits for must not be collected. */
+  #holdIfAwaited(): void {
+    this.#session.environment.holdStream(this, this.#waiter !== null || this.#readyWaits)
   }
 
   handleEnded(reason: ErrorReason<'DataTrackSubscribeError'> | null): void {
     this.#ended = true
     this.#endReason = reason
+    this.#forwarded.delete(this.stream)
+    this.#settleReady((ready) => ready.reject(new DataTrackSubscribeError(reason ?? 'unpublished')))
     if (this.#waiter !== null) this.#serve()
   }
 
@@ -246,7 +296,7 @@ export class StreamCore implements FrameSink {
 
   #nextWaiter(): void {
     this.#waiter = this.#moreWaiters?.shift() ?? null
-    if (this.#waiter === null) this.#session.environment.holdStream(this, false)
+    if (this.#waiter === null) this.#holdIfAwaited()
   }
 
   /** Gives the available frames to the waiting readers, and registers the demand of the remaining ones. */
@@ -276,6 +326,7 @@ export class StreamCore implements FrameSink {
     const others = this.#moreWaiters
     this.#waiter = null
     this.#moreWaiters = null
+    this.#settleReady((ready) => ready.reject(failed ? error : new DataTrackSubscribeError('cancelled')))
     if (this.stream >= 0) this.#release()
     for (const waiter of first === null ? [] : [first, ...(others ?? [])]) {
       if (failed) waiter.reject(error)
@@ -290,6 +341,7 @@ export class StreamCore implements FrameSink {
     const { environment, native } = this.#session
     this.#stopListening()
     collected.unregister(this)
+    this.#forwarded.delete(this.stream)
     environment.removeStream(this.stream)
     this.#finalStats = native.unsubscribe(this.stream) ?? this.#finalStats
     environment.pump()

@@ -40,6 +40,20 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   }
 
   /**
+   * Resolves when the SFU forwards to this stream: the stream gets each frame that the publisher sends afterwards, as
+   * far as the network does not lose it. It settles once; later interruptions do not change it.
+   *
+   *     const stream = track.subscribe()
+   *     await stream.ready
+   *
+   * It rejects if the stream ends before that, with what reading the stream throws, and with `DataTrackSubscribeError`
+   * (`cancelled`) if the application closed it.
+   */
+  get ready(): Promise<void> {
+    return this.#core.ready
+  }
+
+  /**
    * The next frame; `undefined` when the stream has ended. Calls may overlap; they are served in order.
    *
    * @throws what the class description lists, and `DataTrackStreamError` (`locked`) while a loop or a reader has the

@@ -75,6 +75,8 @@ export class SignalSfu {
   readonly #createdAtMs = Date.now()
   #metadata = ''
   #recording = false
+  /** How many participants subscribe to a track, by SID. Tracks without subscribers are not in it. */
+  readonly #subscribers = new Map<string, number>()
   readonly #rejections: { readonly reason: LoopbackRejection; readonly message: string }[] = []
 
   constructor(routes: Routes) {
@@ -366,6 +368,7 @@ export class SignalSfu {
 
   /** Ends all subscriptions of a track. Each former subscriber gets its new table. */
   #dropTrack(publisher: Member, info: DataTrackInfoMessage): void {
+    this.#subscribers.delete(info.sid)
     for (const member of this.#members.values()) {
       if (!member.subscriptions.delete(info.sid)) continue
       this.#routes.removeRoute(publisher.session, info.pubHandle, member.session)
@@ -381,12 +384,25 @@ export class SignalSfu {
     member.subscriptions.set(trackSid, handle)
     // The route comes first, because livekit-server, too, forwards packets before it sends the table.
     this.#routes.addRoute(found.publisher.session, found.info.pubHandle, member.session, handle)
+    this.#count(found.publisher, found.info, 1)
   }
 
   #unsubscribe(member: Member, trackSid: string): void {
     const found = this.#find(trackSid)
     if (!member.subscriptions.delete(trackSid) || found === undefined) return
     this.#routes.removeRoute(found.publisher.session, found.info.pubHandle, member.session)
+    this.#count(found.publisher, found.info, -1)
+  }
+
+  /** Tells a publisher of its track's first subscriber, and when there is none left. Newer servers do so. */
+  #count(publisher: Member, { sid: trackSid, pubHandle }: DataTrackInfoMessage, by: 1 | -1): void {
+    const before = this.#subscribers.get(trackSid) ?? 0
+    const count = before + by
+    if (count > 0) this.#subscribers.set(trackSid, count)
+    else this.#subscribers.delete(trackSid)
+    if (before > 0 && count > 0) return
+    const value = { pubHandle, hasSubscribers: count > 0 }
+    publisher.deliver({ message: { case: 'dataTrackDemandUpdate', value } })
   }
 
   #find(trackSid: string): { readonly publisher: Member; readonly info: DataTrackInfoMessage } | undefined {

@@ -1,5 +1,6 @@
 /** Events of rooms. The names are livekit-client's. */
 import type { DisconnectReason } from '../connection/disconnect-reason'
+import type { DataTrackInfo } from '../data-track/info'
 import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
@@ -29,6 +30,11 @@ export const RoomEvent = {
   ConnectionStateChanged: 'connectionStateChanged',
   /** A remote participant joined. Emitted once for each participant that was already there, too. */
   ParticipantConnected: 'participantConnected',
+  /**
+   * A remote participant can be sent to. Emitted once for each session of it, after `ParticipantConnected`; also for each
+   * participant that was already active.
+   */
+  ParticipantActive: 'participantActive',
   /** A remote participant left. Its tracks were unpublished before. */
   ParticipantDisconnected: 'participantDisconnected',
   /** A participant's metadata changed. This and the next three are emitted for the local participant, too. */
@@ -57,6 +63,11 @@ export const RoomEvent = {
   LocalDataTrackPublished: 'localDataTrackPublished',
   /** A data track of the local participant ended. */
   LocalDataTrackUnpublished: 'localDataTrackUnpublished',
+  /**
+   * Whether a data track of the local participant has subscribers has changed; see {@link LocalDataTrack.hasSubscribers}.
+   * Register the listener before you publish, so that the participants are asked.
+   */
+  LocalDataTrackDemandChanged: 'localDataTrackDemandChanged',
   /** Frames could not be encrypted or decrypted. At most one event a second for each participant and reason. */
   EncryptionError: 'encryptionError',
   /** A data packet arrived. */
@@ -84,6 +95,7 @@ export interface RoomEvents {
   tokenRefreshed: (token: string) => void
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
+  participantActive: (participant: RemoteParticipant) => void
   /** `reason`: why it left; `undefined` if the server has not told. */
   participantDisconnected: (participant: RemoteParticipant, reason?: DisconnectReason) => void
   /** `previous`: the metadata before the change; the participant has the new metadata. */
@@ -115,6 +127,8 @@ export interface RoomEvents {
   /** `never`: the event does not know the type that the track's codec accepts. */
   localDataTrackPublished: (track: LocalDataTrack<never>) => void
   localDataTrackUnpublished: (sid: string, reason: DataTrackUnpublishedError) => void
+  /** `hasSubscribers`: `undefined` if that is no longer known. */
+  localDataTrackDemandChanged: (hasSubscribers: boolean | undefined, info: DataTrackInfo) => void
   /** `participant`: the publisher of the frames; `undefined` for the local participant and for one that has left. */
   encryptionError: (error: DataTrackE2eeError, participant: RemoteParticipant | undefined) => void
   /**

@@ -1,6 +1,7 @@
 /** The server's description of a participant, and what changes between two descriptions. */
 import { isObject } from '../base/arguments'
 import { entryOf } from '../base/map-keys'
+import { becameActive } from './participant-state'
 import { MAX_KIND_DETAILS, MAX_PUBLISH_SOURCES } from '../signal/limits'
 import type { ParticipantInfoMessage, ParticipantPermissionMessage } from '../signal/messages'
 import { timeOf } from './times'
@@ -146,6 +147,8 @@ export interface ParticipantChanges {
   readonly attributes?: Readonly<Record<string, string>>
   /** The permissions before the change. */
   readonly permissions?: { readonly before: ParticipantPermissions | undefined }
+  /** The participant can be sent to from now on. */
+  readonly active?: true
 }
 
 /** @internal */
@@ -164,6 +167,7 @@ export function changesOf(before: ParticipantInfoMessage, now: ParticipantInfoMe
     ...(metadata !== (now.metadata ?? '') && { metadata }),
     ...(Object.keys(attributes).length > 0 && { attributes }),
     ...(!same && { permissions: { before: had } }),
+    ...(becameActive(before, now) && { active: true as const }),
   }
 }
 

@@ -19,12 +19,14 @@ import type { LocalDataTrack, PushableFrame } from '../data-track/local'
 import type { DataTrackPublishOptions } from '../data-track/publish-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackSchema } from '../base/codec'
-import { DataTrackPublishError } from '../base/errors'
+import { DataTrackClosedError, DataTrackPublishError } from '../base/errors'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import { changesOf, isOlder, joinedAtOf, keptOf, keptPermission } from './participant-info'
 import { kindDetailsOf, kindOf, permissionsOf } from './participant-info'
 import type { ParticipantChanges, ParticipantKind, ParticipantKindDetail } from './participant-info'
 import type { ParticipantPermissions } from './participant-info'
+import { ActiveWaiters, stateOf } from './participant-state'
+import type { ParticipantState } from './participant-state'
 import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
 import { noSchemas } from './schemas'
@@ -40,6 +42,7 @@ import { PendingRequests } from './pending-requests'
 /** Properties of local and remote participants. */
 abstract class Participant extends ActiveParticipant {
   #info: ParticipantInfoMessage
+  readonly #active = new ActiveWaiters()
 
   /** @internal */
   constructor(info: ParticipantInfoMessage) {
@@ -105,11 +108,47 @@ abstract class Participant extends ActiveParticipant {
     return joinedAtOf(this.#info)
   }
 
+  /** How far the participant has come: `joining`, `joined`, `active` or `disconnected`. */
+  get state(): ParticipantState {
+    return stateOf(this.#info.state)
+  }
+
+  /** Whether the participant can be sent to. The local participant is active while its room is connected. */
+  get isActive(): boolean {
+    return this.state === 'active'
+  }
+
+  /**
+   * Resolves when the participant can be sent to; at once if it can already.
+   *
+   * @throws `DataTrackClosedError` (`participantDisconnected`) if the participant leaves, or the room is disconnected;
+   * the signal's `reason`; `TypeError` that names the option
+   */
+  async waitUntilActive(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const signal = check.signal('options.signal', check.options('options', options).signal)
+    signal?.throwIfAborted()
+    if (this.isActive) return
+    if (this.hasLeft) throw new DataTrackClosedError('participantDisconnected')
+    await this.#active.wait(signal)
+  }
+
+  /** @internal Whether the participant can never become active again. The local participant can connect again. */
+  protected get hasLeft(): boolean {
+    return this.state === 'disconnected'
+  }
+
+  /** @internal The room has learned the state from something other than a description. */
+  setState(state: number): void {
+    this.#info = { ...this.#info, state }
+    this.#active.changed(this.state)
+  }
+
   /** @internal Applies a new description. Returns what has changed. */
   update(info: ParticipantInfoMessage): ParticipantChanges {
     const before = this.#info
     if (isOlder(info, before)) return {}
     this.#info = { ...keptOf(info), permission: keptPermission(info.permission) ?? before.permission }
+    this.#active.changed(this.state)
     return changesOf(before, this.#info)
   }
 }
@@ -283,6 +322,10 @@ export class LocalParticipant extends Participant {
    */
   async setAttributes(attributes: Readonly<Record<string, string>>, options?: RequestOptions): Promise<void> {
     await this.#profile().update({ attributes }, options)
+  }
+
+  protected override get hasLeft(): boolean {
+    return false
   }
 
   #profile(): OwnProfile {

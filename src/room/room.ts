@@ -21,6 +21,7 @@ import type { RoomConnection } from '../connection/contract'
 import { disconnectReason } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import { ActiveSpeakers } from './active-speakers'
+import { RoomDemand } from './demand/room-demand'
 import { EventQueue } from './event-queue'
 import { RoomEvent } from './events'
 import type { ConnectionState, RoomEvents } from './events'
@@ -81,7 +82,11 @@ export interface DataTracksOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-const unknownParticipant: ParticipantInfoMessage = { sid: '', identity: '', state: ParticipantState.Joining }
+const unknownParticipant: ParticipantInfoMessage = {
+  sid: '',
+  identity: '',
+  state: ParticipantState.Disconnected,
+}
 
 /**
  * A room as one participant sees it. Register listeners before you connect; then they also get events for participants
@@ -105,6 +110,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #rpc: RoomRpc
   readonly #roster: Roster
   readonly #speakers: ActiveSpeakers
+  readonly #demand: RoomDemand
   readonly #events = new EventQueue()
   #serverInfo: ServerInfo | undefined
   #state: ConnectionState = 'disconnected'
@@ -155,18 +161,30 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#speakers = new ActiveSpeakers(this.localParticipant, this.remoteParticipants, (event, ...args) =>
       this.#tell(event, ...args),
     )
+    this.#demand = new RoomDemand(
+      this.remoteParticipants,
+      this.#rpc,
+      () => this.#session,
+      () => this.listenerCount(RoomEvent.LocalDataTrackDemandChanged) > 0,
+    )
     this.#roster = new Roster(this.localParticipant, this.remoteParticipants, {
       tell: (event, ...args) => this.#tell(event, ...args),
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
-      joined: (identity) => this.#rpc.handleParticipantConnected(identity),
+      joined: (identity) => {
+        this.#rpc.handleParticipantConnected(identity)
+        this.#demand.changed(identity)
+      },
+      active: (participant) => this.#demand.active(participant),
       replaced: (participant) => {
         this.#speakers.gone(participant)
         this.#streams.handleReplaced(participant)
+        this.#demand.changed(participant.identity)
       },
       left: (participant) => {
         this.#speakers.gone(participant)
         this.#rpc.handleParticipantDisconnected(participant.identity)
         this.#streams.handleLeft(participant)
+        this.#demand.changed(participant.identity)
       },
       failed: () => this.#end('stateMismatch', false),
     })
@@ -597,6 +615,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#speakers.clear()
     this.#roster.rebuilt()
     this.#receive(join)
+    this.#demand.rebuilt()
     this.#tell(RoomEvent.Reconnected)
   }
 
@@ -677,6 +696,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#history = new ConnectionHistory()
     this.#roster.detach()
     this.#rpc.close()
+    this.#demand.close()
     const packets = this.#packets.detach()
     this.#streams.detach()
     this.#requests?.pending.close()
@@ -721,12 +741,19 @@ export class Room extends TypedEmitter<RoomEvents> {
   #owner(): SessionOwner {
     return {
       sendRequest: (request) => this.#connection?.sendRequest(request),
-      localTrackPublished: (track) => this.#tell(RoomEvent.LocalDataTrackPublished, track),
+      localTrackPublished: (track) => {
+        this.#demand.published(track.info.pubHandle)
+        this.#tell(RoomEvent.LocalDataTrackPublished, track)
+      },
       localTrackUnpublished: ({ sid }, reason) =>
         this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
       trackPublished: (track) => this.#trackPublished(track),
       trackUnpublished: (track) => this.#trackUnpublished(track),
       encryptionError: (error) => this.#encryptionError(error),
+      demandWanted: () => this.#demand.want(),
+      demandChanged: (hasSubscribers, info) =>
+        this.#tell(RoomEvent.LocalDataTrackDemandChanged, hasSubscribers, info),
+      forwarded: (identity, handle, forwarded) => this.#demand.forwarded(identity, handle, forwarded),
       keysChanged: () => this.#events.run(() => this.#packets.handleKeysChanged()),
       failed: () => this.#end('unknownReason', false),
       broken: () => this.#end('stateMismatch', false),

@@ -6,6 +6,7 @@ import type { Session } from '../session/session'
 import { SignalDispatcher } from '../signal/dispatch'
 import { ParticipantState } from '../signal/messages'
 import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
+import { StateCheck } from './participant-state'
 import { RoomEvent } from './events'
 import type { RoomEvents } from './events'
 import { RemoteParticipant } from './participant'
@@ -21,6 +22,8 @@ export interface RosterOwner {
   /** The server has sent the current state of the local participant. */
   localUpdated(changes: ParticipantChanges): void
   joined(identity: string): void
+  /** A remote participant can be sent to. */
+  active(participant: RemoteParticipant): void
   /** A remote participant has a new session. It still has its old description. */
   replaced(participant: RemoteParticipant): void
   left(participant: RemoteParticipant): void
@@ -38,6 +41,7 @@ export class Roster {
   /** Participants that were there before the local connection was rebuilt, and have not been mentioned since. */
   readonly #absent = new Set<string>()
   readonly #limits = new ParticipantLimits()
+  readonly #states = new StateCheck()
 
   constructor(local: LocalParticipant, remote: Map<string, RemoteParticipant>, owner: RosterOwner) {
     this.#local = local
@@ -69,7 +73,9 @@ export class Roster {
   /** All participants count as left. */
   clear(): void {
     for (const participant of [...this.#remote.values()]) this.#left(participant)
+    this.#local.setState(ParticipantState.Disconnected)
     this.#limits.clear()
+    this.#states.clear()
   }
 
   /** Handles a message about tracks. */
@@ -88,7 +94,7 @@ export class Roster {
   /** The local participant of a `join` message. `first`: nothing was known of it before. */
   joinedAs(participant: unknown, first: boolean): void {
     if (!isParticipant(participant)) return
-    if (first) this.#local.update(participant)
+    if (first) this.#local.update(connected(participant))
     else this.#came(participant)
   }
 
@@ -98,6 +104,7 @@ export class Roster {
    */
   joinedBy(response: SignalResponseLike): void {
     for (const info of participantsIn(response, 'otherParticipants')) this.#came(info)
+    for (const identity of this.#absent) this.#remote.get(identity)?.setState(ParticipantState.Joining)
     this.#dispatcher.dispatch(response)
   }
 
@@ -142,16 +149,17 @@ export class Roster {
     this.joinedBy(response)
   }
 
-  #came(info: ParticipantInfoMessage): void {
+  #came(given: ParticipantInfoMessage): void {
+    const there = this.#remote.get(given.identity)
+    const info = this.#states.checked(given, there?.info.state)
     if (info.identity !== this.#local.identity && !this.#limits.admit(info)) return
     this.#absent.delete(info.identity)
     if (info.identity === this.#local.identity) {
-      const changes = this.#local.update(info)
+      const changes = this.#local.update(connected(info))
       this.#tellChanges(this.#local, changes)
       this.#owner.localUpdated(changes)
       return
     }
-    const there = this.#remote.get(info.identity)
     if (there !== undefined) {
       if (there.sid !== info.sid) this.#owner.replaced(there)
       this.#tellChanges(there, there.update(info))
@@ -161,6 +169,7 @@ export class Roster {
     this.#remote.set(info.identity, participant)
     this.#owner.joined(info.identity)
     this.#owner.tell(RoomEvent.ParticipantConnected, participant)
+    if (participant.isActive) this.#active(participant)
   }
 
   #left(participant: RemoteParticipant, reason?: DisconnectReason): void {
@@ -168,6 +177,7 @@ export class Roster {
     if (!this.#remote.delete(participant.identity)) return
     this.#limits.left(participant.identity)
     participant.leftFor(reason)
+    participant.setState(ParticipantState.Disconnected)
     this.#owner.left(participant)
     this.#owner.tell(RoomEvent.ParticipantDisconnected, participant, reason)
   }
@@ -179,7 +189,7 @@ export class Roster {
 
   #tellChanges(
     participant: LocalParticipant | RemoteParticipant,
-    { name, metadata, attributes, permissions }: ParticipantChanges,
+    { name, metadata, attributes, permissions, active }: ParticipantChanges,
   ): void {
     const { tell } = this.#owner
     if (name !== undefined) tell(RoomEvent.ParticipantNameChanged, name, participant)
@@ -188,7 +198,21 @@ export class Roster {
     if (permissions !== undefined) {
       tell(RoomEvent.ParticipantPermissionsChanged, permissions.before, participant)
     }
+    if (active === true && participant !== this.#local) this.#active(participant as RemoteParticipant)
   }
+
+  #active(participant: RemoteParticipant): void {
+    this.#owner.active(participant)
+    this.#owner.tell(RoomEvent.ParticipantActive, participant)
+  }
+}
+
+/**
+ * The local participant's description. The room learns of its session when data can flow, and the server does not tell a
+ * participant that it is active.
+ */
+function connected(info: ParticipantInfoMessage): ParticipantInfoMessage {
+  return { ...info, state: ParticipantState.Active }
 }
 
 /** The participants in a list of a message. Invalid entries are skipped. */

@@ -17,6 +17,7 @@ import { Alarm } from './timeouts'
 import {
   CLIENT_PROTOCOL_STREAM_RPC,
   MAX_V1_PAYLOAD_BYTES,
+  RESERVED_PREFIX,
   RESPONSE_TOPIC,
   RPC_VERSION_PACKETS,
   RPC_VERSION_STREAMS,
@@ -100,15 +101,23 @@ export class RpcServerManager {
   registerRpcMethod(method: string, handler: RpcMethodHandler): void {
     check.string('method', method)
     check.callback('handler', handler)
+    if (method.startsWith(RESERVED_PREFIX)) {
+      throw check.outOfRange('method', `one that does not begin with "${RESERVED_PREFIX}"`, method)
+    }
     if (this.#handlers.has(method)) {
       throw check.outOfRange('method', 'one that has no handler (unregisterRpcMethod takes it away)', method)
     }
     this.#handlers.set(method, { run: handler, quick: false })
   }
 
+  /** Handles a method of this package, whose name begins with {@link RESERVED_PREFIX}. */
+  registerReserved(method: string, handler: RpcMethodHandler): void {
+    this.#handlers.set(method, { run: handler, quick: true })
+  }
+
   /** See {@link Room.unregisterRpcMethod}. */
   unregisterRpcMethod(method: string): void {
-    this.#handlers.delete(check.string('method', method))
+    if (!check.string('method', method).startsWith(RESERVED_PREFIX)) this.#handlers.delete(method)
   }
 
   /** Handles a request of version 1. */
@@ -271,7 +280,9 @@ export class RpcServerManager {
     let answer: string
     try {
       const called = performance.now()
-      const working = this.#interceptors.none
+      // Interceptors are for the application's calls.
+      const direct = this.#interceptors.none || method.startsWith(RESERVED_PREFIX)
+      const working = direct
         ? handler.run(data)
         : this.#interceptors.incoming((invocation) => this.#handle(invocation))(data)
       handler.quick = performance.now() - called < QUICK

@@ -11,6 +11,9 @@ export const RPC_VERSION_PACKETS = 1
 /** Version 2: requests and answers are text streams; acknowledgements and errors stay packets. */
 export const RPC_VERSION_STREAMS = 2
 
+/** Methods that begin with this belong to this package. */
+export const RESERVED_PREFIX = 'node-datatrack/'
+
 /** Topics of the text streams. */
 export const REQUEST_TOPIC = 'lk.rpc_request'
 export const RESPONSE_TOPIC = 'lk.rpc_response'

@@ -251,6 +251,13 @@ export class LocalDataTrackManager
     this.run(() => this.session.handlePublishRejected(pubHandle, reason, message))
   }
 
+  /** Handles a `DataTrackDemandUpdate` of the SFU: whether a publication has subscribers. */
+  handleDemandUpdate(pubHandle: number, hasSubscribers: boolean): void {
+    check.integer('pubHandle', pubHandle, 0, 1, 65_535)
+    check.boolean('hasSubscribers', hasSubscribers, false)
+    this.run(() => this.session.handleDemandUpdate(pubHandle, hasSubscribers))
+  }
+
   /** Handles a `RequestResponse` of the SFU. Returns whether it was about a data track. */
   handleRequestResponse(response: RequestResponseMessage): boolean {
     return new SignalDispatcher({ local: this }).dispatch({

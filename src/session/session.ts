@@ -7,6 +7,7 @@
  */
 import { Deferred } from '../base/abort'
 import { EventThrottle } from '../base/event-throttle'
+import { ForwardedStreams } from '../data-track/demand'
 import { LocalDataTrack } from '../data-track/local'
 import type { PushableFrame } from '../data-track/local'
 import { infoFromNative, infoToNative } from '../data-track/info'
@@ -47,6 +48,12 @@ export interface SessionOwner {
   trackPublished(track: RemoteDataTrack): void
   trackUnpublished(track: RemoteDataTrack): void
   encryptionError(error: DataTrackE2eeError): void
+  /** The application wants to know who subscribes. Absent if the owner knows no participants. */
+  demandWanted?(): void
+  /** Whether a publication has subscribers has changed. */
+  demandChanged?(hasSubscribers: boolean | undefined, info: DataTrackInfo): void
+  /** The SFU forwards a track to this participant, or does so no longer. */
+  forwarded?(publisherIdentity: string, pubHandle: number, forwarded: boolean): void
   /** Messages that waited for a key can be tried again. Absent if the owner has no messages. */
   keysChanged?(): void
   /** The native session failed. It is already closed. */
@@ -192,7 +199,30 @@ export class Session
     return now.reduce(sumOfSent, this.#sentBefore)
   }
 
+  demandWanted(): void {
+    this.#owner.demandWanted?.()
+  }
+
+  demandChanged({ demand, info }: Publication): void {
+    this.#owner.demandChanged?.(demand.value, info)
+  }
+
+  /** The handles of the publications. */
+  publishedHandles(): Iterable<number> {
+    return this.#publications.keys()
+  }
+
+  /** What participants say of the subscribers of a publication. */
+  announceDemand(handle: number, hasSubscribers: boolean | undefined): void {
+    this.#publications.get(handle)?.demand.announce(hasSubscribers)
+  }
+
   // Signals.
+
+  /** The SFU says whether a publication has subscribers. */
+  handleDemandUpdate(pubHandle: number, hasSubscribers: boolean): void {
+    this.#publications.get(pubHandle)?.demand.tell(hasSubscribers)
+  }
 
   handlePublishResponse(info: DataTrackInfo): void {
     this.control(() => this.native.handlePublishResponse(infoToNative(info)))
@@ -320,7 +350,11 @@ export class Session
         return
       case 'trackPublished': {
         const { track: number, publisherIdentity } = event
-        const state = { track: number, publisherIdentity, info: infoFromNative(event.info), published: true }
+        const info = infoFromNative(event.info)
+        const forwarded = new ForwardedStreams(() =>
+          this.#owner.forwarded?.(publisherIdentity, info.pubHandle, forwarded.any),
+        )
+        const state = { track: number, publisherIdentity, info, published: true, forwarded }
         const track = new RemoteDataTrack(this, state)
         this.#remote.set(number, { track, state })
         this.#owner.trackPublished(track)
@@ -449,7 +483,11 @@ export class Session
   }
 
   #wakePublications(): void {
-    for (const publication of this.#publications.values()) publication.connected()
+    for (const publication of this.#publications.values()) {
+      publication.connected()
+      // The SFU may have said something else meanwhile, and does not repeat it.
+      publication.demand.tell(undefined)
+    }
   }
 }
 

@@ -21,6 +21,8 @@ export interface LocalSignalHandlers {
   handlePublishRejected(pubHandle: number, reason: PublishRejection, message: string): void
   /** The SFU ended a publication, or confirmed that it has ended. */
   handleUnpublishResponse(pubHandle: number): void
+  /** Whether a publication has subscribers. livekit-server 1.13 does not say so. */
+  handleDemandUpdate?(pubHandle: number, hasSubscribers: boolean): void
 }
 
 /** Handlers of the subscribing side. `RemoteDataTrackManager` implements them. */
@@ -60,6 +62,8 @@ export class SignalDispatcher {
    * not end the new one.
    */
   readonly #sids = new Map<string, unknown>()
+  /** Whether it was logged that the SFU sends nonsense about subscribers. */
+  #warned = false
 
   constructor(options: SignalDispatcherOptions) {
     this.#local = options.local
@@ -90,6 +94,8 @@ export class SignalDispatcher {
         return this.#local !== undefined && this.#answered(this.#local, value)
       case 'dataTrackSubscriberHandles':
         return this.#remote !== undefined && this.#assigned(this.#remote, value)
+      case 'dataTrackDemandUpdate':
+        return this.#local !== undefined && this.#demanded(this.#local, value)
       case 'subscriptionPermissionUpdate':
         // It may be about a media track, which the caller handles.
         this.#permitted(value)
@@ -124,6 +130,17 @@ export class SignalDispatcher {
     const handle = isObject(info) ? info['pubHandle'] : undefined
     if (isHandle(handle)) local.handleUnpublishResponse(handle)
     else malformed('unpublishDataTrackResponse')
+    return true
+  }
+
+  #demanded(local: LocalSignalHandlers, value: unknown): true {
+    const { pubHandle, hasSubscribers = false } = isObject(value) ? value : {}
+    if (isHandle(pubHandle) && typeof hasSubscribers === 'boolean') {
+      local.handleDemandUpdate?.(pubHandle, hasSubscribers)
+    } else if (!this.#warned) {
+      this.#warned = true
+      malformed('dataTrackDemandUpdate')
+    }
     return true
   }
 

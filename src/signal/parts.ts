@@ -8,6 +8,8 @@ import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { withAllKeys } from '../base/map-keys'
 import * as limits from './limits'
+import { isNewer, newerMessage } from './newer'
+import type { NewerMessage } from './newer'
 import { costOf, emptyField, holdsBytes, Ranges, readField } from './wire'
 import type { WireField } from './wire'
 
@@ -26,7 +28,7 @@ export interface SignalPart {
 type Parts<T> = Generator<T | undefined, void>
 
 /** What is looked at here; the rest concerns media. */
-const taken: ReadonlySet<string> = new Set<ResponseCase>([
+const taken: ReadonlySet<string> = new Set<ResponseCase | NewerMessage['case']>([
   'join',
   'answer',
   'offer',
@@ -46,6 +48,7 @@ const taken: ReadonlySet<string> = new Set<ResponseCase>([
   'unpublishDataTrackResponse',
   'dataTrackSubscriberHandles',
   'subscriptionPermissionUpdate',
+  'dataTrackDemandUpdate',
   'storeDataBlobResponse',
   'getDataBlobResponse',
 ])
@@ -84,6 +87,7 @@ export function* signalParts(data: Uint8Array): Parts<SignalPart> {
   const { SignalResponse } = loadProtocol()
   if (data.length <= limits.SMALL_MESSAGE_BYTES) {
     const { message } = withAllKeys(SignalResponse, data, SignalResponse.fromBinary(data, whole))
+    if (message.case === undefined) yield* newerPart(data, lastField(data))
     if (message.case === undefined || !taken.has(message.case)) return
     const cost = costOf(SignalResponse, data, 0, data.length, limits.MAX_PART_COST)
     yield { message: withoutMedia(message), weight: weightOf(data.length, cost) }
@@ -91,6 +95,7 @@ export function* signalParts(data: Uint8Array): Parts<SignalPart> {
   }
   const top = lastField(data)
   const info = top && SignalResponse.fields.find(top.number)
+  yield* newerPart(data, top)
   if (top === undefined || info === undefined || !taken.has(info.localName)) return
   const kind = info.localName as ResponseCase
   if (info.kind !== 'message') yield wholePart(kind, info, data, top)
@@ -98,6 +103,13 @@ export function* signalParts(data: Uint8Array): Parts<SignalPart> {
     yield* participantParts(kind, info.T, data, top)
   } else if (kind === 'dataTrackSubscriberHandles') yield* handlesPart(data, top)
   else yield wholePart(kind, info, data, top)
+}
+
+/** A message that the protocol package does not know, if it is one that is read here. */
+function* newerPart(data: Uint8Array, top: WireField | undefined): Parts<SignalPart> {
+  if (top === undefined || !isNewer(top) || !holdsBytes(top)) return
+  // Its case is not among those of the package.
+  yield { message: newerMessage(data, top) as unknown as ResponseMessage, weight: weightOf(0, 2) }
 }
 
 /** The field that counts: of a choice that is made more than once protobuf takes the last one. */

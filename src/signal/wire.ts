@@ -71,6 +71,16 @@ export function readField(data: Uint8Array, at: number, end: number, field: Wire
   return field.number > 0 && field.end <= end
 }
 
+/** Whether a field holds a number of variable length: an integer, a boolean, an enum. */
+export function holdsNumber({ wireType }: WireField): boolean {
+  return wireType === WireType.Varint
+}
+
+/** The number of such a field. One above 2^53 is not exact. */
+export function numberOf(data: Uint8Array, { value, end }: WireField): number {
+  return readNumber(data, value, end) ? number.value : 0
+}
+
 /** Whether a field holds bytes: a message, a text, a packed list. */
 export function holdsBytes({ wireType }: WireField): boolean {
   return wireType === WireType.Bytes

@@ -67,6 +67,10 @@ export abstract class ReliablePeer {
   behalf = (identity: string, pieces: readonly string[]): Promise<void> =>
     this.ask('behalf', { identity, pieces })
 
+  /** Joins with each token, a few at a time, and leaves when it was sent a packet of the topic `greeting`. */
+  visits = (url: string, tokens: readonly string[]): Promise<{ readonly greeted: number }> =>
+    this.ask('visits', { url, tokens })
+
   /** Sends a packet on the topic `made <sha256>`. */
   packet = (size: number, reliable: boolean): Promise<Sum> => this.ask('packet', { size, reliable })
 

@@ -4,6 +4,9 @@
 /* global crypto */
 
 const PIECE = 100_000
+// How many join at a time, and how long each waits to be greeted, in ms.
+const VISITORS = 8
+const PATIENCE = 10_000
 
 /** Joins and returns the commands. `sdk`: `join(handlers)`, `RpcError`, `isReliable(kind)`, `publish(local, content, options)`, `sendBytes`. */
 export async function participant(sdk, given) {
@@ -109,8 +112,35 @@ export async function participant(sdk, given) {
       await writer.close()
       return {}
     },
+    async visits({ url, tokens }) {
+      const waiting = [...tokens]
+      const visitors = Array.from({ length: VISITORS }, async () => {
+        let greeted = 0
+        for (let token = waiting.pop(); token !== undefined; token = waiting.pop()) {
+          if (await visit(sdk, { url, token, passphrase: null })) greeted += 1
+        }
+        return greeted
+      })
+      const greeted = await Promise.all(visitors)
+      return { greeted: greeted.reduce((sum, count) => sum + count, 0) }
+    },
     leave: () => sdk.leave(room),
   }
+}
+
+// Joins, waits until a participant greets it, and leaves. Returns whether it was greeted.
+async function visit(sdk, given) {
+  const room = await sdk.room(given)
+  const greeted = new Promise((resolve) => {
+    room.on('dataReceived', (_content, _participant, _kind, topic) => {
+      if (topic === 'greeting') resolve(true)
+    })
+    setTimeout(() => resolve(false), PATIENCE)
+  })
+  await sdk.connect(room, given, () => {})
+  const result = await greeted
+  await room.disconnect()
+  return result
 }
 
 async function attributesOf(content, info) {

@@ -25,6 +25,7 @@ interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly maxAge?: number
   readonly waitFor?: string
   readonly settle: number
+  readonly waitForSubscriber?: boolean
   readonly quiet?: boolean
 }
 
@@ -84,6 +85,10 @@ export function addPub(datatrack: Command): void {
       numberIn(0, 60, ' (s)'),
       SETTLE,
     )
+    .option(
+      '--wait-for-subscriber',
+      'begin when a participant is subscribed; subscribers with this package say so (instead of --settle)',
+    )
     .option('-q, --quiet', 'nothing on standard error but errors')
   encryptionOptions(pathOption(serverOptions(command, 'single')))
     .addHelpText('after', EXAMPLES)
@@ -107,6 +112,7 @@ export function addPub(datatrack: Command): void {
           maxAge: flags.maxAge,
           waitFor: flags.waitFor,
           settle: flags.settle,
+          waitForSubscriber: flags.waitForSubscriber === true,
           quiet: flags.quiet === true,
         },
         signal,

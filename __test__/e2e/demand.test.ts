@@ -1,0 +1,73 @@
+/** Who subscribes, through a real server that does not say so: the rooms tell each other. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import type { LocalDataTrack, Room } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene, event, publish, seen } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** Resolves when all have answered, and none subscribes. */
+async function noSubscribers(room: Room, track: LocalDataTrack): Promise<void> {
+  while (track.hasSubscribers !== false) await event(room, RoomEvent.LocalDataTrackDemandChanged)
+}
+
+it(
+  'the frame that is pushed after stream.ready or waitForSubscriber arrives, each time',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    for (let index = 0; index < 40; index++) {
+      const { local, remote } = await publish(alice, bob, { name: `track ${index}` })
+      const stream = remote.subscribe()
+      await (index % 2 === 0 ? stream.ready : local.waitForSubscriber())
+      local.tryPush(Uint8Array.of(index))
+      expect((await stream.read())!.payload[0]).toBe(index)
+    }
+  }),
+)
+
+it(
+  'hasSubscribers is false when all have answered, and true as long as one subscribes',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    const told: unknown[] = []
+    alice.on(RoomEvent.LocalDataTrackDemandChanged, (has) => told.push(has))
+    const { local, remote } = await publish(alice, bob)
+    await noSubscribers(alice, local)
+    const carol = await scene.join('carol')
+    const stream = remote.subscribe()
+    const other = (await seen(carol, 'track')).subscribe()
+    await Promise.all([stream.ready, other.ready, local.waitForSubscriber()])
+    await bob.disconnect()
+    while (alice.remoteParticipants.has('bob')) await event(alice, RoomEvent.ParticipantDisconnected)
+    expect(local.hasSubscribers).toBe(true)
+    other.close()
+    await noSubscribers(alice, local)
+    expect(told.at(-1)).toBe(false)
+  }),
+)
+
+it.each(['full-reconnect', 'signal-reconnect'] as const)(
+  'after a %s of the publisher or the subscriber it is known again',
+  (scenario) =>
+    Scene.with(server, async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const { local, remote } = await publish(alice, bob)
+      const stream = remote.subscribe()
+      await local.waitForSubscriber()
+      for (const room of [alice, bob]) {
+        const back = event(room, RoomEvent.Reconnected)
+        await room.simulateScenario(scenario)
+        await back
+        await local.waitForSubscriber()
+      }
+      stream.close()
+      await noSubscribers(alice, local)
+    }),
+)

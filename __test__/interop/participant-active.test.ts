@@ -1,0 +1,60 @@
+/** Participants of another SDK: what is sent to them as soon as they are active, and what they do not say. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { event, Scene } from '../helpers/scene'
+import { sdks } from './peers/reliable-peer'
+
+const VISITS = 500
+
+let server: LivekitServer
+beforeAll(async () => {
+  sdks.rtcNode.install()
+  server = await LivekitServer.start()
+}, 300_000)
+afterAll(() => server.stop())
+
+it.each([sdks.rtcNode, sdks.chromium])(
+  `500 visitors of $name are all greeted`,
+  (sdk) =>
+    Scene.with(server, async (scene) => {
+      const host = await scene.join('host')
+      host.on(RoomEvent.ParticipantActive, ({ identity }) => {
+        const to = { reliable: true, topic: 'greeting', destinationIdentities: [identity] }
+        void host.localParticipant.publishData(Uint8Array.of(1), to)
+      })
+      const peer = await sdk.start({ url: server.url, token: await scene.token('peer'), passphrase: null })
+      try {
+        const identities = Array.from({ length: VISITS }, (_, index) => `visitor-${index}`)
+        const tokens = await Promise.all(identities.map((identity) => scene.token(identity)))
+        expect((await peer.visits(server.url, tokens)).greeted).toBe(VISITS)
+      } finally {
+        await peer.close()
+      }
+    }),
+  300_000,
+)
+
+it.each([sdks.rtcNode, sdks.chromium])(
+  '$name does not say whether it subscribes, so that is not known',
+  (sdk) =>
+    Scene.with(server, async (scene) => {
+      const host = await scene.join('host')
+      const track = await host.localParticipant.publishDataTrack({ name: 'track' })
+      const came = event(host, RoomEvent.ParticipantConnected)
+      expect(track.hasSubscribers).toBe(false)
+      const peer = await sdk.start({ url: server.url, token: await scene.token('peer'), passphrase: null })
+      try {
+        const [participant] = await came
+        await participant.waitUntilActive()
+        // The question was refused before this call is answered.
+        expect(await peer.call('host', 'node-datatrack/unknown')).toMatchObject({ code: 1400 })
+        const echo = { destinationIdentity: 'peer', method: 'echo', payload: 'hello' }
+        expect(await host.localParticipant.performRpc(echo)).toBe('hello')
+        expect(track.hasSubscribers).toBeUndefined()
+      } finally {
+        await peer.close()
+      }
+    }),
+  60_000,
+)
