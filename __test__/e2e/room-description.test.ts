@@ -1,12 +1,18 @@
 /** What a real server says of a room, of itself, of participants, and of those that leave. */
-import { DisconnectReason } from '@livekit/protocol'
+import {
+  DisconnectReason,
+  ParticipantInfo,
+  ParticipantInfo_State,
+  ParticipantUpdate,
+} from '@livekit/protocol'
 import { TrackSource } from 'livekit-server-sdk'
 import type { RoomServiceClient } from 'livekit-server-sdk'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { Room } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
-import { event, Scene } from '../helpers/scene'
+import { bytesField } from '../helpers/hostile-server'
+import { event, Scene, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
 
 let server: LivekitServer
@@ -105,6 +111,32 @@ it(
       const left = event(alice, RoomEvent.ParticipantDisconnected)
       proxy.ask({ case: 'leave', value: { reason: DisconnectReason.AGENT_ERROR } })
       expect((await left)[1]).toBe('agentError')
+    } finally {
+      await proxy.close()
+    }
+  }),
+)
+
+it(
+  'a participant that is missing from a list of all has left, and a new one is found',
+  inScene(async (scene) => {
+    const proxy = await SignalProxy.start(server.url)
+    try {
+      const bob = await scene.join('bob')
+      await bob.localParticipant.publishDataTrack({ name: 'track' })
+      const alice = await scene.join('alice', { url: proxy.url })
+      await seen(alice, 'track')
+      const left = event(alice, RoomEvent.ParticipantDisconnected)
+      const ended = event(alice, RoomEvent.DataTrackUnpublished)
+      const participants = ['alice', 'carol'].map(
+        (identity) => new ParticipantInfo({ identity, sid: 'PA_1', state: ParticipantInfo_State.ACTIVE }),
+      )
+      const update = new ParticipantUpdate({ participants }).toBinary()
+      // `full_snapshot`, for which this copy of the protocol has no name.
+      proxy.sayBytes(bytesField(5, Buffer.concat([update, Uint8Array.of(2 << 3, 1)])))
+      expect((await left)[0].identity).toBe('bob')
+      await ended
+      expect([...alice.remoteParticipants.keys()]).toEqual(['carol'])
     } finally {
       await proxy.close()
     }

@@ -97,8 +97,12 @@ export class SignalProxy {
 
   /** Tells all clients something in the server's name. */
   say(message: SignalResponse['message']): void {
-    const response = new SignalResponse({ message })
-    for (const { client } of this.#pairs) client.send(response.toBinary())
+    this.sayBytes(new SignalResponse({ message }).toBinary())
+  }
+
+  /** The same, of what this copy of the protocol has no words for. */
+  sayBytes(response: Uint8Array): void {
+    for (const { client } of this.#pairs) client.send(response)
   }
 
   /** Asks the server for something in the clients' name. */

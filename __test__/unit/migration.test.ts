@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { ReadableStream } from 'node:stream/web'
-import { DataPacket, RpcResponse } from '@livekit/protocol'
+import { DataPacket, ParticipantInfo_State, ParticipantUpdate, RpcResponse } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import {
   DataTrackE2eeError,
@@ -22,6 +22,9 @@ import {
 } from '../../index'
 import * as index from '../../index'
 import type { PerformRpcParams, RpcInvocationData } from '../../index'
+import { signalParts } from '../../src/signal/parts'
+import { fakeRoom } from '../helpers/fake-connection'
+import { bytesField } from '../helpers/hostile-server'
 import { livekitClient } from '../helpers/livekit-client'
 import { publisher, subscriber } from '../helpers/managers'
 import { prelude, runProgram } from '../helpers/programs'
@@ -509,6 +512,19 @@ const rooms = {
     expect(asked).toEqual([])
     await rejection(room.connect('ws://127.0.0.1:1', 'token', { maxRetries: 2 }))
     expect(asked).toEqual([1, 2])
+  },
+  'full-snapshot': async () => {
+    const { room } = fakeRoom()
+    const [participant, bob] = ['me', 'bob'].map((identity) => ({ identity, sid: 'PA', state: 2 }))
+    const join = { room: {}, participant, otherParticipants: [bob] }
+    room.receive({ message: { case: 'join', value: join } })
+    const update = new ParticipantUpdate({
+      participants: [{ identity: 'me', sid: 'PA', state: ParticipantInfo_State.ACTIVE }],
+    })
+    const bytes = bytesField(5, Buffer.concat([update.toBinary(), Uint8Array.of(2 << 3, 1)]))
+    for (const part of signalParts(bytes)) room.receive(part!)
+    expect(room.remoteParticipants.size).toBe(0)
+    await room.disconnect()
   },
   'connection-states': () =>
     withPair(async ({ sfu, alice }) => {

@@ -2,6 +2,7 @@
 import * as check from '../base/arguments'
 import { disconnectReason } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
+import { log } from '../base/logging'
 import type { Session } from '../session/session'
 import { SignalDispatcher } from '../signal/dispatch'
 import { ParticipantState } from '../signal/messages'
@@ -42,6 +43,7 @@ export class Roster {
   readonly #absent = new Set<string>()
   readonly #limits = new ParticipantLimits()
   readonly #states = new StateCheck()
+  #warned = false
 
   constructor(local: LocalParticipant, remote: Map<string, RemoteParticipant>, owner: RosterOwner) {
     this.#local = local
@@ -129,6 +131,33 @@ export class Roster {
         this.#left(there, reason === 'unknownReason' ? undefined : reason)
       }
     }
+    const listed = snapshotIn(response)
+    if (listed !== undefined) this.#keepOnly(listed)
+  }
+
+  /**
+   * The server has listed all participants: those that are missing have left. It happens after a resume, during which
+   * their end was not heard. Participants that were there before the local connection was rebuilt are still waited for.
+   */
+  #keepOnly(listed: ReadonlySet<string>): void {
+    const { identity, permissions } = this.#local
+    if (!listed.has(identity) && permissions?.hidden !== true) {
+      if (!this.#warned) log('warn', 'room', 'a list of all participants lacks the local one, and is ignored')
+      this.#warned = true
+      return
+    }
+    for (const there of [...this.#remote.values()]) {
+      if (!listed.has(there.identity) && !this.#absent.has(there.identity)) this.#gone(there)
+    }
+  }
+
+  /** Ends the tracks of a participant that has left, and tells so. */
+  #gone(there: RemoteParticipant): void {
+    const { identity, sid } = there
+    this.#returning?.settle(identity)
+    const gone = { identity, sid, state: ParticipantState.Disconnected }
+    this.#dispatcher.dispatch({ message: { case: 'update', value: { participants: [gone] } } })
+    this.#left(there)
   }
 
   /**
@@ -136,13 +165,7 @@ export class Roster {
    * livekit-client reports it; a participant that is in both rooms joins again. `arrived` is called in between.
    */
   moved(response: SignalResponseLike, arrived: () => void): void {
-    for (const there of [...this.#remote.values()]) {
-      const { identity, sid } = there
-      this.#returning?.settle(identity)
-      const gone = { identity, sid, state: ParticipantState.Disconnected }
-      this.#dispatcher.dispatch({ message: { case: 'update', value: { participants: [gone] } } })
-      this.#left(there)
-    }
+    for (const there of [...this.#remote.values()]) this.#gone(there)
     arrived()
     const { value } = response.message
     this.joinedAs(check.isObject(value) ? value['participant'] : undefined, false)
@@ -219,4 +242,10 @@ function connected(info: ParticipantInfoMessage): ParticipantInfoMessage {
 function participantsIn({ message }: SignalResponseLike, list: string): ParticipantInfoMessage[] {
   const participants = check.isObject(message.value) ? message.value[list] : undefined
   return Array.isArray(participants) ? participants.filter(isParticipant) : []
+}
+
+/** The identities of all participants, in the last part of an update that lists them all. */
+function snapshotIn({ message }: SignalResponseLike): ReadonlySet<string> | undefined {
+  const listed = check.isObject(message.value) ? message.value['snapshotOf'] : undefined
+  return Array.isArray(listed) ? new Set(listed as string[]) : undefined
 }

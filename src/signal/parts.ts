@@ -3,7 +3,7 @@
  * becomes a series of `update` messages. Entries beyond the limits are left out, with a warning.
  */
 import type { FieldInfo, MessageType } from '@bufbuild/protobuf'
-import type { DataTrackInfo, ParticipantInfo, SignalResponse } from '@livekit/protocol'
+import type { DataTrackInfo, ParticipantInfo, ParticipantUpdate, SignalResponse } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { withAllKeys } from '../base/map-keys'
@@ -90,6 +90,12 @@ export function* signalParts(data: Uint8Array): Parts<SignalPart> {
     if (message.case === undefined) yield* newerPart(data, lastField(data))
     if (message.case === undefined || !taken.has(message.case)) return
     const cost = costOf(SignalResponse, data, 0, data.length, limits.MAX_PART_COST)
+    if (message.case === 'update' && isSnapshot(data, lastField(data))) {
+      markSnapshot(
+        message.value,
+        message.value.participants.map(({ identity }) => identity),
+      )
+    }
     yield { message: withoutMedia(message), weight: weightOf(data.length, cost) }
     return
   }
@@ -164,7 +170,9 @@ function* participantParts(
     return
   }
   const message: ResponseMessage = { case: 'update', value: new ParticipantUpdate() }
-  yield* grouped(kind, data, entries, { message, weight: 0 })
+  // Of a list that was cut, nothing follows for those that are not in it.
+  const snapshot = entries.length < limits.MAX_PARTICIPANTS && isSnapshot(data, top)
+  yield* grouped(kind, data, entries, { message, weight: 0 }, snapshot)
 }
 
 /** Participants a few at a time: the first ones in the message itself, the others in updates. */
@@ -173,10 +181,12 @@ function* grouped(
   data: Uint8Array,
   entries: readonly Range[],
   begun: SignalPart,
+  snapshot = false,
 ): Parts<SignalPart> {
   const { ParticipantUpdate } = loadProtocol()
   let { message, weight } = begun
   let skipped = 0
+  const listed: string[] = []
   let room = { cost: 0, bytes: 0 }
   for (const { value, end } of entries) {
     if (room.cost >= limits.PART_COST || room.bytes >= limits.PART_BYTES) {
@@ -193,12 +203,34 @@ function* grouped(
       continue
     }
     listOf(message)?.push(participant)
+    if (snapshot) listed.push(participant.identity)
     weight += weightOf(bytes.length, cost)
     room.cost += cost
     room.bytes += bytes.length
   }
   if (skipped > 0) leftOut(kind, `${skipped} participants are malformed or too large`)
+  else if (snapshot) markSnapshot(message.value as ParticipantUpdate, listed)
   yield { message, weight }
+}
+
+/** `livekit.ParticipantUpdate.full_snapshot`: protocol 1.54 has it, and @livekit/protocol 1.52 does not. */
+const FULL_SNAPSHOT = 2
+
+/** Whether an update lists all participants. */
+function isSnapshot(data: Uint8Array, update: Range | undefined): boolean {
+  if (update === undefined) return false
+  const field = emptyField()
+  let is = false
+  for (let at = update.value; at < update.end && readField(data, at, update.end, field); at = field.end) {
+    if (field.number !== FULL_SNAPSHOT || holdsBytes(field)) continue
+    is = data.subarray(field.value, field.end).some((byte) => (byte & 0x7f) !== 0)
+  }
+  return is
+}
+
+/** The last part of an update that lists all participants has their identities. */
+function markSnapshot(update: ParticipantUpdate, identities: readonly string[]): void {
+  Object.assign(update, { snapshotOf: identities })
 }
 
 function listOf(message: ResponseMessage): ParticipantInfo[] | undefined {
