@@ -111,3 +111,28 @@ it(
     for (const reason of disconnected) expect(await reason).toEqual(['clientInitiated'])
   }),
 )
+
+it(
+  'a data blob is stored by one participant and found by another, beside a schema of the same name',
+  inScene(async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    await alice.localParticipant.defineSchema(pose, 'definition')
+    await alice.localParticipant.storeDataBlob(pose.name, 'über')
+    await alice.localParticipant.storeDataBlob('map', Uint8Array.of(0xff, 0))
+    const { localParticipant } = bob
+    expect(await localParticipant.getDataBlob(pose.name, 'alice')).toBe('über')
+    expect(await localParticipant.getSchema(pose, 'alice')).toBe('definition')
+    expect(await localParticipant.getDataBlob('map', 'alice', { bytes: true })).toEqual(
+      Uint8Array.of(0xff, 0),
+    )
+    expect((await rejection(localParticipant.getDataBlob('map', 'alice'))).reason).toBe('notText')
+    expect((await rejection(localParticipant.getDataBlob('none', 'alice'))).reason).toBe('notFound')
+    await localParticipant.storeDataBlob('k'.repeat(200), 'x')
+    const back = event(alice, RoomEvent.Reconnected)
+    await alice.simulateScenario('full-reconnect')
+    await back
+    // The server takes a moment to have it again.
+    await alice.localParticipant.storeDataBlob('last', 'x')
+    expect(await localParticipant.getDataBlob(pose.name, 'alice')).toBe('über')
+  }),
+)

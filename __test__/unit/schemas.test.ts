@@ -135,3 +135,48 @@ describe('a schema', () => {
     }
   })
 })
+
+describe('a data blob', () => {
+  it('is stored by one and got by others, by its key, also after the connection was rebuilt', async () => {
+    await withPair(async ({ sfu, alice, bob }) => {
+      const bytes = Buffer.from([0xff, 1])
+      await alice.localParticipant.storeDataBlob(pose.name, 'text')
+      await alice.localParticipant.storeDataBlob('bytes', bytes)
+      await alice.localParticipant.defineSchema(pose, definition)
+      bytes.fill(0)
+      await sfu.reconnect('alice', 'full')
+      const { localParticipant } = bob
+      expect(await localParticipant.getDataBlob(pose.name, 'alice')).toBe('text')
+      expect(await localParticipant.getDataBlob('bytes', 'alice', { bytes: true })).toEqual(
+        Uint8Array.of(0xff, 1),
+      )
+      expect(await localParticipant.getSchema(pose, 'alice')).toBe(definition)
+      expect((await rejection(localParticipant.getDataBlob('bytes', 'alice'))).reason).toBe('notText')
+      expect((await rejection(localParticipant.getDataBlob('none', 'alice'))).reason).toBe('notFound')
+      await alice.localParticipant.storeDataBlob(pose.name, 'other')
+      expect(await localParticipant.getDataBlob(pose.name, 'alice')).toBe('other')
+    })
+  })
+
+  it.each([
+    [5, 'x', '"key"'],
+    ['', 'x', '"key.length"'],
+    ['ü'.repeat(129), 'x', '"key.length"'],
+    ['k', '', '"contents.length"'],
+    ['k', 5, '"contents"'],
+  ])('has a key of 1 to 256 bytes, and contents: %.10s, %s', async (key, contents, name) => {
+    const { localParticipant } = new Room()
+    const error = await rejection(localParticipant.storeDataBlob(key as string, contents as string))
+    expect(error.message).toContain(name)
+    if (name.startsWith('"key'))
+      expect((await rejection(localParticipant.getDataBlob(key as string, 'a'))).message).toContain(name)
+  })
+
+  it('is not stored without a connection, or if it is too large', async () => {
+    const { localParticipant } = new Room()
+    expect((await rejection(localParticipant.storeDataBlob('k', 'x'))).reason).toBe('disconnected')
+    expect((await rejection(localParticipant.getDataBlob('k', 'a'))).reason).toBe('disconnected')
+    const large = await rejection(localParticipant.storeDataBlob('k', new Uint8Array(51_201)))
+    expect(large.reason).toBe('limitExceeded')
+  })
+})

@@ -323,8 +323,8 @@ export const errorReasons = {
       doc: 'The token lacks the grant `canUpdateOwnMetadata`. For schemas: the server does not store them (`enable_participant_data_blob`).',
     },
     notFound: {
-      message: 'the participant or the schema was not found',
-      doc: 'No participant with that identity is in the room, or it has not defined that schema.',
+      message: 'the participant, the schema or the data blob was not found',
+      doc: 'No participant with that identity is in the room, or it has not stored that schema or blob.',
     },
     limitExceeded: {
       message: 'the value is larger than the server allows',
@@ -332,11 +332,11 @@ export const errorReasons = {
     },
     invalidRequest: {
       message: 'the server rejected the request as invalid',
-      doc: "For example, a definition is empty, or the name of a schema is too long. The detail has the server's text.",
+      doc: "For example, a definition is empty, or the name of a schema or the key of a blob is too long. The detail has the server's text.",
     },
     notText: {
-      message: 'the definition of the schema is not text',
-      doc: 'It is not valid UTF-8; it may be a binary descriptor. `getSchema(…, { bytes: true })` gives the bytes.',
+      message: 'the definition of the schema or the data blob is not text',
+      doc: 'It is not valid UTF-8; it may be a binary descriptor. `{ bytes: true }` gives the bytes.',
     },
     unsupported: {
       message: 'the server does not support the request',

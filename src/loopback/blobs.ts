@@ -40,6 +40,8 @@ export class DataBlobs {
 }
 
 /** The key as text, about as long as livekit-server's, because its length counts for the limit. */
-function keyText({ key: { value } }: DataBlobKeyMessage): string {
+function keyText({ key }: DataBlobKeyMessage): string {
+  if (key.case === 'generic') return key.value
+  const { value } = key
   return JSON.stringify([value.name, value.encoding?.value.case, value.encoding?.value.value])
 }

@@ -374,6 +374,39 @@ export class LocalParticipant extends Participant {
   }
 
   /**
+   * Stores a blob of data at the server, which other participants fetch by this participant's identity and the key. The
+   * server keeps it while the local participant is in the room, also if the connection is rebuilt. Storing it again
+   * replaces it. All blobs and definitions of schemas of a participant together have at most some 64,000 bytes.
+   *
+   * @param key 1 to 256 bytes of UTF-8 (livekit-server 1.13 accepts about 200)
+   * @param contents a text or bytes; 1 to 51,200 bytes
+   * @throws `SignalRequestError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async storeDataBlob(key: string, contents: string | Uint8Array, options?: RequestOptions): Promise<void> {
+    await (this.#requests()?.schemas ?? noSchemas).storeBlob(this.identity, key, contents, options)
+  }
+
+  /**
+   * Fetches a blob that a participant in the room has stored with {@link storeDataBlob}.
+   *
+   * @throws `SignalRequestError` (`notFound`, `notText` …); `TypeError` or `RangeError` that names the argument; the
+   * signal's `reason`
+   */
+  getDataBlob(
+    key: string,
+    participantIdentity: string,
+    options: GetSchemaOptions & { readonly bytes: true },
+  ): Promise<Uint8Array>
+  getDataBlob(key: string, participantIdentity: string, options?: GetSchemaOptions): Promise<string>
+  async getDataBlob(
+    key: string,
+    participantIdentity: string,
+    options?: GetSchemaOptions,
+  ): Promise<string | Uint8Array> {
+    return await (this.#requests()?.schemas ?? noSchemas).getBlob(key, participantIdentity, options)
+  }
+
+  /**
    * Calls a method of another participant and resolves with its answer. `room.rpc.call` does the same with typed
    * values.
    *

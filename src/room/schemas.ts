@@ -1,4 +1,4 @@
-/** Definitions of schemas at the server: the local participant's and those of remote participants. */
+/** Data blobs at the server: definitions of schemas and others, the local participant's and those of remote ones. */
 import * as check from '../base/arguments'
 import type { DataTrackSchema } from '../base/codec'
 import { SignalRequestError } from '../base/errors'
@@ -13,6 +13,8 @@ import { PendingRequests, REQUEST_TIMEOUT } from './pending-requests'
 export const MAX_SCHEMA_BYTES = 51_200
 /** The most characters of a schema's name. */
 const MAX_NAME = 256
+/** The most bytes of another key, as in livekit-server. */
+const MAX_KEY = 256
 
 /** Options of `localParticipant.getSchema()`. */
 export interface GetSchemaOptions extends RequestOptions {
@@ -45,8 +47,25 @@ export class Schemas {
     definition: string | Uint8Array,
     options: RequestOptions | undefined,
   ): Promise<void> {
-    const key = keyOf(schema)
-    const contents = contentsOf(definition)
+    await this.#define(identity, keyOf(schema), contentsOf('definition', definition), options)
+  }
+
+  /** Stores a blob. See `LocalParticipant.storeDataBlob`. */
+  async storeBlob(
+    identity: string,
+    key: string,
+    contents: string | Uint8Array,
+    options: RequestOptions | undefined,
+  ): Promise<void> {
+    await this.#define(identity, genericKey(key), contentsOf('contents', contents), options)
+  }
+
+  async #define(
+    identity: string,
+    key: DataBlobKeyMessage,
+    contents: Uint8Array,
+    options: RequestOptions | undefined,
+  ): Promise<void> {
     const signal = check.signal('options.signal', check.options('options', options).signal)
     const until = performance.now() + REQUEST_TIMEOUT
     try {
@@ -60,7 +79,7 @@ export class Schemas {
       )
       if (stored === undefined || Buffer.compare(stored, contents) !== 0) throw error
     }
-    this.#defined.set(textOf(schema), { key, contents })
+    this.#defined.set(JSON.stringify(key), { key, contents })
   }
 
   /** Fetches a definition. See `LocalParticipant.getSchema`. */
@@ -69,7 +88,23 @@ export class Schemas {
     identity: string,
     options: GetSchemaOptions | undefined,
   ): Promise<string | Uint8Array> {
-    const key = keyOf(schema)
+    return await this.#get(keyOf(schema), identity, options)
+  }
+
+  /** Fetches a blob. See `LocalParticipant.getDataBlob`. */
+  async getBlob(
+    key: string,
+    identity: string,
+    options: GetSchemaOptions | undefined,
+  ): Promise<string | Uint8Array> {
+    return await this.#get(genericKey(key), identity, options)
+  }
+
+  async #get(
+    key: DataBlobKeyMessage,
+    identity: string,
+    options: GetSchemaOptions | undefined,
+  ): Promise<string | Uint8Array> {
     if (check.string('participantIdentity', identity) === '') {
       throw check.outOfRange('participantIdentity.length', '>= 1', 0)
     }
@@ -113,7 +148,7 @@ export class Schemas {
     )
     const contents = isObject(blob) ? blob['contents'] : undefined
     if (!(contents instanceof Uint8Array)) {
-      throw new SignalRequestError('internal', { detail: 'the answer has no definition' })
+      throw new SignalRequestError('internal', { detail: 'the answer has no contents' })
     }
     return contents
   }
@@ -138,17 +173,22 @@ function keyOf(schema: DataTrackSchema): DataBlobKeyMessage {
   return { key: { case: 'schemaId', value: schemaToMessage(name, encoding) } }
 }
 
-function textOf({ name, encoding }: DataTrackSchema): string {
-  return JSON.stringify([name, encoding])
+function genericKey(key: unknown): DataBlobKeyMessage {
+  const value = check.string('key', key)
+  const length = Buffer.byteLength(value)
+  if (length < 1 || length > MAX_KEY) {
+    throw check.outOfRange('key.length', `>= 1 and <= ${MAX_KEY} bytes of UTF-8`, length)
+  }
+  return { key: { case: 'generic', value } }
 }
 
 /** A copy, because the definition may be stored again later and must not change in between. */
-function contentsOf(definition: unknown): Uint8Array {
+function contentsOf(name: string, definition: unknown): Uint8Array {
   const contents =
     typeof definition === 'string'
       ? new TextEncoder().encode(definition)
-      : new Uint8Array(check.bytes('definition', definition))
-  if (contents.length === 0) throw check.outOfRange('definition.length', '>= 1', 0)
+      : new Uint8Array(check.bytes(name, definition))
+  if (contents.length === 0) throw check.outOfRange(`${name}.length`, '>= 1', 0)
   if (contents.length > MAX_SCHEMA_BYTES) {
     const detail = `${contents.length} bytes, of which there may be ${MAX_SCHEMA_BYTES}`
     throw new SignalRequestError('limitExceeded', { detail })

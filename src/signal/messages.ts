@@ -108,9 +108,11 @@ export interface UpdateMetadataMessage {
   readonly attributes: Readonly<Record<string, string>>
 }
 
-/** `livekit.DataBlobKey`, that of a schema. */
+/** `livekit.DataBlobKey`. */
 export interface DataBlobKeyMessage {
-  readonly key: { readonly case: 'schemaId'; readonly value: SchemaMessage }
+  readonly key:
+    | { readonly case: 'generic'; readonly value: string }
+    | { readonly case: 'schemaId'; readonly value: SchemaMessage }
 }
 
 /** `livekit.StoreDataBlobRequest`. */
