@@ -24,12 +24,22 @@ export type { RoomStats } from './src/room/stats'
 export type { SimulationScenario } from './src/connection/scenarios'
 export { RoomEvent } from './src/room/events'
 export type { ConnectionQuality } from './src/room/activity'
+export type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from './src/room/chat'
+export type { PublishDtmfOptions, SipDTMF } from './src/room/dtmf'
+export type {
+  OutgoingTranscriptionSegment,
+  PublishTranscriptionOptions,
+  Transcription,
+  TranscriptionSegment,
+} from './src/room/transcription-packets'
+export type { TranscribedSegment, Transcriptions, TranscriptionsOptions } from './src/room/transcriptions'
 export type { ConnectionState, DataPacketKind, EncryptionType, RoomEvents } from './src/room/events'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
 export type { DataPacketDropReason, DataPacketStats } from './src/data-packet/receiver'
 export { ByteStreamReader, TextStreamReader } from './src/data-stream/readers'
 export type { BaseStreamReader, ReadAllOptions } from './src/data-stream/readers'
 export { ByteStreamWriter, TextStreamWriter } from './src/data-stream/writers'
+export type { CloseStreamOptions } from './src/data-stream/writers'
 export type { BaseStreamWriter } from './src/data-stream/writers'
 export type { ByteStreamHandler, TextStreamHandler } from './src/data-stream/handlers'
 export type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './src/data-stream/info'

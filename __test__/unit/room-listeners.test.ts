@@ -25,13 +25,18 @@ function describeEvent(name: EventName, [first]: readonly unknown[]): string {
 
 /** Others who are there before, each with a track, and what they and the server do that a room hears of. */
 async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
-  const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
+  // An agent may send transcriptions.
+  const [alice, bob] = [sfu.join('alice', { kind: 'agent' }), sfu.join('bob')]
   for (const room of [alice, bob]) await room.localParticipant.publishDataTrack({ name: 'track' })
   bob.on(RoomEvent.DataTrackPublished, (track) => {
     if (track.name === 'own') track.subscribe()
   })
   return async (tell) => {
     await alice.localParticipant.publishData(new Uint8Array(1), { reliable: true })
+    await alice.localParticipant.sendChatMessage('hello')
+    await alice.localParticipant.publishDtmf(1, '1')
+    const transcription = { participantIdentity: 'alice', trackSid: 'TR_1', segments: [] }
+    await alice.localParticipant.publishTranscription(transcription)
     await alice.localParticipant.setMetadata('m')
     await alice.localParticipant.setName('Alice')
     await alice.localParticipant.setAttributes({ a: '1' })

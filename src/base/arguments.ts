@@ -49,6 +49,12 @@ export function integer(
   return checked
 }
 
+/** A whole number from 0 to `max` that must be there. */
+export function whole(name: string, value: unknown, max: number): number {
+  if (typeof value !== 'number') throw invalidType(name, 'a number', value)
+  return integer(name, value, 0, 0, max)
+}
+
 /** A boolean; `fallback` if it is `undefined`. */
 export function boolean(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback

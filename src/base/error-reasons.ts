@@ -250,6 +250,10 @@ export const errorReasons = {
       doc: 'Await `keyProvider.setKey()` before the first packet.',
     },
     encryptionFailed: { message: 'the packet could not be encrypted', doc: 'Nothing was sent.' },
+    notEncryptable: {
+      message: 'LiveKit cannot encrypt packets of this kind',
+      doc: 'DTMF digits and transcription packets travel in the clear, so a room with end-to-end encryption does not send them. Send transcriptions as text streams on the topic `lk.transcription`; they are encrypted.',
+    },
     unsupported: {
       message: 'the custom encryption provider does not encrypt packets',
       doc: 'A custom provider encrypts only frames of data tracks. A room with one sends no data packets. Use a key provider.',

@@ -9,6 +9,7 @@ import type { MessageChannel, MessageChannels } from './channels'
 import { PacketReceiver } from './receiver'
 import type { DataPacketStats, PacketEncryptionErrorReason, PacketHandlers } from './receiver'
 import { PacketSender } from './sender'
+import { checkSenderIdentity } from './sender-identity'
 import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { ReceiveState } from '../signal/messages'
 
@@ -23,6 +24,11 @@ export interface DataPublishOptions {
   readonly topic?: string | undefined
   /** Identities of the receivers. Default: all participants in the room. */
   readonly destinationIdentities?: readonly string[] | undefined
+  /**
+   * The participant in whose name an agent sends the packet. livekit-server 1.13 replaces it by the agent's own
+   * identity. Default: the local participant.
+   */
+  readonly senderIdentity?: string | undefined
   /** Withdraws the packet while it waits to be sent. */
   readonly signal?: AbortSignal | undefined
 }
@@ -112,17 +118,19 @@ export class DataPackets {
       'options.destinationIdentities',
       given.destinationIdentities ?? [],
     )
+    const senderIdentity = checkSenderIdentity('options.senderIdentity', given.senderIdentity)
     const signal = check.signal('options.signal', given.signal)
     signal?.throwIfAborted()
     const { UserPacket } = loadProtocol()
     const user = {
       payload,
       destinationIdentities,
-      participantIdentity: identity,
+      participantIdentity: senderIdentity ?? identity,
       ...(topic !== undefined && { topic }),
     }
     const value = { case: 'user', value: new UserPacket(user) } as const
-    if (reliable) await this.sender.sendReliable(value, { destinationIdentities, signal }).acknowledged
-    else this.sender.sendLossy(value, { destinationIdentities, signal })
+    const sending = { destinationIdentities, senderIdentity, signal }
+    if (reliable) await this.sender.sendReliable(value, sending).acknowledged
+    else this.sender.sendLossy(value, sending)
   }
 }

@@ -17,13 +17,28 @@ import type { NativeSession } from '../native/native'
 import type { MessageChannel, MessageChannels } from './channels'
 import { Fifo, PacketQueue, Turn } from './packet-queue'
 
-/** The content of a packet. End-to-end encryption covers these kinds and no others. */
-export type PacketValue = Extract<
-  DataPacket['value'],
-  {
-    case: 'user' | 'rpcRequest' | 'rpcAck' | 'rpcResponse' | 'streamHeader' | 'streamChunk' | 'streamTrailer'
-  }
->
+/** Kinds of packets that LiveKit's end-to-end encryption covers. */
+type EncryptableKind =
+  | 'user'
+  | 'chatMessage'
+  | 'rpcRequest'
+  | 'rpcAck'
+  | 'rpcResponse'
+  | 'streamHeader'
+  | 'streamChunk'
+  | 'streamTrailer'
+/** Kinds of packets that it does not cover. A room with encryption neither sends nor accepts them. */
+const plainKinds = ['sipDtmf', 'transcription'] as const
+type PlainKind = (typeof plainKinds)[number]
+
+/** The content of a packet. */
+export type PacketValue = Extract<DataPacket['value'], { case: EncryptableKind | PlainKind }>
+
+type PlainValue = Extract<PacketValue, { case: PlainKind }>
+
+function isPlain(value: PacketValue): value is PlainValue {
+  return (plainKinds as readonly string[]).includes(value.case)
+}
 
 /**
  * Bytes that wait outside of the reliable channel, in order, so that it does not run empty while JavaScript is busy. A
@@ -49,6 +64,8 @@ const SEALED_OVERHEAD = 64
 export interface SendPacketOptions {
   /** Identities of the receivers; absent or empty: all participants. */
   readonly destinationIdentities?: readonly string[] | undefined
+  /** The participant in whose name the packet is sent; the server accepts another one from agents only. */
+  readonly senderIdentity?: string | undefined
   /** A bulk writer's place, from {@link PacketSender.turn}. Default: the packet goes before all bulk packets. */
   readonly turn?: PacketTurn | undefined
   /** Withdraws the packet while it waits. */
@@ -75,6 +92,9 @@ export interface SentPacket {
 interface Outgoing {
   readonly channel: MessageChannel
   readonly destinationIdentities: readonly string[]
+  readonly senderIdentity: string
+  /** Whether encryption does not cover packets of its kind. */
+  readonly plain: boolean
   /** The serialised packet without its number; or, if it will be encrypted, the plaintext. */
   readonly body: Uint8Array
   /** Whether a bulk writer sent it. Such a writer waits for one packet before the next, so it needs no limit. */
@@ -300,12 +320,19 @@ export class PacketSender {
   #outgoing(
     channel: MessageChannel,
     value: PacketValue,
-    { destinationIdentities = [], turn, awaited = value.case !== 'streamChunk' }: SendPacketOptions,
+    {
+      destinationIdentities = [],
+      senderIdentity = '',
+      turn,
+      awaited = value.case !== 'streamChunk',
+    }: SendPacketOptions,
   ): Outgoing {
     const packet: Outgoing = {
       channel,
       destinationIdentities,
-      body: this.#bodyOf(channel, value, destinationIdentities),
+      senderIdentity,
+      plain: isPlain(value),
+      body: this.#bodyOf(channel, value, destinationIdentities, senderIdentity),
       bulk: turn !== undefined,
       awaited,
       sent: new Deferred<void>(),
@@ -318,25 +345,35 @@ export class PacketSender {
     return packet
   }
 
-  #bodyOf(channel: MessageChannel, value: PacketValue, destinationIdentities: readonly string[]): Uint8Array {
+  #bodyOf(
+    channel: MessageChannel,
+    value: PacketValue,
+    destinationIdentities: readonly string[],
+    senderIdentity: string,
+  ): Uint8Array {
     const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
-    if (this.#encryption !== 'none') return new EncryptedPacketPayload({ value }).toBinary()
+    if (this.#encryption !== 'none' && !isPlain(value))
+      return new EncryptedPacketPayload({ value }).toBinary()
     // Fields are assigned one by one, here and where the values are created, because the constructor inspects its
     // argument.
     const kind = channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY
     const packet = new DataPacket({ kind })
     packet.destinationIdentities = [...destinationIdentities]
+    packet.participantIdentity = senderIdentity
     packet.value = value
     return packet.toBinary()
   }
 
   /** The reason why a packet is refused. */
-  #refusal({ body, channel, destinationIdentities, bulk }: Outgoing): PublishDataError | undefined {
+  #refusal(packet: Outgoing): PublishDataError | undefined {
+    const { body, channel, destinationIdentities, senderIdentity, bulk } = packet
     if (this.#channels === undefined || this.#finishing) return new PublishDataError('disconnected')
     // Lossy packets may be lost anyway, and other SDKs drop them silently.
     if (!this.#allowed && channel === 'reliable') return new PublishDataError('notAllowed')
     if (this.#encryption === 'custom') return new PublishDataError('unsupported')
-    const identities = destinationIdentities.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
+    if (packet.plain && this.#encryption !== 'none') return new PublishDataError('notEncryptable')
+    const named = [...destinationIdentities, senderIdentity]
+    const identities = named.reduce((sum, identity) => sum + identity.length * 3 + 4, 0)
     const overhead = NUMBER_OVERHEAD + (this.#encryption === 'native' ? SEALED_OVERHEAD + identities : 0)
     const size = body.length + overhead
     const maxSize = this.#channels.maxMessageSize
@@ -431,6 +468,7 @@ export class PacketSender {
     return new DataPacket({
       kind: packet.channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY,
       destinationIdentities: [...packet.destinationIdentities],
+      participantIdentity: packet.senderIdentity,
       sequence,
       value: {
         case: 'encryptedPacket',

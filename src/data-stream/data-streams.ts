@@ -35,9 +35,12 @@ export class DataStreams {
     }
   }
 
-  /** Adds an internal handler. The application can neither remove it nor keep streams from it. */
-  handleText(topic: string, handler: TextStreamHandler): () => void {
-    return this.#incoming.text.addInternal(topic, handler)
+  /**
+   * Adds an internal handler. The application can neither remove it nor keep streams from it. `wanted`: whether it takes
+   * a stream at the moment; by default it takes all.
+   */
+  handleText(topic: string, handler: TextStreamHandler, wanted?: () => boolean): () => void {
+    return this.#incoming.text.addInternal(topic, handler, wanted)
   }
 
   /** Like `handleText`, for byte streams. */

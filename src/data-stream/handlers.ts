@@ -13,14 +13,22 @@ export type ByteStreamHandler = (
   participantInfo: { readonly identity: string },
 ) => unknown
 
+interface InternalHandler<Handler> {
+  readonly handler: Handler
+  readonly wanted: () => boolean
+}
+
 /** Handlers by topic, for one kind of streams. */
 export class HandlerTable<Handler> {
-  readonly #internal = new Map<string, Set<Handler>>()
+  readonly #internal = new Map<string, Set<InternalHandler<Handler>>>()
   readonly #registered = new Map<string, Set<Handler>>()
 
-  /** Adds an internal handler. Returns a function that removes it. */
-  addInternal(topic: string, handler: Handler): () => void {
-    return add(this.#internal, topic, handler)
+  /**
+   * Adds an internal handler. Returns a function that removes it. `wanted`: whether it takes a stream at the moment; by
+   * default it takes all.
+   */
+  addInternal(topic: string, handler: Handler, wanted: () => boolean = () => true): () => void {
+    return add(this.#internal, topic, { handler, wanted })
   }
 
   /** Adds a handler of the application. Returns a function that removes it. */
@@ -36,7 +44,8 @@ export class HandlerTable<Handler> {
 
   /** The handlers that get a stream of the topic, internal ones first. */
   of(topic: string): Handler[] {
-    return [...(this.#internal.get(topic) ?? []), ...(this.#registered.get(topic) ?? [])]
+    const internal = [...(this.#internal.get(topic) ?? [])].filter(({ wanted }) => wanted())
+    return [...internal.map(({ handler }) => handler), ...(this.#registered.get(topic) ?? [])]
   }
 }
 

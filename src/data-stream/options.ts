@@ -1,6 +1,7 @@
 /** Options of sending streams. The names are livekit-client's. */
 import { randomUUID } from 'node:crypto'
 import * as check from '../base/arguments'
+import { checkSenderIdentity } from '../data-packet/sender-identity'
 import type { FileSource } from './file-source'
 import { BYTES_MIME_TYPE, TEXT_MIME_TYPE, UNKNOWN_NAME } from './info'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
@@ -11,6 +12,12 @@ export interface StreamOptions {
   readonly topic?: string | undefined
   /** Identities of the receivers. Default: all participants in the room. */
   readonly destinationIdentities?: readonly string[] | undefined
+  /**
+   * The participant in whose name an agent sends the stream, for example a transcription of what that participant said.
+   * The server accepts it for texts, from participants of the kind `agent`; other streams have the sender's own
+   * identity. Default: the local participant.
+   */
+  readonly senderIdentity?: string | undefined
   /** Attributes that receivers get with the stream. Default: none. */
   readonly attributes?: Readonly<Record<string, string>> | undefined
   /** The stream's id, unique in the room. Default: a UUID. */
@@ -77,6 +84,7 @@ export interface StreamBytesOptions extends StreamOptions, BytesDescription {
 /** @internal The receivers of a stream. */
 export interface Destination {
   readonly destinationIdentities: readonly string[]
+  readonly senderIdentity: string | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -93,8 +101,14 @@ export function checkDestination(options: StreamOptions): Destination {
       'options.destinationIdentities',
       options.destinationIdentities ?? [],
     ),
+    senderIdentity: checkSenderIdentity('options.senderIdentity', options.senderIdentity),
     signal: check.signal('options.signal', options.signal),
   }
+}
+
+/** @internal The identities that the packet of a header has. */
+export function identitiesIn({ destinationIdentities, senderIdentity }: Destination): readonly string[] {
+  return senderIdentity === undefined ? destinationIdentities : [...destinationIdentities, senderIdentity]
 }
 
 /** @internal */
@@ -145,17 +159,21 @@ export function checkTotalSize(size: number | undefined): number | undefined {
   return check.integer('options.totalSize', size, 0, 0, Number.MAX_SAFE_INTEGER, ' bytes')
 }
 
+/** @internal A copy of the attributes. */
+export function checkAttributes(
+  given: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> {
+  const attributes: Readonly<Record<string, unknown>> = check.options('options.attributes', given)
+  for (const [name, value] of Object.entries(attributes)) check.string(`options.attributes.${name}`, value)
+  return { ...given }
+}
+
 function baseInfo(
   options: StreamOptions,
   mimeType: string,
   size: number | undefined,
   encrypted: boolean,
 ): BaseStreamInfo {
-  const attributes: Readonly<Record<string, unknown>> = check.options(
-    'options.attributes',
-    options.attributes,
-  )
-  for (const [name, value] of Object.entries(attributes)) check.string(`options.attributes.${name}`, value)
   const id = check.string('options.streamId', options.streamId ?? randomUUID())
   if (id === '') throw check.outOfRange('options.streamId.length', '>= 1', 0)
   return {
@@ -164,7 +182,7 @@ function baseInfo(
     mimeType,
     timestamp: Date.now(),
     size,
-    attributes: { ...options.attributes },
+    attributes: checkAttributes(options.attributes),
     encrypted,
   }
 }

@@ -4,6 +4,7 @@ import type { PacketSender, PacketTurn, PacketValue, SenderSession } from '../da
 import { DataStreamError, PublishDataError } from '../base/errors'
 import { assertHeaderFits } from './header'
 import type { HeaderValue } from './header'
+import { identitiesIn } from './options'
 import type { Destination } from './options'
 
 /** The reason that receivers get if the sender aborts without one. */
@@ -28,8 +29,9 @@ export class OutgoingStream {
 
   /** @throws `DataStreamError` (`headerTooLarge`), `PublishDataError`, the signal's `reason` */
   async begin(header: HeaderValue): Promise<void> {
-    assertHeaderFits(header, this.#destination.destinationIdentities)
-    await this.#send(header).sent
+    assertHeaderFits(header, identitiesIn(this.#destination))
+    // Receivers take a stream's sender from its header.
+    await this.#send(header, this.#destination.senderIdentity).sent
     this.#begun = true
     this.#session = this.#sender.session
   }
@@ -47,12 +49,12 @@ export class OutgoingStream {
   }
 
   /**
-   * Ends the stream. Resolves when the server has acknowledged all of it.
+   * Ends the stream, with these attributes. Resolves when the server has acknowledged all of it.
    *
    * @throws as {@link chunk}
    */
-  async end(): Promise<void> {
-    await this.#send(this.#trailer('')).acknowledged
+  async end(attributes: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.#send(this.#trailer('', attributes)).acknowledged
     this.#assertSession()
     this.#over = true
   }
@@ -68,14 +70,19 @@ export class OutgoingStream {
     })
   }
 
-  #trailer(reason: string): Extract<PacketValue, { case: 'streamTrailer' }> {
+  #trailer(
+    reason: string,
+    attributes: Readonly<Record<string, string>> = {},
+  ): Extract<PacketValue, { case: 'streamTrailer' }> {
     const { DataStream_Trailer } = loadProtocol()
-    return { case: 'streamTrailer', value: new DataStream_Trailer({ streamId: this.#id, reason }) }
+    const value = new DataStream_Trailer({ streamId: this.#id, reason, attributes: { ...attributes } })
+    return { case: 'streamTrailer', value }
   }
 
-  #send(value: PacketValue): ReturnType<PacketSender['sendReliable']> {
+  #send(value: PacketValue, senderIdentity?: string): ReturnType<PacketSender['sendReliable']> {
     const { destinationIdentities, signal } = this.#destination
-    return this.#sender.sendReliable(value, { destinationIdentities, signal, turn: this.#turn })
+    const options = { destinationIdentities, senderIdentity, signal, turn: this.#turn }
+    return this.#sender.sendReliable(value, options)
   }
 
   /** Packets handed to an earlier session may be lost without notice, so the stream fails. */

@@ -10,7 +10,14 @@ import { CHUNK_SIZE, headerFits, headerOf } from './header'
 import type { StreamDescription } from './header'
 import { TEXT_MIME_TYPE } from './info'
 import type { ByteStreamInfo, TextStreamInfo } from './info'
-import { checkBytesInfo, checkDestination, checkSending, checkTextInfo, checkTotalSize } from './options'
+import {
+  checkBytesInfo,
+  checkDestination,
+  checkSending,
+  checkTextInfo,
+  checkTotalSize,
+  identitiesIn,
+} from './options'
 import type {
   SendBytesOptions,
   SendFileOptions,
@@ -204,7 +211,7 @@ export class OutgoingStreams {
   }
 
   async #sendContent(stream: StreamDescription, content: Uint8Array, sending: Sending): Promise<void> {
-    const { destinationIdentities, signal, progress } = sending
+    const { destinationIdentities, senderIdentity, signal, progress } = sending
     const { inline, deflate } = this.#abilities(destinationIdentities)
     if (content.length > WHOLE_BYTES && deflate && sending.compress) {
       await this.#sendPieces(stream, feed(content), sending)
@@ -216,8 +223,9 @@ export class OutgoingStreams {
     const attached = stream.kind === 'text' && stream.info.attachedStreamIds.length > 0
     if (inline && !attached && inlineContent.length <= CHUNK_SIZE) {
       const header = headerOf(stream, { ...options, inlineContent })
-      if (headerFits(header, destinationIdentities)) {
-        await this.#sender.sendReliable(header, { destinationIdentities, signal }).acknowledged
+      if (headerFits(header, identitiesIn(sending))) {
+        const way = { destinationIdentities, senderIdentity, signal }
+        await this.#sender.sendReliable(header, way).acknowledged
         progress(1)
         return
       }

@@ -6,8 +6,15 @@ import * as check from '../base/arguments'
 import { DataStreamError } from '../base/errors'
 import { CHUNK_SIZE } from './header'
 import type { BaseStreamInfo, ByteStreamInfo, TextStreamInfo } from './info'
+import { checkAttributes } from './options'
 import type { OutgoingStream } from './outgoing-stream'
 import { byteChunks, endsWithHalf, textChunks } from './utf8'
+
+/** Options of a writer's `close`. */
+export interface CloseStreamOptions {
+  /** Attributes that were not known at the beginning. Default: none. */
+  readonly attributes?: Readonly<Record<string, string>> | undefined
+}
 
 /** The base of the writers of text and byte streams. */
 export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
@@ -51,12 +58,14 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
    * Ends the stream. The promise resolves when the server has acknowledged all of it. Further calls return the same
    * result.
    *
-   * @throws `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`,
+   * @param options attributes that receivers get with the end; they replace those of the same names
+   * @throws `TypeError` that names the option; `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`,
    * the signal's `reason`
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
+  async close(options?: CloseStreamOptions): Promise<void> {
+    const attributes = checkAttributes(check.options('options', options).attributes)
+    this.#closing ??= this.#close(attributes)
+    await this.#closing
   }
 
   /** Aborts the stream. Receivers get an `abnormalEnd`, with `reason` if it is a string. */
@@ -107,7 +116,7 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
   protected abstract chunksOf(bytes: Uint8Array): Iterable<Uint8Array>
   protected abstract nodeOptions(): { readonly decodeStrings?: boolean }
 
-  async #close(): Promise<void> {
+  async #close(attributes: Readonly<Record<string, string>>): Promise<void> {
     this.#throwFailure()
     const rest = this.encodeRest()
     this.#written += rest.length
@@ -116,7 +125,7 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
     }
     await this.#inTurn(async () => {
       await this.#chunks(rest)
-      await this.#stream.end()
+      await this.#stream.end(attributes)
     })
     this.#ended = true
     this.#stopListening()

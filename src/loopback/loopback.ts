@@ -43,6 +43,8 @@ export interface LoopbackJoinOptions {
   readonly metadata?: string | undefined
   /** Default: none. */
   readonly attributes?: Readonly<Record<string, string>> | undefined
+  /** `agent`: the participant may send texts in the name of others, and transcription packets. Default: `standard`. */
+  readonly kind?: 'standard' | 'agent' | undefined
 }
 
 /**
@@ -137,6 +139,7 @@ export class Loopback {
       name: check.string('options.name', given.name ?? ''),
       metadata: check.string('options.metadata', given.metadata ?? ''),
       attributes: { ...given.attributes },
+      isAgent: check.oneOf('options.kind', given.kind, 'standard', ['standard', 'agent']) === 'agent',
       ...checkPermissions('options.permissions', given.permissions, {
         canPublishData: true,
         canUpdateMetadata: true,

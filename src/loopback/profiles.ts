@@ -21,6 +21,7 @@ export interface ParticipantDescription {
   readonly name: string
   readonly metadata: string
   readonly attributes: Readonly<Record<string, string>>
+  readonly isAgent: boolean
   readonly canPublishData: boolean
   readonly canUpdateMetadata: boolean
 }

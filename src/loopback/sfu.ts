@@ -49,6 +49,9 @@ const rejections: Readonly<Record<LoopbackRejection, number>> = {
 
 /** The most bytes of a name, as in livekit-server. */
 const MAX_NAME = 256
+/** Numbers of `livekit.ParticipantInfo.Kind`. */
+const STANDARD = 0
+const AGENT = 4
 /** How loud a simulated speaker is, as in livekit-server. */
 const SPEAKER_LEVEL = 0.9
 
@@ -253,8 +256,9 @@ export class SignalSfu {
     } catch {
       return
     }
-    // The SFU sets the sender, whatever the packet says.
-    packet.participantIdentity = identity
+    if (packet.value.case === 'transcription' && !member.description.isAgent) return
+    // The SFU sets the sender, whatever the packet says, except for texts of agents.
+    if (!inAnothersName(member, packet)) packet.participantIdentity = identity
     packet.participantSid = member.sid
     const stamped = packet.toBinary()
     const to = packet.destinationIdentities
@@ -497,7 +501,7 @@ export class SignalSfu {
 }
 
 function participantInfo(member: Member, state: number = ParticipantState.Active): ParticipantInfoMessage {
-  const { identity, name, metadata, attributes } = member.description
+  const { identity, name, metadata, attributes, isAgent } = member.description
   return {
     sid: member.sid,
     identity,
@@ -505,6 +509,7 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
     name,
     metadata,
     attributes,
+    kind: isAgent ? AGENT : STANDARD,
     permission: permissionOf(member.description),
     joinedAt: BigInt(Math.floor(member.joinedAtMs / 1000)),
     joinedAtMs: BigInt(member.joinedAtMs),
@@ -512,6 +517,17 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
     clientProtocol: CLIENT_PROTOCOL,
     capabilities: [ClientCapability.DeflateRaw],
   }
+}
+
+/** Whether an agent sends a text in the name of another participant. Such texts are marked. */
+function inAnothersName({ description }: Member, { participantIdentity, value }: DataPacket): boolean {
+  if (!description.isAgent || participantIdentity === '' || participantIdentity === description.identity)
+    return false
+  if (value.case === 'chatMessage') value.value.generated = true
+  else if (value.case === 'streamHeader' && value.value.contentHeader.case === 'textHeader') {
+    value.value.contentHeader.value.generated = true
+  } else return false
+  return true
 }
 
 /** Handles of a server session start at a random number below 256, as in livekit-server. */

@@ -5,8 +5,11 @@ import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
 import type { ConnectionQuality } from './activity'
+import type { ChatMessage } from './chat'
+import type { SipDTMF } from './dtmf'
 import type { LocalParticipant, RemoteParticipant } from './participant'
 import type { ParticipantPermissions } from './participant-info'
+import type { TranscriptionSegment } from './transcription-packets'
 
 /** Names of a room's events. */
 export const RoomEvent = {
@@ -72,6 +75,12 @@ export const RoomEvent = {
   EncryptionError: 'encryptionError',
   /** A data packet arrived. */
   DataReceived: 'dataReceived',
+  /** A chat message was sent, edited or received. */
+  ChatMessage: 'chatMessage',
+  /** A digit was dialled, on a telephone that takes part by SIP. */
+  SipDTMFReceived: 'sipDTMFReceived',
+  /** A transcription packet arrived. Agents also send text streams; see `room.transcriptions()`. */
+  TranscriptionReceived: 'transcriptionReceived',
 } as const
 
 /** State of a room's connection. The names are livekit-client's. */
@@ -140,5 +149,14 @@ export interface RoomEvents {
     kind: DataPacketKind,
     topic: string | undefined,
     encryptionType: EncryptionType,
+  ) => void
+  /** `participant`: the sender, which is the local participant for what it sends itself. */
+  chatMessage: (message: ChatMessage, participant: LocalParticipant | RemoteParticipant | undefined) => void
+  sipDTMFReceived: (dtmf: SipDTMF, participant: RemoteParticipant | undefined) => void
+  /** `participant`: the one who spoke. `trackSid`: the SID of the audio track, as the agent named it. */
+  transcriptionReceived: (
+    segments: TranscriptionSegment[],
+    participant: LocalParticipant | RemoteParticipant | undefined,
+    trackSid: string,
   ) => void
 }

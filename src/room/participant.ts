@@ -27,8 +27,12 @@ import type { ParticipantChanges, ParticipantKind, ParticipantKindDetail } from 
 import type { ParticipantPermissions } from './participant-info'
 import { ActiveWaiters, stateOf } from './participant-state'
 import type { ParticipantState } from './participant-state'
+import type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from './chat'
+import type { PublishDtmfOptions } from './dtmf'
+import type { RoomMessages } from './messages'
 import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
+import type { PublishTranscriptionOptions, Transcription } from './transcription-packets'
 import { noSchemas } from './schemas'
 import type { GetSchemaOptions, Schemas } from './schemas'
 import type { PerformRpcParams } from '../rpc/client-manager'
@@ -199,6 +203,7 @@ export class LocalParticipant extends Participant {
   readonly #streams: OutgoingStreams
   readonly #requests: () => ParticipantRequests | undefined
   readonly #rpc: RoomRpc
+  readonly #messages: RoomMessages
 
   /** @internal */
   constructor(
@@ -208,6 +213,7 @@ export class LocalParticipant extends Participant {
     streams: OutgoingStreams,
     requests: () => ParticipantRequests | undefined,
     rpc: RoomRpc,
+    messages: RoomMessages,
   ) {
     super(info)
     this.#session = session
@@ -215,6 +221,7 @@ export class LocalParticipant extends Participant {
     this.#streams = streams
     this.#requests = requests
     this.#rpc = rpc
+    this.#messages = messages
   }
 
   /**
@@ -288,6 +295,57 @@ export class LocalParticipant extends Participant {
    */
   streamBytes(options?: StreamBytesOptions): Promise<ByteStreamWriter> {
     return this.#streams.streamBytes(options)
+  }
+
+  /**
+   * Sends a chat message, as a text stream on the topic `lk.chat` and, for older receivers, as a chat packet. Receivers
+   * get it as `RoomEvent.ChatMessage`, and so does this room. The promise resolves when the server has acknowledged it.
+   *
+   * @param text at most 1 MiB of UTF-8; above some 60,000 bytes there is no packet
+   * @throws as `sendText`
+   */
+  sendChatMessage(text: string, options?: SendChatMessageOptions): Promise<ChatMessage> {
+    return this.#messages.sendChatMessage(text, options)
+  }
+
+  /**
+   * Replaces the text of a chat message.
+   *
+   * @returns the message with its new text and its `editTimestamp`
+   * @throws as `sendText`
+   */
+  editChatMessage(
+    editText: string,
+    originalMessage: ChatMessage,
+    options?: EditChatMessageOptions,
+  ): Promise<ChatMessage> {
+    return this.#messages.editChatMessage(editText, originalMessage, options)
+  }
+
+  /**
+   * Sends a DTMF digit, for a telephone that takes part by SIP. Without end-to-end encryption only, because LiveKit
+   * cannot encrypt digits.
+   *
+   * @param code the digit's number, 0 to 2^32 − 1; 10 for `*`, 11 for `#`
+   * @param digit the digit itself
+   * @throws `PublishDataError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async publishDtmf(code: number, digit: string, options?: PublishDtmfOptions): Promise<void> {
+    await this.#messages.publishDtmf(code, digit, options)
+  }
+
+  /**
+   * Sends a transcription packet, for older clients; see `streamText` with `senderIdentity` for others. The server
+   * forwards it from participants of the kind `agent`, and drops it from others. Without end-to-end encryption only,
+   * because LiveKit cannot encrypt such packets.
+   *
+   * @throws `PublishDataError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async publishTranscription(
+    transcription: Transcription,
+    options?: PublishTranscriptionOptions,
+  ): Promise<void> {
+    await this.#messages.publishTranscription(transcription, options)
   }
 
   /**

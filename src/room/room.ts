@@ -22,6 +22,7 @@ import { disconnectReason } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import { ActiveSpeakers } from './active-speakers'
 import { RoomDemand } from './demand/room-demand'
+import { RoomMessages } from './messages'
 import { EventQueue } from './event-queue'
 import { RoomEvent } from './events'
 import type { ConnectionState, RoomEvents } from './events'
@@ -56,6 +57,8 @@ import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messa
 import { PendingRequests } from './pending-requests'
 import { syncStateOf } from '../signal/requests'
 import { TrackQueue } from './track-queue'
+import { RoomTranscriptions } from './transcriptions'
+import type { Transcriptions, TranscriptionsOptions } from './transcriptions'
 import { TypedEmitter } from '../base/typed-emitter'
 
 /** Options of a room. */
@@ -108,6 +111,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   readonly #packets: DataPackets
   readonly #streams: DataStreams
   readonly #rpc: RoomRpc
+  readonly #messages: RoomMessages
+  readonly #transcriptions: RoomTranscriptions
   readonly #roster: Roster
   readonly #speakers: ActiveSpeakers
   readonly #demand: RoomDemand
@@ -148,7 +153,20 @@ export class Room extends TypedEmitter<RoomEvents> {
       },
       this.#options.rpc,
     )
-    Object.assign(packetHandlers, this.#streams.packetHandlers(), this.#rpc.packetHandlers())
+    this.#messages = new RoomMessages(sender, this.#streams, {
+      tell: (event, ...args) => this.#tell(event, ...args),
+      listens: (event) => this.listenerCount(event) > 0,
+      participant: (identity) => this.getParticipantByIdentity(identity),
+      remote: (identity) => this.remoteParticipants.get(identity),
+      local: () => this.localParticipant,
+    })
+    this.#transcriptions = new RoomTranscriptions(this.#streams)
+    Object.assign(
+      packetHandlers,
+      this.#streams.packetHandlers(),
+      this.#rpc.packetHandlers(),
+      this.#messages.packetHandlers(),
+    )
     this.localParticipant = new LocalParticipant(
       unknownParticipant,
       () => this.#session,
@@ -156,6 +174,7 @@ export class Room extends TypedEmitter<RoomEvents> {
       this.#streams.outgoing,
       () => this.#requests,
       this.#rpc,
+      this.#messages,
     )
     this.rpc = new TypedRpc(this.localParticipant)
     this.#speakers = new ActiveSpeakers(this.localParticipant, this.remoteParticipants, (event, ...args) =>
@@ -321,6 +340,19 @@ export class Room extends TypedEmitter<RoomEvents> {
     for (const track of this.#session?.remoteTracks() ?? []) queue.add(track)
     this.#queues.add(queue)
     return queue
+  }
+
+  /**
+   * Yields what participants say, as agents transcribe it: interim and final versions of each segment, from now on. If
+   * the loop is behind, it gets the newest version of each segment that waits. The loop ends when the room is
+   * disconnected.
+   *
+   *     for await (const { participantIdentity, text, final } of room.transcriptions({ signal })) …
+   *
+   * @throws the signal's `reason` when it aborts; `TypeError` that names the option
+   */
+  transcriptions(options?: TranscriptionsOptions): Transcriptions {
+    return this.#transcriptions.loop(options)
   }
 
   /**
@@ -711,6 +743,8 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#speakers.clear()
     this.#roster.clear()
     for (const queue of [...this.#queues]) queue.end()
+    this.#transcriptions.end()
+    this.#messages.close()
     this.#setState('disconnected')
     this.#tell(RoomEvent.Disconnected, reason)
   }
