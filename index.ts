@@ -5,7 +5,8 @@
  * loads them.
  */
 export { connect, Room } from './src/room/room'
-export type { DataTracksOptions, RoomOptions } from './src/room/room'
+export type { DataTracksOptions } from './src/room/room'
+export type { RoomOptions } from './src/room/room-options'
 export type { ConnectOptions, IceTransports } from './src/connection/connect-options'
 export { DefaultReconnectPolicy } from './src/connection/reconnect-policy'
 export type { ReconnectContext, ReconnectPolicy } from './src/connection/reconnect-policy'

@@ -136,16 +136,9 @@ function push(track, frame) {
 async function attacker() {
   const { Room, setLogLevel } = require(fromRoot('dist', 'index.js'))
   setLogLevel('error')
-  let connection
-  class RawRoom extends Room {
-    attach(its, identity) {
-      connection = its
-      super.attach(its, identity)
-    }
-    // What it is answered does not matter.
-    receiveMessage() {}
-  }
-  const room = new RawRoom()
+  const room = new Room()
+  // What it is answered does not matter.
+  room.engine.receiveMessage = () => {}
   await room.connect(options.url, options.token)
   const messages = makeMessages()
   const track = await room.localParticipant.publishDataTrack({ name: 'flood' })
@@ -166,7 +159,7 @@ async function attacker() {
     const before = allowance
     while (allowance > 0 && room.state === 'connected') {
       const { channel, data } = messages[next]
-      const { channels } = connection
+      const { channels } = room.engine.connection
       if (channels.bufferedAmount(channel) > AHEAD) break
       const status = channels.send(channel, data)
       if (status === BUFFER_FULL || status === CLOSED) break
@@ -176,7 +169,7 @@ async function attacker() {
         allowance -= push(track, frame)
       }
     }
-    connection.channels.flush?.()
+    room.engine.connection?.channels.flush?.()
     sent += before - allowance
     if (before === allowance) await delay(1)
     else await turn()

@@ -96,7 +96,6 @@ class LoopWatch {
 
 /** A room that is fed with messages as a connection to a server feeds it, and shows what it sends. */
 class FuzzedRoom extends Room {
-  connection
   /** Messages that were handed in, and not handled yet. */
   left = 0
   #waiting = []
@@ -104,14 +103,9 @@ class FuzzedRoom extends Room {
     () => this.#waiting.splice(0),
     ({ channel, data }) => {
       this.left -= 1
-      this.receiveMessage(channel, data)
+      this.engine.receiveMessage(channel, data)
     },
   )
-
-  attach(connection, identity) {
-    this.connection = connection
-    super.attach(connection, identity)
-  }
 
   feed(messages) {
     this.left += messages.length
@@ -195,7 +189,7 @@ async function sequence(number) {
   sfu.join('alice', { room: alice })
   sfu.join('mallory', { encryption })
   // What the room sends: it has the ids of calls that wait for an answer.
-  alice.receiveMessage = (_, data) => {
+  alice.engine.receiveMessage = (_, data) => {
     const { value } = protocol.DataPacket.fromBinary(data)
     if (value.case === 'rpcRequest') maker.known.push(value.value.id)
     if (value.case === 'streamHeader') maker.known.push(value.value.attributes['lk.rpc_request_id'] ?? '')
@@ -204,18 +198,18 @@ async function sequence(number) {
   // Handlers run when they run: they must not change what comes next.
   listen(room, new Dice(number))
   if (encryption !== undefined)
-    while (alice.connection.native.sealMessage(new Uint8Array(1)) === 'wait') await turn()
+    while (alice.engine.connection.native.sealMessage(new Uint8Array(1)) === 'wait') await turn()
   const seal =
     encryption &&
     ((bytes) => {
-      const { iv, keyIndex, ciphertext } = alice.connection.native.sealMessage(bytes)
+      const { iv, keyIndex, ciphertext } = alice.engine.connection.native.sealMessage(bytes)
       return { iv, keyIndex, payload: ciphertext }
     })
   const made = []
   for (let count = 30 + dice.below(150); count > 0; count--) made.push(...maker.messages(seal))
   const batches = []
   for (let at = 0; at < made.length;) batches.push(made.slice(at, (at += 1 + dice.below(60))))
-  if (options['fail-at'] === String(number)) room.receiveMessage = failOnPurpose
+  if (options['fail-at'] === String(number)) room.engine.receiveMessage = failOnPurpose
   const watch = new LoopWatch()
   for (const batch of batches) {
     counted.packets += batch.length

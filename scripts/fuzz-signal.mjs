@@ -118,7 +118,7 @@ class Target {
 
   constructor() {
     for (const event of Object.values(RoomEvent)) this.room.on(event, () => {})
-    this.room.attach(this.#connection, 'me')
+    this.room.engine.attach(this.#connection, 'me')
     let began = 0
     this.#inbox = new Inbox(
       {
@@ -152,8 +152,8 @@ class Target {
     const { case: kind, value } = message
     if (kind === 'pongResp') this.#pings.answered(value.lastPingTimestamp)
     else if (kind === 'refreshToken') isAccessToken(value)
-    else if (kind === 'reconnect') this.room.connectionResumed(value.lastMessageSeq)
-    else this.room.receive({ message })
+    else if (kind === 'reconnect') this.room.engine.connectionResumed(value.lastMessageSeq)
+    else this.room.engine.receive({ message })
     const { rtt } = this.#pings.next()
     if (rtt < 0n || rtt > 600_000n) fail(`a round trip of ${rtt} ms`)
   }
@@ -176,12 +176,12 @@ async function sequence(number) {
     await target.push(nextMessage(dice))
     const { room } = target
     // The connection's own events in between, in any order.
-    if (dice.chance(0.05)) room.connectionLost()
-    if (dice.chance(0.03)) room.connectionResumed(dice.below(10))
+    if (dice.chance(0.05)) room.engine.connectionLost()
+    if (dice.chance(0.03)) room.engine.connectionResumed(dice.below(10))
     if (dice.chance(0.03)) {
       const message = SignalResponse.fromBinary(dice.pick(seeds.filter((bytes) => bytes[0] === 0x0a)))
       mutate(message, dice)
-      if (message.message.case === 'join') room.connectionRebuilt(message)
+      if (message.message.case === 'join') room.engine.connectionRebuilt(message)
     }
     if (dice.chance(0.05)) room.localParticipant.publishDataTrack({ name: `t${index}` }).catch(() => {})
     if (dice.chance(0.05)) room.localParticipant.setMetadata('m').catch(() => {})

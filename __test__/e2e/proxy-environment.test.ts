@@ -149,7 +149,7 @@ it('regions are asked for through the proxy', () =>
       host.regions(server.url)
       const room = new Room()
       const token = await scene.token('alice')
-      await connectRoom(room, host.url, token, {}, new AbortController().signal, () => true)
+      await connectRoom(room.engine, host.url, token, {}, new AbortController().signal, () => true)
       const { host: address } = new URL(host.url)
       expect(proxy.asked).toContain(`127.0.0.1:${server.port}`)
       expect(proxy.asked.filter((asked) => asked === address).length).toBeGreaterThan(1)

@@ -89,7 +89,7 @@ it('regions are asked for through the proxy as well', () =>
       const room = new Room()
       const { signal } = new AbortController()
       const token = await scene.token('alice')
-      await connectRoom(room, host.url, token, { agent: proxy.agent }, signal, () => true)
+      await connectRoom(room.engine, host.url, token, { agent: proxy.agent }, signal, () => true)
       const { host: address } = new URL(host.url)
       expect(proxy.asked).toContain(`127.0.0.1:${server.port}`)
       // The list, and at least one attempt to get in.

@@ -22,7 +22,7 @@ afterEach(() => host.close())
 /** Connects to the host as if it were one of LiveKit Cloud. */
 async function connectCloud(token: string, options: ConnectOptions = {}): Promise<Room> {
   const room = new Room()
-  await connectRoom(room, host.url, token, options, new AbortController().signal, () => true)
+  await connectRoom(room.engine, host.url, token, options, new AbortController().signal, () => true)
   return room
 }
 

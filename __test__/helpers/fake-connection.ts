@@ -56,6 +56,6 @@ export class FakeConnection implements RoomConnection {
 export function fakeRoom(options: RoomOptions = {}): { room: Room; connection: FakeConnection } {
   const room = new Room(options)
   const connection = new FakeConnection()
-  room.attach(connection, 'me')
+  room.engine.attach(connection, 'me')
   return { room, connection }
 }

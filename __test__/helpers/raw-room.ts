@@ -1,7 +1,6 @@
 /** A participant that writes whatever a test wants to its channels. */
 import { DataPacket } from '@livekit/protocol'
 import { Room } from '../../index'
-import type { RoomConnection } from '../../src/connection/contract'
 import type { MessageChannel } from '../../src/data-packet/channels'
 
 /** What a data packet carries. */
@@ -9,17 +8,11 @@ export type RawValue = DataPacket['value']
 
 /** A room whose channels are in reach. */
 export class RawRoom extends Room {
-  #connection: RoomConnection | undefined
-
-  override attach(connection: RoomConnection, identity: string): void {
-    this.#connection = connection
-    super.attach(connection, identity)
-  }
-
   /** Writes bytes; what is returned is a `SendStatus`. */
   write(channel: MessageChannel, bytes: Uint8Array): number {
-    if (this.#connection === undefined) throw new Error('not connected')
-    return this.#connection.channels.send(channel, bytes)
+    const { connection } = this.engine
+    if (connection === undefined) throw new Error('not connected')
+    return connection.channels.send(channel, bytes)
   }
 
   /** Writes a data packet to all, or to those who are named. */
@@ -33,7 +26,7 @@ export class RawRoom extends Room {
 
   /** Bytes that wait for a channel. */
   buffered(channel: MessageChannel): number {
-    return this.#connection?.channels.bufferedAmount(channel) ?? 0
+    return this.engine.connection?.channels.bufferedAmount(channel) ?? 0
   }
 }
 

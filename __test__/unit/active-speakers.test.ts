@@ -14,7 +14,7 @@ const participant = (identity: string, sid = `PA_${identity}`) => ({ identity, s
 
 /** What the server says. */
 const say = (room: Room, kind: string, value: unknown): void =>
-  room.receive({ message: { case: kind, value } })
+  room.engine.receive({ message: { case: kind, value } })
 
 /** A room with bob and carol, and what it tells. */
 function joined() {

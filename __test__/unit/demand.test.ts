@@ -75,7 +75,7 @@ describe('stream.ready', () => {
   it('keeps its stream from being collected while it is waited for', async () => {
     // No server answers here, so the stream waits.
     const { room } = fakeRoom()
-    room.receive({
+    room.engine.receive({
       message: {
         case: 'join',
         value: {
@@ -98,7 +98,7 @@ describe('stream.ready', () => {
       await turn()
       gc!()
     }
-    room.receive({
+    room.engine.receive({
       message: { case: 'dataTrackSubscriberHandles', value: { subHandles: { 5: { trackSid: 'DTR_1' } } } },
     })
     await ready
@@ -200,14 +200,15 @@ describe('what the server says', () => {
     expect(read(padded)).toEqual(said(5, true))
 
     const { room } = fakeRoom()
-    room.receive({
+    room.engine.receive({
       message: { case: 'join', value: { participant: { identity: 'me', sid: 'PA', state: 2 } } },
     })
     const publishing = room.localParticipant.publishDataTrack({ name: 't' })
     const info = { pubHandle: 1, sid: 'DTR_1', name: 't', encryption: 0 }
-    room.receive({ message: { case: 'publishDataTrackResponse', value: { info } } })
+    room.engine.receive({ message: { case: 'publishDataTrackResponse', value: { info } } })
     const track = await publishing
-    const receive = (value: unknown) => room.receive({ message: { case: 'dataTrackDemandUpdate', value } })
+    const receive = (value: unknown) =>
+      room.engine.receive({ message: { case: 'dataTrackDemandUpdate', value } })
     const bad = [
       undefined,
       7,

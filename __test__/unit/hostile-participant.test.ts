@@ -155,8 +155,8 @@ describe('content that is far larger decompressed', () => {
       let calls = 0
       bob.registerRpcMethod('echo', () => String(++calls))
       const codes: number[] = []
-      const receive = mallory.receiveMessage.bind(mallory)
-      mallory.receiveMessage = (channel, data) => {
+      const receive = mallory.engine.receiveMessage.bind(mallory.engine)
+      mallory.engine.receiveMessage = (channel, data) => {
         const packet = DataPacket.fromBinary(data)
         if (packet.value.case === 'rpcResponse' && packet.value.value.value.case === 'error') {
           codes.push(packet.value.value.value.value.code)
@@ -428,8 +428,8 @@ describe('a sealed packet', () => {
       const packets: Uint8Array[] = []
       const got: number[] = []
       bob.on(RoomEvent.DataReceived, (payload) => got.push(payload[0]!))
-      const receive = bob.receiveMessage.bind(bob)
-      bob.receiveMessage = (channel, data) => {
+      const receive = bob.engine.receiveMessage.bind(bob.engine)
+      bob.engine.receiveMessage = (channel, data) => {
         packets.push(data)
         receive(channel, data)
       }

@@ -21,7 +21,7 @@ const me = { identity: 'me', sid: 'PA_me', state: 2 }
 
 function joined(others: object[] = []): ReturnType<typeof fakeRoom> {
   const fake = fakeRoom()
-  fake.room.receive({
+  fake.room.engine.receive({
     message: { case: 'join', value: { room: { name: 'r' }, participant: me, otherParticipants: others } },
   })
   return fake
@@ -40,12 +40,12 @@ const tracks = (count: number, session = '') =>
 it('70,000 participants: as many as the bound are kept, and one warning says so', async () => {
   const { room } = joined()
   const all = Array.from({ length: 70_000 }, (_, index) => ({ identity: `p${index}`, sid: 'PA', state: 2 }))
-  for (let at = 0; at < all.length; at += 1000) room.receive(update(...all.slice(at, at + 1000)))
+  for (let at = 0; at < all.length; at += 1000) room.engine.receive(update(...all.slice(at, at + 1000)))
   expect(room.remoteParticipants.size).toBe(MAX_PARTICIPANTS)
   expect(logged.filter((text) => text.includes('some participants'))).toHaveLength(1)
   // Who leaves makes room.
-  room.receive(update({ identity: 'p5', sid: 'PA', state: 3 }))
-  room.receive(update({ identity: 'late', sid: 'PA', state: 2 }))
+  room.engine.receive(update({ identity: 'p5', sid: 'PA', state: 3 }))
+  room.engine.receive(update({ identity: 'late', sid: 'PA', state: 2 }))
   expect([room.remoteParticipants.has('p5'), room.remoteParticipants.has('late')]).toEqual([false, true])
   await room.disconnect()
   expect(room.remoteParticipants.size).toBe(0)
@@ -55,23 +55,25 @@ it('metadata of all participants together are bounded, and so are those that cha
   const { room } = joined()
   const metadata = 'm'.repeat(1 << 20)
   for (let index = 0; index < 200; index++) {
-    room.receive(update({ identity: `p${index}`, sid: 'PA', state: 2, metadata }))
+    room.engine.receive(update({ identity: `p${index}`, sid: 'PA', state: 2, metadata }))
   }
   // Two bytes for each character, and something beside them.
   expect(room.remoteParticipants.size).toBe(MAX_PARTICIPANT_BYTES / (2 << 20) - 1)
-  room.receive(update({ identity: 'p1', sid: 'PA', state: 2, metadata: metadata.repeat(8), version: 1 }))
+  room.engine.receive(
+    update({ identity: 'p1', sid: 'PA', state: 2, metadata: metadata.repeat(8), version: 1 }),
+  )
   expect(room.remoteParticipants.get('p1')?.metadata).toHaveLength(1 << 20)
-  room.receive(update({ identity: 'p1', sid: 'PA', state: 2, metadata: 'short', version: 2 }))
+  room.engine.receive(update({ identity: 'p1', sid: 'PA', state: 2, metadata: 'short', version: 2 }))
   expect(room.remoteParticipants.get('p1')?.metadata).toBe('short')
   await room.disconnect()
 })
 
 it('65,536 tracks of one participant: the list is cut with a warning, and the room goes on', async () => {
   const { room } = joined()
-  room.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(65_536) }))
+  room.engine.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(65_536) }))
   expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(MAX_TRACKS_OF_PARTICIPANT)
   expect(logged.join()).toContain('skipped 61440 data tracks of a participant')
-  room.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(2) }))
+  room.engine.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(2) }))
   expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(2)
   expect(room.isConnected).toBe(true)
   await room.disconnect()
@@ -81,14 +83,14 @@ it('a participant without an identity is nobody', async () => {
   const told: string[] = []
   const { room } = joined([{ identity: '', sid: 'PA_1', state: 2 }])
   room.on(RoomEvent.ParticipantConnected, ({ identity }) => told.push(identity))
-  room.receive(update({ identity: '', sid: 'PA_2', state: 2 }))
+  room.engine.receive(update({ identity: '', sid: 'PA_2', state: 2 }))
   expect([told, room.remoteParticipants.size]).toEqual([[], 0])
   await room.disconnect()
 })
 
 it('a message that is malformed in very many places is told of in one line', async () => {
   const { room } = joined()
-  room.receive(
+  room.engine.receive(
     update({ identity: 'a', sid: 'PA', state: 2, dataTracks: Array.from({ length: 4000 }, () => ({})) }),
   )
   expect(logged).toEqual(['skipped 4000 malformed parts of DataTrackInfo'])

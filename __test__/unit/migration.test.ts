@@ -517,12 +517,12 @@ const rooms = {
     const { room } = fakeRoom()
     const [participant, bob] = ['me', 'bob'].map((identity) => ({ identity, sid: 'PA', state: 2 }))
     const join = { room: {}, participant, otherParticipants: [bob] }
-    room.receive({ message: { case: 'join', value: join } })
+    room.engine.receive({ message: { case: 'join', value: join } })
     const update = new ParticipantUpdate({
       participants: [{ identity: 'me', sid: 'PA', state: ParticipantInfo_State.ACTIVE }],
     })
     const bytes = bytesField(5, Buffer.concat([update.toBinary(), Uint8Array.of(2 << 3, 1)]))
-    for (const part of signalParts(bytes)) room.receive(part!)
+    for (const part of signalParts(bytes)) room.engine.receive(part!)
     expect(room.remoteParticipants.size).toBe(0)
     await room.disconnect()
   },
@@ -644,7 +644,7 @@ const rpc = {
         },
       })
       setLogLevel('silent')
-      alice.receiveMessage('reliable', packet.toBinary())
+      alice.engine.receiveMessage('reliable', packet.toBinary())
       setLogLevel('warn')
       await turn()
       expect(settled).toBe(false)

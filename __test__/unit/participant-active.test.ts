@@ -31,24 +31,24 @@ function joined(...others: object[]): { room: Room; told: string[]; identities: 
   room.on(RoomEvent.ParticipantConnected, ({ identity, state }) => told.push(`+${identity} ${state}`))
   room.on(RoomEvent.ParticipantActive, ({ identity, state }) => told.push(`!${identity} ${state}`))
   room.on(RoomEvent.ParticipantDisconnected, ({ identity, state }) => told.push(`-${identity} ${state}`))
-  room.receive(join(...others))
+  room.engine.receive(join(...others))
   return { room, told, identities: () => [...room.remoteParticipants.keys()] }
 }
 
 describe('the state of a remote participant', () => {
   it('goes from joining to active, which is told once for each session, and ends with disconnected', async () => {
     const { room, told } = joined(p('there', ACTIVE))
-    room.receive(update(p('bob', JOINING)))
+    room.engine.receive(update(p('bob', JOINING)))
     const bob = room.remoteParticipants.get('bob')!
     expect([bob.state, bob.isActive]).toEqual(['joining', false])
-    for (const state of [JOINED, ACTIVE, ACTIVE]) room.receive(update(p('bob', state)))
+    for (const state of [JOINED, ACTIVE, ACTIVE]) room.engine.receive(update(p('bob', state)))
     expect([bob.state, bob.isActive]).toEqual(['active', true])
     // Its connection is rebuilt, once step by step, once with the steps in one message.
-    room.receive(update(p('bob', JOINED, 'PA_2')))
+    room.engine.receive(update(p('bob', JOINED, 'PA_2')))
     expect([bob.state, bob.isActive]).toEqual(['joined', false])
-    room.receive(update(p('bob', ACTIVE, 'PA_2')))
-    room.receive(update(p('bob', ACTIVE, 'PA_3')))
-    room.receive(update(p('bob', DISCONNECTED, 'PA_3')))
+    room.engine.receive(update(p('bob', ACTIVE, 'PA_2')))
+    room.engine.receive(update(p('bob', ACTIVE, 'PA_3')))
+    room.engine.receive(update(p('bob', DISCONNECTED, 'PA_3')))
     expect([bob.state, bob.isActive]).toEqual(['disconnected', false])
     expect(told).toEqual([
       '+there active',
@@ -66,12 +66,12 @@ describe('the state of a remote participant', () => {
     const { room, told } = joined(p('bob', ACTIVE), p('carol', ACTIVE))
     const [bob, carol] = [...room.remoteParticipants.values()]
     told.length = 0
-    room.connectionLost()
-    room.connectionReconnecting(false)
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(false)
     expect([bob!.state, carol!.state]).toEqual(['active', 'active'])
-    room.connectionRebuilt(join(p('carol', ACTIVE)))
+    room.engine.connectionRebuilt(join(p('carol', ACTIVE)))
     expect([bob!.state, carol!.state]).toEqual(['joining', 'active'])
-    room.receive(update(p('bob', ACTIVE, 'PA_new')))
+    room.engine.receive(update(p('bob', ACTIVE, 'PA_new')))
     expect(told).toEqual(['!bob active'])
     await room.disconnect()
   })
@@ -79,9 +79,10 @@ describe('the state of a remote participant', () => {
   it('stays the same when a server sends none of LiveKit’s, which is logged once', async () => {
     const { room, told } = joined(p('bob', ACTIVE))
     told.length = 0
-    for (const state of [17, -1, 1.5, 'active', null, {}, Number.NaN]) room.receive(update(p('bob', state)))
+    for (const state of [17, -1, 1.5, 'active', null, {}, Number.NaN])
+      room.engine.receive(update(p('bob', state)))
     expect(room.remoteParticipants.get('bob')!.state).toBe('active')
-    room.receive(update(p('carol', 99)))
+    room.engine.receive(update(p('carol', 99)))
     expect(room.remoteParticipants.get('carol')!.state).toBe('joining')
     expect(told).toEqual(['+carol joining'])
     expect(logged.filter((text) => text.includes('state of a participant'))).toHaveLength(1)
@@ -94,7 +95,7 @@ describe('waitUntilActive', () => {
     const { room } = joined(p('bob', JOINED))
     const bob = room.remoteParticipants.get('bob')!
     const waiting = [bob.waitUntilActive(), bob.waitUntilActive({ signal: new AbortController().signal })]
-    room.receive(update(p('bob', ACTIVE)))
+    room.engine.receive(update(p('bob', ACTIVE)))
     await Promise.all(waiting)
     await bob.waitUntilActive()
     await room.disconnect()
@@ -104,7 +105,7 @@ describe('waitUntilActive', () => {
     const { room } = joined(p('bob', JOINED), p('carol', JOINED))
     const [bob, carol] = [...room.remoteParticipants.values()]
     const waiting = [bob!.waitUntilActive(), carol!.waitUntilActive()].map(rejection)
-    room.receive(update(p('bob', DISCONNECTED)))
+    room.engine.receive(update(p('bob', DISCONNECTED)))
     await room.disconnect()
     for (const error of [...(await Promise.all(waiting)), await rejection(bob!.waitUntilActive())]) {
       expect(error).toBeInstanceOf(DataTrackClosedError)
@@ -124,7 +125,7 @@ describe('waitUntilActive', () => {
     expect(await rejection(bob.waitUntilActive({ signal }))).toBe(mine)
     const other = new AbortController().signal
     const waiting = bob.waitUntilActive({ signal: other })
-    room.receive(update(p('bob', ACTIVE)))
+    room.engine.receive(update(p('bob', ACTIVE)))
     await waiting
     expect([signal, other].flatMap((given) => getEventListeners(given, 'abort'))).toEqual([])
     await room.disconnect()

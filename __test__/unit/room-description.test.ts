@@ -14,7 +14,7 @@ const me = { identity: 'me', sid: 'PA_me', state: 2 }
 function joined(join: object = {}, participants: object[] = []) {
   const fake = fakeRoom()
   const value = { room: { name: 'r' }, participant: me, otherParticipants: participants, ...join }
-  fake.room.receive({ message: { case: 'join', value } })
+  fake.room.engine.receive({ message: { case: 'join', value } })
   return fake
 }
 
@@ -64,9 +64,9 @@ describe('a room', () => {
     })
     const told: unknown[] = []
     room.on(RoomEvent.RecordingStatusChanged, (recording) => told.push(recording))
-    room.receive(roomUpdate(undefined))
+    room.engine.receive(roomUpdate(undefined))
     expect(room.numParticipants).toBe(7)
-    room.receive(
+    room.engine.receive(
       roomUpdate({ numParticipants: -1, numPublishers: 'many', creationTime: 'x', activeRecording: 1 }),
     )
     expect([room.numParticipants, room.numPublishers, room.creationTime]).toEqual([0, 0, undefined])
@@ -110,9 +110,9 @@ describe('a participant', () => {
     expect([b!.kindDetails, c!.kindDetails]).toEqual([[], []])
     const changes: unknown[] = []
     room.on(RoomEvent.ParticipantPermissionsChanged, (previous) => changes.push(previous?.canPublishSources))
-    room.receive(update({ identity: 'a', sid: 'PA_a', state: 2, permission: { ...permission } }))
+    room.engine.receive(update({ identity: 'a', sid: 'PA_a', state: 2, permission: { ...permission } }))
     expect(changes).toEqual([])
-    room.receive(
+    room.engine.receive(
       update({ identity: 'a', sid: 'PA_a', state: 2, permission: { ...permission, canPublishSources: [2] } }),
     )
     expect(changes).toEqual([['camera', 'screen_share_audio', 'other:9']])
@@ -128,9 +128,9 @@ describe('a participant', () => {
     room.on(RoomEvent.ParticipantDisconnected, ({ identity, disconnectReason }, reason) =>
       left.push([identity, disconnectReason, reason]),
     )
-    room.receive(update({ identity: 'a', sid: 'PA', state: 3, disconnectReason: 16 }))
-    room.receive(update({ identity: 'b', sid: 'PA', state: 3, disconnectReason: 0 }))
-    room.receive(update({ identity: 'c', sid: 'PA', state: 3, disconnectReason: 'gone' }))
+    room.engine.receive(update({ identity: 'a', sid: 'PA', state: 3, disconnectReason: 16 }))
+    room.engine.receive(update({ identity: 'b', sid: 'PA', state: 3, disconnectReason: 0 }))
+    room.engine.receive(update({ identity: 'c', sid: 'PA', state: 3, disconnectReason: 'gone' }))
     expect(left).toEqual([
       ['a', 'agentError', 'agentError'],
       ['b', undefined, undefined],

@@ -61,7 +61,8 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
   // Bob subscribes, and the SFU tells.
   for (let turns = 0; turns < 5; turns++) await turn()
   await track?.unpublish()
-  await others((message) => room.receive({ message }))
+  await others((message) => room.engine.receive({ message }))
+  room.engine.tokenRefreshed('a new token')
   try {
     await sfu.reconnect('carol', 'resume')
     await sfu.reconnect('carol', 'full')
@@ -69,7 +70,7 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
     // The loopback moves no participant.
     const participant = { identity: 'carol', sid: 'PA_moved', state: 2 }
     const moved = { room: { name: 'other' }, participant, otherParticipants: [] }
-    room.receive({ message: { case: 'roomMoved', value: moved } })
+    room.engine.receive({ message: { case: 'roomMoved', value: moved } })
     await turn()
   } catch (error) {
     // Carol is not there any more.

@@ -337,7 +337,9 @@ describe('the server', () => {
       sid,
       state: 2,
     }))
-    alice.receive({ message: { case: 'join', value: { participant, otherParticipants: others, ...join } } })
+    alice.engine.receive({
+      message: { case: 'join', value: { participant, otherParticipants: others, ...join } },
+    })
     const { code } = await outcome(call(alice, 'bob', 'echo'))
     sfu.close()
     return code

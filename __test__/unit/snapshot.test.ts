@@ -42,9 +42,9 @@ function joined(...identities: string[]) {
   fake.room.on(RoomEvent.ParticipantDisconnected, ({ identity }) => left.push(identity))
   const participant = { identity: 'me', sid: 'PA_me', state: 2 }
   const otherParticipants = identities.map((identity) => ({ identity, sid: `PA_${identity}`, state: 2 }))
-  fake.room.receive({ message: { case: 'join', value: { room: {}, participant, otherParticipants } } })
+  fake.room.engine.receive({ message: { case: 'join', value: { room: {}, participant, otherParticipants } } })
   const receive = (message: Update) => {
-    for (const part of signalParts(update(message))) if (part !== undefined) fake.room.receive(part)
+    for (const part of signalParts(update(message))) if (part !== undefined) fake.room.engine.receive(part)
   }
   return { ...fake, left, receive }
 }
@@ -54,7 +54,7 @@ describe('an update that lists all participants', () => {
     const { room, left, receive } = joined('a', 'b')
     const track = { pubHandle: 1, sid: 'DTR_1', name: 'track', encryption: 0 }
     const b = { identity: 'b', sid: 'PA_b', state: 2, dataTracks: [track] }
-    room.receive({ message: { case: 'update', value: { participants: [b] } } })
+    room.engine.receive({ message: { case: 'update', value: { participants: [b] } } })
     const ended: string[] = []
     room.on(RoomEvent.DataTrackUnpublished, (sid) => ended.push(sid))
     receive({ identities: ['me', 'a', 'c'], flag: set })
@@ -87,10 +87,10 @@ describe('an update that lists all participants', () => {
 
   it('does not end the wait for those that may be coming back after the connection was rebuilt', async () => {
     const { room, left, receive } = joined('a')
-    room.connectionLost()
-    room.connectionReconnecting(false)
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(false)
     const participant = { identity: 'me', sid: 'PA_me2', state: 2 }
-    room.connectionRebuilt({ message: { case: 'join', value: { room: {}, participant } } })
+    room.engine.connectionRebuilt({ message: { case: 'join', value: { room: {}, participant } } })
     receive({ identities: ['me'], flag: set })
     expect([left, [...room.remoteParticipants.keys()]]).toEqual([[], ['a']])
     await room.disconnect()

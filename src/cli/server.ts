@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { ConnectOptions } from '../connection/connect-options'
 import { loadServerSdk } from '../base/lazy'
 import { Room } from '../room/room'
-import type { RoomOptions } from '../room/room'
+import type { RoomOptions } from '../room/room-options'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 

@@ -126,7 +126,7 @@ export class Loopback {
     if (
       !(room instanceof Room) ||
       room.state !== 'disconnected' ||
-      (given.encryption !== room.encryption && given.encryption !== undefined)
+      (given.encryption !== room.engine.encryption && given.encryption !== undefined)
     ) {
       throw check.invalidType(
         'options.room',
@@ -146,18 +146,18 @@ export class Loopback {
       }),
     }
     if (this.#sfu.has(identity)) this.#remove(identity, 'duplicateIdentity')
-    const native = this.#hub.join(sessionOptions(room.encryption))
+    const native = this.#hub.join(sessionOptions(room.engine.encryption))
     const connection = new LoopbackConnection(native, identity, {
       request: (request) => this.#sfu.request(identity, request),
       isDrained: () => this.#hub.isDrained(native.id),
       message: (channel, message) => this.#sfu.message(identity, channel, message),
-      room,
+      room: room.engine,
       network: this.#seeded(),
       reconnect: (kind) => void this.reconnect(identity, kind),
       closed: () => this.#left(identity, connection),
     })
     this.#guests.set(identity, { connection })
-    room.attach(connection, identity)
+    room.engine.attach(connection, identity)
     // A listener may have disconnected the room or closed the loopback.
     if (this.#guests.get(identity)?.connection !== connection) return room
     const join = this.#sfu.join(

@@ -3,22 +3,21 @@ import { isObject } from '../base/arguments'
 import { log } from '../base/logging'
 import { connectionQualityOf } from './activity'
 import { RoomEvent } from './events'
-import type { RoomEvents } from './events'
+import type { TellRoomEvent } from './events'
 import type { LocalParticipant, RemoteParticipant } from './participant'
 
 type AnyParticipant = LocalParticipant | RemoteParticipant
-type Tell = <Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>) => void
 
 /** Who speaks in a room, and how good each participant's connection is. It lives as long as the room. */
 export class ActiveSpeakers {
   readonly #local: LocalParticipant
   readonly #remote: ReadonlyMap<string, RemoteParticipant>
-  readonly #tell: Tell
+  readonly #tell: TellRoomEvent
   #speakers: readonly AnyParticipant[] = []
   /** The kinds of messages that were malformed; each is logged once in a connection. */
   readonly #malformed = new Set<string>()
 
-  constructor(local: LocalParticipant, remote: ReadonlyMap<string, RemoteParticipant>, tell: Tell) {
+  constructor(local: LocalParticipant, remote: ReadonlyMap<string, RemoteParticipant>, tell: TellRoomEvent) {
     this.#local = local
     this.#remote = remote
     this.#tell = tell

@@ -160,3 +160,9 @@ export interface RoomEvents {
     trackSid: string,
   ) => void
 }
+
+/** @internal Queues an event of a room. */
+export type TellRoomEvent = <Name extends keyof RoomEvents>(
+  event: Name,
+  ...args: Parameters<RoomEvents[Name]>
+) => void

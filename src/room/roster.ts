@@ -9,7 +9,7 @@ import { ParticipantState } from '../signal/messages'
 import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
 import { StateCheck } from './participant-state'
 import { RoomEvent } from './events'
-import type { RoomEvents } from './events'
+import type { TellRoomEvent } from './events'
 import { RemoteParticipant } from './participant'
 import type { LocalParticipant } from './participant'
 import { isParticipant } from './participant-info'
@@ -19,7 +19,7 @@ import { ReturningParticipants } from './returning'
 
 /** What a roster tells its room. */
 export interface RosterOwner {
-  readonly tell: <Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>) => void
+  readonly tell: TellRoomEvent
   /** The server has sent the current state of the local participant. */
   localUpdated(changes: ParticipantChanges): void
   joined(identity: string): void
