@@ -28,6 +28,16 @@ interface Sum {
   readonly sha256: string
 }
 
+/** A chat message, digit or transcription that came; `what` of a text stream is its topic. */
+export interface Heard {
+  readonly what: 'chat' | 'digit' | 'transcription' | 'lk.chat' | 'lk.transcription'
+  readonly from?: string
+  readonly text?: string
+  readonly edited?: boolean
+  readonly code?: number
+  readonly digit?: string
+}
+
 /**
  * A participant. By itself it
  * - answers the methods `echo`, `make` (so many characters), `fail` (with the error 42), `break` and `hang`;
@@ -64,8 +74,28 @@ export abstract class ReliablePeer {
     this.ask('text', { size, ...(piecewise && { piecewise }) })
 
   /** Writes a text on the topic `made` in the name of another participant, as agents may; only rtc-node can. */
-  behalf = (identity: string, pieces: readonly string[]): Promise<void> =>
-    this.ask('behalf', { identity, pieces })
+  behalf = (
+    identity: string,
+    pieces: readonly string[],
+    stream: { readonly topic?: string; readonly attributes?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> => this.ask('behalf', { identity, pieces, ...stream })
+
+  /** Sends a chat message; `edit` changes its last one. Of the programs, rtc-node and livekit-client can. */
+  chat = (text: string): Promise<void> => this.ask('chat', { text })
+  edit = (text: string): Promise<void> => this.ask('edit', { text })
+
+  /** Sends a DTMF digit. */
+  digit = (code: number, digit: string): Promise<void> => this.ask('digit', { code, digit })
+
+  /** Sends a transcription packet; only rtc-node can. */
+  transcribe = (identity: string, text: string): Promise<void> => this.ask('transcribe', { identity, text })
+
+  /** The next so many chat messages, digits and transcriptions that it gets, in any form. */
+  async hears(count: number): Promise<Heard[]> {
+    const all: Heard[] = []
+    while (all.length < count) all.push(...((await this.ask('heard', {})) as Heard[]))
+    return all
+  }
 
   /** Joins with each token, a few at a time, and leaves when it was sent a packet of the topic `greeting`. */
   visits = (url: string, tokens: readonly string[]): Promise<{ readonly greeted: number }> =>

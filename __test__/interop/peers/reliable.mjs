@@ -68,6 +68,27 @@ export async function participant(sdk, given) {
     const echoed = `echoed ${reliable ? 'reliable' : 'lossy'} ${await sha256(content)}`
     await local().publishData(content, { reliable, topic: echoed })
   })
+  // What agents and their clients send each other.
+  const heard = []
+  room.on('chatMessage', ({ message, editTimestamp }, from) =>
+    heard.push({ what: 'chat', text: message, edited: (editTimestamp ?? 0) > 0, from: from?.identity }),
+  )
+  room.on('sipDTMFReceived', ({ code, digit }, from) =>
+    heard.push({ what: 'digit', code, digit, from: from?.identity }),
+  )
+  room.on('dtmfReceived', (code, digit, from) =>
+    heard.push({ what: 'digit', code, digit, from: from?.identity }),
+  )
+  room.on('transcriptionReceived', (segments, from) =>
+    heard.push({ what: 'transcription', text: segments[0].text, from: from?.identity }),
+  )
+  for (const topic of ['lk.chat', 'lk.transcription']) {
+    room.registerTextStreamHandler(topic, async (reader, { identity }) => {
+      const text = await reader.readAll()
+      heard.push({ what: topic, text, from: identity })
+    })
+  }
+  let lastChat
   await sdk.connect(room, given, (register) => {
     for (const [method, handler] of Object.entries(methods)) register(method, handler)
   })
@@ -106,8 +127,8 @@ export async function participant(sdk, given) {
       await local().publishData(content, { reliable, topic: `made ${digest}` })
       return { sha256: digest }
     },
-    async behalf({ identity, pieces }) {
-      const writer = await local().streamText({ topic: 'made', senderIdentity: identity })
+    async behalf({ identity, pieces, topic = 'made', attributes = {} }) {
+      const writer = await local().streamText({ topic, senderIdentity: identity, attributes })
       for (const piece of pieces) await writer.write(piece)
       await writer.close()
       return {}
@@ -124,6 +145,28 @@ export async function participant(sdk, given) {
       const greeted = await Promise.all(visitors)
       return { greeted: greeted.reduce((sum, count) => sum + count, 0) }
     },
+    async chat({ text }) {
+      lastChat = await local().sendChatMessage(text)
+      return {}
+    },
+    async edit({ text }) {
+      await local().editChatMessage(text, lastChat)
+      return {}
+    },
+    async digit({ code, digit }) {
+      await local().publishDtmf(code, digit)
+      return {}
+    },
+    async transcribe({ identity, text }) {
+      const segment = { id: 'S1', text, startTime: 1n, endTime: 2n, language: 'en', final: true }
+      await local().publishTranscription({
+        participantIdentity: identity,
+        trackSid: 'TR_1',
+        segments: [segment],
+      })
+      return {}
+    },
+    heard: () => heard.splice(0),
     leave: () => sdk.leave(room),
   }
 }
