@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
-const VERSION = '1.2.0'
+const VERSION = '1.2.1'
 /** The last one before RPC over data streams: it does not understand what newer clients send each other. */
 export const OLD_VERSION = '1.0.25'
 

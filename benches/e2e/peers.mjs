@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fromRoot, run, say, StepError } from '../../scripts/lib/steps.mjs'
 
-const PYTHON_LIVEKIT = '1.2.0'
+const PYTHON_LIVEKIT = '1.2.1'
 /** As in __test__/helpers/python.ts: the same environment serves both. */
 const environment = fromRoot('.cache', `python-livekit-${PYTHON_LIVEKIT}`)
 const python = `${environment}/bin/python`
