@@ -277,7 +277,7 @@ fn put_connection_event(js: Js, object: Value, event: ConnectionEvent) -> Result
             put(c"channel", channel_text(channel))
         }
         ConnectionEvent::Lingered { id } => {
-            put(c"type", "drained")?;
+            put(c"type", "lingered")?;
             js.put(object, c"id", id)
         }
     }
