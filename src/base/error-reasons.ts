@@ -206,6 +206,10 @@ export const errorReasons = {
       message: 'signalling works, but no data can be sent to the server',
       doc: "Neither UDP nor TCP to the server's media ports works. A firewall blocks them, or the server announces a wrong address.",
     },
+    noUdpSocket: {
+      message: 'the system gives no UDP socket',
+      doc: "Only with `iceTransports: 'udp'`. A sandbox or a limit on open files refuses UDP sockets; the log has the system's error. Use `'all'` or `'tcp'`.",
+    },
     leaveRequest: {
       message: 'the server told this participant to leave',
       doc: "It did so while the room was connecting. The detail has the server's reason.",

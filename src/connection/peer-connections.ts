@@ -52,6 +52,8 @@ export class PeerConnections implements EventSink, MessageChannels {
   readonly #intake: MessageIntake
   #firstOffer: Deferred<LocalDescription> | undefined
   #waiting: Deferred<void> | undefined
+  /** Set when no peer connection can come up any more. */
+  #unusable: DataTrackConnectionError | undefined
   #closed = false
   #lingers = new Map<number, () => void>()
   #lastLinger = 0
@@ -97,6 +99,7 @@ export class PeerConnections implements EventSink, MessageChannels {
   /** Sends an offer: the first one in dual mode, or one that restarts ICE. */
   negotiate(): void {
     this.#connected.delete('publisher')
+    this.#unusable = undefined
     this.#call(() => this.#native.createOffer())
   }
 
@@ -126,11 +129,12 @@ export class PeerConnections implements EventSink, MessageChannels {
   /**
    * Waits until all peer connections are connected.
    *
-   * @throws `DataTrackConnectionError` (`transportFailed`); the signal's `reason`
+   * @throws `DataTrackConnectionError` (`transportFailed`, `noUdpSocket`); the signal's `reason`
    */
   async connected(signal: AbortSignal): Promise<void> {
     if (this.isConnected) return
     signal.throwIfAborted()
+    if (this.#unusable !== undefined) throw this.#unusable
     const waiting = new Deferred<void>().abortWith(signal, () => {
       this.#waiting = undefined
     })
@@ -248,6 +252,12 @@ export class PeerConnections implements EventSink, MessageChannels {
       this.stopLingers()
       // While `connected()` waits, a lost path may still come back by itself.
       if (state === 'disconnected' && this.#waiting !== undefined) return
+      if (state === 'noUdpSocket') {
+        this.#unusable = new DataTrackConnectionError('noUdpSocket')
+        this.#waiting?.reject(this.#unusable)
+        this.#waiting = undefined
+        return
+      }
       this.#fail(`the ${target} connection is ${state}`, state === 'failed')
     }
   }

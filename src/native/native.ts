@@ -169,7 +169,7 @@ export type NativeEvent = { source: number } & (
   /** To be sent as a `Trickle`. */
   | { type: 'localCandidate'; target: string; candidate: string }
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
-  /** `connecting`, `connected`, `disconnected`, `timedOut`, `failed` or `closed`. */
+  /** `connecting`, `connected`, `disconnected`, `noUdpSocket`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
   /**
    * Messages arrived: call {@link NativeConnection.pollMessages} until it returns none. The event comes again only

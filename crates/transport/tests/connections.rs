@@ -324,6 +324,56 @@ async fn another_way_to_the_server_is_taken_by_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn a_local_address_that_the_machine_lacks_ends_udp_alone_at_once() {
+    let options = |tcp| ConnectionOptions {
+        // An address for documentation, which no machine has.
+        local_addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9))],
+        tcp,
+        ..ConnectionOptions::new(ConnectionMode::Single)
+    };
+    let other = End::new(ConnectionMode::Single);
+    for tcp in [false, true] {
+        let mut end = End::with(options(tcp));
+        end.connection.create_offer();
+        end.until(&other, |end| end.events.iter().any(is_description)).await;
+        assert_eq!(end.state(Target::Publisher) == Some(PeerState::NoUdpSocket), !tcp);
+    }
+}
+
+/// Runs in a process of its own, which may open only few files: it takes all of them.
+#[cfg(unix)]
+#[tokio::test]
+async fn udp_alone_ends_at_once_when_the_system_gives_no_socket() {
+    const INSIDE: &str = "DATATRACK_WITH_FEW_FILES";
+    const TEST: &str = "udp_alone_ends_at_once_when_the_system_gives_no_socket";
+    if std::env::var_os(INSIDE).is_none() {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\" --nocapture"]);
+        let run = shell.arg(std::env::current_exe().unwrap()).arg(TEST).env(INSIDE, "1").status();
+        return assert!(run.unwrap().success());
+    }
+    let options = ConnectionOptions {
+        server: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        tcp: false,
+        ..ConnectionOptions::new(ConnectionMode::Single)
+    };
+    let (mut left, right) = (End::with(options), End::new(ConnectionMode::Dual));
+    left.connection.create_offer();
+    left.until(&right, |end| end.events.iter().any(is_description)).await;
+    let (sdp, id) = loop {
+        match right.connection.poll_event() {
+            Some(ConnectionEvent::LocalDescription { sdp, id, .. }) => break (sdp, id),
+            Some(_) => {}
+            None => tokio::time::timeout(PATIENCE, right.host.events.notified()).await.unwrap(),
+        }
+    };
+    let files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    left.connection.handle_answer(sdp, id);
+    left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::NoUdpSocket)).await;
+    drop(files);
+}
+
 const fn is_description(event: &ConnectionEvent) -> bool {
     matches!(event, ConnectionEvent::LocalDescription { .. })
 }

@@ -224,6 +224,7 @@ const fn state_text(state: PeerState) -> &'static str {
         PeerState::Connecting => "connecting",
         PeerState::Connected => "connected",
         PeerState::Disconnected => "disconnected",
+        PeerState::NoUdpSocket => "noUdpSocket",
         PeerState::TimedOut => "timedOut",
         PeerState::Failed => "failed",
         PeerState::Closed => "closed",

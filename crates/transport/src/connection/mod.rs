@@ -119,6 +119,8 @@ pub enum PeerState {
     /// The path was lost, or the machine now reaches the other side from another address. The path may come back by
     /// itself. A restart helps.
     Disconnected,
+    /// Only UDP is allowed, and the system gives no UDP socket. The log has the system's error.
+    NoUdpSocket,
     /// Connecting took too long. A restart may help.
     TimedOut,
     /// It ended: by an error, by the other side, or because the other side no longer acknowledges although there is a

@@ -197,7 +197,7 @@ impl Task {
 
     fn create_offer(&mut self, now: Instant) {
         let side = &mut self.publisher;
-        side.refresh_sockets(&self.options, now);
+        side.refresh_sockets(&self.options, now, &self.shared);
         match side.peer.create_offer(now) {
             Ok(sdp) => {
                 self.offers += 1;
@@ -228,7 +228,7 @@ impl Task {
             let error = PeerError::BadDescription;
             return self.shared.tell(ConnectionEvent::DescriptionRejected { target, id, error });
         };
-        side.refresh_sockets(&self.options, now);
+        side.refresh_sockets(&self.options, now, &self.shared);
         match side.peer.handle_offer(&self.reach.filter(sdp), now) {
             Ok(sdp) => {
                 if !side.peer.is_connected() {
@@ -332,7 +332,7 @@ impl Side {
     }
 
     /// Checks the machine's addresses before a description is made.
-    fn refresh_sockets(&mut self, options: &ConnectionOptions, now: Instant) {
+    fn refresh_sockets(&mut self, options: &ConnectionOptions, now: Instant, shared: &Shared) {
         for gone in self.sockets.close_gone() {
             self.peer.remove_local_candidate(Protocol::Udp, gone, now);
         }
@@ -341,6 +341,9 @@ impl Side {
                 if let Some(local) = self.sockets.bind(ip) {
                     self.peer.add_local_candidate(Protocol::Udp, local, now);
                 }
+            }
+            if !options.tcp && self.sockets.lacks_udp() {
+                self.set_state(PeerState::NoUdpSocket, shared);
             }
         }
     }
@@ -400,11 +403,20 @@ impl Side {
         }
     }
 
-    fn take_candidate(&mut self, candidate: RemoteCandidate, options: &ConnectionOptions, now: Instant) {
+    fn take_candidate(
+        &mut self,
+        candidate: RemoteCandidate,
+        options: &ConnectionOptions,
+        now: Instant,
+        shared: &Shared,
+    ) {
         match candidate.protocol {
             Protocol::Udp if options.udp && options.local_addresses.is_empty() => {
                 if let Some(local) = self.sockets.bind_towards(candidate.addr) {
                     self.peer.add_local_candidate(Protocol::Udp, local, now);
+                } else if !options.tcp && self.sockets.lacks_udp() && !Sockets::can_bind_udp() {
+                    // Another candidate cannot help either: no path will be found.
+                    self.set_state(PeerState::NoUdpSocket, shared);
                 }
             }
             Protocol::Tcp if options.tcp && self.dials.len() < MAX_DIALS => {
@@ -439,6 +451,8 @@ fn take_events(
 ) {
     while let Some(event) = side.peer.poll_event() {
         match event {
+            // ICE looks for a path although there is no socket for one.
+            PeerEvent::Checking if !options.tcp && side.sockets.lacks_udp() => {}
             PeerEvent::Checking => side.set_state(PeerState::Connecting, shared),
             PeerEvent::Connected => {
                 side.connect_by = None;
@@ -449,7 +463,7 @@ fn take_events(
             PeerEvent::LocalCandidate(candidate) => {
                 shared.tell(ConnectionEvent::LocalCandidate { target: side.target, candidate });
             }
-            PeerEvent::RemoteCandidate(candidate) => side.take_candidate(candidate, options, now),
+            PeerEvent::RemoteCandidate(candidate) => side.take_candidate(candidate, options, now, shared),
             PeerEvent::Message { channel, data } => {
                 let stats = stats.channel(channel);
                 stats.count_received(data.len());

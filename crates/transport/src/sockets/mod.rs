@@ -25,6 +25,8 @@ const MAX_TCP: usize = 8;
 #[derive(Default)]
 pub(crate) struct Sockets {
     udp: Vec<UdpPort>,
+    /// Whether a UDP socket could not be had.
+    udp_failed: bool,
     tcp: Vec<TcpPort>,
 }
 
@@ -44,8 +46,15 @@ impl Sockets {
     /// So there are only sockets and candidates that can be used, the loopback is used if the server is there, and no
     /// server learns an address of another network.
     pub(crate) fn bind_towards(&mut self, remote: SocketAddr) -> Option<SocketAddr> {
-        // A destination without a route cannot be used as a candidate. That is no error.
-        self.bind(route_to(remote).ok()?)
+        match find_route(remote) {
+            Ok(ip) => self.bind(ip),
+            Err(RouteError::NoSocket(error)) => {
+                self.warn_without_udp(&error);
+                None
+            }
+            // A destination without a route cannot be used as a candidate. That is no error.
+            Err(RouteError::Unreachable(_)) => None,
+        }
     }
 
     /// Binds a UDP socket to that address, unless there is one. Returns the socket's address if it is new.
@@ -53,10 +62,35 @@ impl Sockets {
         if self.udp.len() >= MAX_UDP || self.udp.iter().any(|port| port.local().ip() == ip) {
             return None;
         }
-        let port = UdpPort::bind(ip).ok()?;
+        let port = match UdpPort::bind(ip) {
+            Ok(port) => port,
+            Err(error) => {
+                self.warn_without_udp(&error);
+                return None;
+            }
+        };
         let local = port.local();
         self.udp.push(port);
         Some(local)
+    }
+
+    /// Whether a UDP socket was needed and there is none.
+    pub(crate) fn lacks_udp(&self) -> bool {
+        self.udp_failed && self.udp.is_empty()
+    }
+
+    /// Whether the system gives UDP sockets at all, of IPv4 or of IPv6.
+    pub(crate) fn can_bind_udp() -> bool {
+        [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)]
+            .into_iter()
+            .any(|any| UdpSocket::bind(SocketAddr::new(any, 0)).is_ok())
+    }
+
+    /// Logs the first failure of the peer, without the address: logs carry no addresses.
+    fn warn_without_udp(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.udp_failed, true) {
+            tracing::warn!("the system gives no UDP socket: {error}");
+        }
     }
 
     /// Closes the UDP sockets whose address the machine no longer has, and returns their addresses.
@@ -167,11 +201,25 @@ impl Sockets {
 
 /// The address from which the system sends to `remote`. Nothing is sent.
 pub(crate) fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
+    find_route(remote).map_err(|error| match error {
+        RouteError::NoSocket(error) | RouteError::Unreachable(error) => error,
+    })
+}
+
+/// Why no route was found.
+enum RouteError {
+    /// The system gave no socket to ask with.
+    NoSocket(io::Error),
+    /// There is no route to the destination.
+    Unreachable(io::Error),
+}
+
+fn find_route(remote: SocketAddr) -> Result<IpAddr, RouteError> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-    socket.connect(remote)?;
-    Ok(socket.local_addr()?.ip())
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(RouteError::NoSocket)?;
+    let connected = socket.connect(remote).and_then(|()| socket.local_addr());
+    connected.map(|local| local.ip()).map_err(RouteError::Unreachable)
 }

@@ -30,7 +30,8 @@ thread_local! {
 /// call (GSO), and many are received in one call (GRO, `recvmmsg`).
 pub(super) struct UdpPort {
     socket: UdpSocket,
-    state: UdpSocketState,
+    /// `None`: the system refuses a socket option that batches need, and datagrams are sent one by one.
+    batches: Option<UdpSocketState>,
     local: SocketAddr,
     queue: VecDeque<Batch>,
     spare: Vec<u8>,
@@ -49,13 +50,26 @@ impl UdpPort {
     pub(super) fn bind(ip: IpAddr) -> io::Result<Self> {
         let socket = StdUdpSocket::bind(SocketAddr::new(ip, 0))?;
         socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        // Both are requests: the system may allow less.
-        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
-        let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
+        let batches = match UdpSocketState::new(UdpSockRef::from(&socket)) {
+            Ok(batches) => Some(batches),
+            // Sandboxes and emulators do not know all socket options.
+            Err(error) => {
+                tracing::warn!("UDP datagrams are sent one by one: {error}");
+                None
+            }
+        };
+        Self::new(socket, batches)
+    }
+
+    fn new(socket: StdUdpSocket, batches: Option<UdpSocketState>) -> io::Result<Self> {
+        if let Some(state) = &batches {
+            // Both are requests: the system may allow less.
+            let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
+            let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
+        }
         let local = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
-        Ok(Self { socket, state, local, queue: VecDeque::new(), spare: Vec::new(), clogged: false })
+        Ok(Self { socket, batches, local, queue: VecDeque::new(), spare: Vec::new(), clogged: false })
     }
 
     pub(super) const fn local(&self) -> SocketAddr {
@@ -78,9 +92,12 @@ impl UdpPort {
                     let mut chunks = received.chunks_exact_mut(SLOT);
                     let mut slots: [IoSliceMut<'_>; SLOTS] =
                         std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-                    self.socket.try_io(Interest::READABLE, || {
-                        self.state.recv(UdpSockRef::from(&self.socket), &mut slots, &mut metas)
-                    })
+                    match &self.batches {
+                        Some(state) => self.socket.try_io(Interest::READABLE, || {
+                            state.recv(UdpSockRef::from(&self.socket), &mut slots, &mut metas)
+                        }),
+                        None => self.receive_one(&mut slots, &mut metas),
+                    }
                 };
                 let filled = match filled {
                     Ok(filled) => filled,
@@ -103,8 +120,15 @@ impl UdpPort {
         })
     }
 
+    fn receive_one(&self, slots: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> io::Result<usize> {
+        let (Some(slot), Some(meta)) = (slots.first_mut(), metas.first_mut()) else { return Ok(0) };
+        let (len, addr) = self.socket.try_recv_from(slot)?;
+        (meta.addr, meta.len, meta.stride) = (addr, len, len);
+        Ok(1)
+    }
+
     pub(super) fn send(&mut self, remote: SocketAddr, contents: &[u8]) {
-        let most = self.state.max_gso_segments();
+        let most = self.batches.as_ref().map_or(1, UdpSocketState::max_gso_segments);
         if let Some(last) = self.queue.back_mut()
             && last.remote == remote
             && last.count < most
@@ -155,10 +179,63 @@ impl UdpPort {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let socket = &self.socket;
-        socket.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(socket), transmit))
+        match &self.batches {
+            Some(state) => {
+                socket.try_io(Interest::WRITABLE, || state.try_send(UdpSockRef::from(socket), transmit))
+            }
+            None => socket.try_send_to(transmit.contents, transmit.destination).map(drop),
+        }
     }
 
     pub(super) const fn is_clogged(&self) -> bool {
         self.clogged
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Fails instead of hanging.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn port(batches: bool) -> UdpPort {
+        let socket = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let state = batches.then(|| UdpSocketState::new(UdpSockRef::from(&socket)).unwrap());
+        UdpPort::new(socket, state).unwrap()
+    }
+
+    async fn exchange(from: &mut UdpPort, to: &mut UdpPort) {
+        let sent: Vec<Vec<u8>> = (1..=20).map(|len| vec![len; usize::from(len)]).collect();
+        for datagram in &sent {
+            from.send(to.local(), datagram);
+        }
+        from.flush();
+        // tokio does not know that a new socket is writable until it has polled the socket once.
+        while from.is_clogged() {
+            poll_fn(|cx| from.poll_ready(cx)).await;
+            from.flush();
+        }
+        let mut received = Vec::new();
+        while received.len() < sent.len() {
+            poll_fn(|cx| to.poll_ready(cx)).await;
+            to.receive(64, |remote, bytes| received.push((remote, bytes.to_vec())));
+        }
+        let expected: Vec<_> = sent.into_iter().map(|datagram| (from.local(), datagram)).collect();
+        assert_eq!(received, expected);
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_batches_carries_the_same_datagrams() {
+        for (from, to) in [(false, true), (true, false), (false, false)] {
+            let (mut from, mut to) = (port(from), port(to));
+            let exchanged = tokio::time::timeout(PATIENCE, exchange(&mut from, &mut to)).await;
+            assert!(exchanged.is_ok(), "not all datagrams came");
+        }
     }
 }
