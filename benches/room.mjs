@@ -81,11 +81,11 @@ function openOurs() {
     connection.close()
     return Promise.resolve()
   }
-  room.attach(connection, 'participant 0')
+  room.engine.attach(connection, 'participant 0')
   return {
     room,
     receive: (bytes) => {
-      for (const part of signalParts(bytes)) if (part !== undefined) room.receive(part)
+      for (const part of signalParts(bytes)) if (part !== undefined) room.engine.receive(part)
     },
     close: () => room.disconnect(),
   }

@@ -5,9 +5,12 @@ import type * as hpagent from 'hpagent'
 import type * as serverSdk from 'livekit-server-sdk'
 import type * as ws from 'ws'
 
+/** Kept, because `require` of a package that is loaded already takes some 20 µs, and each message needs it. */
+let protocolPackage: typeof protocol | undefined
+
 /** LiveKit's protocol messages. */
 export function loadProtocol(): typeof protocol {
-  return require('@livekit/protocol') as typeof protocol
+  return (protocolPackage ??= require('@livekit/protocol') as typeof protocol)
 }
 
 /** The WebSocket client. */
