@@ -1,10 +1,12 @@
 /** What agents and their clients send each other, with rtc-node as the agent and with livekit-client. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent, RpcError } from '../../index'
 import type { ChatMessage, Room, Transcriptions } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
 import { event } from '../helpers/scene'
-import { sdks } from './peers/reliable-peer'
+import { rtcNodeFolder, sdks } from './peers/reliable-peer'
 import { OURS, PEER, withPeer } from './reliable'
 
 let server: LivekitServer
@@ -15,6 +17,15 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 const AGENT = { kind: 'agent' } as const
+
+/** Members of rtc-node's classes that are private, protected or internal. */
+const INTERNAL = [
+  ...['cleanupOnDisconnect', 'createRemoteParticipant', 'disposeOpenStreamWriters', 'finishIteration'],
+  ...['acquireReader', 'handleByteStreamOpened', 'handleChunkReceived', 'handleRpcMethodInvocation'],
+  ...['handleTextStreamOpened', 'invokeRpcHandler', 'performRpcFfi', 'requireParticipantByIdentity'],
+  ...['requirePublicationOfParticipant', 'requirePublicationOfRemoteParticipant', 'requireRemoteParticipant'],
+  ...['retrieveParticipantByIdentity', 'updateConnectionState'],
+]
 
 /** The chat messages that a room gets from others. */
 function chatOf(room: Room): { next(): Promise<{ message: ChatMessage; from: string | undefined }> } {
@@ -42,6 +53,30 @@ async function take(loop: Transcriptions): Promise<string> {
   const { participantIdentity, id, text, final, ended, trackSid } = value
   return `${participantIdentity} ${id} ${text}${final ? ' final' : ''}${ended ? ' ended' : ''} ${trackSid}`
 }
+
+it('every public name of rtc-node has its row, or is about media', () => {
+  const script = `
+    const rtc = require('@livekit/rtc-node')
+    const membersOf = (type) => Object.getOwnPropertyNames(type.prototype)
+    const members = [rtc.Room, rtc.Participant, rtc.LocalParticipant, rtc.TextStreamReader, rtc.KeyProvider,
+      rtc.E2EEManager, rtc.FrameCryptor].flatMap(membersOf)
+    const names = [...Object.keys(rtc), ...members, ...Object.keys(rtc.RoomEvent)]
+    require('fs').writeSync(3, JSON.stringify(names))
+    process.exit()`
+  const { output } = spawnSync(process.execPath, ['-e', script], {
+    cwd: rtcNodeFolder,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  })
+  const names = new Set(JSON.parse(String(output[3])) as string[])
+  // Private or internal in its declarations.
+  for (const internal of ['constructor', ...INTERNAL]) names.delete(internal)
+  const page = readFileSync('docs/migration-rtc-node.md', 'utf8')
+  const [tables = '', media = ''] = page.split('## Media')
+  const first = [...tables.matchAll(/^\| (`[^|]*) \|/gm)].map(([, cell]) => cell).join(' ')
+  const named = new Set([...`${first} ${media}`.matchAll(/`(\w+)`/g)].map(([, name]) => name!))
+  expect(names.size).toBeGreaterThan(100)
+  expect([...names].filter((name) => !named.has(name))).toEqual([])
+})
 
 describe('rtc-node as an agent', () => {
   it('its transcriptions come as segments of the participant who spoke, interim and final', () =>

@@ -16,12 +16,16 @@ export interface RoomInfo {
   readonly numPublishers: number
   readonly creationTime: Date | undefined
   readonly activeRecording: boolean
+  /** Seconds. */
+  readonly emptyTimeout: number
+  readonly departureTimeout: number
 }
 
 /** Before the first connection. */
 const noRoom: RoomInfo = {
   ...{ sid: '', name: '', metadata: '' },
   ...{ numParticipants: 0, numPublishers: 0, creationTime: undefined, activeRecording: false },
+  ...{ emptyTimeout: 0, departureTimeout: 0 },
 }
 
 /** Missing fields count as empty. */
@@ -37,6 +41,8 @@ function roomInfoOf(message: unknown): RoomInfo {
     numPublishers: count(message['numPublishers']),
     creationTime: timeOf(message['creationTimeMs'], message['creationTime']),
     activeRecording: message['activeRecording'] === true,
+    emptyTimeout: count(message['emptyTimeout']),
+    departureTimeout: count(message['departureTimeout']),
   }
 }
 

@@ -103,6 +103,16 @@ export class Room extends TypedEmitter<RoomEvents> {
     return this.#engine.info.creationTime
   }
 
+  /** Seconds for which the server keeps the room before the first participant joins. 0 before the room is connected. */
+  get emptyTimeout(): number {
+    return this.#engine.info.emptyTimeout
+  }
+
+  /** Seconds for which the server keeps the room after the last participant has left. */
+  get departureTimeout(): number {
+    return this.#engine.info.departureTimeout
+  }
+
   /** Whether the room is being recorded: a participant whose token has the grant `recorder` is in it. */
   get isRecording(): boolean {
     return this.#engine.info.activeRecording

@@ -295,7 +295,8 @@ const page = (sdk: string, name: string, old: boolean): PeerSdk => ({
 })
 
 const RTC_NODE_VERSION = '1.1.0'
-const rtcNodeFolder = resolve('.cache', `rtc-node-${RTC_NODE_VERSION}`)
+/** Where {@link installRtcNode} puts the SDK. */
+export const rtcNodeFolder = resolve('.cache', `rtc-node-${RTC_NODE_VERSION}`)
 
 /** Installs `@livekit/rtc-node` into a folder of its own: it is no dependency of this package. */
 function installRtcNode(): void {
