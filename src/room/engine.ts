@@ -2,30 +2,17 @@
  * What a room does behind its public interface: it follows its connection, and keeps what belongs to the connection.
  * livekit-client calls this part the engine, too.
  */
-import type { UserPacket } from '@livekit/protocol'
-import { ownBytes } from '../base/bytes'
 import type { MessageChannel } from '../data-packet/channels'
-import { DataPackets } from '../data-packet/data-packets'
-import type { PacketSender } from '../data-packet/sender'
-import type { PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
-import { DataStreams } from '../data-stream/data-streams'
 import type { DataTrackPacketStats } from '../data-track/stats'
-import { encryptionForNative, packetEncryption } from '../e2ee/session-encryption'
+import { encryptionForNative } from '../e2ee/session-encryption'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { environment } from '../native/environment'
-import { DataTrackE2eeError } from '../base/errors'
 import { disconnectReason } from '../connection/disconnect-reason'
 import type { DisconnectReason } from '../connection/disconnect-reason'
-import { ActiveSpeakers } from './active-speakers'
-import { RoomDemand } from './demand/room-demand'
-import { RoomMessages } from './messages'
-import { RoomTranscriptions } from './transcriptions'
 import { EventQueue } from './event-queue'
 import { RoomEvent } from './events'
 import type { ConnectionState, RoomEvents } from './events'
-import { LocalParticipant } from './participant'
-import type { ParticipantRequests, RemoteParticipant } from './participant'
-import { Roster } from './roster'
+import type { ParticipantRequests } from './participant'
 import { profileIn, RoomDescription } from './room-info'
 import type { RoomInfo } from './room-info'
 import { serverInfoIn } from './server-info'
@@ -35,49 +22,31 @@ import { ConnectionHistory } from './stats'
 import type { RoomStats } from './stats'
 import { OwnProfile } from './profile'
 import { Schemas } from './schemas'
-import { RoomRpc } from '../rpc/room-rpc'
 import { Session } from '../session/session'
 import type { SessionOwner } from '../session/session'
 import { isObject } from '../base/arguments'
-import { ParticipantState } from '../signal/messages'
-import type { ParticipantInfoMessage, SignalResponseLike } from '../signal/messages'
+import type { SignalResponseLike } from '../signal/messages'
 import { PendingRequests } from './pending-requests'
 import { syncStateOf } from '../signal/requests'
 import { Departures } from './departures'
-import { RemoteTracks } from './remote-tracks'
 import type { TellRoomEvent } from './events'
 import type { RoomOptions } from './room-options'
 import type { TypedEmitter } from '../base/typed-emitter'
 import { checkReconnectPolicy } from '../connection/reconnect-policy'
 import type { ReconnectPolicy } from '../connection/reconnect-policy'
 import type { ConnectableRoom, RoomConnection } from '../connection/contract'
-
-const unknownParticipant: ParticipantInfoMessage = {
-  sid: '',
-  identity: '',
-  state: ParticipantState.Disconnected,
-}
+import { RoomParts } from './parts'
 
 /** See the top of this file. It lives as long as the room, across connections. */
 export class RoomEngine implements ConnectableRoom {
   readonly encryption: EncryptionOptions | undefined
   readonly reconnectPolicy: ReconnectPolicy | undefined
-  readonly localParticipant: LocalParticipant
-  readonly remoteParticipants: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
-  readonly packets: DataPackets
-  readonly streams: DataStreams
-  readonly rpc: RoomRpc
-  readonly transcriptions: RoomTranscriptions
-  readonly speakers: ActiveSpeakers
-  readonly tracks: RemoteTracks
+  readonly parts: RoomParts
   /** The connections that the room has left. The next one waits for their end. */
   readonly departures = new Departures()
   readonly #events = new EventQueue()
   readonly #tell: TellRoomEvent
   readonly #description: RoomDescription
-  readonly #messages: RoomMessages
-  readonly #roster: Roster
-  readonly #demand: RoomDemand
   #serverInfo: ServerInfo | undefined
   #state: ConnectionState = 'disconnected'
   #session: Session | undefined
@@ -87,82 +56,17 @@ export class RoomEngine implements ConnectableRoom {
   #ref = true
 
   /** `emitter`: has the application's listeners. */
-  constructor(
-    { encryption, dataStreams, rpc, reconnectPolicy }: RoomOptions,
-    emitter: TypedEmitter<RoomEvents>,
-  ) {
-    encryptionForNative(encryption)
-    this.encryption = encryption
-    this.reconnectPolicy = checkReconnectPolicy('options.reconnectPolicy', reconnectPolicy)
+  constructor(options: RoomOptions, emitter: TypedEmitter<RoomEvents>) {
+    encryptionForNative(options.encryption)
+    this.encryption = options.encryption
+    this.reconnectPolicy = checkReconnectPolicy('options.reconnectPolicy', options.reconnectPolicy)
     this.#tell = (event, ...args) => this.#events.add(() => void emitter.emit(event, ...args))
     this.#description = new RoomDescription(this.#tell)
-    const packetHandlers: PacketHandlers = { user: (packet) => this.#dataReceived(packet) }
-    this.packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
-      this.#encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
-    )
-    const sender = (): PacketSender => this.packets.sender
-    this.streams = new DataStreams(sender, this.remoteParticipants, dataStreams)
-    this.rpc = new RoomRpc(
-      sender,
-      this.streams,
-      {
-        connected: () => this.#session !== undefined,
-        serverVersion: () => this.#serverInfo?.version || undefined,
-        clientProtocol: (identity) => this.remoteParticipants.get(identity)?.clientProtocol,
-      },
-      rpc,
-    )
-    this.#messages = new RoomMessages(sender, this.streams, {
-      tell: this.#tell,
-      listens: (event) => emitter.listenerCount(event) > 0,
-      participant: (identity) => this.participant(identity),
-      remote: (identity) => this.remoteParticipants.get(identity),
-      local: () => this.localParticipant,
-    })
-    this.transcriptions = new RoomTranscriptions(this.streams)
-    Object.assign(
-      packetHandlers,
-      this.streams.packetHandlers(),
-      this.rpc.packetHandlers(),
-      this.#messages.packetHandlers(),
-    )
-    this.localParticipant = new LocalParticipant(
-      unknownParticipant,
-      () => this.#session,
-      this.packets,
-      this.streams.outgoing,
-      () => this.#requests,
-      this.rpc,
-      this.#messages,
-    )
-    const tell = this.#tell
-    this.tracks = new RemoteTracks(this.remoteParticipants, tell)
-    this.speakers = new ActiveSpeakers(this.localParticipant, this.remoteParticipants, tell)
-    this.#demand = new RoomDemand(
-      this.remoteParticipants,
-      this.rpc,
-      () => this.#session,
-      () => emitter.listenerCount(RoomEvent.LocalDataTrackDemandChanged) > 0,
-    )
-    this.#roster = new Roster(this.localParticipant, this.remoteParticipants, {
-      tell,
+    this.parts = new RoomParts(options, emitter, this.#tell, {
+      session: () => this.#session,
+      requests: () => this.#requests,
+      serverInfo: () => this.#serverInfo,
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
-      joined: (identity) => {
-        this.rpc.handleParticipantConnected(identity)
-        this.#demand.changed(identity)
-      },
-      active: (participant) => this.#demand.active(participant),
-      replaced: (participant) => {
-        this.speakers.gone(participant)
-        this.streams.handleReplaced(participant)
-        this.#demand.changed(participant.identity)
-      },
-      left: (participant) => {
-        this.speakers.gone(participant)
-        this.rpc.handleParticipantDisconnected(participant.identity)
-        this.streams.handleLeft(participant)
-        this.#demand.changed(participant.identity)
-      },
       failed: () => this.end('stateMismatch', false),
     })
   }
@@ -174,12 +78,6 @@ export class RoomEngine implements ConnectableRoom {
   /** What is known of the room. */
   get info(): RoomInfo {
     return this.#description.info
-  }
-
-  /** The participant with this identity, local or remote. */
-  participant(identity: string): LocalParticipant | RemoteParticipant | undefined {
-    if (identity !== '' && identity === this.localParticipant.identity) return this.localParticipant
-    return this.remoteParticipants.get(identity)
   }
 
   /** The server of the current or last connection. */
@@ -239,12 +137,11 @@ export class RoomEngine implements ConnectableRoom {
       onPushed: null,
     })
     this.#session = session
-    this.packets.attach(connection.channels, connection.native, packetEncryption(this.encryption))
+    this.parts.attach(connection, session, identity)
     const pending = new PendingRequests((request) => connection.sendRequest(request))
-    const profile = new OwnProfile(this.localParticipant, pending)
+    const profile = new OwnProfile(this.parts.local, pending)
     this.#requests = { pending, schemas: new Schemas(pending), profile }
     this.#history = new ConnectionHistory()
-    this.#roster.attach(session, identity)
     this.#applyRef()
     this.setState('connecting')
   }
@@ -257,16 +154,17 @@ export class RoomEngine implements ConnectableRoom {
   #receive(response: SignalResponseLike): void {
     if (this.#session === undefined) return
     const { case: kind, value } = response.message
-    if (this.#requests?.pending.handle(kind, value) === true || this.speakers.handle(kind, value)) return
+    if (this.#requests?.pending.handle(kind, value) === true || this.parts.speakers.handle(kind, value))
+      return
     switch (kind) {
       case 'join':
         this.#joined(response, isObject(value) ? value : {})
         return
       case 'update':
-        this.#roster.updated(response)
+        this.parts.roster.updated(response)
         return
       case 'roomMoved':
-        this.#roster.moved(response, () => {
+        this.parts.roster.moved(response, () => {
           this.#description.updated(isObject(value) ? value['room'] : undefined)
           this.#tell(RoomEvent.Moved, this.info.name)
         })
@@ -279,14 +177,14 @@ export class RoomEngine implements ConnectableRoom {
         return
       case undefined:
       default:
-        this.#roster.dispatch(response)
+        this.parts.roster.dispatch(response)
     }
   }
 
   connectionLost(): void {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#session.handleConnectionLost()
-    this.packets.lost()
+    this.parts.packets.lost()
   }
 
   tokenRefreshed(token: string): void {
@@ -316,10 +214,10 @@ export class RoomEngine implements ConnectableRoom {
     const session = this.#session
     if (session === undefined) return
     const publications = session.native.publishResponsesForSyncState()
-    const syncState = syncStateOf(publications, this.packets.receiveStates())
+    const syncState = syncStateOf(publications, this.parts.packets.receiveStates())
     this.#connection?.sendRequest({ case: 'syncState', value: syncState })
     session.handleResumed()
-    this.packets.resumed(lastSequence)
+    this.parts.packets.resumed(lastSequence)
     this.#requests?.pending.resend()
     this.#history.resumed()
     this.setState('connected')
@@ -343,38 +241,28 @@ export class RoomEngine implements ConnectableRoom {
       requests.profile.restore(profileIn(join))
     })
     session.handleRebuilt()
-    this.packets.attach(connection.channels, connection.native, packetEncryption(this.encryption))
-    this.packets.rebuilt()
-    this.streams.rebuilt()
+    this.parts.rebuilt(connection)
     this.#history.rebuilt()
-    this.speakers.clear()
-    this.#roster.rebuilt()
     this.#receive(join)
-    this.#demand.rebuilt()
+    this.parts.demand.rebuilt()
     this.#tell(RoomEvent.Reconnected)
   }
 
   /** A message arrived on a channel. */
   receiveMessage(channel: MessageChannel, data: Uint8Array): void {
-    if (this.#session !== undefined) this.packets.receive(channel, data)
+    if (this.#session !== undefined) this.parts.packets.receive(channel, data)
   }
 
   /** The bytes buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void {
-    this.packets.handleBufferedAmountLow()
-  }
-
-  #dataReceived({ value, senderIdentity, channel, encrypted }: ReceivedPacket<UserPacket>): void {
-    const participant = this.remoteParticipants.get(senderIdentity)
-    const encryption = encrypted ? 'gcm' : 'none'
-    this.#tell(RoomEvent.DataReceived, ownBytes(value.payload), participant, channel, value.topic, encryption)
+    this.parts.packets.handleBufferedAmountLow()
   }
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
     const { participant, room } = join
     this.#serverInfo = serverInfoIn(join)
     const first = this.#state === 'connecting'
-    this.#roster.joinedAs(participant, first)
+    this.parts.roster.joinedAs(participant, first)
     if (first) {
       this.#allowPackets()
       this.#applyPermissions()
@@ -385,13 +273,13 @@ export class RoomEngine implements ConnectableRoom {
     }
     this.setState('connected')
     if (first) this.#tell(RoomEvent.Connected)
-    this.#roster.joinedBy(response)
+    this.parts.roster.joinedBy(response)
   }
 
   #localUpdated(permissions: boolean): void {
     this.#allowPackets()
     this.#applyPermissions()
-    if (permissions && this.localParticipant.permissions?.canPublishData === false) {
+    if (permissions && this.parts.local.permissions?.canPublishData === false) {
       this.#session?.handlePublishingRevoked()
     }
     this.#requests?.pending.updated()
@@ -399,12 +287,12 @@ export class RoomEngine implements ConnectableRoom {
 
   /** While the permissions are unknown, packets count as allowed; the server refuses requests that are not. */
   #allowPackets(): void {
-    this.packets.sender.setAllowed(this.localParticipant.permissions?.canPublishData !== false)
+    this.parts.packets.sender.setAllowed(this.parts.local.permissions?.canPublishData !== false)
   }
 
   /** The server does not answer a subscription that is not allowed, so the permissions decide. */
   #applyPermissions(): void {
-    const { permissions } = this.localParticipant
+    const { permissions } = this.parts.local
     if (permissions !== undefined) this.#session?.handleSubscribingAllowed(permissions.canSubscribe)
   }
 
@@ -415,11 +303,7 @@ export class RoomEngine implements ConnectableRoom {
     this.#session = undefined
     this.#connection = undefined
     this.#history = new ConnectionHistory()
-    this.#roster.detach()
-    this.rpc.close()
-    this.#demand.close()
-    const packets = this.packets.detach()
-    this.streams.detach()
+    const packets = this.parts.detach()
     this.#requests?.pending.close()
     this.#requests = undefined
     if (ours && connection !== undefined) {
@@ -429,11 +313,7 @@ export class RoomEngine implements ConnectableRoom {
       session.close(false)
       connection?.close()
     }
-    this.speakers.clear()
-    this.#roster.clear()
-    this.tracks.end()
-    this.transcriptions.end()
-    this.#messages.close()
+    this.parts.clear()
     this.setState('disconnected')
     this.#tell(RoomEvent.Disconnected, reason)
   }
@@ -449,28 +329,21 @@ export class RoomEngine implements ConnectableRoom {
     return {
       sendRequest: (request) => this.#connection?.sendRequest(request),
       localTrackPublished: (track) => {
-        this.#demand.published(track.info.pubHandle)
+        this.parts.demand.published(track.info.pubHandle)
         this.#tell(RoomEvent.LocalDataTrackPublished, track)
       },
       localTrackUnpublished: ({ sid }, reason) =>
         this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
-      trackPublished: (track) => this.tracks.published(track),
-      trackUnpublished: (track) => this.tracks.unpublished(track),
-      encryptionError: (error) => this.#encryptionError(error),
-      demandWanted: () => this.#demand.want(),
+      trackPublished: (track) => this.parts.tracks.published(track),
+      trackUnpublished: (track) => this.parts.tracks.unpublished(track),
+      encryptionError: (error) => this.parts.encryptionError(error),
+      demandWanted: () => this.parts.demand.want(),
       demandChanged: (hasSubscribers, info) =>
         this.#tell(RoomEvent.LocalDataTrackDemandChanged, hasSubscribers, info),
-      forwarded: (identity, handle, forwarded) => this.#demand.forwarded(identity, handle, forwarded),
-      keysChanged: () => this.#events.run(() => this.packets.handleKeysChanged()),
+      forwarded: (identity, handle, forwarded) => this.parts.demand.forwarded(identity, handle, forwarded),
+      keysChanged: () => this.#events.run(() => this.parts.packets.handleKeysChanged()),
       failed: () => this.end('unknownReason', false),
       broken: () => this.end('stateMismatch', false),
     }
-  }
-
-  #encryptionError(error: DataTrackE2eeError): void {
-    const { participantIdentity } = error
-    const participant =
-      participantIdentity === undefined ? undefined : this.remoteParticipants.get(participantIdentity)
-    this.#tell(RoomEvent.EncryptionError, error, participant)
   }
 }

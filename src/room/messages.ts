@@ -7,14 +7,14 @@ import type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from
 import { dtmfOf, publishDtmf } from './dtmf'
 import type { PublishDtmfOptions } from './dtmf'
 import { RoomEvent } from './events'
-import type { RoomEvents } from './events'
+import type { RoomEvents, TellRoomEvent } from './events'
 import type { LocalParticipant, RemoteParticipant } from './participant'
 import { publishTranscription, TranscriptionPackets } from './transcription-packets'
 import type { PublishTranscriptionOptions, Transcription } from './transcription-packets'
 
 /** What the messages need of their room. */
 export interface MessagesOwner {
-  readonly tell: <Name extends keyof RoomEvents>(event: Name, ...args: Parameters<RoomEvents[Name]>) => void
+  readonly tell: TellRoomEvent
   /** Whether the event has listeners. */
   readonly listens: (event: keyof RoomEvents) => boolean
   readonly participant: (identity: string) => LocalParticipant | RemoteParticipant | undefined

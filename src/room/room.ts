@@ -55,8 +55,8 @@ export class Room extends TypedEmitter<RoomEvents> {
     super()
     check.options('options', options)
     this.#engine = new RoomEngine(options, this)
-    this.localParticipant = this.#engine.localParticipant
-    this.remoteParticipants = this.#engine.remoteParticipants
+    this.localParticipant = this.#engine.parts.local
+    this.remoteParticipants = this.#engine.parts.remote
     this.rpc = new TypedRpc(this.localParticipant)
   }
 
@@ -82,7 +82,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /** The participants that speak, the loudest first; see {@link RemoteParticipant.isSpeaking}. */
   get activeSpeakers(): readonly (LocalParticipant | RemoteParticipant)[] {
-    return this.#engine.speakers.speakers
+    return this.#engine.parts.speakers.speakers
   }
 
   /**
@@ -126,7 +126,7 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** The participant with this identity, local or remote. */
   getParticipantByIdentity(identity: string): LocalParticipant | RemoteParticipant | undefined {
     check.string('identity', identity)
-    return this.#engine.participant(identity)
+    return this.#engine.parts.participant(identity)
   }
 
   /** State of the connection. */
@@ -199,7 +199,11 @@ export class Room extends TypedEmitter<RoomEvents> {
     if (name !== undefined) check.string('options.name', name)
     if (identity !== undefined) check.string('options.identity', identity)
     check.signal('options.signal', signal)
-    return this.#engine.tracks.loop({ name, identity }, signal, this.#engine.session?.remoteTracks() ?? [])
+    return this.#engine.parts.tracks.loop(
+      { name, identity },
+      signal,
+      this.#engine.session?.remoteTracks() ?? [],
+    )
   }
 
   /**
@@ -212,7 +216,7 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws the signal's `reason` when it aborts; `TypeError` that names the option
    */
   transcriptions(options?: TranscriptionsOptions): Transcriptions {
-    return this.#engine.transcriptions.loop(options)
+    return this.#engine.parts.transcriptions.loop(options)
   }
 
   /**
@@ -225,12 +229,12 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws `RangeError` for a method that already has a handler; `TypeError` that names the argument
    */
   registerRpcMethod(method: string, handler: RpcMethodHandler): void {
-    this.#engine.rpc.server.registerRpcMethod(method, handler)
+    this.#engine.parts.rpc.server.registerRpcMethod(method, handler)
   }
 
   /** Removes the handler of a method. Running calls continue. Does nothing if there is no handler. */
   unregisterRpcMethod(method: string): void {
-    this.#engine.rpc.server.unregisterRpcMethod(method)
+    this.#engine.parts.rpc.server.unregisterRpcMethod(method)
   }
 
   /** Counters of the received data-track packets. All zero without a connection. */
@@ -240,7 +244,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /** Counters of the received data packets, those of streams and RPC included. */
   dataPacketStats(): DataPacketStats {
-    return this.#engine.packets.stats()
+    return this.#engine.parts.packets.stats()
   }
 
   /** Statistics of the whole room: the connection, reconnects, sent frames and received packets. */
@@ -288,27 +292,27 @@ export class Room extends TypedEmitter<RoomEvents> {
    * @throws `TypeError` that names the argument
    */
   registerTextStreamHandler(topic: string, handler: TextStreamHandler): () => void {
-    return this.#engine.streams.registerText(topic, handler)
+    return this.#engine.parts.streams.registerText(topic, handler)
   }
 
   /** Removes a handler; without `handler`, all handlers of the topic. Existing readers go on. */
   unregisterTextStreamHandler(topic: string, handler?: TextStreamHandler): void {
-    this.#engine.streams.unregisterText(topic, handler)
+    this.#engine.parts.streams.unregisterText(topic, handler)
   }
 
   /** Like {@link registerTextStreamHandler}, for byte streams, including files and attachments. */
   registerByteStreamHandler(topic: string, handler: ByteStreamHandler): () => void {
-    return this.#engine.streams.registerBytes(topic, handler)
+    return this.#engine.parts.streams.registerBytes(topic, handler)
   }
 
   /** Like {@link unregisterTextStreamHandler}, for byte streams. */
   unregisterByteStreamHandler(topic: string, handler?: ByteStreamHandler): void {
-    this.#engine.streams.unregisterBytes(topic, handler)
+    this.#engine.parts.streams.unregisterBytes(topic, handler)
   }
 
   /** Counters of the data streams that remote participants send. */
   dataStreamStats(): DataStreamStats {
-    return this.#engine.streams.stats()
+    return this.#engine.parts.streams.stats()
   }
 
   /**

@@ -1,0 +1,204 @@
+/**
+ * What a room consists of, across connections: the participants, and what is made of signals and packets. A new feature
+ * is created here, and hears here of the connection's life.
+ */
+import type { UserPacket } from '@livekit/protocol'
+import { ownBytes } from '../base/bytes'
+import { DataPackets } from '../data-packet/data-packets'
+import type { PacketSender } from '../data-packet/sender'
+import type { PacketHandlers, ReceivedPacket } from '../data-packet/receiver'
+import { DataStreams } from '../data-stream/data-streams'
+import { packetEncryption } from '../e2ee/session-encryption'
+import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { DataTrackE2eeError } from '../base/errors'
+import { ActiveSpeakers } from './active-speakers'
+import { RoomDemand } from './demand/room-demand'
+import { RoomMessages } from './messages'
+import { RoomTranscriptions } from './transcriptions'
+import { RoomEvent } from './events'
+import type { RoomEvents } from './events'
+import { LocalParticipant } from './participant'
+import type { ParticipantRequests, RemoteParticipant } from './participant'
+import { Roster } from './roster'
+import type { ServerInfo } from './server-info'
+import { RoomRpc } from '../rpc/room-rpc'
+import type { Session } from '../session/session'
+import { ParticipantState } from '../signal/messages'
+import type { ParticipantInfoMessage } from '../signal/messages'
+import { RemoteTracks } from './remote-tracks'
+import type { TellRoomEvent } from './events'
+import type { RoomOptions } from './room-options'
+import type { TypedEmitter } from '../base/typed-emitter'
+import type { RoomConnection } from '../connection/contract'
+import type { ParticipantChanges } from './participant-info'
+
+const unknownParticipant: ParticipantInfoMessage = {
+  sid: '',
+  identity: '',
+  state: ParticipantState.Disconnected,
+}
+
+/** What the parts need of their room. */
+export interface PartsOwner {
+  /** The session of the current connection. */
+  session(): Session | undefined
+  requests(): ParticipantRequests | undefined
+  /** The server of the current or last connection. */
+  serverInfo(): ServerInfo | undefined
+  /** The server has sent the current state of the local participant. */
+  localUpdated(changes: ParticipantChanges): void
+  /** Handling a timer failed. */
+  failed(): void
+}
+
+/** See the top of this file. */
+export class RoomParts {
+  readonly local: LocalParticipant
+  readonly remote: Map<string, RemoteParticipant> = new Map<string, RemoteParticipant>()
+  readonly roster: Roster
+  readonly packets: DataPackets
+  readonly streams: DataStreams
+  readonly rpc: RoomRpc
+  readonly transcriptions: RoomTranscriptions
+  readonly speakers: ActiveSpeakers
+  readonly tracks: RemoteTracks
+  readonly demand: RoomDemand
+  readonly #messages: RoomMessages
+  readonly #encryption: EncryptionOptions | undefined
+  readonly #tell: TellRoomEvent
+
+  /** `emitter`: has the application's listeners. `tell`: queues an event for them. */
+  constructor(
+    { encryption, dataStreams, rpc }: RoomOptions,
+    emitter: TypedEmitter<RoomEvents>,
+    tell: TellRoomEvent,
+    owner: PartsOwner,
+  ) {
+    this.#encryption = encryption
+    this.#tell = tell
+    const packetHandlers: PacketHandlers = { user: (packet) => this.#dataReceived(packet) }
+    this.packets = new DataPackets(packetHandlers, (reason, participantIdentity, keyIndex, count) =>
+      this.encryptionError(new DataTrackE2eeError(reason, { participantIdentity, keyIndex, count })),
+    )
+    const sender = (): PacketSender => this.packets.sender
+    this.streams = new DataStreams(sender, this.remote, dataStreams)
+    this.rpc = new RoomRpc(
+      sender,
+      this.streams,
+      {
+        connected: () => owner.session() !== undefined,
+        serverVersion: () => owner.serverInfo()?.version || undefined,
+        clientProtocol: (identity) => this.remote.get(identity)?.clientProtocol,
+      },
+      rpc,
+    )
+    this.#messages = new RoomMessages(sender, this.streams, {
+      tell,
+      listens: (event) => emitter.listenerCount(event) > 0,
+      participant: (identity) => this.participant(identity),
+      remote: (identity) => this.remote.get(identity),
+      local: () => this.local,
+    })
+    this.transcriptions = new RoomTranscriptions(this.streams)
+    Object.assign(
+      packetHandlers,
+      this.streams.packetHandlers(),
+      this.rpc.packetHandlers(),
+      this.#messages.packetHandlers(),
+    )
+    this.local = new LocalParticipant(
+      unknownParticipant,
+      () => owner.session(),
+      this.packets,
+      this.streams.outgoing,
+      () => owner.requests(),
+      this.rpc,
+      this.#messages,
+    )
+    this.tracks = new RemoteTracks(this.remote, tell)
+    this.speakers = new ActiveSpeakers(this.local, this.remote, tell)
+    this.demand = new RoomDemand(
+      this.remote,
+      this.rpc,
+      () => owner.session(),
+      () => emitter.listenerCount(RoomEvent.LocalDataTrackDemandChanged) > 0,
+    )
+    this.roster = new Roster(this.local, this.remote, {
+      tell,
+      localUpdated: (changes) => owner.localUpdated(changes),
+      joined: (identity) => {
+        this.rpc.handleParticipantConnected(identity)
+        this.demand.changed(identity)
+      },
+      active: (participant) => this.demand.active(participant),
+      replaced: (participant) => {
+        this.speakers.gone(participant)
+        this.streams.handleReplaced(participant)
+        this.demand.changed(participant.identity)
+      },
+      left: (participant) => {
+        this.speakers.gone(participant)
+        this.rpc.handleParticipantDisconnected(participant.identity)
+        this.streams.handleLeft(participant)
+        this.demand.changed(participant.identity)
+      },
+      failed: () => owner.failed(),
+    })
+  }
+
+  /** The participant with this identity, local or remote. */
+  participant(identity: string): LocalParticipant | RemoteParticipant | undefined {
+    if (identity !== '' && identity === this.local.identity) return this.local
+    return this.remote.get(identity)
+  }
+
+  /** The room has a connection. */
+  attach(connection: RoomConnection, session: Session, identity: string): void {
+    this.#attachChannels(connection)
+    this.roster.attach(session, identity)
+  }
+
+  /** The connection was rebuilt. Its `join` message comes next. */
+  rebuilt(connection: RoomConnection): void {
+    this.#attachChannels(connection)
+    this.packets.rebuilt()
+    this.streams.rebuilt()
+    this.speakers.clear()
+    this.roster.rebuilt()
+  }
+
+  /** The room has lost its connection for good, or leaves it. What was accepted may still be sent with the result. */
+  detach(): PacketSender {
+    this.roster.detach()
+    this.rpc.close()
+    this.demand.close()
+    const packets = this.packets.detach()
+    this.streams.detach()
+    return packets
+  }
+
+  /** Follows {@link detach}: participants, tracks and loops end. */
+  clear(): void {
+    this.speakers.clear()
+    this.roster.clear()
+    this.tracks.end()
+    this.transcriptions.end()
+    this.#messages.close()
+  }
+
+  #attachChannels({ channels, native }: RoomConnection): void {
+    this.packets.attach(channels, native, packetEncryption(this.#encryption))
+  }
+
+  encryptionError(error: DataTrackE2eeError): void {
+    const { participantIdentity } = error
+    const participant = participantIdentity === undefined ? undefined : this.remote.get(participantIdentity)
+    this.#tell(RoomEvent.EncryptionError, error, participant)
+  }
+
+  #dataReceived({ value, senderIdentity, channel, encrypted }: ReceivedPacket<UserPacket>): void {
+    const participant = this.remote.get(senderIdentity)
+    const encryption = encrypted ? 'gcm' : 'none'
+    this.#tell(RoomEvent.DataReceived, ownBytes(value.payload), participant, channel, value.topic, encryption)
+  }
+}
