@@ -9,6 +9,7 @@ import type { PublishDtmfOptions } from './dtmf'
 import { RoomEvent } from './events'
 import type { RoomEvents, TellRoomEvent } from './events'
 import type { LocalParticipant, RemoteParticipant } from './participant'
+import type { OutgoingMessages } from './outgoing-messages'
 import { publishTranscription, TranscriptionPackets } from './transcription-packets'
 import type { PublishTranscriptionOptions, Transcription } from './transcription-packets'
 
@@ -23,7 +24,7 @@ export interface MessagesOwner {
 }
 
 /** The messages of a room. They live as long as the room, across connections. */
-export class RoomMessages {
+export class RoomMessages implements OutgoingMessages {
   readonly #sender: () => PacketSender
   readonly #owner: MessagesOwner
   readonly #chat: Chat

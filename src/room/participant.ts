@@ -29,7 +29,7 @@ import { ActiveWaiters, stateOf } from './participant-state'
 import type { ParticipantState } from './participant-state'
 import type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from './chat'
 import type { PublishDtmfOptions } from './dtmf'
-import type { RoomMessages } from './messages'
+import type { OutgoingMessages } from './outgoing-messages'
 import { OwnProfile } from './profile'
 import type { RequestOptions } from './profile'
 import type { PublishTranscriptionOptions, Transcription } from './transcription-packets'
@@ -203,7 +203,7 @@ export class LocalParticipant extends Participant {
   readonly #streams: OutgoingStreams
   readonly #requests: () => ParticipantRequests | undefined
   readonly #rpc: RoomRpc
-  readonly #messages: RoomMessages
+  readonly #messages: OutgoingMessages
 
   /** @internal */
   constructor(
@@ -213,7 +213,7 @@ export class LocalParticipant extends Participant {
     streams: OutgoingStreams,
     requests: () => ParticipantRequests | undefined,
     rpc: RoomRpc,
-    messages: RoomMessages,
+    messages: OutgoingMessages,
   ) {
     super(info)
     this.#session = session
