@@ -196,9 +196,9 @@ describe('a server that is away', () => {
       await withRoom(own.url, token, { reconnectPolicy, maxRetries: Infinity }, async (room) => {
         expect(asked[0]).toMatchObject({ retryCount: 1, serverUrl: `${own.url}/` })
         expect(asked[0]!.retryReason).toMatchObject({ reason: 'serverUnreachable' })
-        await own.stop()
         asked.length = 0
         const back = event(room, RoomEvent.Reconnected)
+        await own.stop()
         await back
         expect(asked.map(({ retryCount }) => retryCount).slice(0, 4)).toEqual([0, 1, 2, 3])
       })

@@ -1,6 +1,8 @@
 /** Each row of docs/migration.md, by its name. */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { ReadableStream } from 'node:stream/web'
 import { DataPacket, ParticipantInfo_State, ParticipantUpdate, RpcResponse } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
@@ -525,6 +527,15 @@ const rooms = {
     for (const part of signalParts(bytes)) room.engine.receive(part!)
     expect(room.remoteParticipants.size).toBe(0)
     await room.disconnect()
+  },
+  'prepare-connection': async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const connected = once(server, 'connection')
+    await new Room().prepareConnection(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    const [socket] = (await connected) as [Socket]
+    socket.destroy()
+    server.close()
   },
   'connection-states': () =>
     withPair(async ({ sfu, alice }) => {

@@ -16,6 +16,7 @@ import { isAccessToken, signalUrl } from './address'
 import type { SignalRequestOptions } from './address'
 import { Inbox } from './inbox'
 import { Pings } from './pings'
+import { takePrepared } from './prepare'
 import { proxyAgent, ProxyError } from './proxy'
 
 /** Options of the signalling socket. */
@@ -39,6 +40,13 @@ export interface SignalClientOwner {
   lost(why: string): void
   /** Handling a message failed, so its effects are unknown. The connection is closed, and the error was logged. */
   failed(): void
+}
+
+/** A signalling connection, the server's first message, and the server's address. */
+interface ConnectedSignal {
+  readonly client: SignalClient
+  readonly first: Pick<SignalResponse, 'message'>
+  readonly address: string | undefined
 }
 
 /** What `ws` calls a message above `maxPayload`. */
@@ -87,16 +95,40 @@ export class SignalClient {
     request: SignalRequestOptions,
     options: SignalSocketOptions,
     owner: SignalClientOwner,
-  ): Promise<{ client: SignalClient; first: Pick<SignalResponse, 'message'>; address: string | undefined }> {
+  ): Promise<ConnectedSignal> {
     options.signal?.throwIfAborted()
+    const prepared = options.agent === undefined ? takePrepared(server, options.ca) : undefined
+    if (prepared !== undefined) {
+      try {
+        return await SignalClient.#open(server, token, request, options, owner, prepared)
+      } catch (error) {
+        // The server may have closed it a moment ago.
+        const gone = error instanceof DataTrackConnectionError && error.reason === 'serverUnreachable'
+        if (!gone || error.status !== undefined) throw error
+      }
+    }
+    return await SignalClient.#open(server, token, request, options, owner, undefined)
+  }
+
+  /** `prepared`: an open connection to be used. */
+  static async #open(
+    server: URL,
+    token: string,
+    request: SignalRequestOptions,
+    options: SignalSocketOptions,
+    owner: SignalClientOwner,
+    prepared: Socket | undefined,
+  ): Promise<ConnectedSignal> {
     const { WebSocket } = loadWebSocket()
     // Ends a connection to a proxy that has not answered; the socket does not exist yet.
     const attempt = new AbortController()
-    const agent = options.agent ?? (options.proxy ? agentFor(server, attempt.signal) : undefined)
+    const proxied = options.proxy && prepared === undefined
+    const agent = options.agent ?? (proxied ? agentFor(server, attempt.signal) : undefined)
     const socket = new WebSocket(signalUrl(server, request), {
       headers: { authorization: `Bearer ${token}` },
       agent,
       ...(options.ca !== undefined && { ca: options.ca as string }),
+      ...(prepared !== undefined && { createConnection: () => prepared }),
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE_BYTES,
     })

@@ -16,6 +16,7 @@ import type { SimulationScenario } from '../connection/scenarios'
 import type { RpcMethodHandler } from '../rpc/invocation'
 import { TypedRpc } from '../rpc/typed-rpc'
 import type { ConnectToken } from '../connection/tokens'
+import { prepareConnection } from '../connection/prepare'
 import { checkConnectArguments, connectRoom } from '../connection/server-connection'
 import type { ConnectOptions } from '../connection/connect-options'
 import { TypedEmitter } from '../base/typed-emitter'
@@ -137,6 +138,18 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Whether the room is connected; `false` while it is reconnecting. */
   get isConnected(): boolean {
     return this.#engine.state === 'connected'
+  }
+
+  /**
+   * Does ahead what connecting takes time for: loads modules and the native addon, looks up the host, and opens a TCP or
+   * TLS connection, which `connect` uses within 10 s. It never fails because of the network.
+   *
+   * @param token only for hosts with regions, whose list is fetched
+   * @param options those of {@link connect} that matter are `agent`, `ca`, `proxy` and `signal`
+   * @throws `TypeError` or `RangeError` that names the argument; the signal's `reason`
+   */
+  async prepareConnection(url: string | URL, token?: string, options: ConnectOptions = {}): Promise<void> {
+    await prepareConnection(url, token, options)
   }
 
   /**

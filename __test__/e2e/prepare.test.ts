@@ -1,0 +1,129 @@
+/** Connections that are prepared before they are wanted. */
+import { once } from 'node:events'
+import { connect as connectTcp, createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { Room } from '../../index'
+import { MAX_PREPARED } from '../../src/connection/prepare'
+import { LivekitServer } from '../helpers/livekit-server'
+import { rejection, turn, until } from '../helpers/rooms'
+import { Scene } from '../helpers/scene'
+import { TlsFront } from '../helpers/tls-front'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+/** In front of the server: who connected to it. */
+let front: Server
+let open: Set<Socket>
+let accepted: number
+let url: string
+beforeEach(async () => {
+  open = new Set()
+  accepted = 0
+  front = createServer((client) => {
+    accepted += 1
+    open.add(client)
+    const upstream = connectTcp(server.port, '127.0.0.1')
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        open.delete(client)
+        other.destroy()
+      })
+      socket.pipe(other)
+    }
+  }).listen(0, '127.0.0.1')
+  await once(front, 'listening')
+  url = `ws://127.0.0.1:${(front.address() as AddressInfo).port}`
+})
+afterEach(async () => {
+  for (const socket of open) socket.destroy()
+  front.close()
+  await once(front, 'close')
+})
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+it(
+  'a connection that was prepared is the one that the room uses, once',
+  inScene(async (scene) => {
+    const [room, other] = [new Room(), new Room()]
+    await room.prepareConnection(url)
+    expect([accepted, room.state]).toEqual([1, 'disconnected'])
+    await room.connect(url, await scene.token('alice'))
+    expect(accepted).toBe(1)
+    await other.connect(url, await scene.token('bob'))
+    expect([accepted, [...other.remoteParticipants.keys()]]).toEqual([2, ['alice']])
+    await Promise.all([room.disconnect(), other.disconnect()])
+  }),
+)
+
+it(
+  'over TLS, for those who trust the same authority',
+  inScene(async (scene) => {
+    const tls = await TlsFront.start(server.port)
+    try {
+      const room = new Room()
+      await room.prepareConnection(tls.url, undefined, { ca: tls.ca })
+      await room.connect(tls.url, await scene.token('alice'), { ca: tls.ca })
+      expect(room.isConnected).toBe(true)
+      await room.disconnect()
+      // What is not trusted is not kept, and does not fail.
+      await room.prepareConnection(tls.url)
+      expect((await rejection(room.connect(tls.url, await scene.token('alice')))).reason).toBe(
+        'serverUnreachable',
+      )
+    } finally {
+      await tls.close()
+    }
+  }),
+)
+
+it(
+  'one that is gone when it is wanted is replaced by another one',
+  inScene(async (scene) => {
+    const room = new Room()
+    await room.prepareConnection(url)
+    for (const socket of open) socket.resetAndDestroy()
+    await room.connect(url, await scene.token('alice'))
+    expect([accepted, room.isConnected]).toEqual([2, true])
+    await room.disconnect()
+  }),
+)
+
+it('as many as the bound are kept; the oldest goes first', async () => {
+  const room = new Room()
+  for (let count = 0; count < MAX_PREPARED + 3; count++) await room.prepareConnection(url)
+  await until(() => open.size === MAX_PREPARED)
+  expect(accepted).toBe(MAX_PREPARED + 3)
+  for (const socket of open) socket.destroy()
+  await until(() => open.size === 0)
+})
+
+it('what cannot be prepared is no error, and wrong arguments are one', async () => {
+  const room = new Room()
+  await room.prepareConnection('ws://127.0.0.1:1')
+  await room.prepareConnection('ws://does-not-exist.invalid')
+  const signal = AbortSignal.abort('enough')
+  expect(await rejection(room.prepareConnection(url, undefined, { signal }))).toBe('enough')
+  for (const [args, name] of [
+    [['ftp://a'], 'url'],
+    [[5], 'url'],
+    [[url, 5], '"token"'],
+    [[url, undefined, { ca: 5 }], '"options.ca"'],
+    [[url, undefined, 5], '"options"'],
+  ] as const) {
+    const error = await rejection(room.prepareConnection(...(args as unknown as [string])))
+    expect(error).toBeInstanceOf(TypeError)
+    expect(error.message).toContain(name)
+  }
+  await turn()
+  expect(accepted).toBe(0)
+})
