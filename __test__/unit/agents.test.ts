@@ -8,7 +8,11 @@ import { describe, expect, it } from 'vitest'
 import { ExternalE2EEKeyProvider, Loopback, Room, RoomEvent } from '../../index'
 import type { TranscribedSegment, Transcriptions } from '../../index'
 import { MAX_UNFINISHED_SEGMENTS, TranscriptionPackets } from '../../src/room/transcription-packets'
-import { MAX_SEGMENT_BYTES, MAX_WAITING_SEGMENTS } from '../../src/room/transcriptions'
+import {
+  MAX_SEGMENT_BYTES,
+  MAX_WAITING_SEGMENT_BYTES,
+  MAX_WAITING_SEGMENTS,
+} from '../../src/room/transcriptions'
 import { nextBytes, nextText } from '../helpers/data-streams'
 import { rejection, turn, until } from '../helpers/rooms'
 
@@ -208,6 +212,21 @@ describe('room.transcriptions()', () => {
       await until(() => listener.dataStreamStats().completed === 21 + many)
       await turn()
       expect(await take(loop, 1)).toEqual(['user M10 x|'])
+    }))
+
+  it('keeps so many bytes of segments for a loop that is behind', () =>
+    withAgent(async ({ agent, listener }) => {
+      const loop = listener.transcriptions()
+      // In memory each character counts twice.
+      const text = 'x'.repeat(500_000)
+      const fit = Math.floor(MAX_WAITING_SEGMENT_BYTES / 1_010_000)
+      const many = fit + 8
+      for (let index = 0; index < many; index++) {
+        await agent.localParticipant.sendText(text, { ...stream, attributes: attributes(`S${index}`, false) })
+      }
+      await until(() => listener.dataStreamStats().completed === many)
+      await turn()
+      expect((await loop.next()).value?.id).toBe('S8')
     }))
 
   it('ends with the room, with its signal and by leaving; then streams are dropped as before', () =>

@@ -313,6 +313,31 @@ describe('ARCHITECTURE.md', () => {
     expect(bounds.length).toBeGreaterThan(20)
   })
 
+  /** A source in Rust has its tests at its end. */
+  const testsIn = (file: string): string => {
+    const text = read(file)
+    return file.endsWith('.test.ts') || !text.includes('\nmod tests {')
+      ? text
+      : text.slice(text.indexOf('\nmod tests {'))
+  }
+
+  test.each(bounds)('%s: a test fills it, and names it', (_, _value, where, by) => {
+    const [, source = '', name = ''] = /`([^`]+)` `([^`]+)`/.exec(where) ?? []
+    const option = /option `(?:\w+\.)?(\w+)`/.exec(where)?.[1]
+    const [, file = ''] = /^`([^`]+)`$/.exec(by) ?? []
+    expect(existsSync(file), `${name} is filled by ${by}`).toBe(true)
+    expect(file).toMatch(/\.test\.ts$|\.rs$/)
+    const tests = testsIn(file)
+    expect(tests, `${file} has no test`).toMatch(/#\[(?:tokio::)?test\b|\b(?:it|test)\(/)
+    if (file === source)
+      expect(tests.length, `${file} has no tests at its end`).toBeLessThan(read(file).length)
+    const names = [name, ...(option === undefined ? [] : [option])]
+    expect(
+      names.some((one) => new RegExp(`\\b${one}\\b`).test(tests)),
+      `${file} names ${names.join(' or ')}`,
+    ).toBe(true)
+  })
+
   test('its map has the folders of src from the highest floor to the lowest, as the layer check has them', async () => {
     const { floors } = (await import(resolve('.dependency-cruiser.mjs'))) as { floors: string[][] }
     const map = section('ARCHITECTURE.md', 'What is where')

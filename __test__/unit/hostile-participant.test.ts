@@ -18,10 +18,16 @@ import { EventThrottle, MAX_KEYS } from '../../src/base/event-throttle'
 import { MaxHeap } from '../../src/base/max-heap'
 import { Shares } from '../../src/base/shares'
 import { MessageIntake, TURN } from '../../src/data-packet/intake'
-import { PacketReceiver } from '../../src/data-packet/receiver'
+import {
+  MAX_HELD_BYTES,
+  MAX_SENDERS,
+  MAX_TOTAL_HELD_BYTES,
+  PacketReceiver,
+} from '../../src/data-packet/receiver'
 import { REPLAY_WINDOW, ReplayWindow } from '../../src/data-packet/replay-window'
 import { IncomingStreams } from '../../src/data-stream/incoming'
 import { checkLimits } from '../../src/data-stream/limits'
+import { MAX_INFLATING_PER_SENDER } from '../../src/data-stream/piece-pool'
 import { Places } from '../../src/data-stream/places'
 import { RawRoom, unknownField } from '../helpers/raw-room'
 import { rejection, turn, until } from '../helpers/rooms'
@@ -134,6 +140,36 @@ describe('content that is far larger decompressed', () => {
     places.leave()
     places.leave()
     expect(places.idle).toBe(true)
+  })
+
+  it('is decompressed for 64 streams of a sender, and for another sender at once', async () => {
+    const arrivals = new Arrivals()
+    const content = deflateRawSync(new Uint8Array(100_000).fill(1))
+    const begun: string[] = []
+    const ended: Promise<unknown>[] = []
+    const read = async (reader: ByteStreamReader): Promise<void> => {
+      for await (const piece of reader) {
+        if (piece.length > 0 && !begun.includes(reader.info.id)) begun.push(reader.info.id)
+      }
+    }
+    const open = (sender: string, id: string): void => {
+      arrivals.header(sender, id, { compression: 1 })
+      ended.push(read(arrivals.bytes.at(-1)!))
+      // Without its last byte: the stream stays open.
+      arrivals.chunk(sender, id, 0, content.subarray(0, -1))
+    }
+    for (let id = 0; id < 2 * MAX_INFLATING_PER_SENDER; id++) open('mallory', `m${id}`)
+    await until(() => begun.length === MAX_INFLATING_PER_SENDER)
+    open('alice', 'a')
+    await until(() => begun.includes('a'))
+    expect(begun).toHaveLength(MAX_INFLATING_PER_SENDER + 1)
+    // Who is done makes room for the next one.
+    for (let id = 0; id < 2 * MAX_INFLATING_PER_SENDER; id++) {
+      arrivals.chunk('mallory', `m${id}`, 1, content.subarray(-1)).trailer('mallory', `m${id}`)
+    }
+    arrivals.chunk('alice', 'a', 1, content.subarray(-1)).trailer('alice', 'a')
+    await Promise.all(ended)
+    expect(begun).toHaveLength(2 * MAX_INFLATING_PER_SENDER + 1)
   })
 
   it('of a hundred streams of one sender is all read, a few at a time', async () => {
@@ -335,10 +371,36 @@ describe('what a packet carries beside what is known of it', () => {
       return Buffer.concat([packet.toBinary(), unknownField(999, 60_000)])
     }
     for (let count = 0; count < 100; count++) receiver.receive('reliable', sealed('mallory'))
-    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(4 * 1024 * 1024)
+    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(MAX_HELD_BYTES)
     for (let count = 0; count < 2000; count++) receiver.receive('reliable', sealed(`m${count % 200}`))
-    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(32 * 1024 * 1024)
-    expect(receiver.stats().held * 61_200).toBeGreaterThan(31 * 1024 * 1024)
+    expect(receiver.stats().held * 60_000).toBeLessThanOrEqual(MAX_TOTAL_HELD_BYTES)
+    expect(receiver.stats().held * 61_200).toBeGreaterThan(MAX_TOTAL_HELD_BYTES - 1024 * 1024)
+  })
+})
+
+describe('senders', () => {
+  it('are remembered with their last numbers, so many of them; who was silent the longest is forgotten', () => {
+    const got: number[] = []
+    const receiver = new PacketReceiver({ user: ({ value }) => got.push(value.payload[0]!) }, () => undefined)
+    const send = (sender: number, sequence: number): void => {
+      const value = new UserPacket({ payload: Uint8Array.of(1) })
+      const participantSid = `PA_${sender}`
+      receiver.receive(
+        'reliable',
+        new DataPacket({ participantSid, sequence, value: { case: 'user', value } }).toBinary(),
+      )
+    }
+    for (let sender = 0; sender < 3 * MAX_SENDERS; sender++) {
+      send(sender, 7)
+      send(0, 8 + sender)
+    }
+    const states = receiver.receiveStates()
+    expect(states).toHaveLength(MAX_SENDERS)
+    expect(states.at(-1)).toEqual({ publisherSid: 'PA_0', lastSeq: 7 + 3 * MAX_SENDERS })
+    // What comes twice is told from what is new, of those that are remembered.
+    const before = got.length
+    send(3 * MAX_SENDERS - 1, 7)
+    expect(got).toHaveLength(before)
   })
 })
 

@@ -3,7 +3,12 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { RoomEvent, setLogger } from '../../index'
 import { environment } from '../../src/native/environment'
 import { MAX_PARTICIPANT_BYTES } from '../../src/room/participant-limits'
-import { MAX_PARTICIPANTS, MAX_TRACKS_OF_PARTICIPANT } from '../../src/signal/limits'
+import {
+  MAX_PARTICIPANTS,
+  MAX_TRACK_BYTES,
+  MAX_TRACKS_OF_PARTICIPANT,
+  TRACK_BYTES,
+} from '../../src/signal/limits'
 import { fakeRoom } from '../helpers/fake-connection'
 
 let logged: string[]
@@ -76,6 +81,27 @@ it('65,536 tracks of one participant: the list is cut with a warning, and the ro
   room.engine.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(2) }))
   expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(2)
   expect(room.isConnected).toBe(true)
+  await room.disconnect()
+})
+
+it('tracks of all participants together are bounded by their memory, and who leaves makes room', async () => {
+  const { room } = joined()
+  const name = (index: number): string => `${index}`.padEnd(900, 'ü')
+  const many = tracks(1000).map((track, index) => ({ ...track, name: name(index) }))
+  const counted = (): number =>
+    [...room.remoteParticipants.values()].reduce((sum, { dataTracks }) => sum + dataTracks.size, 0)
+  for (let from = 0; from < 60; from++) {
+    const dataTracks = many.map((track) => ({ ...track, sid: `${track.sid}_${from}` }))
+    room.receive(update({ identity: `p${from}`, sid: 'PA', state: 2, dataTracks }))
+  }
+  const most = MAX_TRACK_BYTES / (TRACK_BYTES + 2 * 900)
+  expect(counted()).toBeLessThanOrEqual(most)
+  expect(counted()).toBeGreaterThan(0.95 * most)
+  expect(logged.join()).toContain('data tracks of a participant: there are too many')
+  expect(room.remoteParticipants.get('p59')?.dataTracks.size).toBe(0)
+  room.receive(update({ identity: 'p0', sid: 'PA', state: 3 }))
+  room.receive(update({ identity: 'late', sid: 'PA', state: 2, dataTracks: tracks(1000, 'late') }))
+  expect(room.remoteParticipants.get('late')?.dataTracks.size).toBe(1000)
   await room.disconnect()
 })
 

@@ -68,7 +68,7 @@ describe.each([{}, { delay: 30, jitter: 10 }])('over a network of %o', (network)
 })
 
 describe('while a room ends', () => {
-  /** Bytes a second: what is pushed takes longer than a room waits for it. */
+  /** Bytes a second: what is pushed takes longer than a room waits for it, which is `LINGER_TIMEOUT`. */
   const slow = { bandwidth: 1000 }
 
   it('nothing more is taken or told, what cannot arrive is given up, and that is one end for all callers', () =>

@@ -2,7 +2,7 @@ import { DataPacket, RpcAck } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import type { MessageChannel, MessageChannels } from '../../src/data-packet/channels'
 import { DataPackets } from '../../src/data-packet/data-packets'
-import { PacketSender } from '../../src/data-packet/sender'
+import { LOSSY_BUFFER, MAX_WAITING_BYTES, PacketSender, RELIABLE_AHEAD } from '../../src/data-packet/sender'
 import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
 import { SendStatus } from '../../src/native/native'
 import type { NativeSession } from '../../src/native/native'
@@ -121,6 +121,35 @@ describe('the acknowledgement of a packet', () => {
     const { acknowledged } = sender.sendReliable(ack('a'), { awaited: false })
     sender.rebuilt()
     await expect(acknowledged).rejects.toMatchObject({ reason: 'connectionLost' })
+  })
+})
+
+describe('what waits', () => {
+  const large = ack('x'.repeat(50_000))
+
+  it('is so much of reliable packets, in the channel and outside; more are refused', async () => {
+    const { sender, channel } = setUp()
+    const refused: unknown[] = []
+    let accepted = 0
+    for (; refused.length === 0; accepted++) {
+      const { sent } = sender.sendReliable(large)
+      sent.catch((error: unknown) => refused.push(error))
+      if (accepted % 10 === 0) await turn()
+    }
+    expect(refused[0]).toMatchObject({ reason: 'bufferFull' })
+    const size = DataPacket.fromBinary(channel.messages[0]!).toBinary().length
+    expect(channel.buffered).toBeLessThanOrEqual(channel.limit + RELIABLE_AHEAD + size)
+    expect((accepted - channel.messages.length) * size).toBeGreaterThan(MAX_WAITING_BYTES - 10 * size)
+    expect((accepted - channel.messages.length) * size).toBeLessThan(MAX_WAITING_BYTES + 10 * size)
+  })
+
+  it('is so much of lossy ones in the channel; more are refused', () => {
+    const { sender, channel } = setUp()
+    const send = (): void => {
+      for (;;) sender.sendLossy(large)
+    }
+    expect(thrown(send)).toMatchObject({ reason: 'bufferFull' })
+    expect(channel.buffered).toBeLessThanOrEqual(LOSSY_BUFFER + 51_000)
   })
 })
 

@@ -1,11 +1,18 @@
 /** What the managers of RPC make of what comes, in both versions, without a room. */
 import { RpcAck, RpcRequest, RpcResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { RpcError, setLogger } from '../../index'
+import { PublishDataError, RpcError, setLogger } from '../../index'
 import { MAX_PENDING_CALLS } from '../../src/rpc/client-manager'
 import { MAX_REQUEST_BYTES } from '../../src/rpc/limits'
-import { MAX_RUNNING_BYTES, MAX_RUNNING_CALLS, RpcServerManager } from '../../src/rpc/server-manager'
 import type { RpcInvocationData, RpcMethodHandler } from '../../src/rpc/invocation'
+import {
+  ANSWER_ATTEMPTS,
+  CALL_BYTES,
+  MAX_RUNNING_BYTES,
+  MAX_RUNNING_CALLS,
+  MAX_WAITING_ANSWER_BYTES,
+  RpcServerManager,
+} from '../../src/rpc/server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
 import type { OutgoingText } from '../../src/data-stream/outgoing'
 import type { RpcPacket } from '../../src/rpc/transport'
@@ -665,6 +672,29 @@ describe('a recipient', () => {
     expect(errors(wire).length).toBeGreaterThan(500)
   })
 
+  it('keeps so many calls whose time is over and whose handlers go on, by the memory that they take', async () => {
+    const { wire, bob } = two(0)
+    let handlers = 0
+    bob.server.registerRpcMethod('hang', () => {
+      handlers += 1
+      return new Promise(() => undefined)
+    })
+    const most = MAX_RUNNING_BYTES / 2 / CALL_BYTES
+    for (let number = 0; number < most + 10_000; number++) {
+      const value = new RpcRequest({
+        id: String(number),
+        method: 'hang',
+        responseTimeoutMs: 0,
+        version: 1,
+      })
+      wire.deliver('mallory', 'bob', { case: 'rpcRequest', value })
+      if (number % 1000 === 0) await until(() => bob.server.running === 0)
+    }
+    expect(handlers).toBeLessThanOrEqual(most)
+    expect(handlers).toBeGreaterThan(0.9 * most)
+    bob.server.close()
+  })
+
   it('takes requests up to the limit', async () => {
     const { wire, bob, alice } = two(0)
     alice.clientProtocol = 1
@@ -688,6 +718,61 @@ describe('a recipient', () => {
       expect(await rejection(call(peers))).toMatchObject({ code: sent })
       peers.bob.server.unregisterRpcMethod('echo')
     }
+  })
+})
+
+describe('a call, for its recipient: what it is answered', () => {
+  /** A recipient that sends by `send`. */
+  function recipient(send: (packet: RpcPacket, to: string) => Promise<void>): RpcServerManager {
+    return new RpcServerManager({
+      connected: () => true,
+      allowed: () => true,
+      serverVersion: () => undefined,
+      clientProtocol: () => 1,
+      sendPacket: (packet, to) => {
+        const sent = send(packet, to)
+        sent.catch(() => undefined)
+        return { sent, acknowledged: sent, withdraw: () => undefined }
+      },
+      sendShortText: () => undefined,
+      sendText: (_text, to) => send(answer('', ''), to),
+    })
+  }
+
+  const asked = (from: string, id: string, method: string) => ({
+    value: new RpcRequest({ id, method, version: 1, responseTimeoutMs: 1000 }),
+    ...({ senderIdentity: from, senderSid: '', channel: 'reliable', encrypted: false } as const),
+  })
+
+  it('waits up to a bound where nothing leaves, of which one caller has a share', () => {
+    const bytes = { mallory: 0, alice: 0 }
+    const server = recipient((packet, to) => {
+      const { value } = packet
+      // Text in memory: two bytes for each character.
+      if (packet.case === 'rpcAck') bytes[to as 'mallory'] += 2 * (value as RpcAck).requestId.length
+      return new Promise(() => undefined)
+    })
+    const id = 'x'.repeat(10_000)
+    for (let call = 0; call < 2000; call++) server.handleRequest(asked('mallory', `${call}${id}`, 'unknown'))
+    expect(bytes.mallory).toBeLessThanOrEqual(MAX_WAITING_ANSWER_BYTES / 2)
+    expect(bytes.mallory).toBeGreaterThan(MAX_WAITING_ANSWER_BYTES / 8)
+    server.handleRequest(asked('alice', id, 'unknown'))
+    expect(bytes.alice).toBe(20_000)
+  })
+
+  it('is sent so many times at most, each time over another connection', async () => {
+    let attempts = 0
+    const server = recipient((packet) => {
+      if (packet.case === 'rpcAck') return Promise.resolve()
+      attempts += 1
+      return Promise.reject(new PublishDataError('connectionLost'))
+    })
+    server.registerRpcMethod('echo', () => 'answer')
+    server.handleRequest(asked('alice', '1', 'echo'))
+    // The answer, and the error instead.
+    await until(() => attempts === 2 * ANSWER_ATTEMPTS)
+    await turn()
+    expect(attempts).toBe(2 * ANSWER_ATTEMPTS)
   })
 })
 

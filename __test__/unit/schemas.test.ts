@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Room, SignalRequestError } from '../../index'
+import { MAX_SCHEMA_BYTES } from '../../src/room/schemas'
 import { rejection, turn, withPair } from '../helpers/rooms'
 
 const pose = { name: 'acme.Pose', encoding: 'jsonschema' } as const
@@ -57,7 +58,7 @@ describe('a schema', () => {
       const large = 'x'.repeat(51_200)
       await alice.localParticipant.defineSchema(pose, large)
       await alice.localParticipant.defineSchema(pose, large)
-      const other = await rejection(alice.localParticipant.defineSchema(pose, 'y'.repeat(51_200)))
+      const other = await rejection(alice.localParticipant.defineSchema(pose, 'y'.repeat(MAX_SCHEMA_BYTES)))
       expect(other.reason).toBe('limitExceeded')
       expect(await bob.localParticipant.getSchema(pose, 'alice')).toBe(large)
     })
@@ -78,10 +79,10 @@ describe('a schema', () => {
 
   it('has limits: too large is limitExceeded with both sizes, before anything is sent', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
-      const error = await rejection(localParticipant.defineSchema(pose, 'ü'.repeat(25_601)))
+      const error = await rejection(localParticipant.defineSchema(pose, 'ü'.repeat(MAX_SCHEMA_BYTES / 2 + 1)))
       expect(error.reason).toBe('limitExceeded')
       expect(error.message).toMatch(/51202 bytes.*51200/)
-      await localParticipant.defineSchema(pose, 'ü'.repeat(25_600))
+      await localParticipant.defineSchema(pose, 'ü'.repeat(MAX_SCHEMA_BYTES / 2))
       // What the SFU itself refuses: the name is within ours, not within its limit.
       const long = { name: 'x'.repeat(256), encoding: 'jsonschema' } as const
       expect((await rejection(localParticipant.defineSchema(long, 'x'))).reason).toBe('invalidRequest')

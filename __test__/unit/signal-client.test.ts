@@ -5,6 +5,8 @@ import { DisconnectReason } from '@livekit/protocol'
 import type { SignalRequest, SignalResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { DataTrackConnectionError, setLogger } from '../../index'
+import { MAX_INBOX_BYTES } from '../../src/connection/inbox'
+import { MAX_PING_INTERVAL } from '../../src/connection/pings'
 import { SignalClient } from '../../src/connection/signal-client'
 import { MAX_MESSAGE_BYTES } from '../../src/signal/limits'
 import { bytesField, emptyMessages, HostileServer } from '../helpers/hostile-server'
@@ -155,6 +157,7 @@ describe('a message', () => {
     server.say({ case: 'join', value: {} })
     const { client } = await opening
     const metadata = 'm'.repeat(64 << 10)
+    expect(400 * metadata.length).toBeGreaterThan(20 * MAX_INBOX_BYTES)
     for (let index = 0; index < 400; index++) {
       server.say({
         case: 'update',
@@ -247,7 +250,7 @@ it('the interval of pings that a server asks for stays within reason', async () 
     [-1, 5000],
     [0, 5000],
     [7, 7000],
-    [2 ** 31 - 1, 60_000],
+    [2 ** 31 - 1, MAX_PING_INTERVAL * 1000],
   ] as const) {
     const set = vi.spyOn(globalThis, 'setInterval')
     const { client } = await opened({ pingInterval, pingTimeout: -5 })

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { GROUP, INTERVAL, SubscriptionPacer } from '../../src/connection/subscription-pacer'
+import { GROUP, INTERVAL, MAX_WAITING, SubscriptionPacer } from '../../src/connection/subscription-pacer'
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())
@@ -64,6 +64,18 @@ describe('requests for subscriptions', () => {
     // Sent and not answered, it is.
     pacer.push([update(4)])
     expect(sent.at(-1)).toEqual(['DTR_4'])
+  })
+
+  it('wait in a bounded number: of more the oldest leave at once, and none is lost', () => {
+    const { pacer, sent } = paced()
+    const all = MAX_WAITING + 1000
+    for (let index = 0; index < all; index++) {
+      pacer.push([update(index)])
+      expect(pacer.waiting).toBeLessThanOrEqual(MAX_WAITING)
+    }
+    expect(sent.flat()).toHaveLength(1000)
+    vi.advanceTimersByTime((MAX_WAITING / GROUP) * INTERVAL)
+    expect(sent.flat()).toEqual(Array.from({ length: all }, (_, index) => `DTR_${index}`))
   })
 
   it('are forgotten with their connection', () => {

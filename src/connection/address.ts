@@ -95,7 +95,7 @@ function joinRequest({ participantSid, publisherOffer }: SignalRequestOptions): 
 }
 
 /** Bytes of a token: what an HTTP server takes of headers is less. */
-const MAX_TOKEN = 1_048_576
+export const MAX_TOKEN = 1_048_576
 
 /** Whether a text of the server can be a token: three parts of base64 for URLs, which a header can carry. */
 export function isAccessToken(text: string): boolean {

@@ -14,12 +14,12 @@ const FETCH_TIMEOUT = 5000
 /** ms that an answer is valid if it does not say how long. */
 const DEFAULT_MAX_AGE = 5000
 /** The most ms that an answer is valid. */
-const MAX_MAX_AGE = 3_600_000
+export const MAX_MAX_AGE = 3_600_000
 /** The most bytes of an answer, and the most regions kept of one. */
-const MAX_ANSWER = 262_144
-const MAX_REGIONS = 64
+export const MAX_ANSWER = 262_144
+export const MAX_REGIONS = 64
 /** Hosts whose regions are kept, for all rooms of the process. The oldest is dropped first. */
-const MAX_HOSTS = 32
+export const MAX_HOSTS = 32
 
 interface KnownRegions {
   readonly urls: readonly URL[]

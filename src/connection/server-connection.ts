@@ -44,7 +44,7 @@ const LEAVE_GRACE = 300
  * Bytes in memory that may be held while the peer connections of a new session are set up: updates, and packets of
  * participants that were faster.
  */
-const MAX_HELD_BYTES = 67_108_864
+export const MAX_HELD_BYTES = 67_108_864
 /** Overhead of each of them, in bytes, besides its content. */
 const HELD_ENTRY_BYTES = 256
 

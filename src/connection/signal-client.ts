@@ -49,6 +49,12 @@ interface ConnectedSignal {
   readonly address: string | undefined
 }
 
+/**
+ * Bytes of messages that the server has not read. Beyond it the connection counts as lost. As much as a server's message
+ * may have: the sync state of a resumed session names all publications.
+ */
+export const MAX_UNSENT_BYTES = 67_108_864
+
 /** What `ws` calls a message above `maxPayload`. */
 const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
 
@@ -167,6 +173,13 @@ export class SignalClient {
       request.message.value.attributes = { ...(message.value as UpdateMetadataMessage).attributes }
     }
     this.#socket.send(request.toBinary())
+    if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) this.#giveUp()
+  }
+
+  /** The server does not read. Its owner learns it a little later, not in the middle of what it sends. */
+  #giveUp(): void {
+    this.#socket.terminate()
+    setImmediate(() => this.#lost('the server did not read what was sent to it'))
   }
 
   /** Closes the connection; its owner is told nothing more. Idempotent. */

@@ -13,11 +13,19 @@ type Update = UpdateDataSubscriptionMessage['updates'][number]
 export const GROUP = 4
 /** ms until the next updates. The server begins with one in far less than 1 ms. */
 export const INTERVAL = 10
+/**
+ * Updates that wait. Beyond it the oldest one is sent at once. A room has no more tracks than that; a server that takes
+ * tracks away and brings them back causes any number of requests.
+ */
+export const MAX_WAITING = 65_536
 
 /** See the top of this file. */
 export class SubscriptionPacer {
   readonly #send: (updates: Update[]) => void
-  #waiting: Update[] = []
+  /** In their order. */
+  readonly #waiting = new Set<Update>()
+  /** The last waiting update of each track. */
+  readonly #last = new Map<string, Update>()
   #credit = GROUP
   #timer: NodeJS.Timeout | undefined
   /** Tracks whose subscriptions were ended in this interval, and in the one before. */
@@ -29,12 +37,23 @@ export class SubscriptionPacer {
     this.#send = send
   }
 
+  /** Updates that wait to be sent. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   /** Sends updates now or soon, in order. An update that already waits is sent once. */
   push(updates: readonly Update[]): void {
+    const early: Update[] = []
     for (const update of updates) {
-      const last = this.#waiting.findLast(({ trackSid }) => trackSid === update.trackSid)
-      if (last === undefined || !isSame(last, update)) this.#waiting.push(update)
+      const last = this.#last.get(update.trackSid)
+      if (last !== undefined && isSame(last, update)) continue
+      this.#waiting.add(update)
+      this.#last.set(update.trackSid, update)
+      const [oldest] = this.#waiting
+      if (this.#waiting.size > MAX_WAITING && oldest !== undefined) early.push(this.#leave(oldest))
     }
+    if (early.length > 0) this.#send(early)
     this.#flush()
   }
 
@@ -42,7 +61,8 @@ export class SubscriptionPacer {
    * Drops the updates not sent yet. The connection is lost, and all subscriptions are requested again when it is back.
    */
   clear(): void {
-    this.#waiting = []
+    this.#waiting.clear()
+    this.#last.clear()
   }
 
   #flush(): void {
@@ -66,12 +86,19 @@ export class SubscriptionPacer {
       const { trackSid, subscribe } = update
       if (this.#credit === 0) break
       if (subscribe && (this.#ended.has(trackSid) || this.#endedBefore.has(trackSid))) break
-      if (!subscribe) this.#ended.add(trackSid)
       this.#credit--
-      updates.push(update)
+      updates.push(this.#leave(update))
     }
-    this.#waiting.splice(0, updates.length)
     return updates
+  }
+
+  /** The update waits no longer. */
+  #leave(update: Update): Update {
+    const { trackSid, subscribe } = update
+    this.#waiting.delete(update)
+    if (this.#last.get(trackSid) === update) this.#last.delete(trackSid)
+    if (!subscribe) this.#ended.add(trackSid)
+    return update
   }
 }
 

@@ -58,15 +58,15 @@ export interface DataPacketStats {
 }
 
 /** Bytes of one sender's encrypted packets that may wait for a key, overhead included. Further packets are dropped. */
-const MAX_HELD_BYTES = 4 * 1024 * 1024
+export const MAX_HELD_BYTES = 4 * 1024 * 1024
 /** The same limit for all senders together. */
-const MAX_TOTAL_HELD_BYTES = 32 * 1024 * 1024
+export const MAX_TOTAL_HELD_BYTES = 32 * 1024 * 1024
 /** ms to handle held packets before other work gets a turn. */
 const TURN = 5
 /** Overhead of a packet besides its bytes: the objects that it is decoded to. */
 const HELD_OVERHEAD = 1024
 /** Senders whose last number is remembered. The sender that was silent the longest is forgotten first. */
-const MAX_SENDERS = 4096
+export const MAX_SENDERS = 4096
 
 interface Held {
   readonly packets: Fifo<Arrived>

@@ -44,9 +44,9 @@ function isPlain(value: PacketValue): value is PlainValue {
  * Bytes that wait outside of the reliable channel, in order, so that it does not run empty while JavaScript is busy. A
  * new message waits for this many bytes, and for those in the channel.
  */
-const RELIABLE_AHEAD = 64 * 1024
+export const RELIABLE_AHEAD = 64 * 1024
 /** Bytes that the lossy channel may hold. Further packets are refused. */
-const LOSSY_BUFFER = 64 * 1024
+export const LOSSY_BUFFER = 64 * 1024
 /**
  * Bytes of packets that may wait for the reliable channel, besides those of bulk writers. Further packets are refused.
  */

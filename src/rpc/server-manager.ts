@@ -28,7 +28,8 @@ import type { IncomingText, RpcPacket, RpcTransport } from './transport'
 /** Calls that may run at a time; one caller may have at most half of them. Further calls are answered with an error. */
 export const MAX_RUNNING_CALLS = 16_384
 /**
- * Bytes of callers' data (ids, methods, requests) that may be kept, as text in memory. One caller may use at most half.
+ * Bytes of callers' data (ids, methods, requests) that may be kept, as text in memory, and {@link CALL_BYTES} for each
+ * call. One caller may use at most half. Calls whose time is over count as long as their handlers run.
  */
 export const MAX_RUNNING_BYTES = 64 * 1024 * 1024
 /**
@@ -36,11 +37,13 @@ export const MAX_RUNNING_BYTES = 64 * 1024 * 1024
  * It is half of the bytes that may wait in all, so that remote calls do not block this side's own messages.
  */
 export const MAX_WAITING_ANSWER_BYTES = 8 * 1024 * 1024
+/** Bytes of a call besides its texts: its objects, its timer, and the promise of its handler. */
+export const CALL_BYTES = 1024
 /** The most bytes that a packet has besides its texts. */
 const PACKET_OVERHEAD = 96
 
 /** How often an answer is sent, each time over another connection. */
-const ANSWER_ATTEMPTS = 3
+export const ANSWER_ATTEMPTS = 3
 
 /** ms. If a handler returns sooner than this, its acknowledgement may be sent together with the answer. */
 const QUICK = 1
@@ -217,7 +220,7 @@ export class RpcServerManager {
     )
     const key = `${id} ${callerIdentity}`
     if (this.#calls.has(key)) return undefined
-    const bytes = bytesOf(id, key, method)
+    const bytes = CALL_BYTES + bytesOf(id, key, method)
     if (!this.#slots.take(callerIdentity, 1)) {
       this.#tooMany(id, callerIdentity)
       return

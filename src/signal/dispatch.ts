@@ -8,8 +8,15 @@ import { infoFromNative } from '../data-track/info'
 import type { DataTrackInfo } from '../data-track/info'
 import { log } from '../base/logging'
 import { isObject } from '../base/arguments'
+import type { NativeTrackInfo } from '../native/native'
 import { infoFromMessage, isHandle } from './convert'
-import { MAX_PARTICIPANTS, MAX_SUBSCRIBER_HANDLES, MAX_TRACKS_OF_PARTICIPANT } from './limits'
+import {
+  MAX_PARTICIPANTS,
+  MAX_SUBSCRIBER_HANDLES,
+  MAX_TRACK_BYTES,
+  MAX_TRACKS_OF_PARTICIPANT,
+  TRACK_BYTES,
+} from './limits'
 import { ParticipantState, RequestResponseReason } from './messages'
 import type { SignalResponseLike } from './messages'
 
@@ -58,10 +65,11 @@ export class SignalDispatcher {
   readonly #remote: RemoteSignalHandlers | undefined
   #identity: string | undefined
   /**
-   * SIDs of participants by identity. A participant that reconnects has a new SID, and the end of its old session must
-   * not end the new one.
+   * SIDs of participants by identity, and the bytes of their tracks. A participant that reconnects has a new SID, and
+   * the end of its old session must not end the new one.
    */
-  readonly #sids = new Map<string, unknown>()
+  readonly #known = new Map<string, { readonly sid: unknown; readonly trackBytes: number }>()
+  #trackBytes = 0
   /** Whether it was logged that the SFU sends nonsense about subscribers. */
   #warned = false
 
@@ -216,32 +224,54 @@ export class SignalDispatcher {
         continue
       }
       if (identity === this.#identity) continue
-      const gone = participant['state'] === ParticipantState.Disconnected
-      if (gone && this.#sids.has(identity) && this.#sids.get(identity) !== participant['sid']) continue
-      if (!gone && this.#sids.size >= MAX_PARTICIPANTS && !this.#sids.has(identity)) {
+      const { state, sid, dataTracks } = participant
+      const gone = state === ParticipantState.Disconnected
+      const known = this.#known.get(identity)
+      if (gone && known !== undefined && known.sid !== sid) continue
+      if (!gone && this.#known.size >= MAX_PARTICIPANTS && known === undefined) {
         more += 1
         continue
       }
-      if (gone) this.#sids.delete(identity)
-      else this.#sids.set(identity, participant['sid'])
-      const tracks = gone ? [] : participant['dataTracks']
-      this.#remote.handlePublicationUpdate(identity, Array.isArray(tracks) ? infos(tracks) : [])
+      this.#trackBytes -= known?.trackBytes ?? 0
+      const { tracks, bytes } = infos(gone ? [] : dataTracks, MAX_TRACK_BYTES - this.#trackBytes)
+      this.#trackBytes += bytes
+      if (gone) this.#known.delete(identity)
+      else this.#known.set(identity, { sid, trackBytes: bytes })
+      this.#remote.handlePublicationUpdate(identity, tracks)
     }
     malformed('update', bad)
     tooMany('participants', more)
   }
 }
 
-function infos(messages: readonly unknown[]): DataTrackInfo[] {
-  let bad = 0
-  const all = messages.slice(0, MAX_TRACKS_OF_PARTICIPANT).flatMap((message) => {
+/** The valid tracks of a list, as far as they fit into `room` bytes, and the bytes that they take. */
+function infos(messages: unknown, room: number): { tracks: DataTrackInfo[]; bytes: number } {
+  const tracks: DataTrackInfo[] = []
+  if (!Array.isArray(messages)) return { tracks, bytes: 0 }
+  let [bad, more, bytes] = [0, Math.max(0, messages.length - MAX_TRACKS_OF_PARTICIPANT), 0]
+  for (const message of messages.slice(0, MAX_TRACKS_OF_PARTICIPANT) as unknown[]) {
     const info = infoFromMessage(message)
-    if (info === undefined) bad += 1
-    return info === undefined ? [] : infoFromNative(info)
-  })
+    if (info === undefined) {
+      bad += 1
+      continue
+    }
+    const cost = costOf(info)
+    if (bytes + cost > room) {
+      more += 1
+      continue
+    }
+    bytes += cost
+    tracks.push(infoFromNative(info))
+  }
   malformed('DataTrackInfo', bad)
-  tooMany('data tracks of a participant', messages.length - MAX_TRACKS_OF_PARTICIPANT)
-  return all
+  tooMany('data tracks of a participant', more)
+  return { tracks, bytes }
+}
+
+function costOf({ sid, name, frameEncoding, schemaName, schemaEncoding }: NativeTrackInfo): number {
+  let characters = 0
+  for (const text of [sid, name, frameEncoding, schemaName, schemaEncoding]) characters += text?.length ?? 0
+  return TRACK_BYTES + 2 * characters
 }
 
 /** The native side's name for the protocol's number. */

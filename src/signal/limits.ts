@@ -15,6 +15,10 @@ export const SMALL_MESSAGE_BYTES = 4096
 export const MAX_PARTICIPANTS = 16_384
 /** Data tracks of one participant. */
 export const MAX_TRACKS_OF_PARTICIPANT = 4096
+/** Bytes in memory of the data tracks of all participants: two for each character, and {@link TRACK_BYTES} for each. */
+export const MAX_TRACK_BYTES = 67_108_864
+/** Bytes of a data track besides its texts. */
+export const TRACK_BYTES = 512
 /** Attributes of one participant. */
 export const MAX_ATTRIBUTES = 4096
 /** Details of a participant's kind, and sources that it may publish; LiveKit has six and five. */

@@ -251,6 +251,116 @@ async fn descriptions_that_cannot_be_used_are_told() {
     left.until(&right, |end| end.events.contains(&unexpected)).await;
 }
 
+/// Fills `MAX_UNREAD_LOSSY` and `MAX_UNREAD`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_the_owner_does_not_read_are_bounded() {
+    let (left, right) = pair().await;
+    let message = Bytes::from(vec![5; 60_000]);
+    let send = async |channel| {
+        while left.connection.send(channel, message.clone(), false).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let dropped = async {
+        while right.connection.stats().lossy.dropped == 0 {
+            send(ChannelKind::Lossy).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dropped).await.expect("lossy messages are dropped");
+    let received = right.connection.stats().lossy.messages_received;
+    assert!(received > 4_194_304 / 60_128, "{received}");
+    // Control is read, messages are not.
+    let ended = async {
+        loop {
+            while let Some(event) = right.connection.poll_control() {
+                if let ConnectionEvent::State { state: PeerState::Failed, .. } = event {
+                    return;
+                }
+            }
+            send(ChannelKind::Reliable).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("an end");
+    let mut bytes = 0;
+    while let Some((_, data)) = right.connection.poll_message() {
+        bytes += data.len() + 128;
+    }
+    assert!((67_108_864..67_108_864 + 2 * 60_128).contains(&bytes), "{bytes}");
+}
+
+/// Fills `MAX_TCP`. The server names many ports, each of which can be dialled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_addresses_that_a_server_names_a_few_are_dialled() {
+    let options = ConnectionOptions {
+        udp: false,
+        server: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ..ConnectionOptions::new(ConnectionMode::Single)
+    };
+    let (mut left, mut right) = (End::with(options), End::new(ConnectionMode::Dual));
+    left.connection.create_offer();
+    left.until(&right, |end| end.events.iter().any(is_description)).await;
+    right.until(&left, |end| end.events.iter().any(is_description)).await;
+    let mut doors = Vec::new();
+    for _ in 0..40 {
+        doors.push(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    for door in &doors {
+        let port = door.local_addr().unwrap().port();
+        let candidate = format!("candidate:7 1 tcp 1671430143 127.0.0.1 {port} typ host tcptype passive");
+        left.connection.add_remote_candidate(Target::Publisher, candidate);
+    }
+    let mut dialled = Vec::new();
+    while dialled.len() < 8 {
+        for door in &doors {
+            let now = std::future::poll_fn(|cx| std::task::Poll::Ready(door.poll_accept(cx)));
+            if let std::task::Poll::Ready(accepted) = now.await {
+                dialled.push(accepted.unwrap());
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    // The task has worked on all of them when it has worked on what comes afterwards.
+    left.events.clear();
+    left.connection.handle_offer("nonsense", 7);
+    let rejected = |event: &ConnectionEvent| matches!(event, ConnectionEvent::DescriptionRejected { .. });
+    left.until(&right, |end| end.events.iter().any(rejected)).await;
+    for door in &doors {
+        let now = std::future::poll_fn(|cx| std::task::Poll::Ready(door.poll_accept(cx)));
+        assert!(now.await.is_pending());
+    }
+    assert_eq!(dialled.len(), 8);
+}
+
+/// Fills `MAX_COMMANDS`, `MAX_DESCRIPTION` and `MAX_CANDIDATE`. The task, which would work on what comes, does not run.
+#[tokio::test]
+async fn what_a_server_says_faster_than_it_is_worked_on_is_bounded_and_told() {
+    let host = Arc::new(Host::default());
+    let (link, signal) = link(&host);
+    let options = ConnectionOptions::new(ConnectionMode::Dual);
+    let (connection, task) = Connection::new(link, &signal, options, host);
+    let rejected = |connection: &Connection| {
+        std::iter::from_fn(|| connection.poll_event())
+            .filter(|event| matches!(event, ConnectionEvent::DescriptionRejected { .. }))
+            .count()
+    };
+    connection.handle_offer("v".repeat(262_145), 1);
+    assert_eq!(rejected(&connection), 1, "one that is too large does not wait");
+    for _ in 0..1_000 {
+        connection.add_remote_candidate(Target::Publisher, "c".repeat(1_025));
+    }
+    connection.handle_answer("nonsense", 0);
+    assert_eq!(rejected(&connection), 0, "candidates that are too large take no place");
+    for _ in 0..10_000 {
+        connection.add_remote_candidate(Target::Subscriber, "candidate:1 1 udp 1 10.0.0.1 9 typ host");
+        connection.handle_offer("v".repeat(262_144), 2);
+    }
+    let told = rejected(&connection);
+    assert!((9_900..10_000).contains(&told), "{told}");
+    // Closing finds a place.
+    connection.close();
+    tokio::time::timeout(PATIENCE, task).await.expect("an end");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_answer_is_told() {
     let options = ConnectionOptions {

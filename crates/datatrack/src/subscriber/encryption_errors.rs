@@ -8,7 +8,7 @@ use crate::time::Instant;
 /// Reports frames that could not be opened, with at most one event a second for each publisher and reason.
 #[derive(Debug, Default)]
 pub(super) struct EncryptionErrors {
-    seen: HashMap<(Arc<str>, EncryptionErrorReason), Throttle>,
+    seen: HashMap<Arc<str>, HashMap<EncryptionErrorReason, Throttle>>,
 }
 
 #[derive(Debug)]
@@ -29,8 +29,12 @@ impl EncryptionErrors {
         frames: u64,
         now: Instant,
     ) -> Option<SubscriberEvent> {
-        let throttle =
-            self.seen.entry((publisher.clone(), reason)).or_insert(Throttle { quiet_until: now, count: 0 });
+        let throttle = self
+            .seen
+            .entry(publisher.clone())
+            .or_default()
+            .entry(reason)
+            .or_insert(Throttle { quiet_until: now, count: 0 });
         throttle.count += frames;
         if now < throttle.quiet_until {
             return None;
@@ -42,6 +46,6 @@ impl EncryptionErrors {
 
     /// Forgets a publisher that has left.
     pub(super) fn forget(&mut self, publisher: &str) {
-        self.seen.retain(|(identity, _), _| &**identity != publisher);
+        self.seen.remove(publisher);
     }
 }

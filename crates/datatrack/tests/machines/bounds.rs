@@ -24,6 +24,7 @@ fn packet(number: u16, marker: Marker, sequence: u16, frame_number: u16, len: us
     bytes.into()
 }
 
+/// Fills `MAX_PARTIAL_FRAMES`.
 #[test]
 fn frames_that_are_never_completed_are_bounded_in_number_and_time() {
     let mut subscriber = subscriber();
@@ -44,6 +45,7 @@ fn frames_that_are_never_completed_are_bounded_in_number_and_time() {
     assert_eq!(subscriber.poll_timeout(), None, "no timer is left behind");
 }
 
+/// Goes beyond `PARTIAL_FRAME_TIMEOUT`.
 #[test]
 fn a_partial_frame_dies_after_half_a_second_without_another_packet() {
     let mut subscriber = subscriber();
@@ -55,6 +57,7 @@ fn a_partial_frame_dies_after_half_a_second_without_another_packet() {
     assert_eq!((stats.open, stats.dropped.timed_out), (0, 1));
 }
 
+/// Fills `MAX_FRAMES` and `MAX_BYTES`, and goes beyond `MAX_AGE`.
 #[test]
 fn sealed_frames_that_wait_for_a_key_are_bounded_in_number() {
     let mut subscriber = subscriber_with(hkdf());
@@ -180,6 +183,7 @@ fn a_streams_buffer_counts_the_memory_of_packets_and_not_their_payload() {
     }
 }
 
+/// Headers longer than `LONGEST_KEPT_HEADER`.
 #[test]
 fn one_byte_of_payload_in_a_packet_of_60_kb_does_not_pin_the_packet() {
     let alive = Arc::new(AtomicUsize::new(0));

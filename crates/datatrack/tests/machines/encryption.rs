@@ -173,6 +173,7 @@ fn frames_pushed_while_the_first_key_is_derived_leave_in_order_when_it_is_there(
     assert_eq!((stats.pushed, stats.sent), (5, 5));
 }
 
+/// Fills `MAX_FRAMES` of the publisher.
 #[test]
 fn held_frames_are_bounded_by_the_queues_limits() {
     for when_full in [WhenFull::DropOldest, WhenFull::Refuse] {

@@ -58,6 +58,7 @@ fn packets_before_the_table_are_held_and_replayed_in_order() {
     assert_eq!((stats.held, stats.accepted), (1, 10));
 }
 
+/// Goes beyond `EARLY_PACKET_MS`.
 #[test]
 fn early_packets_expire_after_exactly_a_second() {
     for late in [false, true] {
@@ -76,6 +77,7 @@ fn early_packets_expire_after_exactly_a_second() {
     }
 }
 
+/// Fills `EARLY_PACKET_BYTES`.
 #[test]
 fn early_packets_are_bounded_in_bytes_the_oldest_go_first() {
     let mut subscriber = Subscriber::new(SubscriberConfig {

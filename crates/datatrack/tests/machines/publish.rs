@@ -59,6 +59,7 @@ fn each_rejection_has_its_own_error_and_ends_the_publication() {
     }
 }
 
+/// Goes beyond `PUBLISH_TIMEOUT`.
 #[test]
 fn a_request_times_out_after_exactly_ten_seconds() {
     let mut publisher = publisher();
@@ -214,6 +215,7 @@ fn a_handle_is_not_used_again_before_the_sfu_has_confirmed_its_end() {
     );
 }
 
+/// Goes beyond `HANDLE_REST`.
 #[test]
 fn a_handle_is_not_used_again_for_30_seconds_after_its_end() {
     let mut publisher = publisher();

@@ -135,6 +135,7 @@ fn the_limit_in_packets_is_an_option_and_encryption_takes_its_share() {
     assert_eq!(sizes, [MTU, MTU]);
 }
 
+/// Fills `MAX_QUEUE_BYTES`.
 #[test]
 fn by_default_a_mebibyte_is_queued_and_the_oldest_make_room() {
     let (mut publisher, track) = with_queue(QueueOptions::default());
@@ -213,6 +214,7 @@ fn a_frame_larger_than_the_queue_replaces_everything_and_leaves_whole() {
     assert_eq!((now.sent, now.dropped.queue_full, now.bytes_sent), (1, 1, 50_000 + 4 * 12));
 }
 
+/// Goes beyond `MAX_QUEUE_AGE`.
 #[test]
 fn a_frame_older_than_100_ms_goes_only_when_a_newer_one_is_behind_it() {
     let (mut publisher, track) = with_queue(QueueOptions::default());

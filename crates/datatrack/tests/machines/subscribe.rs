@@ -114,6 +114,7 @@ fn a_buffer_of_frames_has_no_bound_in_bytes_or_age_and_at_least_one_frame() {
     assert_eq!(frames(&mut subscriber, 2).len(), 1);
 }
 
+/// Fills `MAX_BUFFER_FRAMES`.
 #[test]
 fn by_default_1024_frames_are_kept() {
     let mut subscriber = subscriber();
@@ -126,6 +127,7 @@ fn by_default_1024_frames_are_kept() {
     assert_eq!((stats.buffered, stats.dropped.too_slow), (1_024, 1));
 }
 
+/// Fills `MAX_BUFFER_BYTES`.
 #[test]
 fn by_default_four_mebibytes_are_kept() {
     let mut subscriber = subscriber();
@@ -153,6 +155,7 @@ fn a_single_frame_may_be_larger_than_the_bound() {
     assert_eq!(read(&mut subscriber, 2), [[2; 1_000]]);
 }
 
+/// Goes beyond `MAX_BUFFER_AGE`.
 #[test]
 fn by_default_old_frames_go_when_more_than_16_newer_ones_are_behind_them() {
     let mut subscriber = subscriber();
@@ -234,6 +237,7 @@ fn a_subscription_that_the_table_stops_naming_is_asked_for_again() {
     assert_eq!(read(&mut subscriber, 1), [b"x"]);
 }
 
+/// Goes beyond `SUBSCRIBE_TIMEOUT`.
 #[test]
 fn a_retry_after_a_timeout_asks_the_sfu_again() {
     let mut subscriber = subscriber();

@@ -163,6 +163,7 @@ unsafe impl AsyncRuntime for Registered {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::HashSet;
     use std::sync::mpsc;
 
     use super::*;
@@ -196,6 +197,44 @@ mod tests {
         assert!(backend.is_running());
         backend.detach();
         assert!(!backend.is_running());
+    }
+
+    #[test]
+    fn threads_are_so_many_however_much_there_is_to_do() {
+        let backend = Backend::new();
+        backend.attach();
+        let (sender, ran_on) = mpsc::channel();
+        for _ in 0..100 {
+            let [task, work] = [sender.clone(), sender.clone()];
+            backend.spawn(async move { task.send(("task", std::thread::current().id())).unwrap() }).unwrap();
+            backend
+                .spawn_blocking(move || work.send(("work", std::thread::current().id())).unwrap())
+                .unwrap();
+        }
+        let ran: HashSet<_> = ran_on.iter().take(200).collect();
+        let threads = |of: &str| ran.iter().filter(|(what, _)| *what == of).count();
+        assert!((1..=WORKERS).contains(&threads("task")), "{ran:?}");
+        assert!((1..=BLOCKING_THREADS).contains(&threads("work")), "{ran:?}");
+        backend.detach();
+    }
+
+    /// Goes beyond `JOIN_TIMEOUT`.
+    #[test]
+    fn a_thread_that_does_not_end_holds_up_no_end() {
+        let backend = Backend::new();
+        backend.attach();
+        let (open, gate) = mpsc::channel::<()>();
+        let (sender, done) = mpsc::channel();
+        backend
+            .spawn_blocking(move || {
+                gate.recv().unwrap();
+                sender.send(()).unwrap();
+            })
+            .unwrap();
+        backend.detach();
+        assert!(!backend.is_running());
+        open.send(()).unwrap();
+        done.recv().unwrap();
     }
 
     #[test]

@@ -137,3 +137,54 @@ impl Linger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datatrack::e2ee::SystemIvRandom;
+    use datatrack::publisher::{PublisherConfig, SessionEncryption};
+    use datatrack::subscriber::SubscriberConfig;
+
+    use super::*;
+    use crate::{Clock, LinkHost, LinkOptions};
+
+    struct SilentHost;
+
+    impl LinkHost for SilentHost {
+        fn events_ready(&self) {}
+        fn frames_ready(&self) {}
+        fn work_ready(&self) {}
+        fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
+    }
+
+    fn link() -> Arc<Link> {
+        let publisher = PublisherConfig {
+            encryption: SessionEncryption::None,
+            publish_timeout: PublisherConfig::PUBLISH_TIMEOUT,
+            timestamp_base: 0,
+            iv_random: Box::new(SystemIvRandom::new()),
+        };
+        let options =
+            LinkOptions { publisher, subscriber: SubscriberConfig::default(), clock: Clock::start() };
+        Link::new(options, Arc::new(SilentHost))
+    }
+
+    #[test]
+    fn it_lasts_no_longer_than_its_time_and_the_grace_after_an_acknowledgement() {
+        let start = Instant::now();
+        let mut lingers = Lingers::default();
+        lingers.start(1, Linger::Everything, start);
+        assert_eq!(lingers.deadline(), Some(start + LINGER_TIMEOUT));
+        for linger in &mut lingers.waiting {
+            linger.reached = Some(start);
+        }
+        assert_eq!(lingers.deadline(), Some(start + GRACE));
+        lingers.start(2, Linger::DataTracks, start);
+        let (mut over, mut outgoing) = (Vec::new(), Outgoing::default());
+        let mut peer = Peer::offering(start);
+        let stats = ConnectionStats::default();
+        lingers.turn(&mut peer, &link(), &mut outgoing, &stats, start + LINGER_TIMEOUT, &mut over);
+        assert_eq!((over, lingers.deadline()), (vec![1, 2], None));
+    }
+}

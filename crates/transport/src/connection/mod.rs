@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::link::lock;
-use crate::peer::{ChannelKind, PeerError};
+use crate::peer::{ChannelKind, MAX_CANDIDATE, MAX_DESCRIPTION, PeerError};
 use crate::{Link, LinkHost, LinkOptions};
 
 use events::{Delivery, Events};
@@ -274,6 +274,10 @@ struct Shared {
     stats: Mutex<ConnectionStats>,
 }
 
+/// Descriptions and candidates that wait for the task. A server sends one description at a time, and a handful of
+/// candidates. With the largest descriptions these are 32 MiB.
+const MAX_COMMANDS: usize = 128;
+
 #[derive(Debug)]
 enum Command {
     CreateOffer,
@@ -346,18 +350,23 @@ impl Connection {
     /// Takes the server's answer to the offer of that number. 0 means the last offer. An answer to another offer is
     /// ignored.
     pub fn handle_answer(&self, sdp: impl Into<String>, id: u32) {
-        self.shared.command(Command::Answer { sdp: sdp.into(), id });
+        let command = |sdp| Command::Answer { sdp, id };
+        self.shared.describe(Target::Publisher, id, sdp.into(), command);
     }
 
     /// Takes the server's offer of the subscriber connection. An answer with the same number follows.
     pub fn handle_offer(&self, sdp: impl Into<String>, id: u32) {
-        self.shared.command(Command::Offer { sdp: sdp.into(), id });
+        let command = |sdp| Command::Offer { sdp, id };
+        self.shared.describe(Target::Subscriber, id, sdp.into(), command);
     }
 
     /// Takes a candidate of the server: the member `candidate` of a Trickle's JSON. A candidate that cannot be used is
     /// ignored.
     pub fn add_remote_candidate(&self, target: Target, candidate: impl Into<String>) {
-        self.shared.command(Command::Candidate { target, candidate: candidate.into() });
+        let candidate = candidate.into();
+        if candidate.len() <= MAX_CANDIDATE {
+            self.shared.command_of_server(Command::Candidate { target, candidate });
+        }
     }
 
     /// Sets the server's address, as signalling reached it; `None` if it is not known. Loopback and link-local
@@ -478,6 +487,27 @@ impl Shared {
     fn command(&self, command: Command) {
         lock(&self.commands).push_back(command);
         self.signal.notify();
+    }
+
+    /// Queues what the server sent. Returns whether there was room: it may send faster than the task can work.
+    fn command_of_server(&self, command: Command) -> bool {
+        {
+            let mut commands = lock(&self.commands);
+            if commands.len() >= MAX_COMMANDS {
+                return false;
+            }
+            commands.push_back(command);
+        }
+        self.signal.notify();
+        true
+    }
+
+    /// Queues a description of the server. One that cannot be used, because it is too large or too many wait, is told.
+    fn describe(&self, target: Target, id: u32, sdp: String, command: impl FnOnce(String) -> Command) {
+        if sdp.len() > MAX_DESCRIPTION || !self.command_of_server(command(sdp)) {
+            let error = PeerError::BadDescription;
+            self.tell(ConnectionEvent::DescriptionRejected { target, id, error });
+        }
     }
 
     fn tell(&self, event: ConnectionEvent) {

@@ -487,3 +487,25 @@ fn take_events(
         side.set_state(PeerState::TimedOut, shared);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::PathKind;
+
+    #[test]
+    fn addresses_that_wait_to_be_dialled_are_bounded() {
+        let now = Instant::now();
+        let mut side = Side::new(Target::Publisher, Peer::offering(now));
+        let options = ConnectionOptions::new(ConnectionMode::Single);
+        for port in 1..=1_000 {
+            let addr = SocketAddr::from(([127, 0, 0, 1], port));
+            side.take_candidate(
+                RemoteCandidate { protocol: Protocol::Tcp, addr, kind: PathKind::Host },
+                &options,
+                now,
+            );
+        }
+        assert_eq!(side.dials.len(), MAX_DIALS);
+    }
+}

@@ -28,6 +28,7 @@ use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, 
 use liveness::Liveness;
 use records::Records;
 use remote::Remote;
+pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
 pub use types::{
     ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
 };

@@ -11,10 +11,10 @@ use super::PathKind;
 const MAX_CANDIDATES: usize = 64;
 
 /// Largest candidate, in bytes: well above a candidate with the longest possible host name.
-const MAX_CANDIDATE: usize = 1_024;
+pub(crate) const MAX_CANDIDATE: usize = 1_024;
 
 /// Largest description, in bytes: a hundred times the size of a server's description with only data channels.
-const MAX_DESCRIPTION: usize = 262_144;
+pub(crate) const MAX_DESCRIPTION: usize = 262_144;
 
 /// The prefixes of a candidate and of the ufrag in a description's line.
 const CANDIDATE: &str = "candidate:";

@@ -124,7 +124,7 @@ impl TcpPort {
     pub(super) fn send(&mut self, contents: &[u8]) {
         let State::Open { queue, .. } = &mut self.state else { return };
         let Ok(len) = u16::try_from(contents.len()) else { return };
-        if queue.len() + contents.len() <= MAX_QUEUED {
+        if queue.len() + 2 + contents.len() <= MAX_QUEUED {
             queue.extend(len.to_be_bytes());
             queue.extend(contents);
         }
@@ -175,7 +175,27 @@ fn split_frame(received: &mut BytesMut) -> Option<BytesMut> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_server_does_not_read_is_bounded() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut port = TcpPort::dial(server.local_addr().unwrap());
+        let (silent, ()) = tokio::join!(server.accept(), std::future::poll_fn(|cx| port.poll_ready(cx)));
+        assert!(matches!(port.poll_event(), Some(TcpEvent::Connected(_))));
+        let datagram = [7; 1_200];
+        // The system holds some of it.
+        for _ in 0..50_000 {
+            port.send(&datagram);
+            port.flush();
+        }
+        let State::Open { queue, .. } = &port.state else { unreachable!() };
+        assert!(port.is_clogged());
+        assert!((MAX_QUEUED - 1_202..=MAX_QUEUED).contains(&queue.len()), "{}", queue.len());
+        drop(silent);
+    }
 
     #[test]
     fn frames_are_found_wherever_the_stream_was_cut() {

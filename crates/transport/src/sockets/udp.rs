@@ -15,6 +15,13 @@ const BUFFER: usize = 4 << 20;
 /// Most bytes of one send call, below the largest UDP payload.
 const MAX_BATCH: usize = 60_000;
 
+/// Queued bytes in memory above which datagrams are dropped, as a router would drop them. While the system takes no
+/// more, what a peer sends still causes acknowledgements.
+const MAX_QUEUED: usize = 4 << 20;
+
+/// Memory that a batch costs besides its bytes.
+const BATCH_OVERHEAD: usize = 128;
+
 /// Bytes that each message of a receive call may fill.
 const SLOT: usize = 65_536;
 
@@ -34,6 +41,8 @@ pub(super) struct UdpPort {
     batches: Option<UdpSocketState>,
     local: SocketAddr,
     queue: VecDeque<Batch>,
+    /// Bytes of all batches.
+    queued_bytes: usize,
     spare: Vec<u8>,
     clogged: bool,
 }
@@ -69,7 +78,15 @@ impl UdpPort {
         }
         let local = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
-        Ok(Self { socket, batches, local, queue: VecDeque::new(), spare: Vec::new(), clogged: false })
+        Ok(Self {
+            socket,
+            batches,
+            local,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            spare: Vec::new(),
+            clogged: false,
+        })
     }
 
     pub(super) const fn local(&self) -> SocketAddr {
@@ -128,6 +145,13 @@ impl UdpPort {
     }
 
     pub(super) fn send(&mut self, remote: SocketAddr, contents: &[u8]) {
+        let more = contents.len() + BATCH_OVERHEAD;
+        if self.queued() + more > MAX_QUEUED {
+            self.flush();
+            if self.queued() + more > MAX_QUEUED {
+                return;
+            }
+        }
         let most = self.batches.as_ref().map_or(1, UdpSocketState::max_gso_segments);
         if let Some(last) = self.queue.back_mut()
             && last.remote == remote
@@ -138,12 +162,19 @@ impl UdpPort {
         {
             last.bytes.extend_from_slice(contents);
             last.count += 1;
+            self.queued_bytes += contents.len();
             return;
         }
+        self.queued_bytes += contents.len();
         let mut bytes = std::mem::take(&mut self.spare);
         bytes.clear();
         bytes.extend_from_slice(contents);
         self.queue.push_back(Batch { remote, segment: contents.len(), bytes, count: 1 });
+    }
+
+    /// Memory of what is queued, in bytes.
+    fn queued(&self) -> usize {
+        self.queued_bytes + self.queue.len() * BATCH_OVERHEAD
     }
 
     pub(super) fn flush(&mut self) {
@@ -172,6 +203,7 @@ impl UdpPort {
                 Ok(()) | Err(_) => {}
             }
             if let Some(batch) = self.queue.pop_front() {
+                self.queued_bytes -= batch.bytes.len();
                 self.spare = batch.bytes;
             }
         }
@@ -236,6 +268,27 @@ mod tests {
             let (mut from, mut to) = (port(from), port(to));
             let exchanged = tokio::time::timeout(PATIENCE, exchange(&mut from, &mut to)).await;
             assert!(exchanged.is_ok(), "not all datagrams came");
+        }
+    }
+
+    /// A port whose socket takes nothing, as long as nothing else runs: the runtime has not said that it is ready.
+    #[tokio::test]
+    async fn what_the_system_does_not_take_is_bounded() {
+        for len in [1, 1_200] {
+            let mut port = port(true);
+            let remote = port.local();
+            // Each is longer or shorter than the one before: a batch of its own, every other time.
+            for number in 0..100_000 {
+                port.send(remote, &vec![7; len + number % 2]);
+                assert!(port.queued() <= MAX_QUEUED);
+            }
+            assert!(port.queued() + len + BATCH_OVERHEAD >= MAX_QUEUED, "{}", port.queued());
+            port.socket.writable().await.unwrap();
+            while !port.queue.is_empty() {
+                port.flush();
+                port.receive(usize::MAX, |_, _| {});
+            }
+            assert_eq!(port.queued(), 0);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Fills `WINDOW`.
 #[test]
 fn each_of_the_last_1024_frames_is_recognised_as_a_duplicate() {
     let mut harness = Harness::with_slots(2);

@@ -137,6 +137,7 @@ fn a_key_of_the_wrong_scope_is_an_error() {
     assert_eq!(own.ratchet(KeyScope::Shared, 0), Err(E2eeError::ParticipantKeyExpected));
 }
 
+/// Goes beyond `KEY_RING_SIZE`.
 #[test]
 fn an_index_from_16_on_is_an_error_here_and_no_key_there() {
     let mut receiver = Receiver::with_key(per_participant(), b"a");

@@ -1,0 +1,84 @@
+/** Thousands of subscriptions at once: the proxy speaks for a server that has that many tracks. */
+import {
+  DataTrackInfo,
+  DataTrackSubscriberHandles,
+  DataTrackSubscriberHandles_PublishedDataTrack,
+  ParticipantInfo,
+  ParticipantInfo_State,
+  ParticipantUpdate,
+} from '@livekit/protocol'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { LivekitServer } from '../helpers/livekit-server'
+import { until } from '../helpers/rooms'
+import { Scene } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
+
+/** The requests for so many take longer to leave than the server may take to answer one: 4 in 10 ms, and 10 s. */
+const TRACKS = 4237
+const PUBLISHERS = 2
+/** Requests after which the server says what it has done. */
+const TABLE = 100
+
+let server: LivekitServer
+let proxy: SignalProxy
+beforeAll(async () => {
+  server = await LivekitServer.start()
+  proxy = await SignalProxy.start(server.url)
+})
+afterAll(async () => {
+  await proxy.close()
+  await server.stop()
+})
+
+function publishers(state: ParticipantInfo_State): ParticipantUpdate {
+  const participants = Array.from({ length: PUBLISHERS }, (_, publisher) => {
+    const mine = Array.from({ length: TRACKS }, (_, index) => index).filter(
+      (index) => index % PUBLISHERS === publisher,
+    )
+    const dataTracks = mine.map(
+      (index) => new DataTrackInfo({ pubHandle: index + 1, sid: `DTR_${index}`, name: `track ${index}` }),
+    )
+    return new ParticipantInfo({
+      identity: `publisher ${publisher}`,
+      sid: `PA_${publisher}`,
+      state,
+      dataTracks,
+    })
+  })
+  return new ParticipantUpdate({ participants })
+}
+
+it('none ends because its request waits behind the others', { timeout: 120_000 }, () =>
+  Scene.with(server, async (scene) => {
+    const alice = await scene.join('alice', { url: proxy.url })
+    const subHandles: Record<number, DataTrackSubscriberHandles_PublishedDataTrack> = {}
+    const asked = new Set<string>()
+    proxy.onRequest(({ message }) => {
+      if (message.case !== 'updateDataSubscription') return
+      for (const { trackSid, subscribe } of message.value.updates) {
+        if (!subscribe || asked.has(trackSid)) continue
+        asked.add(trackSid)
+        subHandles[asked.size] = new DataTrackSubscriberHandles_PublishedDataTrack({ trackSid })
+        if (asked.size % TABLE > 0 && asked.size < TRACKS) continue
+        const value = new DataTrackSubscriberHandles({ subHandles })
+        proxy.say({ case: 'dataTrackSubscriberHandles', value })
+      }
+    })
+    proxy.say({ case: 'update', value: publishers(ParticipantInfo_State.ACTIVE) })
+    const ends: Promise<unknown>[] = []
+    for await (const track of alice.dataTracks()) {
+      ends.push(
+        track
+          .subscribe()
+          .read()
+          .catch((error: unknown) => (error as { reason: string }).reason),
+      )
+      if (ends.length === TRACKS) break
+    }
+    await until(() => asked.size === TRACKS)
+    // The tracks end, which is how a stream ends that has its subscription.
+    proxy.say({ case: 'update', value: publishers(ParticipantInfo_State.DISCONNECTED) })
+    expect(new Set(await Promise.all(ends))).toEqual(new Set([undefined]))
+    expect(alice.isConnected).toBe(true)
+  }),
+)
