@@ -14,7 +14,7 @@ export interface Ending {
   readonly stderr: string
 }
 
-/** A program that hangs is killed after so many ms; the ending then has a signal, and no code. */
+/** ms after which a program counts as hanging, and is killed; the ending then has a signal, and no code. */
 const HANGS = 30_000
 
 /**
@@ -45,13 +45,16 @@ export function prelude(file: string = built): string {
   `
 }
 
-/** Runs a program to its end. `source` is the body of an async function after the {@link prelude}. */
-export function runProgram(source: string, from: string = prelude()): Promise<Ending> {
+/**
+ * Runs a program to its end. `source` is the body of an async function after the {@link prelude}. `hangs`: for a program
+ * that has more to do than others.
+ */
+export function runProgram(source: string, from: string = prelude(), hangs = HANGS): Promise<Ending> {
   if (!existsSync(built)) throw new Error(`${built} is missing: run npm run build:ts`)
   return new Promise((settle, reject) => {
     const child = spawn(process.execPath, ['-e', `${from}\n;(async () => {\n${source}\n})()`], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: HANGS,
+      timeout: hangs,
       killSignal: 'SIGKILL',
     })
     let stdout = ''
