@@ -92,15 +92,15 @@ it('tracks of all participants together are bounded by their memory, and who lea
     [...room.remoteParticipants.values()].reduce((sum, { dataTracks }) => sum + dataTracks.size, 0)
   for (let from = 0; from < 60; from++) {
     const dataTracks = many.map((track) => ({ ...track, sid: `${track.sid}_${from}` }))
-    room.receive(update({ identity: `p${from}`, sid: 'PA', state: 2, dataTracks }))
+    room.engine.receive(update({ identity: `p${from}`, sid: 'PA', state: 2, dataTracks }))
   }
   const most = MAX_TRACK_BYTES / (TRACK_BYTES + 2 * 900)
   expect(counted()).toBeLessThanOrEqual(most)
   expect(counted()).toBeGreaterThan(0.95 * most)
   expect(logged.join()).toContain('data tracks of a participant: there are too many')
   expect(room.remoteParticipants.get('p59')?.dataTracks.size).toBe(0)
-  room.receive(update({ identity: 'p0', sid: 'PA', state: 3 }))
-  room.receive(update({ identity: 'late', sid: 'PA', state: 2, dataTracks: tracks(1000, 'late') }))
+  room.engine.receive(update({ identity: 'p0', sid: 'PA', state: 3 }))
+  room.engine.receive(update({ identity: 'late', sid: 'PA', state: 2, dataTracks: tracks(1000, 'late') }))
   expect(room.remoteParticipants.get('late')?.dataTracks.size).toBe(1000)
   await room.disconnect()
 })

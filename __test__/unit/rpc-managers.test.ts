@@ -747,9 +747,8 @@ describe('a call, for its recipient: what it is answered', () => {
   it('waits up to a bound where nothing leaves, of which one caller has a share', () => {
     const bytes = { mallory: 0, alice: 0 }
     const server = recipient((packet, to) => {
-      const { value } = packet
       // Text in memory: two bytes for each character.
-      if (packet.case === 'rpcAck') bytes[to as 'mallory'] += 2 * (value as RpcAck).requestId.length
+      if (packet.case === 'rpcAck') bytes[to as 'mallory'] += 2 * packet.value.requestId.length
       return new Promise(() => undefined)
     })
     const id = 'x'.repeat(10_000)

@@ -490,21 +490,35 @@ fn take_events(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use super::super::{ConnectionHost, WorkSignal};
     use super::*;
     use crate::peer::PathKind;
+
+    struct SilentHost;
+
+    impl ConnectionHost for SilentHost {
+        fn events_ready(&self) {}
+    }
 
     #[test]
     fn addresses_that_wait_to_be_dialled_are_bounded() {
         let now = Instant::now();
         let mut side = Side::new(Target::Publisher, Peer::offering(now));
         let options = ConnectionOptions::new(ConnectionMode::Single);
+        let shared = Shared {
+            signal: WorkSignal::new(),
+            host: Arc::new(SilentHost),
+            commands: Mutex::default(),
+            events: Mutex::default(),
+            outgoing: Mutex::default(),
+            stats: Mutex::default(),
+        };
         for port in 1..=1_000 {
             let addr = SocketAddr::from(([127, 0, 0, 1], port));
-            side.take_candidate(
-                RemoteCandidate { protocol: Protocol::Tcp, addr, kind: PathKind::Host },
-                &options,
-                now,
-            );
+            let candidate = RemoteCandidate { protocol: Protocol::Tcp, addr, kind: PathKind::Host };
+            side.take_candidate(candidate, &options, now, &shared);
         }
         assert_eq!(side.dials.len(), MAX_DIALS);
     }
