@@ -168,6 +168,13 @@ function listen(room, dice) {
     answered(() => ''),
   )
   for (const event of Object.values(RoomEvent)) room.on(event, nothing)
+  readTranscriptions(room).catch(nothing)
+  // One that is never read.
+  room.transcriptions()
+}
+
+async function readTranscriptions(room) {
+  for await (const { text } of room.transcriptions()) if (typeof text !== 'string') failOnPurpose()
 }
 
 function failOnPurpose() {

@@ -6,7 +6,17 @@ const identities = ['alice', 'alice', 'mallory', 'mallory', '', 'bob', '__proto_
 const sids = ['PA_1', 'PA_2', '', '__proto__', 'y'.repeat(3000)]
 /** Few, so that streams collide. */
 const streamIds = ['a', 'b', 'c', 'd', '', '__proto__', 'constructor']
-export const topics = ['read', 'iterate', 'ignore', '', '__proto__', 'lk.rpc_request', 'lk.rpc_response']
+const agents = ['lk.chat', 'lk.transcription']
+export const topics = [
+  'read',
+  'iterate',
+  'ignore',
+  '',
+  '__proto__',
+  'lk.rpc_request',
+  'lk.rpc_response',
+  ...agents,
+]
 export const methods = ['echo', 'fail', 'never', '__proto__', 'toString', 'unknown']
 const lengths = [0, 1, 10, 300, 15_000, 60_000]
 
@@ -43,7 +53,7 @@ export class PacketMaker {
   /** Some packets that belong together, as values of a `DataPacket`. */
   group() {
     const dice = this.#dice
-    switch (dice.below(8)) {
+    switch (dice.below(9)) {
       case 0:
         return [this.#user()]
       case 1:
@@ -56,11 +66,41 @@ export class PacketMaker {
         return [this.#answer(), this.#answer()]
       case 6:
         return this.#streamRequest()
+      case 7:
+        return [this.#chat(), this.#transcription(), this.#digit()]
       default: {
         const { DataPacket } = this.#protocol
         dice.reset()
         return [randomMessage(DataPacket, dice).value]
       }
+    }
+  }
+
+  #chat() {
+    const { ChatMessage } = this.#protocol
+    const dice = this.#dice
+    const timestamp = dice.pick([0n, 5n, 2n ** 63n - 1n])
+    const message = 'm'.repeat(dice.pick(lengths))
+    return { case: 'chatMessage', value: new ChatMessage({ id: dice.pick(streamIds), timestamp, message }) }
+  }
+
+  #transcription() {
+    const { Transcription } = this.#protocol
+    const dice = this.#dice
+    const segments = Array.from({ length: dice.pick([0, 1, 100]) }, () => ({
+      id: dice.pick(streamIds),
+      text: 't'.repeat(dice.pick([0, 10, 300])),
+      final: dice.chance(0.5),
+    }))
+    const value = new Transcription({ transcribedParticipantIdentity: dice.pick(identities), segments })
+    return { case: 'transcription', value }
+  }
+
+  #digit() {
+    const { SipDTMF } = this.#protocol
+    return {
+      case: 'sipDtmf',
+      value: new SipDTMF({ code: this.#dice.pick([0, 11, 2 ** 32 - 1]), digit: '#' }),
     }
   }
 
