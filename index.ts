@@ -60,6 +60,7 @@ export type {
   TextReferences,
 } from './src/data-stream/options'
 export { LocalParticipant, RemoteParticipant } from './src/room/participant'
+export type { ParticipantTrackPermission } from './src/room/subscription-permissions'
 export type { ParticipantState } from './src/room/participant-state'
 export type {
   ParticipantKind,
@@ -95,6 +96,7 @@ export { LocalDataTrack } from './src/data-track/local'
 export type { PushableFrame, PushOptions, PushValueOptions, WritableOptions } from './src/data-track/local'
 export type { DataTrackPublishOptions } from './src/data-track/publish-options'
 export { RemoteDataTrack } from './src/data-track/remote'
+export type { TrackPermissionStatus } from './src/data-track/remote'
 export type {
   DataTrackSubscribeOptions,
   DecodingSubscribeOptions,

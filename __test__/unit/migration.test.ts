@@ -380,7 +380,9 @@ const rooms = {
     await expect(index.connect('ws://127.0.0.1:1', '')).rejects.toThrow(RangeError)
   },
   'no-media': () => {
-    expect(Object.keys(RoomEvent).filter((name) => /^Track|^LocalTrack|Media|Device/.test(name))).toEqual([])
+    const media = Object.keys(RoomEvent).filter((name) => /^Track|^LocalTrack|Media|Device/.test(name))
+    // It is told of data tracks.
+    expect(media).toEqual(['TrackSubscriptionPermissionChanged'])
     expect('publishTrack' in new Room().localParticipant).toBe(false)
   },
   'publish-data': () =>
@@ -468,6 +470,18 @@ const rooms = {
       const reason = new Error('enough')
       abort.abort(reason)
       expect(await pending).toBe(reason)
+    }),
+  'track-permissions': () =>
+    withPair(async (pair) => {
+      const { localParticipant } = pair.alice
+      const names = { participantIdentity: 'bob', allowedTrackNames: ['mine'] }
+      localParticipant.setTrackSubscriptionPermissions(false, [names])
+      const [mine, other] = [await publish(pair, { name: 'mine' }), await publish(pair, { name: 'other' })]
+      await mine.remote.subscribe().ready
+      expect(await rejection(other.remote.subscribe().read())).toMatchObject({ reason: 'notAllowed' })
+      const sids = { participantIdentity: 'bob', allowedTrackSids: [other.local.info.sid] }
+      localParticipant.setTrackSubscriptionPermissions(false, [sids])
+      await until(() => other.remote.permissionStatus === 'allowed')
     }),
   'wait-until-active': () =>
     withPair(async ({ sfu, bob }) => {

@@ -37,6 +37,7 @@ async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
     await alice.localParticipant.publishDtmf(1, '1')
     const transcription = { participantIdentity: 'alice', trackSid: 'TR_1', segments: [] }
     await alice.localParticipant.publishTranscription(transcription)
+    alice.localParticipant.setTrackSubscriptionPermissions(false)
     await alice.localParticipant.setMetadata('m')
     await alice.localParticipant.setName('Alice')
     await alice.localParticipant.setAttributes({ a: '1' })
@@ -55,6 +56,8 @@ async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
 /** Carol's room hears of all these, one after the other. */
 async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof stage>>): Promise<void> {
   sfu.join('carol', { room })
+  await turn()
+  room.remoteParticipants.get('alice')?.dataTracks.get('track')?.subscribe()
   await turn()
   // Each step may find the room disconnected, which is what is tested.
   const track = await room.localParticipant.publishDataTrack({ name: 'own' }).catch(() => undefined)

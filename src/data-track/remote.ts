@@ -30,9 +30,14 @@ export interface RemoteTrackState {
   readonly publisherIdentity: string
   info: DataTrackInfo
   published: boolean
+  /** Whether the publisher lets this participant subscribe, as far as the SFU has said. */
+  permitted: boolean
   /** Its streams to which the SFU forwards. */
   readonly forwarded: ForwardedStreams
 }
+
+/** Whether the local participant may subscribe to a track. The names are livekit-client's. */
+export type TrackPermissionStatus = 'allowed' | 'not_allowed'
 
 /**
  * A data track of a remote participant. The object stays the same if the publisher's connection is rebuilt and the
@@ -65,7 +70,15 @@ export class RemoteDataTrack {
     return this.#state.publisherIdentity
   }
 
-  /** Whether the track can be subscribed to. */
+  /**
+   * Whether the publisher lets the local participant subscribe. `allowed` until the server says otherwise, which it does
+   * after the local participant has subscribed.
+   */
+  get permissionStatus(): TrackPermissionStatus {
+    return this.#state.permitted ? 'allowed' : 'not_allowed'
+  }
+
+  /** Whether the track is published. */
   isPublished(): boolean {
     return this.#state.published
   }

@@ -18,12 +18,14 @@ import type {
   RoomSignalRequest,
   SignalResponseLike,
   StoreDataBlobMessage,
+  SubscriptionPermissionMessage,
   UnpublishDataTrackMessage,
   UpdateMetadataMessage,
 } from '../signal/messages'
 import { DataBlobs } from './blobs'
 import { permissionOf, refusalOfUpdate, updated } from './profiles'
 import type { ParticipantDescription, Refusal } from './profiles'
+import { PublisherPermissions } from './subscription-permissions'
 
 /** The packet side, with its routes. The native hub implements it. */
 export interface Routes {
@@ -67,6 +69,10 @@ interface Member {
   readonly tracks: Map<number, DataTrackInfoMessage>
   /** The tracks that it subscribes to: its handle for each SID. */
   readonly subscriptions: Map<string, number>
+  /** Tracks that it asked for and may not subscribe to: their SIDs. */
+  readonly refused: Set<string>
+  /** Who may subscribe to its own tracks. */
+  readonly permissions: PublisherPermissions
   readonly blobs: DataBlobs
   nextHandle: number
 }
@@ -111,6 +117,8 @@ export class SignalSfu {
       quiet: false,
       tracks: new Map(),
       subscriptions: new Map(),
+      refused: new Set(),
+      permissions: new PublisherPermissions(),
       blobs: new DataBlobs(),
       nextHandle: firstHandle(),
     }
@@ -158,6 +166,8 @@ export class SignalSfu {
     for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
     member.tracks.clear()
     member.blobs.clear()
+    member.refused.clear()
+    member.permissions.clear()
     member.sid = sid('PA_')
     member.nextHandle = firstHandle()
     // As in livekit-server, the others are told about the participant again once it is active, after it has published.
@@ -232,6 +242,9 @@ export class SignalSfu {
         return
       case 'getDataBlobRequest':
         this.#getBlob(member, request.value)
+        return
+      case 'subscriptionPermission':
+        this.#setPermissions(member, request.value)
         return
       case 'simulate':
         // The connection handles the other scenarios; see `LoopbackConnection`.
@@ -374,6 +387,7 @@ export class SignalSfu {
   #dropTrack(publisher: Member, info: DataTrackInfoMessage): void {
     this.#subscribers.delete(info.sid)
     for (const member of this.#members.values()) {
+      member.refused.delete(info.sid)
       if (!member.subscriptions.delete(info.sid)) continue
       this.#routes.removeRoute(publisher.session, info.pubHandle, member.session)
       this.#sendHandles(member)
@@ -383,6 +397,10 @@ export class SignalSfu {
   #subscribe(member: Member, trackSid: string): void {
     const found = this.#find(trackSid)
     if (found === undefined || found.publisher === member || member.subscriptions.has(trackSid)) return
+    if (!found.publisher.permissions.permits(member.description.identity, trackSid)) {
+      this.#refuse(member, found.publisher, trackSid)
+      return
+    }
     const handle = this.#handle(member)
     if (handle === undefined) return
     member.subscriptions.set(trackSid, handle)
@@ -391,7 +409,42 @@ export class SignalSfu {
     this.#count(found.publisher, found.info, 1)
   }
 
+  #setPermissions(publisher: Member, message: SubscriptionPermissionMessage): void {
+    const { permissions } = publisher
+    permissions.set(
+      message,
+      (sid) => [...this.#members.values()].find((member) => member.sid === sid)?.description.identity,
+    )
+    for (const member of this.#members.values()) {
+      const { identity } = member.description
+      for (const { sid: trackSid } of publisher.tracks.values()) {
+        const permitted = permissions.permits(identity, trackSid)
+        if (permitted && member.refused.delete(trackSid)) {
+          this.#tellPermission(member, publisher, trackSid, true)
+          this.#subscribe(member, trackSid)
+          this.#sendHandles(member)
+        } else if (!permitted && member.subscriptions.has(trackSid)) {
+          this.#unsubscribe(member, trackSid)
+          this.#sendHandles(member)
+          this.#refuse(member, publisher, trackSid)
+        }
+      }
+    }
+  }
+
+  #refuse(member: Member, publisher: Member, trackSid: string): void {
+    if (member.refused.has(trackSid)) return
+    member.refused.add(trackSid)
+    this.#tellPermission(member, publisher, trackSid, false)
+  }
+
+  #tellPermission(member: Member, publisher: Member, trackSid: string, allowed: boolean): void {
+    const value = { participantSid: publisher.sid, trackSid, allowed }
+    member.deliver({ message: { case: 'subscriptionPermissionUpdate', value } })
+  }
+
   #unsubscribe(member: Member, trackSid: string): void {
+    member.refused.delete(trackSid)
     const found = this.#find(trackSid)
     if (!member.subscriptions.delete(trackSid) || found === undefined) return
     this.#routes.removeRoute(found.publisher.session, found.info.pubHandle, member.session)

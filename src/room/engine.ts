@@ -65,6 +65,7 @@ export class RoomEngine implements ConnectableRoom {
     this.parts = new RoomParts(options, emitter, this.#tell, {
       session: () => this.#session,
       requests: () => this.#requests,
+      send: (request) => this.#connection?.sendRequest(request),
       serverInfo: () => this.#serverInfo,
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
       failed: () => this.end('stateMismatch', false),
@@ -217,6 +218,7 @@ export class RoomEngine implements ConnectableRoom {
     const syncState = syncStateOf(publications, this.parts.packets.receiveStates())
     this.#connection?.sendRequest({ case: 'syncState', value: syncState })
     session.handleResumed()
+    this.parts.local.subscriptionPermissions.restore()
     this.parts.packets.resumed(lastSequence)
     this.#requests?.pending.resend()
     this.#history.resumed()
@@ -240,6 +242,8 @@ export class RoomEngine implements ConnectableRoom {
       requests.schemas.restore()
       requests.profile.restore(profileIn(join))
     })
+    // Before the tracks are there, so that no other participant can subscribe in between.
+    this.parts.local.subscriptionPermissions.restore()
     session.handleRebuilt()
     this.parts.rebuilt(connection)
     this.#history.rebuilt()
@@ -266,6 +270,7 @@ export class RoomEngine implements ConnectableRoom {
     if (first) {
       this.#allowPackets()
       this.#applyPermissions()
+      this.parts.local.subscriptionPermissions.restore()
       this.#description.joined(room)
       this.#history.connected()
     } else {
@@ -328,7 +333,9 @@ export class RoomEngine implements ConnectableRoom {
   #owner(): SessionOwner {
     return {
       sendRequest: (request) => this.#connection?.sendRequest(request),
+      localTrackRepublished: () => this.parts.local.subscriptionPermissions.published(),
       localTrackPublished: (track) => {
+        this.parts.local.subscriptionPermissions.published()
         this.parts.demand.published(track.info.pubHandle)
         this.#tell(RoomEvent.LocalDataTrackPublished, track)
       },
@@ -336,6 +343,7 @@ export class RoomEngine implements ConnectableRoom {
         this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
       trackPublished: (track) => this.parts.tracks.published(track),
       trackUnpublished: (track) => this.parts.tracks.unpublished(track),
+      permissionChanged: (track) => this.parts.tracks.permissionChanged(track),
       encryptionError: (error) => this.parts.encryptionError(error),
       demandWanted: () => this.parts.demand.want(),
       demandChanged: (hasSubscribers, info) =>

@@ -2,7 +2,7 @@
 import type { DisconnectReason } from '../connection/disconnect-reason'
 import type { DataTrackInfo } from '../data-track/info'
 import type { LocalDataTrack } from '../data-track/local'
-import type { RemoteDataTrack } from '../data-track/remote'
+import type { RemoteDataTrack, TrackPermissionStatus } from '../data-track/remote'
 import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/errors'
 import type { ConnectionQuality } from './activity'
 import type { ChatMessage } from './chat'
@@ -60,6 +60,11 @@ export const RoomEvent = {
   Moved: 'moved',
   /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
   DataTrackPublished: 'dataTrackPublished',
+  /**
+   * A publisher lets the local participant subscribe to its track, or does so no longer. The server tells it of tracks
+   * that the local participant has subscribed to, also after that was refused.
+   */
+  TrackSubscriptionPermissionChanged: 'trackSubscriptionPermissionChanged',
   /** A remote data track was unpublished. */
   DataTrackUnpublished: 'dataTrackUnpublished',
   /** A data track of the local participant was published. */
@@ -131,6 +136,11 @@ export interface RoomEvents {
   /** `name`: the name of the room that the local participant is in now. */
   moved: (name: string) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
+  trackSubscriptionPermissionChanged: (
+    track: RemoteDataTrack,
+    status: TrackPermissionStatus,
+    participant: RemoteParticipant,
+  ) => void
   /** The event's first argument is livekit-client's only one. */
   dataTrackUnpublished: (sid: string, track: RemoteDataTrack) => void
   /** `never`: the event does not know the type that the track's codec accepts. */

@@ -31,6 +31,8 @@ import type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from
 import type { PublishDtmfOptions } from './dtmf'
 import type { OutgoingMessages } from './outgoing-messages'
 import { OwnProfile } from './profile'
+import { SubscriptionPermissions } from './subscription-permissions'
+import type { ParticipantTrackPermission, PermittedTracks } from './subscription-permissions'
 import type { RequestOptions } from './profile'
 import type { PublishTranscriptionOptions, Transcription } from './transcription-packets'
 import { noSchemas } from './schemas'
@@ -204,6 +206,8 @@ export class LocalParticipant extends Participant {
   readonly #requests: () => ParticipantRequests | undefined
   readonly #rpc: RoomRpc
   readonly #messages: OutgoingMessages
+  /** @internal */
+  readonly subscriptionPermissions: SubscriptionPermissions
 
   /** @internal */
   constructor(
@@ -214,8 +218,10 @@ export class LocalParticipant extends Participant {
     requests: () => ParticipantRequests | undefined,
     rpc: RoomRpc,
     messages: OutgoingMessages,
+    tracks: PermittedTracks,
   ) {
     super(info)
+    this.subscriptionPermissions = new SubscriptionPermissions(tracks)
     this.#session = session
     this.#packets = packets
     this.#streams = streams
@@ -384,6 +390,24 @@ export class LocalParticipant extends Participant {
 
   protected override get hasLeft(): boolean {
     return false
+  }
+
+  /**
+   * Sets who may subscribe to the local participant's data tracks. By default all participants may. The setting also
+   * holds for later connections of the room. Subscriptions that are no longer permitted end, with `notAllowed` in rooms
+   * of this package.
+   *
+   * A track that no permission names may be subscribed to only by participants with `allowAll`.
+   *
+   * @param allParticipantsAllowed whether all participants may subscribe to all tracks; then the list does not count
+   * @param participantTrackPermissions the whole list; it replaces the one before
+   * @throws `TypeError` or `RangeError` that names the argument
+   */
+  setTrackSubscriptionPermissions(
+    allParticipantsAllowed: boolean,
+    participantTrackPermissions: readonly ParticipantTrackPermission[] = [],
+  ): void {
+    this.subscriptionPermissions.set(allParticipantsAllowed, participantTrackPermissions)
   }
 
   #profile(): OwnProfile {

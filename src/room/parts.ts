@@ -24,7 +24,7 @@ import type { ServerInfo } from './server-info'
 import { RoomRpc } from '../rpc/room-rpc'
 import type { Session } from '../session/session'
 import { ParticipantState } from '../signal/messages'
-import type { ParticipantInfoMessage } from '../signal/messages'
+import type { ParticipantInfoMessage, RoomSignalRequest } from '../signal/messages'
 import { RemoteTracks } from './remote-tracks'
 import type { TellRoomEvent } from './events'
 import type { RoomOptions } from './room-options'
@@ -43,6 +43,8 @@ export interface PartsOwner {
   /** The session of the current connection. */
   session(): Session | undefined
   requests(): ParticipantRequests | undefined
+  /** Sends a request to the server; does nothing without a connection. */
+  send(request: RoomSignalRequest): void
   /** The server of the current or last connection. */
   serverInfo(): ServerInfo | undefined
   /** The server has sent the current state of the local participant. */
@@ -114,6 +116,10 @@ export class RoomParts {
       () => owner.requests(),
       this.rpc,
       this.#messages,
+      {
+        published: () => owner.session()?.publishedInfos() ?? [],
+        send: (value) => owner.send({ case: 'subscriptionPermission', value }),
+      },
     )
     this.tracks = new RemoteTracks(this.remote, tell)
     this.speakers = new ActiveSpeakers(this.local, this.remote, tell)

@@ -38,6 +38,12 @@ export class RemoteTracks {
     this.#tell(RoomEvent.DataTrackPublished, track)
   }
 
+  permissionChanged(track: RemoteDataTrack): void {
+    const participant = this.#participants.get(track.publisherIdentity)
+    if (participant === undefined) return
+    this.#tell(RoomEvent.TrackSubscriptionPermissionChanged, track, track.permissionStatus, participant)
+  }
+
   unpublished(track: RemoteDataTrack): void {
     const tracks = this.#participants.get(track.publisherIdentity)?.dataTracks
     // A new track with the same name may have replaced it.

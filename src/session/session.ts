@@ -45,7 +45,11 @@ export interface SessionOwner {
   sendRequest(request: DataTrackSignalRequest): void
   localTrackPublished(track: LocalDataTrack<never>): void
   localTrackUnpublished(info: DataTrackInfo, reason: DataTrackUnpublishedError): void
+  /** A publication has a new SID. */
+  localTrackRepublished?(): void
   trackPublished(track: RemoteDataTrack): void
+  /** Whether this participant may subscribe to a remote track has changed. */
+  permissionChanged?(track: RemoteDataTrack): void
   trackUnpublished(track: RemoteDataTrack): void
   encryptionError(error: DataTrackE2eeError): void
   /** The application wants to know who subscribes. Absent if the owner knows no participants. */
@@ -104,6 +108,8 @@ export class Session
   readonly #pending = new Map<number, PendingPublication>()
   readonly #publications = new Map<number, Publication>()
   readonly #remote = new Map<number, RemoteEntry>()
+  /** The numbers of remote tracks by SID. */
+  readonly #bySid = new Map<string, number>()
   /** Throttles the provider's errors for each participant. */
   readonly #providerFailures = new EventThrottle()
   /** Counters of the publications that have ended. */
@@ -207,6 +213,11 @@ export class Session
     this.#owner.demandChanged?.(demand.value, info)
   }
 
+  /** The publications, as the SFU describes them. */
+  publishedInfos(): DataTrackInfo[] {
+    return [...this.#publications.values()].map(({ info }) => info)
+  }
+
   /** The handles of the publications. */
   publishedHandles(): Iterable<number> {
     return this.#publications.keys()
@@ -253,6 +264,9 @@ export class Session
 
   handleSubscriptionPermission(trackSid: string, allowed: boolean): void {
     this.control(() => this.native.handleSubscriptionPermission(trackSid, allowed))
+    const number = this.#bySid.get(trackSid)
+    const entry = number === undefined ? undefined : this.#remote.get(number)
+    if (entry !== undefined) this.#permit(entry, allowed)
   }
 
   /** Whether this participant may subscribe. Without that permission, livekit-server does not answer subscriptions. */
@@ -268,11 +282,13 @@ export class Session
 
   handleResumed(): void {
     this.control(() => this.native.handleResumed())
+    this.#renewPermissions()
     this.#wakePublications()
   }
 
   handleRebuilt(): void {
     this.control(() => this.native.handleRebuilt())
+    this.#renewPermissions()
     this.#wakePublications()
   }
 
@@ -338,6 +354,7 @@ export class Session
         if (publication === undefined) return
         publication.info = infoFromNative(event.info)
         publication.connected()
+        this.#owner.localTrackRepublished?.()
         return
       }
       case 'unpublished': {
@@ -354,15 +371,16 @@ export class Session
         const forwarded = new ForwardedStreams(() =>
           this.#owner.forwarded?.(publisherIdentity, info.pubHandle, forwarded.any),
         )
-        const state = { track: number, publisherIdentity, info, published: true, forwarded }
+        const state = { track: number, publisherIdentity, info, published: true, permitted: true, forwarded }
         const track = new RemoteDataTrack(this, state)
         this.#remote.set(number, { track, state })
+        this.#bySid.set(info.sid, number)
         this.#owner.trackPublished(track)
         return
       }
       case 'trackUpdated': {
         const entry = this.#remote.get(event.track)
-        if (entry !== undefined) entry.state.info = infoFromNative(event.info)
+        if (entry !== undefined) this.#updated(entry, infoFromNative(event.info))
         return
       }
       case 'trackUnpublished': {
@@ -475,8 +493,27 @@ export class Session
     this.#owner.localTrackUnpublished(publication.info, reason)
   }
 
+  #updated(entry: RemoteEntry, info: DataTrackInfo): void {
+    this.#bySid.delete(entry.state.info.sid)
+    this.#bySid.set(info.sid, entry.state.track)
+    entry.state.info = info
+    this.#permit(entry, true)
+  }
+
+  #permit({ track, state }: RemoteEntry, permitted: boolean): void {
+    if (state.permitted === permitted) return
+    state.permitted = permitted
+    this.#owner.permissionChanged?.(track)
+  }
+
+  /** After a reconnect, a track that was refused can be asked for again, and the SFU answers anew. */
+  #renewPermissions(): void {
+    for (const entry of this.#remote.values()) this.#permit(entry, true)
+  }
+
   #gone({ track, state }: RemoteEntry, stats: DataTrackFrameStats): void {
     if (!this.#remote.delete(state.track)) return
+    this.#bySid.delete(state.info.sid)
     state.published = false
     track.keepStats(stats)
     this.#owner.trackUnpublished(track)

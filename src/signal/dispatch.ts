@@ -70,8 +70,8 @@ export class SignalDispatcher {
    */
   readonly #known = new Map<string, { readonly sid: unknown; readonly trackBytes: number }>()
   #trackBytes = 0
-  /** Whether it was logged that the SFU sends nonsense about subscribers. */
-  #warned = false
+  /** Messages of which it was logged that the SFU sends nonsense. */
+  readonly #warned = new Set<string>()
 
   constructor(options: SignalDispatcherOptions) {
     this.#local = options.local
@@ -145,11 +145,16 @@ export class SignalDispatcher {
     const { pubHandle, hasSubscribers = false } = isObject(value) ? value : {}
     if (isHandle(pubHandle) && typeof hasSubscribers === 'boolean') {
       local.handleDemandUpdate?.(pubHandle, hasSubscribers)
-    } else if (!this.#warned) {
-      this.#warned = true
-      malformed('dataTrackDemandUpdate')
+    } else {
+      this.#malformedOnce('dataTrackDemandUpdate')
     }
     return true
+  }
+
+  #malformedOnce(message: string): void {
+    if (this.#warned.has(message)) return
+    this.#warned.add(message)
+    malformed(message)
   }
 
   #answered(local: LocalSignalHandlers, value: unknown): boolean {
@@ -195,10 +200,12 @@ export class SignalDispatcher {
   }
 
   #permitted(value: unknown): void {
-    if (!isObject(value)) return
-    const { trackSid, allowed } = value
+    // In plain objects of bufbuild 2, fields with the value `false` are absent.
+    const { trackSid, allowed = false } = isObject(value) ? value : {}
     if (typeof trackSid === 'string' && typeof allowed === 'boolean') {
       this.#remote?.handleSubscriptionPermission?.(trackSid, allowed)
+    } else {
+      this.#malformedOnce('subscriptionPermissionUpdate')
     }
   }
 

@@ -151,11 +151,23 @@ export type SimulateScenarioMessage =
   /** `livekit.CandidateProtocol`: 1 is TCP, 2 is TLS. */
   | { readonly case: 'switchCandidateProtocol'; readonly value: 1 | 2 }
 
+/** `livekit.SubscriptionPermission`. */
+export interface SubscriptionPermissionMessage {
+  readonly allParticipants: boolean
+  readonly trackPermissions: readonly {
+    readonly participantIdentity: string
+    readonly participantSid: string
+    readonly allTracks: boolean
+    readonly trackSids: readonly string[]
+  }[]
+}
+
 /** The requests of a room: {@link DataTrackSignalRequest} and those of its session. */
 export type RoomSignalRequest =
   | DataTrackSignalRequest
   | NumberedSignalRequest
   | { readonly case: 'syncState'; readonly value: SyncStateMessage }
+  | { readonly case: 'subscriptionPermission'; readonly value: SubscriptionPermissionMessage }
   | { readonly case: 'simulate'; readonly value: { readonly scenario: SimulateScenarioMessage } }
   | { readonly case: 'leave'; readonly value: { readonly reason: number } }
 

@@ -1,6 +1,6 @@
 //! The connection: lost, resumed, rebuilt and closed.
 
-use super::track::Subscription;
+use super::track::{Permission, Subscription};
 use super::{Connection, Epoch, SubscribeError, Subscriber};
 use crate::stats::{FrameDrop, PacketDrop};
 use crate::time::Instant;
@@ -20,6 +20,7 @@ impl Subscriber {
             return;
         }
         self.connection = Connection::Up;
+        self.renew_permissions(now);
         for id in self.subscribed_tracks() {
             if self.tracks.get(&id).is_some_and(|track| track.subscription == Subscription::Active) {
                 self.tell_subscription(id, true);
@@ -42,6 +43,7 @@ impl Subscriber {
         self.packets.dropped.add(PacketDrop::StaleEpoch, dropped);
         for track in self.tracks.values_mut() {
             track.end_assignment();
+            track.permission = Permission::Granted;
         }
         for id in self.subscribed_tracks() {
             self.ask(id, now);

@@ -38,7 +38,7 @@ use early::EarlyPackets;
 use encryption_errors::EncryptionErrors;
 use routing::Route;
 use stream::Stream;
-use track::{Track, Unanswered};
+use track::{Permission, Track, Unanswered};
 
 /// Most tracks that are kept. Further tracks that the SFU announces are ignored.
 pub const MAX_TRACKS: usize = 65_536;
@@ -165,7 +165,7 @@ impl Subscriber {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let mut next = self.early.poll_timeout();
-        let (mut unanswered, mut late) = (Vec::new(), Vec::new());
+        let (mut unanswered, mut late, mut denied) = (Vec::new(), Vec::new(), Vec::new());
         for track in self.tracks.values_mut() {
             if let Some(assignment) = &mut track.assignment {
                 assignment.depacketizer.handle_timeout(now);
@@ -182,6 +182,13 @@ impl Subscriber {
             if self.connection != Connection::Up {
                 continue;
             }
+            if let Permission::Denied { until } = track.permission {
+                if until <= now {
+                    denied.push(track.id);
+                    continue;
+                }
+                next = earlier(next, Some(until));
+            }
             match track.subscription.handle_timeout(self.config.subscribe_timeout, now) {
                 Some(Unanswered::Wait(due)) => next = earlier(next, Some(due)),
                 Some(Unanswered::Ask(due)) => {
@@ -196,6 +203,10 @@ impl Subscriber {
         unanswered.sort_unstable();
         for id in unanswered {
             self.tell_subscription(id, true);
+        }
+        denied.sort_unstable();
+        for id in denied {
+            self.deny(id);
         }
         late.sort_unstable();
         for id in late {

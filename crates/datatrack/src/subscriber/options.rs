@@ -15,6 +15,10 @@ pub struct SubscriberConfig {
     /// livekit-server 1.13.5 loses some requests: some of more than five that come at once, and a request that comes
     /// while it ends an earlier subscription to the same track.
     pub subscribe_retry: Duration,
+    /// How long a subscription may wait after the SFU has refused it because of the publisher's permissions; 1 s by
+    /// default. A publisher that names its tracks learns the SID of a new track after the SFU has announced it, and only
+    /// then permits the subscription.
+    pub permission_grace: Duration,
     /// Whether subscription requests may wait for their turn. If so, the driver calls
     /// [`handle_subscription_sent`](super::Subscriber::handle_subscription_sent) when one was sent, and the SFU's time
     /// starts then. By default they do not wait, and the time starts with the event.
@@ -31,6 +35,7 @@ impl Default for SubscriberConfig {
             encryption: SessionEncryption::None,
             subscribe_timeout: Duration::from_secs(10),
             subscribe_retry: Duration::from_secs(1),
+            permission_grace: Duration::from_secs(1),
             paced_requests: false,
             early_packet_bytes: 256 << 10,
             early_packet_age: Duration::from_secs(1),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::track::{Subscription, Track};
+use super::track::{Permission, Subscription, Track};
 use super::{Connection, MAX_TRACKS, SubscribeError, Subscriber, SubscriberEvent, TrackId};
 use crate::info::{EncryptionType, TrackInfo};
 use crate::packet::Handle;
@@ -128,6 +128,7 @@ impl Subscriber {
         self.by_sid.remove(&track.info.sid);
         self.by_sid.insert(sid.clone(), id);
         track.info = info.clone();
+        track.permission = Permission::Granted;
         self.events.push_back(SubscriberEvent::TrackUpdated { track: id, info });
         if !track.streams.is_empty() {
             self.ask(id, now);

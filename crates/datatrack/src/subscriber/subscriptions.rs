@@ -1,7 +1,7 @@
 //! Opening and closing streams, and the requests to the SFU that follow.
 
 use super::stream::Stream;
-use super::track::{Asked, Subscription};
+use super::track::{Asked, Permission, Subscription};
 use super::{
     Connection, Encryption, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberEvent, TrackId,
 };
@@ -35,7 +35,8 @@ impl Subscriber {
             }
             _ => {}
         }
-        if !self.allowed && state.subscription == Subscription::None {
+        let denied = !self.allowed || state.permission == Permission::Refused;
+        if denied && state.subscription == Subscription::None {
             return Err(SubscribeError::NotAllowed);
         }
         let fps_before = self.target_fps(track);
@@ -77,6 +78,7 @@ impl Subscriber {
                 track.forget_partial_frames();
                 if track.subscription != Subscription::None {
                     track.subscription = Subscription::None;
+                    track.permission = Permission::Granted;
                     self.tell_subscription(id, false);
                 }
             } else if self.target_fps(id) != fps_before {
@@ -113,13 +115,41 @@ impl Subscriber {
     }
 
     /// Handles the SFU's `SubscriptionPermissionUpdate`: whether the publisher of a track lets this participant
-    /// subscribe to it. If not, the track's streams end with [`SubscribeError::NotAllowed`].
-    pub fn handle_subscription_permission(&mut self, sid: &TrackSid, allowed: bool) {
-        if let Some(&id) = self.by_sid.get(sid)
-            && !allowed
-        {
-            self.refuse(id, SubscribeError::NotAllowed);
+    /// subscribe to it. If not, the track's streams end with [`SubscribeError::NotAllowed`]: at once if the SFU has
+    /// forwarded the track before, else after [`permission_grace`](super::SubscriberConfig::permission_grace). Until
+    /// the SFU says that the track may be subscribed to, further streams are refused.
+    pub fn handle_subscription_permission(&mut self, sid: &TrackSid, allowed: bool, now: Instant) {
+        let Some(&id) = self.by_sid.get(sid) else { return };
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let before = track.permission;
+        if allowed {
+            track.permission = Permission::Granted;
+            match before {
+                // The SFU forwards the track now, but nothing reads it.
+                Permission::Refused => self.tell_subscription(id, false),
+                Permission::Denied { .. } => self.await_answer(id, now),
+                Permission::Granted => {}
+            }
+            return;
         }
+        if track.streams.is_empty() || before != Permission::Granted {
+            return;
+        }
+        let revoked = track.assignment.as_ref().is_some_and(|assignment| assignment.sid == track.info.sid);
+        if revoked {
+            self.deny(id);
+        } else {
+            let until = now + self.config.permission_grace;
+            track.permission = Permission::Denied { until };
+            self.expect_by(until);
+        }
+    }
+
+    /// The publisher does not permit the subscription. The request stays with the SFU.
+    pub(super) fn deny(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        track.permission = Permission::Refused;
+        self.end_streams(id, SubscribeError::NotAllowed);
     }
 
     /// Asks the SFU once more for a track that has streams.
@@ -189,17 +219,47 @@ impl Subscriber {
 
     /// Ends the subscription of a track, and all its streams.
     fn refuse(&mut self, id: TrackId, error: SubscribeError) {
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        let streams = std::mem::take(&mut track.streams);
-        if streams.is_empty() {
+        if self.tracks.get(&id).is_none_or(|track| track.streams.is_empty()) {
             return;
         }
-        track.subscription = Subscription::None;
-        track.forget_partial_frames();
         // So a later attempt starts from the same state on both sides.
         self.tell_subscription(id, false);
-        for stream in streams {
+        self.end_streams(id, error);
+    }
+
+    fn end_streams(&mut self, id: TrackId, error: SubscribeError) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        track.subscription = Subscription::None;
+        track.forget_partial_frames();
+        for stream in std::mem::take(&mut track.streams) {
             self.end_stream(stream, Some(error));
+        }
+    }
+
+    /// The SFU may have said something else about permissions meanwhile. Requests that it still holds for tracks without
+    /// streams are taken back, and streams that wait for a permission wait anew.
+    pub(super) fn renew_permissions(&mut self, now: Instant) {
+        let until = now + self.config.permission_grace;
+        let (mut refused, mut waits) = (Vec::new(), false);
+        for track in self.tracks.values_mut() {
+            match track.permission {
+                Permission::Granted => {}
+                Permission::Denied { .. } => {
+                    track.permission = Permission::Denied { until };
+                    waits = true;
+                }
+                Permission::Refused => {
+                    track.permission = Permission::Granted;
+                    refused.push(track.id);
+                }
+            }
+        }
+        if waits {
+            self.expect_by(until);
+        }
+        refused.sort_unstable();
+        for id in refused {
+            self.tell_subscription(id, false);
         }
     }
 

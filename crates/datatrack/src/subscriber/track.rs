@@ -17,6 +17,7 @@ pub(super) struct Track {
     pub(super) publisher: Arc<str>,
     pub(super) info: TrackInfo,
     pub(super) subscription: Subscription,
+    pub(super) permission: Permission,
     pub(super) streams: Vec<StreamId>,
     pub(super) pipeline: DepacketizerOptions,
     pub(super) assignment: Option<Assignment>,
@@ -55,6 +56,18 @@ pub(super) enum Subscription {
         renewed: bool,
     },
     Active,
+}
+
+/// Whether the publisher permits the subscription, as far as the SFU has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permission {
+    Granted,
+    /// It does not. The streams wait until then for another answer.
+    Denied {
+        until: Instant,
+    },
+    /// It does not, and the streams have ended. The SFU still holds the request, and says when it is permitted.
+    Refused,
 }
 
 /// What to do about a subscription that the SFU has not answered.
@@ -104,6 +117,7 @@ impl Track {
             publisher,
             info,
             subscription: Subscription::None,
+            permission: Permission::Granted,
             streams: Vec::new(),
             pipeline: DepacketizerOptions::default(),
             assignment: None,

@@ -8,7 +8,7 @@ use datatrack::stats::FrameStats;
 use datatrack::subscriber::{
     BufferPolicy, StreamId, SubscribeError, SubscribeOptions, SubscriberConfig, SubscriberEvent, TrackId,
 };
-use datatrack::{PIECE_OVERHEAD, Subscriber, TrackInfo};
+use datatrack::{Instant, PIECE_OVERHEAD, Subscriber, TrackInfo};
 
 use crate::support::*;
 
@@ -24,6 +24,13 @@ fn gone(track: TrackId) -> SubscriberEvent {
         sid: sid("a"),
         stats: FrameStats::default(),
     }
+}
+
+fn assign(subscriber: &mut Subscriber, table: &[(u16, &str)], now: Instant) {
+    subscriber.handle_subscriber_handles(
+        table.iter().map(|&(number, of)| (handle(number), sid(of))).collect(),
+        now,
+    );
 }
 
 fn ended(stream: u32, error: Option<SubscribeError>) -> SubscriberEvent {
@@ -701,15 +708,100 @@ fn who_may_not_subscribe_is_told_at_once_and_keeps_what_the_sfu_has_answered() {
 }
 
 #[test]
-fn a_publisher_that_does_not_let_us_subscribe_ends_the_streams_of_that_track() {
+fn a_subscription_that_its_publisher_does_not_permit_waits_for_a_second_and_ends() {
     let mut subscriber = subscriber();
     let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
     subscribe(&mut subscriber, tracks[0], 1, 0);
     subscribe(&mut subscriber, tracks[1], 2, 0);
     events(&mut subscriber);
-    subscriber.handle_subscription_permission(&sid("a"), true);
-    subscriber.handle_subscription_permission(&sid("other"), false);
+    subscriber.handle_subscription_permission(&sid("a"), true, at(0));
+    subscriber.handle_subscription_permission(&sid("other"), false, at(0));
+    subscriber.handle_subscription_permission(&sid("a"), false, at(0));
+    subscriber.handle_subscription_permission(&sid("b"), false, at(0));
     assert_eq!(events(&mut subscriber), []);
-    subscriber.handle_subscription_permission(&sid("a"), false);
-    assert_eq!(events(&mut subscriber), [update("a", false), ended(1, Some(SubscribeError::NotAllowed))]);
+    // The publisher permits one of the two a moment later.
+    subscriber.handle_subscription_permission(&sid("b"), true, at(500));
+    assign(&mut subscriber, &[(9, "b")], at(500));
+    subscriber.handle_timeout(at(999));
+    assert!(
+        !events(&mut subscriber).iter().any(|event| matches!(event, SubscriberEvent::StreamEnded { .. }))
+    );
+    subscriber.handle_timeout(at(1000));
+    let not_allowed = Some(SubscribeError::NotAllowed);
+    assert_eq!(events(&mut subscriber), [ended(1, not_allowed)]);
+    subscriber.handle_timeout(at(60_000));
+    receive(&mut subscriber, Sender::new(9).frame(b"x"), at(60_000));
+    assert_eq!(read(&mut subscriber, 2), [b"x".to_vec()]);
+}
+
+#[test]
+fn a_subscription_that_its_publisher_revokes_ends_at_once_and_can_be_had_again_when_the_sfu_says_so() {
+    let mut subscriber = subscriber();
+    let tracks = announce(&mut subscriber, vec![info(1, "a", "a")], at(0));
+    subscribe(&mut subscriber, tracks[0], 1, 0);
+    assign(&mut subscriber, &[(9, "a")], at(0));
+    events(&mut subscriber);
+    // livekit-server takes the track from the table first.
+    assign(&mut subscriber, &[], at(1));
+    subscriber.handle_subscription_permission(&sid("a"), false, at(1));
+    assert_eq!(events(&mut subscriber), [ended(1, Some(SubscribeError::NotAllowed))]);
+    let refused = subscriber.subscribe(tracks[0], StreamId(2), SubscribeOptions::default(), at(2));
+    assert_eq!(refused, Err(SubscribeError::NotAllowed));
+    assert_eq!(events(&mut subscriber), []);
+    // The SFU has kept the request, so it forwards the track again, which nothing reads.
+    subscriber.handle_subscription_permission(&sid("a"), true, at(3));
+    assert_eq!(events(&mut subscriber), [update("a", false)]);
+    subscribe(&mut subscriber, tracks[0], 3, 4);
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
+}
+
+#[test]
+fn after_a_reconnect_a_refused_track_can_be_asked_for_again() {
+    for rebuilt in [false, true] {
+        let mut subscriber = subscriber();
+        let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
+        subscribe(&mut subscriber, tracks[0], 1, 0);
+        assign(&mut subscriber, &[(9, "a")], at(0));
+        subscriber.handle_subscription_permission(&sid("a"), false, at(0));
+        subscribe(&mut subscriber, tracks[1], 2, 0);
+        subscriber.handle_subscription_permission(&sid("b"), false, at(0));
+        events(&mut subscriber);
+        subscriber.handle_connection_lost();
+        subscriber.handle_timeout(at(5000));
+        if rebuilt {
+            subscriber.handle_rebuilt(at(6000));
+            assert_eq!(events(&mut subscriber), [update("b", true)]);
+        } else {
+            // The server session still holds the request. Stream 2 has its second once more.
+            subscriber.handle_resumed(at(6000));
+            assert_eq!(events(&mut subscriber), [update("a", false), update("b", true)]);
+            subscriber.handle_timeout(at(6999));
+            assert_eq!(events(&mut subscriber), []);
+            subscriber.handle_timeout(at(7000));
+            let kinds = events(&mut subscriber);
+            assert!(kinds.contains(&ended(2, Some(SubscribeError::NotAllowed))), "{kinds:?}");
+        }
+        subscribe(&mut subscriber, tracks[0], 3, 8000);
+        assert!(events(&mut subscriber).contains(&update("a", true)));
+    }
+}
+
+#[test]
+fn a_new_sid_is_a_new_question_of_permission() {
+    let mut subscriber = subscriber();
+    let tracks = announce(&mut subscriber, vec![info(1, "a", "a")], at(0));
+    subscribe(&mut subscriber, tracks[0], 1, 0);
+    assign(&mut subscriber, &[(9, "a")], at(0));
+    subscriber.handle_subscription_permission(&sid("a"), false, at(0));
+    events(&mut subscriber);
+    announce(&mut subscriber, vec![info(1, "new", "a")], at(1));
+    subscribe(&mut subscriber, tracks[0], 2, 1);
+    assert!(events(&mut subscriber).contains(&update("new", true)));
+    // The publisher that came back has not permitted it yet.
+    subscriber.handle_subscription_permission(&sid("new"), false, at(1));
+    subscriber.handle_subscription_permission(&sid("new"), true, at(100));
+    assign(&mut subscriber, &[(10, "new")], at(100));
+    subscriber.handle_timeout(at(5000));
+    receive(&mut subscriber, Sender::new(10).frame(b"x"), at(5000));
+    assert_eq!(read(&mut subscriber, 2), [b"x".to_vec()]);
 }

@@ -95,7 +95,7 @@ fn handle_subscription_permission(call: &Call) -> Result<(), Failure> {
     let allowed = call.argument(1, "allowed").boolean()?;
     let Ok(sid) = sid else { return Ok(()) };
     Session::of(call)?.guarded(|link| {
-        link.subscriber(|subscriber, _| subscriber.handle_subscription_permission(&sid, allowed));
+        link.subscriber(|subscriber, now| subscriber.handle_subscription_permission(&sid, allowed, now));
         Ok(())
     })
 }
