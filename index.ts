@@ -19,6 +19,14 @@ export type {
   TokenSourceResponseObject,
 } from './src/connection/token-source'
 export type { ConnectToken, TokenProvider, TokenRequest } from './src/connection/tokens'
+export { ConnectionCheck } from './src/check/connection-check'
+export type {
+  ConnectionCheckEvents,
+  ConnectionCheckInfo,
+  ConnectionCheckOptions,
+  ConnectionCheckStatus,
+} from './src/check/connection-check'
+export type { CheckName } from './src/check/run-checks'
 export type { ConnectionStats, MessageChannelStats } from './src/connection/stats'
 export type { DisconnectReason } from './src/connection/disconnect-reason'
 export type { RoomStats } from './src/room/stats'

@@ -551,6 +551,12 @@ const rooms = {
     socket.destroy()
     server.close()
   },
+  'connection-check': async () => {
+    const check = new index.ConnectionCheck('ws://127.0.0.1:1', 'a.b.c')
+    const results = await check.run()
+    expect(results.map(({ status }) => status)).toContain('skipped')
+    expect(results.find(({ status }) => status === 'failed')?.help).not.toBe('')
+  },
   'connection-states': () =>
     withPair(async ({ sfu, alice }) => {
       const told: string[] = []

@@ -9,9 +9,9 @@ import { FRAME_HEADER, PROBE_RUN, sharedClock } from './bench-messages'
 import type { BenchAnswer, BenchRequest, ReceivedFigures, SentFigures } from './bench-messages'
 import { encryptionOf } from './encryption'
 import { LatencyHistogram } from './histogram'
-import { pace } from './pace'
+import { pace } from '../check/pace'
 import { dropsOf } from './progress'
-import { joinRoom } from './server'
+import { joinRoom } from '../check/rooms'
 
 /** Probes a second. */
 const PROBE_RATE = 50

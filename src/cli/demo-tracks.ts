@@ -6,7 +6,7 @@ import type { RemoteDataTrack } from '../data-track/remote'
 import { DataTrackPushFrameError } from '../base/errors'
 import type { LocalParticipant } from '../room/participant'
 import { Meter } from './meter'
-import { pace } from './pace'
+import { pace } from '../check/pace'
 
 /** One of the demo's tracks: its rate and size, and its counters on both ends. */
 export interface DemoTrack {

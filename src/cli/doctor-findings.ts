@@ -1,19 +1,7 @@
 /** What `datatrack doctor` finds, and how it says so. Nothing secret gets out of here. */
 import { printable } from '../base/printable'
+import type { Finding, Status } from '../check/finding'
 import { say } from './output'
-
-/** `skipped`: it could not be tried, for another finding's sake. */
-export type Status = 'ok' | 'warning' | 'failed' | 'skipped'
-
-/** The result of a check. */
-export interface Finding {
-  readonly check: string
-  readonly status: Status
-  /** What was seen, in plain words. */
-  readonly what: string
-  /** What to do about it. */
-  readonly help?: string | undefined
-}
 
 const MARKS: Readonly<Record<Status, string>> = {
   ok: 'ok      ',

@@ -1,9 +1,7 @@
-/** Joining a room of the server that the settings name. */
-import { randomBytes } from 'node:crypto'
-import type { ConnectOptions } from '../connection/connect-options'
+/** Tokens for rooms of the server that the settings name. */
 import { loadServerSdk } from '../base/lazy'
-import { Room } from '../room/room'
-import type { RoomOptions } from '../room/room-options'
+import { uniqueName } from '../check/rooms'
+import type { TokenPair } from '../check/rooms'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 
@@ -14,19 +12,8 @@ export interface Grant {
   readonly hidden?: boolean
 }
 
-/** Two participants of one room. */
-export interface TokenPair {
-  readonly publisher: string
-  readonly subscriber: string
-}
-
 /** Lifetime of tokens. It only has to cover connecting: the server renews the tokens of connected participants. */
 const TOKEN_LIFE = '1h'
-
-/** A unique name. */
-export function uniqueName(prefix: string): string {
-  return `${prefix}-${randomBytes(4).toString('hex')}`
-}
 
 /** The host and port of a server, for people. */
 export function hostOf({ url }: ServerSettings): string {
@@ -72,34 +59,6 @@ export async function tokenPair(
     publisher: await makeToken(key, room, name('robot'), { canPublishData: true }),
     subscriber: await makeToken(key, room, name('desk'), { canPublishData: subscriberPublishes }),
   }
-}
-
-/** Connects a publisher and a subscriber to one room. */
-export async function connectPair(
-  url: string,
-  tokens: TokenPair,
-  options: ConnectOptions,
-): Promise<[Room, Room]> {
-  const publisher = await joinRoom(url, tokens.publisher, options)
-  try {
-    return [publisher, await joinRoom(url, tokens.subscriber, options)]
-  } catch (error) {
-    await publisher.disconnect()
-    throw error
-  }
-}
-
-/** Connects; `before` gets the room first, to listen to it. */
-export async function joinRoom(
-  url: string,
-  token: string,
-  options: RoomOptions & ConnectOptions,
-  before?: (room: Room) => void,
-): Promise<Room> {
-  const room = new Room(options)
-  before?.(room)
-  await room.connect(url, token, options)
-  return room
 }
 
 function makeToken(

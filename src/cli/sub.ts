@@ -13,7 +13,8 @@ import { printable } from '../base/printable'
 import { finish, note, Stopped, writeAll } from './output'
 import { dropsOf, dropsText, Progress, Throughput } from './progress'
 import { untilDisconnected } from './room-notes'
-import { joinRoom, tokenFor } from './server'
+import { joinRoom } from '../check/rooms'
+import { tokenFor } from './server'
 import type { ServerSettings } from './settings'
 
 /** Options of {@link sub}. */

@@ -1,4 +1,4 @@
-/** The checks of `datatrack doctor` that need no participant: binary, address, HTTP, token. */
+/** The checks that need no participant: binary, address, HTTP, token. */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { loadBinding } from '../native/loader'
@@ -7,7 +7,7 @@ import { httpRequest } from '../connection/http-request'
 import type { HttpAnswer } from '../connection/http-request'
 import { ProxyError } from '../connection/proxy'
 import { claimProblems, decodeClaims, span } from '../connection/claims'
-import type { Finding } from './doctor-findings'
+import type { Finding } from './finding'
 import { codeOf, httpUrl } from './http'
 
 /** Whether the native addon loads. */

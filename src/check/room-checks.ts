@@ -1,4 +1,4 @@
-/** The checks of `datatrack doctor` that join a room: signalling, UDP, TCP, frames there and back. */
+/** The checks that join a room: signalling, UDP, TCP, frames there and back. */
 import type { IceTransports } from '../connection/connect-options'
 import type { LocalDataTrack } from '../data-track/local'
 import type { DataTrackStream } from '../data-track/stream'
@@ -7,9 +7,9 @@ import { disconnectReason, disconnectReasonNumber } from '../connection/disconne
 import type { Room } from '../room/room'
 import { serverUrl } from '../connection/address'
 import { SignalClient } from '../connection/signal-client'
-import type { Finding } from './doctor-findings'
+import type { Finding } from './finding'
 import { pace } from './pace'
-import { connectPair, joinRoom, uniqueName } from './server'
+import { connectPair, joinRoom, uniqueName } from './rooms'
 
 /** Joins by signalling alone: no data path is needed for it. */
 export async function checkSignalling(url: string, token: string, ms: number): Promise<Finding> {

@@ -1,0 +1,44 @@
+/** Checks of a connection for programs, with a real server. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ConnectionCheck } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+const statuses = (check: ConnectionCheck) => check.getResults().map(({ status }) => status)
+
+it(
+  'all is well between two participants, and each step is told of',
+  inScene(async (scene) => {
+    const subscriberToken = await scene.token('bob')
+    const check = new ConnectionCheck(server.url, await scene.token('alice'), { subscriberToken })
+    const running: string[] = []
+    check.on('checkUpdate', (_id, { name, status }) => {
+      if (status === 'running') running.push(name)
+    })
+    await check.run()
+    expect([statuses(check), check.isSuccess()]).toEqual([Array.from({ length: 8 }, () => 'success'), true])
+    expect(running).toEqual(['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data'])
+    expect(check.getResults().at(-1)!.message).toContain('and back')
+  }),
+)
+
+it(
+  'a token that the server refuses is told, and never repeated',
+  inScene(async (scene) => {
+    const token = await scene.token('alice', { forged: true })
+    const check = new ConnectionCheck(server.url, token)
+    const results = await check.run()
+    expect(statuses(check)).toEqual([
+      ...['success', 'success', 'success', 'failed', 'skipped', 'skipped', 'skipped', 'skipped'],
+    ])
+    expect(results[3]!.help).not.toBe('')
+    expect(JSON.stringify(results)).not.toContain(token)
+  }),
+)

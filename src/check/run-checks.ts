@@ -1,0 +1,91 @@
+/** All checks of a connection, one after the other. A check that needs another one that failed is skipped. */
+import { decodeClaims } from '../connection/claims'
+import type { Finding } from './finding'
+import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } from './room-checks'
+import { checkAddress, checkBinary, checkHttp, checkToken } from './server-checks'
+
+/** The checks, in their order. */
+export const checkNames = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data'] as const
+
+/** The name of a check. */
+export type CheckName = (typeof checkNames)[number]
+
+/** What is checked. */
+export interface CheckTarget {
+  readonly url: string
+  readonly publisher: string
+  /** Without it, frames are sent and not seen to arrive. */
+  readonly subscriber: string | undefined
+  /** Whether the tokens were made here, with the server's key. */
+  readonly made: boolean
+  /** ms that each check may take. */
+  readonly timeoutMs: number
+}
+
+/** Hears of the checks. */
+export interface CheckListener {
+  /** A check begins. It may throw, which ends the run. */
+  begins(name: CheckName): void
+  found(finding: Finding): void
+}
+
+/** Runs the checks. `undefined` as target: only what this machine has. Returns whether frames were seen to arrive. */
+export async function runChecks(target: CheckTarget | undefined, listener: CheckListener): Promise<boolean> {
+  listener.begins('binary')
+  const binary = checkBinary()
+  listener.found(binary)
+  return target !== undefined && !failed(binary) && (await checkServer(target, listener))
+}
+
+async function checkServer(
+  { url, publisher, subscriber, made, timeoutMs }: CheckTarget,
+  listener: CheckListener,
+): Promise<boolean> {
+  let done: CheckName = 'binary'
+  const run = async (name: CheckName, check: () => Promise<Finding>): Promise<boolean> => {
+    listener.begins(name)
+    const finding = await check()
+    listener.found(finding)
+    done = name
+    return !failed(finding)
+  }
+  /** The checks after the last one are skipped. */
+  const skip = (what: string): false => {
+    for (const check of checkNames.slice(checkNames.indexOf(done) + 1)) {
+      listener.found({ check, status: 'skipped', what })
+    }
+    return false
+  }
+  if (!(await run('address', () => checkAddress(url)))) return skip('the host has no address')
+  let skew = 0
+  const answers = await run('http', async () => {
+    const result = await checkHttp(url, timeoutMs)
+    skew = result.skew
+    return result.finding
+  })
+  if (!answers) return skip('the server does not answer')
+  const accepted = await run('token', () => checkToken(url, publisher, made, skew, timeoutMs))
+  if (!accepted) return skip('the token is refused')
+  if (!(await run('signalling', () => checkSignalling(url, publisher, timeoutMs)))) {
+    return skip('signalling does not work')
+  }
+  listener.begins('UDP')
+  const udp = await checkPath(url, publisher, 'udp', timeoutMs)
+  listener.begins('TCP')
+  const paths = weighPaths(udp, await checkPath(url, publisher, 'tcp', timeoutMs))
+  for (const path of paths) listener.found(path)
+  done = 'TCP'
+  if (paths.every(failed)) return skip('there is no path for it')
+  if (decodeClaims(publisher)?.canPublishData === false)
+    return skip('the token does not allow to publish data')
+  if (subscriber === undefined) {
+    await run('data', () => checkPublishing(url, publisher, timeoutMs))
+    return false
+  }
+  const andBack = decodeClaims(subscriber)?.canPublishData !== false
+  return await run('data', () => checkData(url, { publisher, subscriber }, andBack, timeoutMs))
+}
+
+function failed({ status }: Finding): boolean {
+  return status === 'failed'
+}
