@@ -8,7 +8,7 @@ const number = (value) => Math.round(value).toLocaleString('en-US')
 const spread = ({ median, min, max }) => `${number(median)} [${number(min)}–${number(max)}]`
 
 /** A Markdown table with aligned columns. */
-function table(head, rows) {
+export function table(head, rows) {
   const cells = [head, ...rows].map((row) => row.map((cell) => cell ?? ''))
   const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column].length)))
   const line = (row) => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`

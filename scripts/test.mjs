@@ -28,6 +28,7 @@ async function runAll(suite) {
     })
   }
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
+  await suite.cargo("Rust: SCTP, beside str0m's own", ['--manifest-path=__test__/sctp/Cargo.toml'])
   await suite.vitest('TypeScript: unit', '__test__/unit/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
   const cluster = '__test__/e2e/cluster.test.ts'

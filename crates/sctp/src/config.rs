@@ -38,7 +38,7 @@ impl Default for TransportConfig {
             max_receive_message: 65_536,
             max_init_retransmits: Some(8),
             max_data_retransmits: None,
-            congestion: Algorithm::NewReno,
+            congestion: Algorithm::default(),
         }
     }
 }

@@ -9,7 +9,10 @@ use bytes::Bytes;
 
 use crate::association::{Association, Entropy};
 use crate::config::{ClientConfig, EndpointConfig, ServerConfig};
-use crate::wire::{HEADER, Packet, kind};
+use crate::wire::{HEADER, Packet, Writer, kind};
+
+/// Flag of a SHUTDOWN COMPLETE: the tag is that of the packet it answers (RFC 9260, section 8.5.1).
+const REFLECTED: u8 = 1;
 
 /// Which association of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +88,8 @@ pub struct Endpoint {
     /// Whether there is one that takes datagrams.
     live: bool,
     seed: Option<u64>,
+    /// The answer to a packet of an association that is over.
+    answer: Option<Bytes>,
 }
 
 impl Endpoint {
@@ -92,7 +97,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: Arc<EndpointConfig>, server: Option<Arc<ServerConfig>>) -> Self {
         let seed = config.seed;
-        Self { config, server, associations: 0, live: false, seed }
+        Self { config, server, associations: 0, live: false, seed, answer: None }
     }
 
     fn entropy(&mut self) -> Option<Entropy> {
@@ -148,14 +153,22 @@ impl Endpoint {
         _ecn: Option<EcnCodepoint>,
         data: Bytes,
     ) -> Option<(AssociationHandle, DatagramEvent)> {
-        let begins = data.get(HEADER) == Some(&kind::INIT);
+        let first = data.get(HEADER).copied();
         let packet = Packet::parse(data)?;
         let event = AssociationEvent { now, packet };
         if self.live {
             return Some((AssociationHandle(self.associations - 1), DatagramEvent::AssociationEvent(event)));
         }
+        if first == Some(kind::SHUTDOWN_ACK) {
+            // The last word of the shutdown was lost, and the peer asks for it (RFC 9260, section 8.4, rule 5).
+            let packet = &event.packet;
+            let mut answer = Writer::new(packet.destination_port, packet.source_port, packet.tag, 16);
+            answer.chunk(kind::SHUTDOWN_COMPLETE, REFLECTED, |_| {});
+            self.answer = Some(answer.finish(true));
+            return None;
+        }
         let server = self.server.clone()?;
-        if !begins {
+        if first != Some(kind::INIT) {
             return None;
         }
         let entropy = self.entropy()?;
@@ -177,9 +190,9 @@ impl Endpoint {
         None
     }
 
-    /// Packets of no association: none, since over DTLS there is no stranger to be answered.
+    /// Packets of no association: the answer to one that is over.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        Some(Transmit { payload: Payload::RawEncode(vec![self.answer.take()?]) })
     }
 }
 

@@ -55,8 +55,8 @@ impl Association {
     /// The association begins with what the peer said.
     fn take_peer(&mut self, peer: Init) {
         let mtu = self.max_payload + PACKET_OVERHEAD;
-        let controller = self.config.congestion.controller(padded(mtu));
-        self.sender = Some(Sender::new(self.our_first_tsn, self.max_payload, peer.window, controller));
+        let controllers = self.config.congestion.controllers(padded(mtu));
+        self.sender = Some(Sender::new(self.our_first_tsn, self.max_payload, peer.window, controllers));
         self.arrivals = Some(Arrivals::new(peer.first_tsn));
         self.reassembly = Some(Reassembly::new(peer.first_tsn, self.config.max_receive_message as usize));
         self.resets = Some(Resets::new(self.our_first_tsn, peer.first_tsn));
@@ -89,6 +89,11 @@ impl Association {
             self.lose(AssociationError::Protocol("INIT ACK without a cookie"));
             return;
         };
+        if cookie.len() > self.max_payload {
+            self.abort(crate::wire_cause::PROTOCOL, "the cookie does not fit a packet");
+            self.lose(AssociationError::Protocol("the cookie does not fit a packet"));
+            return;
+        }
         self.take_peer(peer);
         self.peer_cookie = cookie;
         self.state = State::CookieEchoed;

@@ -272,6 +272,11 @@ impl Association {
         if let (Some(cumulative), Some(resets)) = (cumulative, &mut self.resets) {
             while let Some(request) = resets.poll_ready(cumulative) {
                 for id in request.streams {
+                    // Some engines reset a stream once more when we have reset it, too. An answer is enough then:
+                    // to reset it once more here would make the two go on without end.
+                    if self.streams.get(id).is_none() && !resets.is_pending(id) {
+                        continue;
+                    }
                     resets.theirs_is_done(id);
                     // The other direction goes, too: a data channel is closed for both (RFC 8831, section 6.7).
                     resets.close(id);

@@ -13,6 +13,9 @@ use crate::wire::{HEADER, Init, Writer, kind, padded};
 /// meanwhile.
 const BATCH: usize = 8;
 
+/// Bytes of a SACK without blocks, and with the duplicates that it may name.
+const LEAST_SACK: usize = 16 + 4 * 16;
+
 impl Association {
     /// Packets to be sent now; `None`: nothing more.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
@@ -40,7 +43,10 @@ impl Association {
         let (tag, unchecked) = (peer.tag, peer.zero_checksum);
         let mut packet = Writer::new(self.our_port, self.peer_port, tag, limit);
         let mut checked = !unchecked;
-        while let Some(control) = self.control.pop_front() {
+        while let Some(size) = self.control.front().map(|control| self.control_size(control))
+            && (packet.is_empty() || packet.len() + size <= limit)
+            && let Some(control) = self.control.pop_front()
+        {
             if matches!(control, Control::CookieEcho) {
                 checked = true;
                 if self.repeat.at.is_none() {
@@ -48,12 +54,13 @@ impl Association {
                 }
             }
             self.write_control(&mut packet, control);
-            if packet.len() + 128 > limit {
-                break;
-            }
         }
         let window = self.receive_window();
-        if let Some(arrivals) = self.arrivals.as_mut().filter(|arrivals| arrivals.must_acknowledge()) {
+        if let Some(arrivals) = self
+            .arrivals
+            .as_mut()
+            .filter(|arrivals| arrivals.must_acknowledge() && packet.len() + LEAST_SACK <= limit)
+        {
             arrivals.write(&mut packet, window, limit);
             self.told_window = window;
         }
@@ -100,7 +107,9 @@ impl Association {
         if packet.len() + 256 > limit || !supported {
             return;
         }
-        let Some((tsn, skipped)) = self.sender.as_mut().and_then(|sender| sender.poll_forward(now)) else {
+        let streams = (limit - packet.len() - 8) / 4;
+        let Some((tsn, skipped)) = self.sender.as_mut().and_then(|sender| sender.poll_forward(now, streams))
+        else {
             return;
         };
         packet.chunk(kind::FORWARD_TSN, 0, |out| {
@@ -136,6 +145,15 @@ impl Association {
         let mut packet = Writer::new(self.our_port, self.peer_port, tag, 256);
         self.write_control(&mut packet, control);
         Some(packet.finish(true))
+    }
+
+    /// Bytes of the chunk, at most.
+    fn control_size(&self, control: &Control) -> usize {
+        match control {
+            Control::CookieEcho => 4 + padded(self.peer_cookie.len()),
+            Control::HeartbeatAck(value) => 4 + padded(value.len()),
+            _ => 64,
+        }
     }
 
     fn write_control(&mut self, packet: &mut Writer, control: Control) {

@@ -3,6 +3,13 @@
 //! A router that drops because its queue is full has made packets wait first, so the round trip has grown. A radio
 //! link that loses packets has not. Without the gate 1 % of such losses leaves 12 % of a line with a round trip of 40
 //! ms.
+//!
+//! There are two manners:
+//!
+//! - *Fair* is NewReno. It begins with a loss where packets waited: the queue is shared, or it is ours and full.
+//! - *Fresh* begins with a loss where none waited. The window holds what the path carries with an empty queue: the
+//!   measured rate × the least round trip. Now and then it is larger for one round trip. If more arrives then, the next
+//!   step follows at once.
 
 use std::time::{Duration, Instant};
 
@@ -10,45 +17,165 @@ use super::{Acknowledged, Controller, Lost, Path, new_reno::NewReno};
 
 /// A queue that is shorter than this says nothing: timers and threads of the peer cost as much.
 const LEAST_QUEUE: Duration = Duration::from_millis(5);
+/// The same as a share of the least round trip. A step must not look like a queue of others.
+const QUEUE_SHARE: u32 = 8;
 /// More lost bytes than one in so many is congestion, whatever the delay.
 const TOLERATED: usize = 10;
 /// Over how many round trips the share of losses is taken.
 const SHARE_ROUNDS: u32 = 8;
-/// While the queue is empty the window grows by one in so many bytes acknowledged: 12 % a round trip.
-const FAST_GROWTH: usize = 8;
+/// By which share the window is larger in a step. It was worth it if half of that arrives. Then the next step is twice
+/// as large.
+const LEAST_STEP: f64 = 0.1;
+const LARGEST_STEP: f64 = 0.4;
+/// Round trips until the next step, after one that was not worth it: twice as many each time.
+const LEAST_HOLD: u32 = 2;
+const LONGEST_HOLD: u32 = 64;
+/// Packets beyond rate × round trip: acknowledgements stand for two of them.
+const SLACK: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct DelayGate {
     reno: NewReno,
+    manner: Manner,
+    losses: Losses,
+    waiting: Waiting,
+    /// Round trips.
+    hold: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Fair,
+    /// The next step is due then.
+    Hold(Option<Instant>),
+    Step(Step),
+}
+
+/// A window that is larger for a round trip, and a second one until it is known what that did.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// The window that it aims at: no faster than what is acknowledged, since a burst would make a queue.
+    goal: usize,
+    /// When the window was there.
+    reached: Option<Instant>,
+    rtt: Duration,
+    rate: f64,
+    share: f64,
+}
+
+/// How long packets wait in queues, over the last round trip. A queue for a part of it is the work of our own packets,
+/// which leave in groups.
+#[derive(Debug, Default)]
+struct Waiting(Duration);
+
+impl Waiting {
+    fn add(&mut self, queueing: Duration, bytes: usize, window: usize) {
+        let share = bytes.min(window) as f64 / window.max(1) as f64;
+        self.0 = self.0.mul_f64(1.0 - share) + queueing.mul_f64(share);
+    }
+}
+
+/// Which share of the bytes was lost of late.
+#[derive(Debug, Default)]
+struct Losses {
     acknowledged: usize,
     lost: usize,
-    counted_since: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Losses {
+    fn acknowledge(&mut self, now: Instant, bytes: usize, rtt: Duration) {
+        self.acknowledged += bytes;
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) > rtt * SHARE_ROUNDS {
+            self.acknowledged /= 2;
+            self.lost /= 2;
+            self.since = Some(now);
+        }
+    }
+
+    /// A few packets are no share.
+    fn are_many(&self, mtu: usize) -> bool {
+        let total = self.acknowledged + self.lost;
+        total > 64 * mtu && self.lost * TOLERATED > total
+    }
+}
+
+/// A longer wait in queues is congestion.
+fn gate(path: &Path) -> Duration {
+    LEAST_QUEUE.max(path.least_rtt / QUEUE_SHARE)
 }
 
 impl DelayGate {
     pub(crate) fn new(mtu: usize) -> Self {
-        Self { reno: NewReno::new(mtu), acknowledged: 0, lost: 0, counted_since: None }
-    }
-
-    /// Whether packets wait in a queue.
-    fn is_queued(path: &Path) -> bool {
-        path.queueing() > LEAST_QUEUE.max(path.least_rtt / 8)
-    }
-
-    /// Forgets half of the counts every few round trips.
-    fn age(&mut self, now: Instant, rtt: Duration) {
-        let since = *self.counted_since.get_or_insert(now);
-        if now.saturating_duration_since(since) > rtt * SHARE_ROUNDS {
-            self.acknowledged /= 2;
-            self.lost /= 2;
-            self.counted_since = Some(now);
+        Self {
+            reno: NewReno::new(mtu),
+            manner: Manner::Hold(None),
+            losses: Losses::default(),
+            waiting: Waiting::default(),
+            hold: LEAST_HOLD,
         }
     }
 
-    fn loses_much(&self) -> bool {
-        let total = self.acknowledged + self.lost;
-        // A few packets are no share.
-        total > 64 * self.reno.mtu() && self.lost * TOLERATED > total
+    /// What the path carries with an empty queue, in bytes.
+    fn carried(&self, path: &Path) -> Option<usize> {
+        Some((path.rate? * path.least_rtt.as_secs_f64()) as usize + SLACK * self.reno.mtu())
+    }
+
+    /// What a step makes wait by itself.
+    fn own_queue(&self, path: &Path) -> Duration {
+        match self.manner {
+            Manner::Step(step) => path.least_rtt.mul_f64(step.share),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn begin_step(&mut self, path: &Path, share: f64) {
+        let (Some(rate), Some(carried)) = (path.rate, self.carried(path)) else { return };
+        let goal = carried + (carried as f64 * share) as usize;
+        self.manner = Manner::Step(Step { goal, reached: None, rtt: path.rtt, rate, share });
+    }
+
+    fn end_step(&mut self, now: Instant, path: &Path, step: Step) {
+        let waits = self.waiting.0 > gate(path) / 2;
+        let better = path.rate.is_some_and(|rate| rate > step.rate * (1.0 + step.share / 2.0));
+        if better && !waits {
+            self.hold = LEAST_HOLD;
+            self.begin_step(path, (step.share * 2.0).min(LARGEST_STEP));
+        } else {
+            self.manner = Manner::Hold(Some(now + path.rtt * self.hold));
+            self.hold = (self.hold * 2).min(LONGEST_HOLD);
+        }
+    }
+
+    /// The window is full, in the manner *fresh*.
+    fn go_on(&mut self, now: Instant, bytes: usize, path: &Path) {
+        let Some(carried) = self.carried(path) else { return };
+        let window = self.reno.window();
+        let waits = self.waiting.0 > gate(path) / 2;
+        match self.manner {
+            Manner::Step(step) => {
+                let Some(reached) = step.reached else {
+                    self.reno.set_window(step.goal.min(window + bytes));
+                    if window + bytes >= step.goal {
+                        self.manner = Manner::Step(Step { reached: Some(now), ..step });
+                    }
+                    return;
+                };
+                let time = now.saturating_duration_since(reached);
+                if time >= step.rtt {
+                    self.reno.set_window(carried.min(window));
+                }
+                if time >= 2 * step.rtt {
+                    self.end_step(now, path, step);
+                }
+            }
+            Manner::Hold(due) if due.is_none_or(|due| due <= now) && !waits => {
+                self.begin_step(path, LEAST_STEP);
+            }
+            _ if window < carried && !waits => self.reno.set_window(carried.min(window + bytes)),
+            _ => {}
+        }
     }
 }
 
@@ -59,33 +186,50 @@ impl Controller for DelayGate {
 
     fn on_acknowledged(&mut self, acknowledged: Acknowledged) {
         let Acknowledged { now, bytes, limited, path } = acknowledged;
-        self.acknowledged += bytes;
-        self.age(now, path.rtt);
-        if limited && !self.reno.in_slow_start() && path.queueing() < LEAST_QUEUE.max(path.least_rtt / 8) / 2
-        {
-            self.reno.grow(bytes / FAST_GROWTH);
-        } else {
+        self.losses.acknowledge(now, bytes, path.rtt);
+        self.waiting.add(path.queueing(), bytes, self.reno.window());
+        if self.reno.in_slow_start() {
+            if self.waiting.0 > gate(&path) {
+                self.reno.set_window(self.reno.window());
+                self.reno.end_slow_start();
+            }
             self.reno.on_acknowledged(acknowledged);
+        } else if matches!(self.manner, Manner::Fair) {
+            self.reno.on_acknowledged(acknowledged);
+        } else if limited {
+            self.go_on(now, bytes, &path);
         }
     }
 
     fn on_lost(&mut self, lost: Lost) {
-        self.lost += lost.bytes;
+        self.losses.lost += lost.bytes;
         if !self.reno.is_news(lost.sent) {
             return;
         }
-        match lost.path {
-            Some(path) if !Self::is_queued(&path) && !self.loses_much() => {
-                // What the path carries with its queue empty; growth tries for more from there.
-                let Some(rate) = path.rate else { return };
-                let carried = (rate * path.least_rtt.as_secs_f64()) as usize;
-                self.reno.shrink_to(carried.min(self.reno.window()), lost.now);
+        let Some(path) = lost.path.filter(|path| {
+            self.waiting.0 <= gate(path) + self.own_queue(path) && !self.losses.are_many(self.reno.mtu())
+        }) else {
+            self.manner = Manner::Fair;
+            return self.reno.on_lost(lost);
+        };
+        if matches!(self.manner, Manner::Fair) {
+            self.manner = Manner::Hold(None);
+            self.hold = LEAST_HOLD;
+        }
+        let Some(carried) = self.carried(&path) else { return };
+        let window = self.reno.window();
+        if self.reno.in_slow_start() {
+            // The rate is that of a round trip ago, when the window was half as large.
+            if carried < window / 3 {
+                self.reno.shrink_to(carried, lost.now);
             }
-            _ => self.reno.on_lost(lost),
+        } else if lost.limited && matches!(self.manner, Manner::Hold(_)) {
+            self.reno.shrink_to(carried.min(window), lost.now);
         }
     }
 
     fn on_timeout(&mut self, now: Instant) {
+        self.manner = Manner::Hold(None);
         self.reno.on_timeout(now);
     }
 }

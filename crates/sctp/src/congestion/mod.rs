@@ -14,18 +14,19 @@ use new_reno::NewReno;
 pub enum Algorithm {
     /// By the book (RFC 9260, section 7.2): each loss means congestion. Fair to all, and slow where the network loses
     /// packets for other reasons.
-    #[default]
     NewReno,
     /// A loss means congestion only if packets also wait in a queue, or if many are lost. For traffic that must stay
-    /// fresh on lossy links.
+    /// fresh on lossy links. Messages that have to arrive keep to NewReno beside it: files have time.
+    #[default]
     DelayGated,
 }
 
 impl Algorithm {
-    pub(crate) fn controller(self, mtu: usize) -> Box<dyn Controller> {
+    /// The controller of all that is in flight, and that of the messages that have to arrive, where it is another one.
+    pub(crate) fn controllers(self, mtu: usize) -> (Box<dyn Controller>, Option<Box<dyn Controller>>) {
         match self {
-            Self::NewReno => Box::new(NewReno::new(mtu)),
-            Self::DelayGated => Box::new(DelayGate::new(mtu)),
+            Self::NewReno => (Box::new(NewReno::new(mtu)), None),
+            Self::DelayGated => (Box::new(DelayGate::new(mtu)), Some(Box::new(NewReno::new(mtu)))),
         }
     }
 }
@@ -66,6 +67,8 @@ pub(crate) struct Lost {
     /// When the last sent one of them was sent: losses of what was sent before the window shrank are old news.
     pub(crate) sent: Instant,
     pub(crate) bytes: usize,
+    /// Whether the window was what kept more from being sent.
+    pub(crate) limited: bool,
     pub(crate) path: Option<Path>,
 }
 

@@ -33,7 +33,7 @@ impl NewReno {
         self.shrunk.is_none_or(|shrunk| sent > shrunk)
     }
 
-    /// Sets the window after a loss.
+    /// Sets the window after a loss: what was sent before is old news.
     pub(crate) fn shrink_to(&mut self, window: usize, now: Instant) {
         self.window = window.max(least_window(self.mtu));
         self.threshold = self.window;
@@ -41,9 +41,15 @@ impl NewReno {
         self.shrunk = Some(now);
     }
 
-    /// Lets it grow by so many bytes, outside of the book's rules.
-    pub(crate) fn grow(&mut self, bytes: usize) {
-        self.window = self.window.saturating_add(bytes);
+    /// Goes on as after the first loss.
+    pub(crate) fn end_slow_start(&mut self) {
+        self.threshold = self.window;
+    }
+
+    /// Sets the window outside of the book's rules.
+    pub(crate) fn set_window(&mut self, window: usize) {
+        self.window = window.max(least_window(self.mtu));
+        self.threshold = self.threshold.min(self.window);
     }
 }
 

@@ -213,9 +213,10 @@ impl Reassembly {
             self.slots.pop_front();
             self.base = self.base.wrapping_add(1);
         }
-        // What follows and does not begin a message has lost its beginning.
+        // What follows at once and does not begin a message has lost its beginning.
+        let follows = self.base == tsn.wrapping_add(1);
         while let Some(Some(slot)) = self.slots.front() {
-            if slot.fragment.begins() {
+            if !follows || slot.fragment.begins() {
                 break;
             }
             self.take(self.base);
@@ -248,12 +249,19 @@ fn belongs(left: &Fragment, right: &Fragment) -> bool {
 }
 
 /// Messages of one stream that wait for their turn or for their reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InboundStream {
     ready: VecDeque<ReceivedMessage>,
     /// Ordered ones before whose turn others are missing, by their number without wrap.
     waiting: BTreeMap<u64, ReceivedMessage>,
     next: u64,
+}
+
+impl Default for InboundStream {
+    fn default() -> Self {
+        // A peer may name a number before the first one; without wrap that is one, too.
+        Self { ready: VecDeque::new(), waiting: BTreeMap::new(), next: 1 << 16 }
+    }
 }
 
 impl InboundStream {

@@ -52,6 +52,10 @@ impl Slot {
     pub(crate) fn size(&self) -> usize {
         DATA_HEADER + padded(self.payload.len())
     }
+
+    pub(crate) fn is_reliable(&self) -> bool {
+        self.limit == Limit::None
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub(crate) struct Outstanding {
     tail: Option<u32>,
     in_flight: usize,
     in_flight_chunks: usize,
+    /// Bytes in flight of messages that have to arrive.
+    reliable: usize,
 }
 
 /// What a new chunk is made of.
@@ -80,7 +86,15 @@ pub(crate) struct NewChunk {
 
 impl Outstanding {
     pub(crate) fn new(first: u32) -> Self {
-        Self { slots: VecDeque::new(), first, head: None, tail: None, in_flight: 0, in_flight_chunks: 0 }
+        Self {
+            slots: VecDeque::new(),
+            first,
+            head: None,
+            tail: None,
+            in_flight: 0,
+            in_flight_chunks: 0,
+            reliable: 0,
+        }
     }
 
     /// The TSN that the next new chunk gets.
@@ -95,6 +109,10 @@ impl Outstanding {
 
     pub(crate) fn bytes_in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    pub(crate) fn reliable_in_flight(&self) -> usize {
+        self.reliable
     }
 
     pub(crate) fn chunks_in_flight(&self) -> usize {
@@ -227,11 +245,11 @@ impl Outstanding {
 
     fn link(&mut self, tsn: u32) {
         let tail = self.tail;
-        let mut size = 0;
+        let (mut size, mut reliable) = (0, false);
         if let Some(slot) = self.get_mut(tsn) {
             slot.earlier = tail;
             slot.later = None;
-            size = slot.size();
+            (size, reliable) = (slot.size(), slot.is_reliable());
         }
         match tail.and_then(|tail| self.get_mut(tail)) {
             Some(last) => last.later = Some(tsn),
@@ -239,12 +257,14 @@ impl Outstanding {
         }
         self.tail = Some(tsn);
         self.in_flight += size;
+        self.reliable += if reliable { size } else { 0 };
         self.in_flight_chunks += 1;
     }
 
     fn unlink(&mut self, tsn: u32) {
         let Some(slot) = self.get_mut(tsn) else { return };
         let (earlier, later, size) = (slot.earlier.take(), slot.later.take(), slot.size());
+        let reliable = if slot.is_reliable() { size } else { 0 };
         match earlier.and_then(|earlier| self.get_mut(earlier)) {
             Some(slot) => slot.later = later,
             None => self.head = later,
@@ -254,6 +274,7 @@ impl Outstanding {
             None => self.tail = earlier,
         }
         self.in_flight = self.in_flight.saturating_sub(size);
+        self.reliable = self.reliable.saturating_sub(reliable);
         self.in_flight_chunks = self.in_flight_chunks.saturating_sub(1);
     }
 }

@@ -34,6 +34,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// Whether it is one that has to arrive, and none of it has become a chunk.
+    fn must_wait(&self) -> bool {
+        self.limit == Limit::None && self.taken == 0
+    }
+
     /// Whether its time is over.
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         match (self.limit, self.seen) {
@@ -88,17 +93,34 @@ impl Pending {
         }
     }
 
-    /// The message whose turn it is.
-    pub(crate) fn next(&mut self) -> Option<&mut Message> {
-        if self.current.is_none() {
+    /// The message whose turn it is; without `reliable` one that may be lost, unless one of the others has begun.
+    pub(crate) fn next(&mut self, reliable: bool) -> Option<&mut Message> {
+        if let Some(message) = self.current.take_if(|message| !reliable && message.must_wait()) {
+            self.put_back(message);
+        }
+        for _ in 0..self.turns.len() {
+            if self.current.is_some() {
+                break;
+            }
             let place = self.turns.pop_front()?;
             let (_, queue) = self.queues.get_mut(place)?;
-            self.current = queue.pop_front();
+            if reliable || !queue.front().is_some_and(Message::must_wait) {
+                self.current = queue.pop_front();
+            }
             if !queue.is_empty() {
                 self.turns.push_back(place);
             }
         }
         self.current.as_mut()
+    }
+
+    fn put_back(&mut self, message: Message) {
+        let Some(place) = self.queues.iter().position(|(id, _)| *id == message.stream) else { return };
+        let Some((_, queue)) = self.queues.get_mut(place) else { return };
+        if queue.is_empty() {
+            self.turns.push_back(place);
+        }
+        queue.push_front(message);
     }
 
     /// So many bytes of the current message have become a chunk.

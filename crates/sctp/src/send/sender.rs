@@ -48,6 +48,10 @@ pub(crate) struct Sender {
     pending: Pending,
     path: PathEstimate,
     controller: Box<dyn Controller>,
+    /// Says how much may be in flight of messages that have to arrive, where that is a controller of its own.
+    fair: Option<Box<dyn Controller>>,
+    /// Whether it kept something from being sent since the last acknowledgement.
+    fair_limited: bool,
     /// Chunks to be sent again, in the order of their loss; some may be settled since.
     lost: VecDeque<u32>,
     /// Bytes that the peer takes, by its last word.
@@ -63,6 +67,8 @@ pub(crate) struct Sender {
     last_sent: Option<Instant>,
     /// Whether the window kept something from being sent since the last acknowledgement.
     limited: bool,
+    /// The same, before the last acknowledgement.
+    window_was_used: bool,
     /// The last number that the peer is told not to wait for, and its repetition.
     forward: Forward,
     retransmission: Option<Instant>,
@@ -78,6 +84,8 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 struct Forward {
     to: u32,
+    /// Up to where all is settled: `to`, or further on in a message.
+    walked: u32,
     /// Ordered chunks among those that were given up: only then streams must be named.
     ordered: bool,
     sent: Option<Instant>,
@@ -89,6 +97,8 @@ struct Forward {
 #[derive(Default)]
 struct Round {
     bytes: usize,
+    /// Those of messages that have to arrive.
+    reliable: usize,
     chunks: usize,
     newest: Option<Newest>,
 }
@@ -108,7 +118,7 @@ impl Sender {
         first_tsn: u32,
         max_payload: usize,
         peer_window: u32,
-        controller: Box<dyn Controller>,
+        (controller, fair): (Box<dyn Controller>, Option<Box<dyn Controller>>),
     ) -> Self {
         Self {
             max_payload,
@@ -116,6 +126,8 @@ impl Sender {
             pending: Pending::default(),
             path: PathEstimate::new(),
             controller,
+            fair,
+            fair_limited: false,
             lost: VecDeque::new(),
             peer_window: peer_window as usize,
             next_message: 0,
@@ -126,8 +138,10 @@ impl Sender {
             delivered_at: None,
             last_sent: None,
             limited: false,
+            window_was_used: false,
             forward: Forward {
                 to: first_tsn.wrapping_sub(1),
+                walked: first_tsn.wrapping_sub(1),
                 ordered: false,
                 sent: None,
                 repetitions: 0,
@@ -207,7 +221,10 @@ impl Sender {
         }
         if self.probe.is_some_and(|at| at <= now) {
             self.probe = None;
-            self.probe_due = self.outstanding.chunks_in_flight() > 0;
+            // What may not be sent again is no probe: then it waits for the next chunk, or for the timeout.
+            let last = self.outstanding.sent_last().and_then(|(tsn, _)| self.outstanding.get(tsn));
+            self.probe_due = last.is_some_and(|slot| may_resend(slot, now)) || !self.pending.is_empty();
+            self.probing = self.probe_due;
         }
         if self.retransmission.is_some_and(|at| at <= now) {
             self.time_out(now, freed);
@@ -224,6 +241,9 @@ impl Sender {
         self.timeouts += 1;
         self.path.back_off();
         self.controller.on_timeout(now);
+        if let Some(fair) = &mut self.fair {
+            fair.on_timeout(now);
+        }
         while let Some((tsn, _)) = self.outstanding.sent_first() {
             self.lose(tsn, now, freed);
         }
@@ -262,6 +282,15 @@ impl Sender {
         false
     }
 
+    /// Whether one more message that has to arrive may begin. It goes on to its end whatever the window is then.
+    fn has_fair_room(&mut self) -> bool {
+        let Some(fair) = &self.fair else { return true };
+        let in_flight = self.outstanding.reliable_in_flight();
+        let has_room = in_flight == 0 || in_flight + self.max_payload <= fair.window();
+        self.fair_limited |= !has_room;
+        has_room
+    }
+
     fn fill_lost(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
         while let Some(&tsn) = self.lost.front() {
             let Some(slot) = self.outstanding.get(tsn).filter(|slot| slot.fate == Fate::Lost) else {
@@ -296,7 +325,8 @@ impl Sender {
 
     fn fill_new(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
         loop {
-            let Some(message) = self.pending.next() else { return false };
+            let reliable = self.has_fair_room();
+            let Some(message) = self.pending.next(reliable) else { return false };
             if message.is_expired(now) {
                 self.give_up_pending(freed);
                 self.advance_forward(now);
@@ -349,7 +379,11 @@ impl Sender {
             self.probe_due = false;
             return false;
         };
-        let size = self.outstanding.get(tsn).map_or(0, Slot::size);
+        let slot = self.outstanding.get(tsn).filter(|slot| may_resend(slot, now));
+        let Some(size) = slot.map(Slot::size) else {
+            self.probe_due = false;
+            return false;
+        };
         if packet.len() + size > limit {
             return false;
         }
@@ -375,7 +409,7 @@ impl Sender {
         if before(cumulative, first.wrapping_sub(1)) || !before(cumulative, self.outstanding.next()) {
             return;
         }
-        let window_was_used = self.limited
+        self.window_was_used = self.limited
             || self.outstanding.bytes_in_flight() + 2 * self.max_payload >= self.controller.window();
         let mut round = Round::default();
         while !after(self.outstanding.first(), cumulative) && !self.outstanding.is_empty() {
@@ -398,6 +432,9 @@ impl Sender {
         if before(self.forward.to, self.acknowledged()) {
             self.forward.to = self.acknowledged();
         }
+        if before(self.forward.walked, self.forward.to) {
+            self.forward.walked = self.forward.to;
+        }
         if advanced {
             self.forward.repetitions = 0;
         }
@@ -407,8 +444,12 @@ impl Sender {
             self.probing = false;
             self.limited = false;
             if let Some(path) = self.path.path() {
-                let limited = window_was_used;
+                let limited = self.window_was_used;
                 self.controller.on_acknowledged(Acknowledged { now, bytes: round.bytes, limited, path });
+                if let Some(fair) = self.fair.as_mut().filter(|_| round.reliable > 0) {
+                    let limited = std::mem::take(&mut self.fair_limited);
+                    fair.on_acknowledged(Acknowledged { now, bytes: round.reliable, limited, path });
+                }
             }
         }
         self.find_losses(now, freed);
@@ -438,6 +479,7 @@ impl Sender {
             delivered: slot.delivered,
             delivered_at: slot.delivered_at,
         };
+        round.reliable += if slot.is_reliable() { size } else { 0 };
         freed(slot.stream, slot.payload.len());
         if newest.first_time && highest.is_some_and(|highest| before(tsn, highest)) {
             self.reorders = true;
@@ -482,8 +524,8 @@ impl Sender {
         self.reordering = None;
         let Some(newest) = self.newest_arrived else { return };
         let least = self.path.least();
-        let mut lost_bytes = 0;
-        let mut last_sent = None;
+        let (mut lost_bytes, mut reliable) = (0, 0);
+        let (mut last_sent, mut last_reliable) = (None, None);
         while let Some((tsn, sent)) = self.outstanding.sent_first() {
             if !is_sent_later(newest, (sent, tsn)) {
                 break;
@@ -502,12 +544,23 @@ impl Sender {
                 self.reordering = Some(overdue);
                 break;
             }
-            lost_bytes += self.outstanding.get(tsn).map_or(0, Slot::size);
+            if let Some(slot) = self.outstanding.get(tsn) {
+                lost_bytes += slot.size();
+                if slot.is_reliable() {
+                    reliable += slot.size();
+                    last_reliable = last_reliable.max(Some(sent));
+                }
+            }
             last_sent = last_sent.max(Some(sent));
             self.lose(tsn, now, freed);
         }
         if let Some(sent) = last_sent {
-            self.controller.on_lost(Lost { now, sent, bytes: lost_bytes, path: self.path.path() });
+            let limited = self.window_was_used;
+            self.controller.on_lost(Lost { now, sent, bytes: lost_bytes, limited, path: self.path.path() });
+        }
+        if let (Some(sent), Some(fair)) = (last_reliable, &mut self.fair) {
+            let path = self.path.path();
+            fair.on_lost(Lost { now, sent, bytes: reliable, limited: self.window_was_used, path });
         }
     }
 
@@ -571,13 +624,7 @@ impl Sender {
 
     /// Finds up to where the peer need not wait, and when it is told.
     fn advance_forward(&mut self, now: Instant) {
-        while self
-            .outstanding
-            .get(self.forward.to.wrapping_add(1))
-            .is_some_and(|slot| matches!(slot.fate, Fate::Abandoned | Fate::Acknowledged))
-        {
-            self.forward.to = self.forward.to.wrapping_add(1);
-        }
+        self.walk_forward();
         if !after(self.forward.to, self.acknowledged()) {
             self.forward.due = None;
             return;
@@ -588,19 +635,45 @@ impl Sender {
         self.forward.due = Some(self.forward.sent.map_or(now, |sent| sent + wait));
     }
 
+    /// Goes on over what is settled. A message that is acknowledged in part is not passed: its receiver would drop
+    /// what it has of it.
+    fn walk_forward(&mut self) {
+        while let Some(slot) = self.outstanding.get(self.forward.walked.wrapping_add(1)) {
+            if !matches!(slot.fate, Fate::Abandoned | Fate::Acknowledged) {
+                break;
+            }
+            if slot.flags & flag::BEGIN != 0 {
+                // The message before was given up before its last chunk was made, if it did not end.
+                self.forward.to = self.forward.walked;
+            }
+            self.forward.walked = self.forward.walked.wrapping_add(1);
+            if slot.fate == Fate::Abandoned || ends(slot) {
+                self.forward.to = self.forward.walked;
+            }
+        }
+    }
+
     /// The FORWARD-TSN that is due: its number, and the last number of each ordered stream that it skips.
-    pub(crate) fn poll_forward(&mut self, now: Instant) -> Option<(u32, Vec<(u16, u16)>)> {
+    /// `most`: streams that may be named.
+    pub(crate) fn poll_forward(&mut self, now: Instant, most: usize) -> Option<(u32, Vec<(u16, u16)>)> {
         if self.forward.due.is_none_or(|due| due > now) {
             return None;
         }
         let mut skipped: Vec<(u16, u16)> = Vec::new();
+        let mut to = self.forward.to;
         let mut tsn = self.outstanding.first();
         while self.forward.ordered && !after(tsn, self.forward.to) {
             if let Some(slot) = self.outstanding.get(tsn)
                 && slot.flags & flag::UNORDERED == 0
                 && slot.fate == Fate::Abandoned
             {
-                match skipped.iter_mut().find(|(stream, _)| *stream == slot.stream) {
+                let known = skipped.iter().position(|(stream, _)| *stream == slot.stream);
+                if known.is_none() && skipped.len() >= most {
+                    // The rest comes with the next one.
+                    to = tsn.wrapping_sub(1);
+                    break;
+                }
+                match known.and_then(|at| skipped.get_mut(at)) {
                     Some((_, ssn)) => *ssn = slot.ssn,
                     None => skipped.push((slot.stream, slot.ssn)),
                 }
@@ -610,7 +683,7 @@ impl Sender {
         self.forward.sent = Some(now);
         self.forward.repetitions += 1;
         self.advance_forward(now);
-        Some((self.forward.to, skipped))
+        Some((to, skipped))
     }
 }
 
