@@ -1,6 +1,7 @@
 /**
- * Every object answers four questions: closed twice, used after close, never closed, collected. The table is complete
- * by its type; lifecycle.test.ts goes deeper where there is more to ask, process-life.test.ts asks whole processes.
+ * The life of each object: what happens when it is closed twice, used after close, never closed, and collected. The
+ * type of the table demands an answer to all four. What else there is to ask follows the table. process-life.test.ts
+ * asks whole processes.
  */
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
@@ -13,7 +14,9 @@ import {
   RemoteDataTrackManager,
   Room,
   RoomEvent,
+  setLogger,
 } from '../../index'
+import type { RemoteDataTrack } from '../../index'
 import { publisher, subscriber } from '../helpers/managers'
 import {
   collectedWhen,
@@ -56,12 +59,23 @@ const loopback: Answers = {
   },
   'used after close': async () => {
     const sfu = new Loopback()
+    const alice = sfu.join('alice')
     sfu.close()
-    expect(thrown(() => sfu.join('alice'))).toBeInstanceOf(DataTrackClosedError)
+    expect(alice.state).toBe('disconnected')
+    for (const call of [
+      () => sfu.join('bob'),
+      () => sfu.stats(),
+      () => sfu.setNetwork({}),
+      () => sfu.kick('alice'),
+      () => sfu.unpublish('DTR_a'),
+      () => sfu.rejectNextPublish(),
+    ]) {
+      expect(thrown(call)).toBeInstanceOf(DataTrackClosedError)
+    }
     expect(await rejection(sfu.reconnect('alice', 'full'))).toBeInstanceOf(DataTrackClosedError)
   },
   'never closed': async () => {
-    // Forgotten by everybody but its rooms, it works on; with the last of them it goes.
+    // If only its rooms hold it, it works on. It is collected with the last of them.
     const join = () => {
       const sfu = new Loopback()
       return [sfu.join('alice'), sfu.join('bob')] as const
@@ -114,7 +128,7 @@ const room: Answers = {
     }),
   'never closed': () =>
     withPair(async ({ sfu, alice }) => {
-      // Nobody holds it, but it is connected: its listeners are called.
+      // Nothing holds it, but it is connected: its listeners are called.
       const seen: string[] = []
       const join = () => {
         sfu.join('carol').on(RoomEvent.DataTrackPublished, ({ name }) => seen.push(name))
@@ -275,7 +289,9 @@ const stream: Answers = {
       local.tryPush(payload)
       expect(await closed.read()).toBeUndefined()
       for await (const _ of closed) throw new Error('a frame after the end')
-      expect(await closed.getReader().read()).toEqual({ done: true, value: undefined })
+      const reader = closed.getReader()
+      await reader.closed
+      expect(await reader.read()).toEqual({ done: true, value: undefined })
       expect(closed.stats()).toMatchObject({ received: 1, delivered: 0, buffered: 0, dropped: { closed: 1 } })
     }),
   'never closed': () =>
@@ -304,6 +320,7 @@ const stream: Answers = {
         return closed
       })
       await isCollected(() => subscribe(remote, { signal }))
+      await isCollected(() => remote.subscribe({ signal })[Symbol.asyncIterator]())
       await collectedWhen(() => alive('stream') === 0)
       expect(getEventListeners(signal, 'abort')).toHaveLength(0)
     }),
@@ -472,4 +489,97 @@ describe.each<[string, Answers]>([
   ['a key provider', keyProvider],
 ])('%s', (_name, answers) => {
   it.each(Object.entries(answers))('%s', async (_question, answer) => answer())
+})
+
+describe('a stream in use', () => {
+  it('is not collected while its next frame is awaited', async () => {
+    await withPair(async (pair) => {
+      const { local, remote } = await publish(pair)
+      const wait = (track: RemoteDataTrack) => track.subscribe().read()
+      const waiting = wait(remote)
+      for (let round = 0; round < 5; round++) {
+        await turn()
+        gc!()
+      }
+      expect(alive('stream')).toBe(1)
+      local.tryPush(payload)
+      expect((await waiting)!.payload).toEqual(payload)
+      await collectedWhen(() => alive('stream') === 0)
+    })
+  })
+
+  it('is not collected while a loop that only has the iterator goes on', async () => {
+    await withPair(async (pair) => {
+      const { local, remote } = await publish(pair)
+      let frames = 0
+      const loop = (async () => {
+        for await (const _ of remote.subscribe()) {
+          gc!()
+          if (++frames === 3) break
+        }
+      })()
+      await turn()
+      while (frames < 3) {
+        local.tryPush(payload)
+        await turn()
+        gc!()
+      }
+      await loop
+    })
+  })
+})
+
+describe('a local track', () => {
+  it('that was collected stays published, and a warning says so', async () => {
+    const warnings: string[] = []
+    const ignore = () => undefined
+    const warn = (_: object, message: string) => void warnings.push(message)
+    setLogger({ trace: ignore, debug: ignore, info: ignore, warn, error: ignore })
+    try {
+      await withPair(async ({ alice, bob }) => {
+        await (async () => {
+          await alice.localParticipant.publishDataTrack({ name: 'forgotten' })
+        })()
+        await collectedWhen(() => warnings.length > 0)
+        expect(warnings[0]).toContain('"forgotten"')
+        expect(bob.remoteParticipants.get('alice')!.dataTracks.get('forgotten')!.isPublished()).toBe(true)
+      })
+    } finally {
+      setLogger(undefined)
+    }
+  })
+
+  it('is of some use after its room has ended', async () => {
+    const sfu = new Loopback()
+    const alice = sfu.join('alice')
+    const track = await alice.localParticipant.publishDataTrack({ name: 'a' })
+    track.tryPush({ payload })
+    sfu.close()
+    expect(track.isPublished()).toBe(false)
+    expect(track.info.name).toBe('a')
+    expect(track.bufferedAmount).toBe(0)
+    expect(track.stats().pushed).toBe(1)
+    expect(track.maxFrameLength).toBeGreaterThan(0)
+    await track.unpublish()
+    await track.flush()
+    await track[Symbol.asyncDispose]()
+    expect((await rejection(track.push({ payload }))).name).toBe('DataTrackPushFrameError')
+  })
+})
+
+describe('a remote track', () => {
+  it('is of some use after its room has ended', async () => {
+    await withPair(async (pair) => {
+      const { local, remote } = await publish(pair)
+      const stream = await subscribe(remote)
+      local.tryPush(payload)
+      await take(stream, 1)
+      await pair.bob.disconnect()
+      expect(remote.isPublished()).toBe(false)
+      expect(remote.info.name).toBe('track')
+      expect(typeof remote.stats().completed).toBe('number')
+      remote.setPipelineOptions({})
+      expect((await rejection(remote.subscribe().read())).reason).toBe('unpublished')
+    })
+  })
 })
