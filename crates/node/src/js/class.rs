@@ -1,5 +1,5 @@
 use std::any::TypeId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 
@@ -110,6 +110,21 @@ thread_local! {
     /// reads. Node-API's type tags do the same. They cost more than all else that a call of `push` or `readStream`
     /// does outside of the core.
     static WRAPPED: RefCell<IntMap<u64, TypeId>> = RefCell::default();
+    /// What was found there last: most calls are on the object of the call before.
+    static LAST: Cell<Option<(*const c_void, TypeId)>> = const { Cell::new(None) };
+}
+
+/// Whether the content of one of this thread's objects is there, and a `W`.
+fn holds<W: 'static>(content: *const c_void) -> bool {
+    let wanted = Some((content, TypeId::of::<W>()));
+    if LAST.get() == wanted {
+        return true;
+    }
+    let found = WRAPPED.with_borrow(|wrapped| wrapped.get(&key(content)) == Some(&TypeId::of::<W>()));
+    if found {
+        LAST.set(wanted);
+    }
+    found
 }
 
 /// The key of an address in [`WRAPPED`]. Each address has a key of its own, because the factor is odd. The key's bits
@@ -124,8 +139,7 @@ impl Call {
         let mut content = null_mut();
         // SAFETY: `this` is of the running scope; what holds nothing is refused.
         let status = unsafe { sys::napi_unwrap(self.js().raw(), self.this().raw(), &raw mut content) };
-        let ours = || WRAPPED.with_borrow(|wrapped| wrapped.get(&key(content)) == Some(&TypeId::of::<W>()));
-        if status != sys::Status::napi_ok || !ours() {
+        if status != sys::Status::napi_ok || !holds::<W>(content) {
             return Err(Failure::wrong_type("a method of the addon was called on another object"));
         }
         // SAFETY: `instance` made a `W` at that address, and `finalize` did not free it yet. It does so after the
@@ -148,6 +162,7 @@ unsafe extern "C" fn finalize<W: Wrapped>(_env: sys::napi_env, content: *mut c_v
     let _ = guard(|| {
         // A thread that ends may have dropped the map already.
         let _ = WRAPPED.try_with(|wrapped| wrapped.borrow_mut().remove(&key(content)));
+        LAST.set(None);
         // SAFETY: `instance` made it from a box of that type, and Node.js finalizes once.
         let content = unsafe { Box::from_raw(content.cast::<W>()) };
         content.collected();
