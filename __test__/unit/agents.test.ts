@@ -4,7 +4,7 @@ import {
   Transcription as TranscriptionMessage,
   TranscriptionSegment as SegmentMessage,
 } from '@livekit/protocol'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ExternalE2EEKeyProvider, Loopback, Room, RoomEvent } from '../../index'
 import type { TranscribedSegment, Transcriptions } from '../../index'
 import { MAX_UNFINISHED_SEGMENTS, TranscriptionPackets } from '../../src/room/transcription-packets'
@@ -334,14 +334,23 @@ describe('transcription packets', () => {
         transcribedParticipantIdentity: 'user',
         segments: [new SegmentMessage({ id, final })],
       })
-    const first = packets.segmentsOf(packet('S1'))[0]!.firstReceivedTime
-    for (let index = 0; index < MAX_UNFINISHED_SEGMENTS - 1; index++) packets.segmentsOf(packet(`M${index}`))
-    expect(packets.segmentsOf(packet('S1'))[0]!.firstReceivedTime).toBe(first)
-    expect(packets.segmentsOf(packet('S1', true))[0]!).toMatchObject({
-      firstReceivedTime: first,
-      final: true,
-    })
-    packets.segmentsOf(packet('x'.repeat(100_000)))
+    const arrived = (id: string, final = false) => packets.segmentsOf(packet(id, final))[0]!.firstReceivedTime
+    const long = 'x'.repeat(100_000)
+    vi.useFakeTimers({ toFake: ['Date'], now: 5000 })
+    try {
+      expect([arrived('S1'), arrived('S2'), arrived(long)]).toEqual([5000, 5000, 5000])
+      vi.setSystemTime(9000)
+      for (let index = 0; index < MAX_UNFINISHED_SEGMENTS - 2; index++) arrived(`M${index}`)
+      expect(arrived('S1')).toBe(5000)
+      expect(arrived('S1', true)).toBe(5000)
+      // A final segment is not remembered, nor is a long id.
+      expect([arrived('S1'), arrived(long)]).toEqual([9000, 9000])
+      // Beyond the bound, the segment that was heard of the longest ago is forgotten.
+      arrived('M')
+      expect(arrived('S2')).toBe(9000)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it.each([
