@@ -97,9 +97,10 @@ impl Association {
             }
         }
         if packet.is_empty() {
-            return None;
+            // What may not be sent again was given up just now.
+            self.write_forward(now, &mut packet, limit);
         }
-        Some(packet.finish(checked))
+        (!packet.is_empty()).then(|| packet.finish(checked))
     }
 
     fn write_forward(&mut self, now: Instant, packet: &mut Writer, limit: usize) {
