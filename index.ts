@@ -104,7 +104,7 @@ export { LocalDataTrack } from './src/data-track/local'
 export type { PushableFrame, PushOptions, PushValueOptions, WritableOptions } from './src/data-track/local'
 export type { DataTrackPublishOptions } from './src/data-track/publish-options'
 export { RemoteDataTrack } from './src/data-track/remote'
-export type { TrackPermissionStatus } from './src/data-track/remote'
+export type { DecodingLatestOptions, LatestOptions, TrackPermissionStatus } from './src/data-track/remote'
 export type {
   DataTrackSubscribeOptions,
   DecodingSubscribeOptions,

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
+import { rejection } from '../helpers/rooms'
 import { event, Scene } from '../helpers/scene'
 import { sdks } from './peers/reliable-peer'
 
@@ -52,6 +53,13 @@ it.each([sdks.rtcNode, sdks.chromium])(
         const echo = { destinationIdentity: 'peer', method: 'echo', payload: 'hello' }
         expect(await host.localParticipant.performRpc(echo)).toBe('hello')
         expect(track.hasSubscribers).toBeUndefined()
+        // It refuses what it does not know, so that this takes no timeout.
+        const asked = {
+          destinationIdentity: 'peer',
+          method: 'node-datatrack/latest',
+          payload: '{"handle":1}',
+        }
+        expect((await rejection(host.localParticipant.performRpc(asked))).code).toBe(1400)
       } finally {
         await peer.close()
       }

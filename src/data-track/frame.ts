@@ -36,6 +36,14 @@ export class DataTrackFrame {
   /** How long the complete frame waited for the reader, in ms. */
   readonly age: number
 
+  /**
+   * Whether the frame was fetched from its publisher by {@link RemoteDataTrack.latest}. Then `number`, `timestamp` and
+   * `age` are 0.
+   */
+  get latched(): boolean {
+    return false
+  }
+
   /** @internal */
   constructor(
     payload: Uint8Array,
@@ -52,15 +60,28 @@ export class DataTrackFrame {
   }
 }
 
+/** A frame that {@link RemoteDataTrack.latest} fetched. */
+export class LatchedDataTrackFrame extends DataTrackFrame {
+  override get latched(): boolean {
+    return true
+  }
+}
+
 /** A frame of a stream with a codec: `value` is the decoded `payload`. */
 export class DecodedDataTrackFrame<T> extends DataTrackFrame {
   /** The decoded payload. */
   readonly value: T
+  readonly #latched: boolean
 
   /** @internal */
   constructor(frame: DataTrackFrame, value: T) {
     super(frame.payload, frame.userTimestamp, frame.number, frame.timestamp, frame.age)
     this.value = value
+    this.#latched = frame.latched
+  }
+
+  override get latched(): boolean {
+    return this.#latched
   }
 }
 

@@ -12,6 +12,7 @@ import { PushStatus } from '../native/native'
 import type { NativeSendStats, NativeSession } from '../native/native'
 import { PublicationDemand } from './demand'
 import type { DataTrackInfo } from './info'
+import type { Latch } from './latch'
 
 /** What a publication needs from its session. */
 export interface PublicationSession {
@@ -73,7 +74,13 @@ export class Publication {
   #stalled = false
   #finalStats: NativeSendStats | null = null
 
-  constructor(session: PublicationSession, handle: number, info: DataTrackInfo, maxQueueBytes: number) {
+  constructor(
+    session: PublicationSession,
+    handle: number,
+    info: DataTrackInfo,
+    maxQueueBytes: number,
+    readonly latch: Latch | null = null,
+  ) {
     this.#session = session
     this.#native = session.native
     this.handle = handle
@@ -115,7 +122,10 @@ export class Publication {
       check.timestamp('frame.userTimestamp', userTimestamp)
       status = this.#native.pushWithTimestamp(this.handle, payload, userTimestamp)
     }
-    if (status === PushStatus.Ok && this.#session.onPushed !== null) this.#session.onPushed()
+    if (status === PushStatus.Ok) {
+      this.latch?.keep(payload, userTimestamp)
+      if (this.#session.onPushed !== null) this.#session.onPushed()
+    }
     return status
   }
 
@@ -257,7 +267,10 @@ export class Publication {
       sealed.iv,
       sealed.keyIndex,
     )
-    if (status === PushStatus.Ok) this.#session.onPushed?.()
+    if (status === PushStatus.Ok) {
+      this.latch?.keep(frame.payload, frame.userTimestamp)
+      this.#session.onPushed?.()
+    }
     return status
   }
 

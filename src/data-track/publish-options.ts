@@ -36,6 +36,11 @@ export interface DataTrackPublishOptions<T = never> {
    * frames reach only subscribers that use this package and raise the limit in their pipeline options.
    */
   readonly maxPacketsPerFrame?: number | undefined
+  /**
+   * Whether the last frame is kept in memory, so that {@link RemoteDataTrack.latest} can fetch it. A frame of more than
+   * 16 MiB is not kept. Default: `false`.
+   */
+  readonly latch?: boolean | undefined
 }
 
 /** Bytes that may wait to be sent, by default. */
@@ -52,6 +57,7 @@ export interface CheckedPublishOptions {
   readonly native: NativePublishOptions
   readonly codec: DataTrackCodec<unknown> | null
   readonly signal: AbortSignal | undefined
+  readonly latch: boolean
 }
 
 /** @internal Checks everything except names and schemas. The native side checks those; it knows LiveKit's rules. */
@@ -96,5 +102,6 @@ export function checkPublishOptions<T>(
     },
     codec: codec,
     signal: check.signal('options.signal', options.signal),
+    latch: check.boolean('options.latch', options.latch, false),
   }
 }

@@ -1,9 +1,14 @@
 /** Tracks that remote participants publish. */
-import { DataTrackSubscribeError } from '../base/errors'
+import * as check from '../base/arguments'
+import { checkCodec } from '../base/codec'
+import type { DataTrackCodec } from '../base/codec'
+import { DataTrackDecodeError, DataTrackSubscribeError } from '../base/errors'
 import { mapNativeError } from '../native/native-error'
-import type { DataTrackFrame, DecodedDataTrackFrame } from './frame'
+import { DecodedDataTrackFrame, LatchedDataTrackFrame } from './frame'
+import type { DataTrackFrame } from './frame'
 import type { ForwardedStreams } from './demand'
 import type { DataTrackInfo } from './info'
+import type { LatchedFrame } from './latch'
 import { frameStats } from './stats'
 import type { DataTrackFrameStats } from './stats'
 import { DataTrackStream } from './stream'
@@ -22,6 +27,12 @@ export interface RemoteSession extends StreamSession {
   /** Whether a custom provider decrypts frames in JavaScript. */
   readonly opensFrames: boolean
   control<T>(call: () => T): T
+  /** The last frame that the publisher keeps; `undefined` if it does not say. */
+  fetchLatest(
+    identity: string,
+    handle: number,
+    signal: AbortSignal | undefined,
+  ): Promise<LatchedFrame | undefined>
 }
 
 /** What the publisher and the SFU last said about a track. The session updates it. */
@@ -34,6 +45,18 @@ export interface RemoteTrackState {
   permitted: boolean
   /** Its streams to which the SFU forwards. */
   readonly forwarded: ForwardedStreams
+}
+
+/** Options of {@link RemoteDataTrack.latest}. */
+export interface LatestOptions {
+  /** Stops waiting. The promise then rejects with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Options of {@link RemoteDataTrack.latest} with a codec. */
+export interface DecodingLatestOptions<T> extends LatestOptions {
+  /** Decodes the frame: `frame.value` is the decoded payload. */
+  readonly codec: DataTrackCodec<T>
 }
 
 /** Whether the local participant may subscribe to a track. The names are livekit-client's. */
@@ -101,6 +124,39 @@ export class RemoteDataTrack {
     const core =
       options.signal?.aborted === true ? this.#failed(options, options.signal.reason) : this.#open(options)
     return new DataTrackStream<DataTrackFrame>(core)
+  }
+
+  /**
+   * Fetches the last frame that the publisher has pushed, if the track is published with `latch: true`. It arrives
+   * whether the track is subscribed to or not. Frames that are pushed meanwhile may be newer.
+   *
+   *     const state = (await track.latest({ codec: json() }))?.value
+   *
+   * It resolves to `undefined` if there is no such frame: the track is not latched, has ended, or no frame was pushed;
+   * this participant may not subscribe to it or may not publish data; or the publisher's SDK does not know this request.
+   *
+   * @throws `RpcError` if the publisher does not answer in time or leaves; `DataTrackDecodeError` if the codec fails; the
+   * signal's `reason`; `TypeError` that names the option
+   */
+  latest(options?: LatestOptions): Promise<DataTrackFrame | undefined>
+  latest<T>(options: DecodingLatestOptions<T>): Promise<DecodedDataTrackFrame<T> | undefined>
+  async latest(
+    given?: LatestOptions | DecodingLatestOptions<never>,
+  ): Promise<DataTrackFrame | DecodedDataTrackFrame<unknown> | undefined> {
+    const options: Partial<DecodingLatestOptions<never>> = check.options('options', given)
+    const codec = checkCodec('options.codec', options.codec)
+    const signal = check.signal('options.signal', options.signal)
+    signal?.throwIfAborted()
+    if (!this.#state.published) return undefined
+    const kept = await this.#session.fetchLatest(this.publisherIdentity, this.info.pubHandle, signal)
+    if (kept === undefined) return undefined
+    const frame = new LatchedDataTrackFrame(kept.payload, kept.userTimestamp, 0, 0, 0)
+    if (codec === null) return frame
+    try {
+      return new DecodedDataTrackFrame(frame, codec.decode(frame.payload))
+    } catch (cause) {
+      throw new DataTrackDecodeError('decodeFailed', frame, { cause })
+    }
   }
 
   /** Configures how frames are reassembled, for all streams of this track including the open ones. */

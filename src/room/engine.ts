@@ -343,6 +343,7 @@ export class RoomEngine implements ConnectableRoom {
         this.#tell(RoomEvent.LocalDataTrackUnpublished, sid, reason),
       trackPublished: (track) => this.parts.tracks.published(track),
       trackUnpublished: (track) => this.parts.tracks.unpublished(track),
+      fetchLatest: (identity, handle, signal) => this.parts.latched.fetch(identity, handle, signal),
       permissionChanged: (track) => this.parts.tracks.permissionChanged(track),
       encryptionError: (error) => this.parts.encryptionError(error),
       demandWanted: () => this.parts.demand.want(),

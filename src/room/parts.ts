@@ -13,6 +13,7 @@ import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { DataTrackE2eeError } from '../base/errors'
 import { ActiveSpeakers } from './active-speakers'
 import { RoomDemand } from './demand/room-demand'
+import { LatchedTracks } from './latched-tracks'
 import { RoomMessages } from './messages'
 import { RoomTranscriptions } from './transcriptions'
 import { RoomEvent } from './events'
@@ -65,6 +66,7 @@ export class RoomParts {
   readonly speakers: ActiveSpeakers
   readonly tracks: RemoteTracks
   readonly demand: RoomDemand
+  readonly latched: LatchedTracks
   readonly #messages: RoomMessages
   readonly #encryption: EncryptionOptions | undefined
   readonly #tell: TellRoomEvent
@@ -128,6 +130,12 @@ export class RoomParts {
       this.rpc,
       () => owner.session(),
       () => emitter.listenerCount(RoomEvent.LocalDataTrackDemandChanged) > 0,
+    )
+    this.latched = new LatchedTracks(
+      this.rpc,
+      () => this.local,
+      this.remote,
+      () => owner.session(),
     )
     this.roster = new Roster(this.local, this.remote, {
       tell,

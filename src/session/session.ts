@@ -8,6 +8,8 @@
 import { Deferred } from '../base/abort'
 import { EventThrottle } from '../base/event-throttle'
 import { ForwardedStreams } from '../data-track/demand'
+import { Latch } from '../data-track/latch'
+import type { LatchedFrame } from '../data-track/latch'
 import { LocalDataTrack } from '../data-track/local'
 import type { PushableFrame } from '../data-track/local'
 import { infoFromNative, infoToNative } from '../data-track/info'
@@ -52,6 +54,12 @@ export interface SessionOwner {
   permissionChanged?(track: RemoteDataTrack): void
   trackUnpublished(track: RemoteDataTrack): void
   encryptionError(error: DataTrackE2eeError): void
+  /** Asks a publisher for the last frame of a track. Absent if the owner cannot ask. */
+  fetchLatest?(
+    identity: string,
+    handle: number,
+    signal: AbortSignal | undefined,
+  ): Promise<LatchedFrame | undefined>
   /** The application wants to know who subscribes. Absent if the owner knows no participants. */
   demandWanted?(): void
   /** Whether a publication has subscribers has changed. */
@@ -85,6 +93,7 @@ interface PendingPublication {
   readonly deferred: Deferred<LocalDataTrack<never>>
   readonly codec: DataTrackCodec<unknown> | null
   readonly maxQueueBytes: number
+  readonly latch: boolean
 }
 
 interface RemoteEntry {
@@ -174,14 +183,14 @@ export class Session
   }
 
   async publish<T = PushableFrame>(options: DataTrackPublishOptions<T>): Promise<LocalDataTrack<T>> {
-    const { native, codec, signal } = checkPublishOptions(options, this.#encryption !== undefined)
+    const { native, codec, signal, latch } = checkPublishOptions(options, this.#encryption !== undefined)
     signal?.throwIfAborted()
     if (this.#closed) throw new DataTrackPublishError('disconnected')
     const deferred = new Deferred<LocalDataTrack<never>>()
     // The call's events are handed out after this entry exists, because they refer to it.
     this.control(() => {
       const handle = this.native.publish(native)
-      this.#pending.set(handle, { deferred, codec, maxQueueBytes: native.maxQueueBytes })
+      this.#pending.set(handle, { deferred, codec, maxQueueBytes: native.maxQueueBytes, latch })
       deferred.abortWith(signal, () => {
         this.#pending.delete(handle)
         this.control(() => this.native.cancelPublish(handle))
@@ -211,6 +220,22 @@ export class Session
 
   demandChanged({ demand, info }: Publication): void {
     this.#owner.demandChanged?.(demand.value, info)
+  }
+
+  /** A publication, with the last frame that it keeps. */
+  latched(
+    handle: number,
+  ): { readonly info: DataTrackInfo; readonly frame: LatchedFrame | undefined } | undefined {
+    const publication = this.#publications.get(handle)
+    return publication && { info: publication.info, frame: publication.latch?.frame }
+  }
+
+  async fetchLatest(
+    identity: string,
+    handle: number,
+    signal: AbortSignal | undefined,
+  ): Promise<LatchedFrame | undefined> {
+    return await this.#owner.fetchLatest?.(identity, handle, signal)
   }
 
   /** The publications, as the SFU describes them. */
@@ -479,7 +504,8 @@ export class Session
     // The application cancelled the publication a moment ago. The unpublish request is already on its way.
     if (pending === undefined) return
     this.#pending.delete(handle)
-    const publication = new Publication(this, handle, info, pending.maxQueueBytes)
+    const latch = pending.latch ? new Latch() : null
+    const publication = new Publication(this, handle, info, pending.maxQueueBytes, latch)
     this.#publications.set(handle, publication)
     const track = new LocalDataTrack<never>(publication, pending.codec)
     pending.deferred.resolve(track)

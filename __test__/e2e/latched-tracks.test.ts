@@ -1,0 +1,30 @@
+/** The last frame of a latched track, through a real server. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
+import { LivekitServer } from '../helpers/livekit-server'
+import { Scene, event, pattern, same, seen } from '../helpers/scene'
+
+let server: LivekitServer
+beforeAll(async () => {
+  server = await LivekitServer.start()
+})
+afterAll(() => server.stop())
+
+it('of 2 MB is had by one who joins late, and after a full reconnect of either', () =>
+  Scene.with(server, async (scene) => {
+    const alice = await scene.join('alice')
+    const local = await alice.localParticipant.publishDataTrack({ name: 'map', latch: true })
+    const payload = pattern(2_000_000)
+    await local.push({ payload, userTimestamp: 5n })
+    const bob = await scene.join('bob')
+    const remote = await seen(bob, 'map')
+    for (const room of [bob, alice, undefined]) {
+      const frame = (await remote.latest())!
+      expect([same(frame.payload, payload), frame.userTimestamp, frame.latched]).toEqual([true, 5n, true])
+      if (room === undefined) return
+      const back = event(room, RoomEvent.Reconnected)
+      await room.simulateScenario('full-reconnect')
+      await back
+      await bob.remoteParticipants.get('alice')!.waitUntilActive()
+    }
+  }))
