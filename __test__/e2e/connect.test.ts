@@ -131,7 +131,8 @@ describe('connecting fails', () => {
     'with what the server has to say about a token, and without the token',
     inScene(async (scene) => {
       const error = await refused(server.url, await scene.token('alice', { ttl: -600 }))
-      expect(error.message).toMatch(/HTTP status 401, invalid token: ….*expired/)
+      // livekit-server 1.13.5 repeats the token, 1.13.11 does not.
+      expect(error.message).toMatch(/HTTP status 401, invalid (token: …|authorization token: ).*expired/)
     }),
   )
 
