@@ -126,7 +126,7 @@ describe('datatrack pub and sub', () => {
       ['sub', '--from', '', '--count', '3', '--json', '--seconds', '0.5'],
       env,
     )
-    // Nobody has an empty identity.
+    // No participant has an empty identity.
     expect([code, stdout]).toEqual([3, ''])
     const sub = await runCli(['sub', '--count', '3', '--json'], env)
     expect(sub.code).toBe(0)

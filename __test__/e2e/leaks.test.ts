@@ -40,7 +40,7 @@ const program = (round: string) => `
     throw new Error('connected')
   }
   const round = async (number) => { ${round} }
-  // Pipes are to the test: its channel, and stderr, which Node.js opens when somebody looks at it.
+  // Pipes are to the test: its channel, and stderr, which Node.js opens on first use.
   const open = () => process.getActiveResourcesInfo().filter((name) => name !== 'PipeWrap')
   const settle = async () => {
     // Closing handshakes and sockets take a moment; the test's own time is the limit.

@@ -26,7 +26,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** When a track is unpublished, whoever does it. */
+/** Resolves when a track is unpublished, by the SFU or by its publisher. */
 const over = (track: LocalDataTrack): Promise<void> =>
   new Promise((resolve) => track.signal.addEventListener('abort', () => resolve(), { once: true }))
 

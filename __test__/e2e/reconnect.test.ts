@@ -65,7 +65,7 @@ function withTraffic(
     const reading = (async () => {
       for await (const frame of stream) newest.saw(frame)
     })()
-    // Whoever waits for a frame learns of its failure.
+    // Code that waits for a frame is told of its failure.
     void reading.then(
       () => newest.fail(new Error('the loop has ended')),
       (error: unknown) => newest.fail(error as Error),

@@ -26,7 +26,7 @@ async function connectCloud(token: string, options: ConnectOptions = {}): Promis
   return room
 }
 
-it('a host that lets nobody in leads to its regions, past one where nothing listens', () =>
+it('a host that refuses all clients leads to its regions, past one where nothing listens', () =>
   Scene.with(server, async (scene) => {
     const token = await scene.token('alice')
     host.regions(`ws://127.0.0.1:${await freePort()}`, server.url)

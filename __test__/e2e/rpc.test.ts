@@ -41,7 +41,7 @@ function withPair(
   })
 }
 
-/** Resolves when somebody answers again: who is in a new session may be gone for a moment, to the others. */
+/** Resolves when the participant answers again. Others may see it leave for a moment while it gets a new session. */
 async function answers(room: Room, other: string): Promise<void> {
   for (;;) {
     if (!room.remoteParticipants.has(other)) await event(room, RoomEvent.ParticipantConnected)
@@ -61,7 +61,7 @@ function textOf(bytes: number): string {
 }
 
 describe.each([1, 2] as const)('RPC of version %s', (version) => {
-  // In one test: the server takes three seconds to tell those who are there of somebody new.
+  // In one test: the server takes three seconds to tell the participants of a new one.
   it('carries texts of up to 15,360 bytes, and longer ones in version 2', () =>
     withPair(version, async (alice, bob) => {
       bob.registerRpcMethod('make', ({ payload }) => textOf(Number(payload)))

@@ -51,7 +51,7 @@ it(
 )
 
 it(
-  'a schema that nobody defined is notFound, and so is a participant who is not there',
+  'an undefined schema is notFound, and so is one of a participant that is not in the room',
   inScene(async (scene) => {
     const [alice] = [await scene.join('alice'), await scene.join('bob')]
     for (const identity of ['alice', 'bob', 'nobody']) {

@@ -25,7 +25,7 @@ const helpers = `
     if (next === undefined) heard.push(value)
     else next(value)
   })
-  // Whoever started it is gone.
+  // The process that started it has ended.
   process.on('disconnect', () => ended || process.exit(1))
   let ended = false
   const hear = async () => heard.length > 0 ? heard.shift() : new Promise((resolve) => hearing.push(resolve))

@@ -65,7 +65,7 @@ export class Wire {
     return peer
   }
 
-  /** Somebody goes; the others hear of it. */
+  /** A participant leaves, and the others are told. */
   leave(identity: string): void {
     this.#peers.delete(identity)
     for (const { client, server } of this.#peers.values()) {

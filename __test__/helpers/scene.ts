@@ -35,7 +35,7 @@ export class Scene {
     this.server = server
   }
 
-  /** Runs `use` and disconnects whoever joined. */
+  /** Runs `use`, then disconnects all rooms that joined. */
   static async with(server: LivekitServer, use: (scene: Scene) => Promise<void>): Promise<void> {
     const scene = new Scene(server)
     try {

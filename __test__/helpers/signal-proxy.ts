@@ -186,7 +186,7 @@ export class SignalProxy {
   }
 }
 
-/** Notes what the peers tell each other, and nobody else may read. */
+/** Notes the secrets that the peers tell each other. */
 function learn({ message }: SignalRequest | SignalResponse): void {
   if (message.case === 'offer' || message.case === 'answer') learnFromSdp(message.value.sdp)
   else if (message.case === 'trickle') learnFromSdp(message.value.candidateInit)

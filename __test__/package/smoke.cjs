@@ -14,7 +14,7 @@ module.exports = async function smoke({ Loopback }, how) {
 async function firstFrame(bob, track) {
   for await (const remote of bob.dataTracks({ name: 'smoke' })) {
     const stream = remote.subscribe()
-    // Whoever subscribes late misses what was sent before, so it is sent until one arrives.
+    // A late subscriber misses earlier frames, so frames are sent until one arrives.
     const repeat = setInterval(() => track.tryPush({ payload: new TextEncoder().encode('hello') }), 5)
     try {
       for await (const frame of stream) return new TextDecoder().decode(frame.payload)

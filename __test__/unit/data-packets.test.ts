@@ -46,7 +46,7 @@ describe('publishData', () => {
     }),
   )
 
-  it('reaches those whom it names and nobody else, and never the sender', () =>
+  it('reaches the participants that it names only, and never the sender', () =>
     withPair(async ({ sfu, alice, bob }) => {
       const carol = sfu.join('carol')
       const [mine, bobs, carols] = [collect(alice), collect(bob), collect(carol)]
@@ -114,7 +114,7 @@ describe('publishData', () => {
       { bandwidth: 1_000_000 },
     ))
 
-  it('is not allowed to everybody: reliable packets are refused, and of lossy ones the SFU drops all', () =>
+  it('needs a grant: without it reliable packets are refused, and the SFU drops lossy ones', () =>
     withPair(
       async ({ alice, bob }) => {
         const [alices, bobs] = [collect(alice), collect(bob)]

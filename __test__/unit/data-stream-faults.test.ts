@@ -9,7 +9,7 @@ import { nextBytes, nextText, receiveBytes } from '../helpers/data-streams'
 import { rejection, thrown, turn, until, withPair } from '../helpers/rooms'
 import { pattern, same } from '../helpers/scene'
 
-/** Streams that come from whoever a test says, with the readers that they got. */
+/** Streams from the senders that a test names, with the readers that they got. */
 class Arrivals {
   readonly streams: IncomingStreams
   readonly bytes: ByteStreamReader[] = []
@@ -200,7 +200,7 @@ describe('a stream', () => {
     expect(arrivals.streams.stats()).toMatchObject({ received: 2, failed: 1, dropped: { alreadyOpened: 1 } })
   })
 
-  it('is dropped and counted if it is of a kind that nobody knows', () => {
+  it('is dropped and counted if it is of an unknown kind', () => {
     const arrivals = new Arrivals().header('').header('s', { contentHeader: { case: undefined } })
     arrivals.header('t', { compression: 7 }).header('u', { topic: 'other' })
     expect(arrivals.bytes).toEqual([])
@@ -258,7 +258,7 @@ describe('compressed content', () => {
 })
 
 describe('limits', () => {
-  it('a stream that nobody reads fails when too much of it waits; others go on', async () => {
+  it('a stream that is not read fails when too much of it waits; others go on', async () => {
     const arrivals = new Arrivals({ maxBufferedBytes: 100_000 }).header('s').header('other')
     for (let index = 0; index < 20; index++) arrivals.chunk('s', index, new Uint8Array(15_000))
     arrivals.chunk('other', 0).trailer('other')
@@ -300,7 +300,7 @@ describe('limits', () => {
     expect(arrivals.streams.stats()).toMatchObject({ open: 3, completed: 1, dropped: { tooManyStreams: 1 } })
   })
 
-  it('a stream on which nothing happens ends, and so does one that nobody reads', async () => {
+  it('a stream on which nothing happens ends, and so does one that is not read', async () => {
     const arrivals = new Arrivals({ idleTimeout: 20 }).header('silent').header('unread')
     arrivals.chunk('unread', 0).trailer('unread')
     const [silent, unread] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
@@ -425,7 +425,7 @@ describe('giving up', () => {
       expect(bob.dataStreamStats().received).toBe(0)
     }))
 
-  it('a handler that fails disturbs nobody', () =>
+  it('a handler that fails disturbs no other one', () =>
     withPair(async ({ alice, bob }) => {
       bob.registerTextStreamHandler('t', (reader) => reader.readAll())
       const writer = await alice.localParticipant.streamText({ topic: 't' })

@@ -93,7 +93,7 @@ describe('streams that are written', () => {
       expect((await arriving).text).toBe('a😀b\ufffd')
     }))
 
-  it('hold writes in their order, whoever awaits them', () =>
+  it('hold writes in their order, awaited or not', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = receiveBytes(bob)
       const writer = await alice.localParticipant.streamBytes({ totalSize: 200_000 })

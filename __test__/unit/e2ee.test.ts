@@ -78,7 +78,7 @@ describe('the built-in encryption', () => {
     manager.close()
   })
 
-  it('fails the publish when the SFU answers without encryption, and with one that nobody asked for', async () => {
+  it('fails the publish when the SFU answers without encryption, and when it answers with one that was not asked for', async () => {
     for (const asked of [true, false]) {
       const encryption: { encryption?: EncryptionOptions } = asked
         ? { encryption: { keyProvider: await provider(1) } }

@@ -311,7 +311,7 @@ describe('the heaviest of many', () => {
 })
 
 describe('a share', () => {
-  it('leaves something for whoever comes next, and what is given back is there again', () => {
+  it('leaves something for the next one, and what is given back is there again', () => {
     const shares = new Shares(16)
     const takes = (who: string): number => {
       let count = 0

@@ -105,7 +105,7 @@ it('tracks of all participants together are bounded by their memory, and who lea
   await room.disconnect()
 })
 
-it('a participant without an identity is nobody', async () => {
+it('a participant without an identity is ignored', async () => {
   const told: string[] = []
   const { room } = joined([{ identity: '', sid: 'PA_1', state: 2 }])
   room.on(RoomEvent.ParticipantConnected, ({ identity }) => told.push(identity))

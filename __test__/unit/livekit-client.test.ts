@@ -391,7 +391,7 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('what nobody can put together is refused: they send 129 packets and more', async () => {
+  it('what no receiver can put together is refused: they send 129 packets and more', async () => {
     const size = 128 * (MTU - HEADER.plain) + 1
     const packetizer = new theirs.Packetizer(1, MTU)
     const extensions = new theirs.DataTrackExtensions({})

@@ -170,7 +170,7 @@ describe('managers', () => {
   })
 })
 
-describe('a queue that nobody empties', () => {
+describe('a queue that is never emptied', () => {
   const frame = (index: number) => new Uint8Array(900).fill(index)
 
   it('drops its oldest frames, or refuses new ones', async () => {

@@ -78,7 +78,7 @@ describe.each(['plain', 'encrypted'])('data streams, %s', (how) => {
 })
 
 describe('methods and identities', () => {
-  it('of those names are called, and those that nobody registered are not there', () =>
+  it('of those names are called, and those that were not registered are not there', () =>
     withPair(async ({ sfu, alice }) => {
       for (const name of membersOfObjects) {
         const other = sfu.join(name)

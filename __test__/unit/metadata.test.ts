@@ -311,7 +311,7 @@ describe('a request', () => {
     const error = await rejection(requests.request(make, none))
     expect(error).toBeInstanceOf(SignalRequestError)
     expect(error.reason).toBe('timeout')
-    // What comes too late is nobody's.
+    // An answer that comes too late belongs to no request.
     expect(requests.handle('requestResponse', { requestId: 1, reason: 0 })).toBe(false)
   })
 

@@ -371,7 +371,7 @@ const subscribing = {
 
 const rooms = {
   'connect-errors': async () => {
-    // A port that nothing listens at: the lowest one is nobody's.
+    // No program listens at the lowest port.
     await expect(new Room().connect('ws://127.0.0.1:1', 'token')).rejects.toMatchObject({
       name: 'DataTrackConnectionError',
       reason: 'serverUnreachable',

@@ -91,7 +91,7 @@ describe('the packets of a room that has left', () => {
 })
 
 describe('the acknowledgement of a packet', () => {
-  it('is asked for by somebody who waits for it, and by nobody else', async () => {
+  it('is asked for when a promise waits for it, and not otherwise', async () => {
     const { sender, channel } = setUp()
     const patient = sender.sendReliable(ack('a'), { awaited: false })
     expect(channel.log).toEqual(['send'])
@@ -101,7 +101,7 @@ describe('the acknowledgement of a packet', () => {
     expect(channel.log).toEqual(['send', 'send', 'watch 0'])
   })
 
-  it('of one that nobody waits for is noticed with the next packet', async () => {
+  it('of a packet without a waiting promise is noticed with the next packet', async () => {
     const { sender, channel } = setUp()
     const first = sender.sendReliable(ack('a'), { awaited: false })
     channel.buffered = 0
@@ -109,14 +109,14 @@ describe('the acknowledgement of a packet', () => {
     expect(await settled(first.acknowledged)).toBe(true)
   })
 
-  it('is asked for when too much is kept, whoever waits', () => {
+  it('is asked for when too much is kept, also if no promise waits', () => {
     const { sender, channel } = setUp()
     const many = 'x'.repeat(10_000)
     for (let sent = 0; sent < 7; sent++) sender.sendReliable(ack(many), { awaited: false })
     expect(channel.log.filter((line) => line.startsWith('watch'))).toEqual(['watch 0'])
   })
 
-  it('that is lost rejects, whoever waits', async () => {
+  it('that is lost rejects the waiting promise', async () => {
     const { sender } = setUp()
     const { acknowledged } = sender.sendReliable(ack('a'), { awaited: false })
     sender.rebuilt()

@@ -89,7 +89,7 @@ describe.concurrent('process.exit()', () => {
       const { local, remote, stream } = await traffic()
       flood(local)
       process.on('exit', (code) => console.log('exit', code))
-      // A second stream that nobody reads: frames are waiting in Rust, too.
+      // A second stream that is not read: frames wait in Rust, too.
       globalThis.unread = remote.subscribe()
       let frames = 0
       for await (const _ of stream) {

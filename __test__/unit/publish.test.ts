@@ -217,7 +217,7 @@ describe('the end of a publication', () => {
 })
 
 describe('pushing', () => {
-  it('refuses frames that nobody could put together', async () => {
+  it('refuses frames that no receiver could put together', async () => {
     await withPair(async (pair) => {
       const { local } = await publish(pair)
       expect(local.maxFrameLength).toBeGreaterThan(2_000_000)

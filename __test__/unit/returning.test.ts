@@ -77,7 +77,7 @@ describe('a publisher with a new session', () => {
     expect([told.at(-1), expired]).toEqual([[], []])
   })
 
-  it('that nobody names before the time is over is told as expired, without tracks', () => {
+  it('that is not named before the time is over is told as expired, without tracks', () => {
     const { returning, told, expired, says } = setUp()
     says(imu)
     returning.expect('alice')

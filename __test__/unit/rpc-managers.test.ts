@@ -409,7 +409,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(reasons).toMatchObject([{ code: 1502, timeout: 30 }, { reason: 'closed' }, { code: 1503 }])
     // That is no failure of the handler.
     expect(logs.filter((line) => line.includes('failed'))).toEqual([])
-    // Nobody is there to be answered.
+    // No caller is left to be answered.
     expect([peers.wire.sent.length, peers.bob.server.running]).toEqual([before, 0])
   })
 })
@@ -438,7 +438,7 @@ describe('a call', () => {
     }
   })
 
-  it('of somebody who is not known goes out all the same, and nobody is not found', async () => {
+  it('to an unknown participant is sent all the same, and one that is not in the room is not found', async () => {
     const peers = two(2)
     // Newcomers, of whom the server has not told yet, and hidden ones.
     peers.bob.clientProtocol = undefined
@@ -572,7 +572,7 @@ describe('a recipient', () => {
     expect(kinds(wire).filter((kind) => kind === 'rpcAck')).toHaveLength(6)
   })
 
-  it('answers streams that lack attributes, and ignores those that nobody could tell the answer of', async () => {
+  it('answers streams that lack attributes, and ignores those whose answer no caller could match', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
     const broken = ['', '-1', '1e3', 'NaN', '9'.repeat(40)]
@@ -603,7 +603,7 @@ describe('a recipient', () => {
   it('answers in the version in which it was asked, or in the newer one that the caller knows', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
-    // Nobody knows this caller: the server's API, or a hidden participant.
+    // This caller is no known participant: the server's API, or a hidden one.
     wire.deliverText('unknown', 'bob', requestText({}))
     const request = new RpcRequest({ id: 'a', method: 'echo', responseTimeoutMs: 1000, version: 1 })
     wire.deliver('unknown', 'bob', { case: 'rpcRequest', value: request })

@@ -183,7 +183,7 @@ describe('performRpc', () => {
         await call
         clearTimeout(happen)
         expect(alice.client.pending).toBe(0)
-        // Whatever still comes finds nobody, and the recipient ends its calls when it goes.
+        // Later packets find no call, and the recipient ends its calls when it leaves.
         await vi.advanceTimersByTimeAsync(100_000)
         bob.server.close()
         expect([bob.server.running, vi.getTimerCount()]).toEqual([0, 0])

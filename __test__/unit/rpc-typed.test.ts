@@ -41,7 +41,7 @@ describe('room.rpc', () => {
         'responseTimeout',
         'signal',
       ])
-      // Whoever has no codecs sees the text.
+      // A participant without codecs gets the text.
       expect(await call(alice, 'bob', 'move', '{"x":3,"y":4}')).toBe('{"at":"3/4"}')
       bob.registerRpcMethod('plain', ({ payload }) => `[${payload}]`)
       expect(await alice.rpc.call('bob', 'plain', { a: 1 })).toEqual([{ a: 1 }])

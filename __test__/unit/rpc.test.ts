@@ -325,7 +325,7 @@ describe('handlers', () => {
 })
 
 describe('the server', () => {
-  /** Whoever joins hears that version of it. */
+  /** Each room that joins is told that version of the server. */
   const refusedBy = async (join: object): Promise<number | undefined> => {
     const sfu = new Loopback()
     const alice = sfu.join('alice')

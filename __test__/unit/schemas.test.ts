@@ -64,7 +64,7 @@ describe('a schema', () => {
     })
   })
 
-  it('is notFound with somebody who has not defined it, or is not there', async () => {
+  it('is notFound for a participant that has not defined it, or is not in the room', async () => {
     await withPair(async ({ alice, bob }) => {
       await alice.localParticipant.defineSchema(pose, definition)
       for (const [schema, identity] of [

@@ -95,7 +95,7 @@ describe('pongs', () => {
     client.close()
   })
 
-  it('measure by a clock that nobody sets', async () => {
+  it('measure by a clock that cannot be set', async () => {
     const { client } = await opened()
     const ping = await server.request('pingReq')
     // The wall clock is set ahead by an hour between ping and pong.

@@ -23,7 +23,7 @@ struct Report {
     down: Counters,
 }
 
-/// Runs until stdin ends, which it also does when whoever started this is gone.
+/// Runs until stdin ends, which happens also when the process that started this has ended.
 pub(crate) fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [seed, first, second] = &arguments[..] else {

@@ -118,7 +118,7 @@ export class OurPeer implements Peer {
         for (const look of [...waiting]) look()
       }
     })()
-    // Whoever waits for frames is told.
+    // The code that waits for frames is told.
     reading.catch(() => {})
     this.#incoming.set(track, { remote, stream, tally, reading, waiting })
   }

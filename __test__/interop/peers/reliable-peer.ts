@@ -107,7 +107,7 @@ export abstract class ReliablePeer {
   /** Loses its signalling and resumes; only livekit-client can be told to. */
   resume = (): Promise<void> => this.ask('resume', {})
 
-  /** Reliable packets that it numbered and dropped before it sent them, which nobody can get; 0 where the SDK does not show it. */
+  /** Reliable packets that it numbered and dropped before sending, so that no receiver can get them. 0 where the SDK does not show it. */
   lost(): Promise<number> {
     return Promise.resolve(0)
   }
