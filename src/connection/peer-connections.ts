@@ -32,6 +32,8 @@ export interface PeerConnectionsOwner {
   description(kind: 'offer' | 'answer', description: LocalDescription): void
   /** A candidate of this side. */
   candidate(target: PeerTarget, candidate: string): void
+  /** The other side ended a path. */
+  pathEnded(): void
   /** A peer connection was lost. `rebuild`: only a new one helps. */
   transportLost(rebuild: boolean): void
   /** A message arrived on a channel. */
@@ -258,6 +260,7 @@ export class PeerConnections implements EventSink, MessageChannels {
         this.#waiting = undefined
         return
       }
+      if (state === 'failed' || state === 'closed') this.#owner.pathEnded()
       this.#fail(`the ${target} connection is ${state}`, state === 'failed')
     }
   }

@@ -41,6 +41,12 @@ import { log } from '../base/logging'
 const LEAVE_GRACE = 300
 
 /**
+ * ms to wait at most, after the server has ended a path, until all that it said by signalling is handled. A busy machine
+ * takes longer than {@link LEAVE_GRACE} for it.
+ */
+const CATCH_UP = 2000
+
+/**
  * Bytes in memory that may be held while the peer connections of a new session are set up: updates, and packets of
  * participants that were faster.
  */
@@ -115,6 +121,8 @@ class ServerConnection implements RoomConnection {
   #failNext = false
   #ref = true
   #rebuild = false
+  /** Whether the server ended a path. The reason may be on its way by signalling. */
+  #pathEnded = false
   /** Calls to the room that wait until it is ready. */
   #held: (() => void)[] | null = null
   #heldBytes = 0
@@ -355,6 +363,9 @@ class ServerConnection implements RoomConnection {
       {
         description: (kind, description) => this.#describe(kind, description),
         candidate: (target, candidate) => this.#trickle(target, candidate),
+        pathEnded: () => {
+          if (this.#transport === transport) this.#pathEnded = true
+        },
         transportLost: (rebuild) => {
           if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
         },
@@ -556,6 +567,9 @@ class ServerConnection implements RoomConnection {
         const wait = attempt > 0 ? asked : first === undefined ? 0 : Math.max(first, asked)
         const stop = AbortSignal.any([this.#closing.signal, hurry.signal])
         await delay(wait, undefined, { ref: this.#ref, signal: stop })
+        if (this.#pathEnded) await this.#client?.caughtUp(CATCH_UP, stop)
+        this.#pathEnded = false
+        stop.throwIfAborted()
         this.#room.connectionReconnecting(!this.#rebuild)
         // A listener may have disconnected the room.
         this.#closing.signal.throwIfAborted()

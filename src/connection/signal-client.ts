@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises'
 import type { Agent, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { SignalResponse } from '@livekit/protocol'
 import type { WebSocket, RawData } from 'ws'
 import { Deferred } from '../base/abort'
@@ -70,6 +71,8 @@ export class SignalClient {
   readonly #inbox: Inbox
   #pings = new Pings(undefined)
   #pingTimer: NodeJS.Timeout | undefined
+  /** By the timestamp of its ping: called when the answer has come, or the connection has ended. */
+  readonly #caughtUp = new Map<bigint, () => void>()
   #heardAt = 0
   #closed = false
 
@@ -182,6 +185,20 @@ export class SignalClient {
     setImmediate(() => this.#lost('the server did not read what was sent to it'))
   }
 
+  /**
+   * Resolves when all messages that the server has sent so far are handled: they come before the answer to a ping.
+   * Resolves also when the connection ends, when the signal aborts, and after `limit` ms.
+   */
+  async caughtUp(limit: number, signal: AbortSignal): Promise<void> {
+    if (this.#closed) return
+    const answered = new AbortController()
+    const timestamp = this.#ping()
+    this.#caughtUp.set(timestamp, () => answered.abort())
+    const stop = AbortSignal.any([answered.signal, signal])
+    await delay(limit, undefined, { signal: stop }).catch(() => undefined)
+    this.#caughtUp.delete(timestamp)
+  }
+
   /** Closes the connection; its owner is told nothing more. Idempotent. */
   close(): void {
     if (this.#closed) return
@@ -261,7 +278,7 @@ export class SignalClient {
       )
     })
     this.#pings = new Pings(first.case === 'join' ? first.value : undefined)
-    const ping = (): void => this.#guard('a ping', () => this.#ping())
+    const ping = (): void => this.#guard('a ping', () => void this.#ping())
     this.#pingTimer = setInterval(ping, this.#pings.intervalMs).unref()
     this.#heard()
     // The first ping is sent at once, so that the round trip time is known early.
@@ -274,6 +291,7 @@ export class SignalClient {
         return
       case 'pongResp':
         this.#pings.answered(message.value.lastPingTimestamp)
+        this.#caughtUp.get(message.value.lastPingTimestamp)?.()
         return
       case 'refreshToken':
         // The current token may still be valid.
@@ -285,11 +303,12 @@ export class SignalClient {
     this.#owner.message({ message }, weight)
   }
 
-  #ping(): void {
+  #ping(): bigint {
     this.#checkSilence()
     const { timestamp, rtt } = this.#pings.next()
     this.send({ case: 'ping', value: timestamp })
     this.send({ case: 'pingReq', value: { timestamp, rtt } })
+    return timestamp
   }
 
   /** A message arrived, so the server is alive. */
@@ -335,6 +354,7 @@ export class SignalClient {
     this.#closed = true
     this.#inbox.close()
     clearInterval(this.#pingTimer)
+    for (const resolve of this.#caughtUp.values()) resolve()
     this.#socket.removeAllListeners()
     this.#socket.on('error', () => {})
   }
