@@ -1,20 +1,23 @@
 // `npm run soak -- --minutes=10`: what a participant that sends as fast as it can costs another one, through a real LiveKit
 // server. Each of the two is a process of its own, and so is one that does nothing: it shows what the machine itself delays.
-// Data packets of all kinds, changed ones among them, take turns with frames of a data track.
+// Data packets of all kinds, changed ones among them, take turns with frames of a data track. A second hostile participant,
+// a program in Rust, writes data-track packets that no publisher would send: random handles, numbers, headers and bytes.
 //   --minutes=2       for how long
 //   --seed=1          what is sent
 // Needs a build (`npm run build`). It ends with 1 when the victim ends or loses its connection, when its event loop is
 // busy for longer than the idle one stops and 50 ms more, or when it holds more memory than MAX_RSS.
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createInterface } from 'node:readline'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { PacketMaker } from '../scripts/lib/packet-mutations.mjs'
 import { Dice } from '../scripts/lib/signal-mutations.mjs'
-import { fromRoot, main, say, StepError } from '../scripts/lib/steps.mjs'
+import { DEV_PROFILE } from '../scripts/lib/build.mjs'
+import { fromRoot, main, run, say, StepError } from '../scripts/lib/steps.mjs'
 import { LivekitServer } from './e2e/server.mjs'
 
 const require = createRequire(import.meta.url)
@@ -43,6 +46,8 @@ const RATE = 50_000_000
 const GROUPS = 1000
 /** Bytes of a message. */
 const LARGEST = 60_000
+/** The participant in Rust. */
+const RAW = fromRoot('target', DEV_PROFILE, 'examples', 'raw_participant')
 /** Of `SendStatus`. */
 const BUFFER_FULL = 1
 const CLOSED = 3
@@ -79,7 +84,7 @@ async function victim() {
   const { connect, RoomEvent, setLogLevel } = require(fromRoot('dist', 'index.js'))
   setLogLevel('error')
   const room = await connect(options.url, options.token)
-  const seen = { packets: 0, texts: 0, calls: 0, frames: 0, lost: 0 }
+  const seen = { packets: 0, texts: 0, calls: 0, frames: 0, raw: 0, lost: 0 }
   room.on(RoomEvent.DataReceived, () => (seen.packets += 1))
   room.on(RoomEvent.Reconnecting, () => (seen.lost += 1))
   room.on(RoomEvent.Disconnected, () => (seen.lost += 1))
@@ -97,18 +102,25 @@ async function victim() {
     return payload
   })
   room.registerRpcMethod('never', () => new Promise(nothing))
-  void readFrames(room, seen)
+  void readFrames(room, 'flood', () => (seen.frames += 1))
+  void readFrames(room, 'raw', () => (seen.raw += 1))
   reportLoop(() => {
     const { received: data, ...rest } = room.dataPacketStats()
     const { bufferedBytes, open, dropped } = room.dataStreamStats()
-    return { seen: { ...seen }, data, dropped: rest.dropped, streams: { bufferedBytes, open, dropped } }
+    return {
+      seen: { ...seen },
+      data,
+      dropped: rest.dropped,
+      streams: { bufferedBytes, open, dropped },
+      tracks: room.packetStats(),
+    }
   })
   process.send('ready')
 }
 
-async function readFrames(room, seen) {
-  for await (const track of room.dataTracks({ name: 'flood' })) {
-    for await (const frame of track.subscribe()) seen.frames += frame.payload.length > 0 ? 1 : 0
+async function readFrames(room, name, seen) {
+  for await (const track of room.dataTracks({ name })) {
+    for await (const frame of track.subscribe()) if (frame.payload.length > 0) seen()
   }
 }
 
@@ -190,6 +202,18 @@ async function start(role, url = '', token = '') {
   return child
 }
 
+/** The participant that writes data-track packets as it likes. `ended`: settles when it has ended, with the reason. */
+function startRaw(url, token) {
+  const child = spawn(RAW, [url, token], { stdio: ['ignore', 'pipe', 'inherit'] })
+  children.push(child)
+  const ended = once(child, 'exit').then(
+    ([code, signal]) => `the raw participant ended with ${signal ?? code}`,
+  )
+  const raw = { sent: '', ended }
+  createInterface({ input: child.stdout }).on('line', (line) => (raw.sent = line))
+  return raw
+}
+
 /** Why the victim failed. `calm`: ms for which the idle process's loop stopped. */
 function judge(its, calm) {
   const faults = []
@@ -203,8 +227,12 @@ function judge(its, calm) {
 }
 
 async function soak() {
+  const example = ['--package', 'datatrack-transport', '--example', 'raw_participant']
+  await run('cargo', ['build', '--quiet', '--profile', DEV_PROFILE, ...example])
   const server = await LivekitServer.start()
   const faults = []
+  let over = false
+  const fault = (what) => over || faults.push(what)
   try {
     const latest = {}
     const keep = (name, child) => child.on('message', (its) => (latest[name] = its))
@@ -212,9 +240,9 @@ async function soak() {
     keep('idle', idle)
     const target = await start('victim', server.url, await server.token('soak', 'victim'))
     const hostile = await start('attacker', server.url, await server.token('soak', 'mallory'))
-    const ended = once(target, 'exit').then(([code, signal]) =>
-      faults.push(`it ended with ${signal ?? code}`),
-    )
+    const raw = startRaw(server.url, await server.token('soak', 'raw'))
+    const ended = once(target, 'exit').then(([code, signal]) => fault(`it ended with ${signal ?? code}`))
+    void raw.ended.then(fault)
     keep('hostile', hostile)
     let most = { busy: 0, rss: 0, calm: 0 }
     target.on('message', (its) => {
@@ -227,13 +255,14 @@ async function soak() {
       say(
         `loop max ${its.max.toFixed(1)} ms, busy ${its.busy.toFixed(1)} ms, p99 ${its.p99.toFixed(1)} ms (idle process: max ${calm.max.toFixed(1)} ms); ` +
           `RSS ${mib(its.rss)} MiB; sent ${(flood.sent / 1e6 / (REPORT / 1000)).toFixed(1)} MB/s; ${its.data} data packets, ` +
-          `dropped ${JSON.stringify(its.dropped)}; ${JSON.stringify(its.seen)}; streams ${JSON.stringify(its.streams)}`,
+          `dropped ${JSON.stringify(its.dropped)}; ${JSON.stringify(its.seen)}; streams ${JSON.stringify(its.streams)}; raw: ${raw.sent}; track packets ${JSON.stringify(its.tracks)}`,
       )
       faults.push(...judge(its, most.calm))
     })
     await Promise.race([ended, delay(Number(options.minutes) * 60_000)])
     say(`At most: event loop busy for ${most.busy.toFixed(1)} ms, RSS ${mib(most.rss)} MiB.`)
   } finally {
+    over = true
     for (const child of children) child.kill('SIGKILL')
     await server.stop()
   }
