@@ -61,7 +61,7 @@ const OVERHEAD = 512
 
 type Result = IteratorResult<TranscribedSegment, undefined>
 
-/** The transcriptions of a room, in text streams. They live as long as the room. */
+/** @internal The transcriptions of a room, in text streams. They live as long as the room. */
 export class RoomTranscriptions {
   readonly #loops = new Set<SegmentLoop>()
   #warned = false

@@ -4,7 +4,7 @@
 //!     raw_participant <URL> <token>
 //!
 //! It publishes a track and runs until it is killed. What it has sent is printed every ten seconds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -21,7 +21,8 @@ pub(super) struct Lingers {
     waiting: Vec<Waiting>,
     /// The time of the last acknowledgement.
     acknowledged_at: Option<Instant>,
-    buffered: usize,
+    /// Bytes that the server has acknowledged.
+    acknowledged: u64,
     /// The number of messages sent when an acknowledgement was last requested.
     asked_after: Option<u64>,
 }
@@ -58,11 +59,11 @@ impl Lingers {
         now: Instant,
         over: &mut Vec<u32>,
     ) {
-        let buffered = ChannelKind::ALL.into_iter().map(|channel| peer.buffered(channel)).sum();
-        if buffered < self.buffered {
+        let acknowledged = ChannelKind::ALL.into_iter().map(|channel| peer.acknowledged(channel)).sum();
+        if acknowledged > self.acknowledged {
             self.acknowledged_at = Some(now);
         }
-        self.buffered = buffered;
+        self.acknowledged = acknowledged;
         if self.waiting.is_empty() {
             return;
         }
@@ -112,7 +113,7 @@ impl Waiting {
                 if self.what == Linger::DataTracks && channel != ChannelKind::DataTrack {
                     return 0;
                 }
-                peer.acknowledged(channel) + peer.buffered(channel) as u64
+                peer.written(channel)
             }));
         }
         let Some(marks) = self.marks else { return };

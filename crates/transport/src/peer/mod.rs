@@ -504,10 +504,15 @@ impl Peer {
         self.rtc.channel(id).map_or(0, |mut open| open.buffered_amount())
     }
 
-    /// Bytes that the channel has released so far: acknowledged by the other side, or abandoned.
+    /// Bytes that were written to the channel so far.
+    pub fn written(&self, channel: ChannelKind) -> u64 {
+        self.written.get(channel.index()).copied().unwrap_or_default()
+    }
+
+    /// Bytes that the channel has released so far: acknowledged by the other side, or abandoned. Less, while the message
+    /// that opened the channel is not acknowledged: the engine counts it as buffered.
     pub fn acknowledged(&mut self, channel: ChannelKind) -> u64 {
-        let written = self.written.get(channel.index()).copied().unwrap_or_default();
-        written.saturating_sub(self.buffered(channel) as u64)
+        self.written(channel).saturating_sub(self.buffered(channel) as u64)
     }
 
     /// Whether the channel is open.
