@@ -65,6 +65,12 @@ async function runAll(suite) {
       'what @livekit/rtc-node is built for',
       ...interop('reliable-rtc-node'),
     ],
+    [
+      'With both of them: agents, chat, and who can be sent to',
+      () => hasRtcNode() && hasChromium(),
+      'Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',
+      ...interop('agents', 'participant-active'),
+    ],
   ]) {
     const lacking = lacksServer ?? (has() ? undefined : what)
     if (lacking === undefined) await suite.vitest(title, ...tests)

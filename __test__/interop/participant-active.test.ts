@@ -6,7 +6,7 @@ import { rejection } from '../helpers/rooms'
 import { event, Scene } from '../helpers/scene'
 import { sdks } from './peers/reliable-peer'
 
-const VISITS = 500
+const VISITS = Number(process.env['DATATRACK_VISITS'] ?? 40)
 
 let server: LivekitServer
 beforeAll(async () => {
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 it.each([sdks.rtcNode, sdks.chromium])(
-  `500 visitors of $name are all greeted`,
+  `${VISITS} visitors of $name are all greeted`,
   (sdk) =>
     Scene.with(server, async (scene) => {
       const host = await scene.join('host')
