@@ -1,4 +1,4 @@
-/** What `datatrack doctor` does, for programs: everything on the way to a server is tried, with progress. */
+/** The checks of `datatrack doctor` for programs. They try each step on the way to a server and report progress. */
 import * as check from '../base/arguments'
 import { printable } from '../base/printable'
 import { TypedEmitter } from '../base/typed-emitter'
@@ -6,24 +6,27 @@ import { checkConnectArguments } from '../connection/server-connection'
 import type { Finding } from './finding'
 import type { CheckName } from './run-checks'
 
-/** State of a check. The names are livekit-client's, in lower case; `warning`: it works, with limits. */
+/** State of a check. The names are livekit-client's, in lower case. `warning`: the step works, with limits. */
 export type ConnectionCheckStatus = 'idle' | 'running' | 'skipped' | 'success' | 'warning' | 'failed'
 
 /** A check and its result. */
 export interface ConnectionCheckInfo {
   readonly name: CheckName
-  /** What is tried. */
+  /** What the check tries. */
   readonly description: string
   readonly status: ConnectionCheckStatus
-  /** What was seen, in plain words; empty while it is `idle` or `running`. */
+  /** What the check saw, in plain words. Empty while the check is `idle` or `running`. */
   readonly message: string
-  /** What to do about it; empty if there is nothing to be done. */
+  /** What the user can do about the result. Empty if nothing has to be done. */
   readonly help: string
 }
 
 /** Options of a {@link ConnectionCheck}. */
 export interface ConnectionCheckOptions {
-  /** The token of another participant of the same room. Without it, frames are sent and not seen to arrive. */
+  /**
+   * The token of a second participant in the same room. Without it, the check `data` only sends a frame, and cannot see
+   * whether frames arrive.
+   */
   readonly subscriberToken?: string | undefined
   /** ms that each check may take, 500 to 120,000. Default: 10,000. */
   readonly timeout?: number | undefined
@@ -31,7 +34,7 @@ export interface ConnectionCheckOptions {
 
 /** Listeners of a {@link ConnectionCheck}. */
 export interface ConnectionCheckEvents {
-  /** A check began or ended. `id`: its place in {@link ConnectionCheck.getResults}. */
+  /** A check began or ended. `id`: the index of the check in {@link ConnectionCheck.getResults}. */
   checkUpdate: (id: number, info: ConnectionCheckInfo) => void
 }
 
@@ -46,10 +49,13 @@ const descriptions: Readonly<Record<CheckName, string>> = {
   data: 'frames arrive at another participant',
 }
 
-/** ms that a check may take. */
+/** The default time limit of a check, ms. */
 const TIMEOUT = 10_000
 
-/** Tries everything on the way to a server. The participants join the tokens' room for it, and leave it again. */
+/**
+ * Tries each step on the way to a server. The participants of the tokens join their room for the checks, and leave it
+ * afterwards.
+ */
 export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
   readonly #url: string
   readonly #token: string
@@ -71,10 +77,10 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
   }
 
   /**
-   * Runs all checks, one after the other. A check that fails does not reject: its result says so.
+    * Runs all checks, one after the other. If a check fails, its result says so, and the promise does not reject.
    *
    * @param options the signal ends the run before the next check
-   * @throws an `Error` if it is running already; `TypeError` that names the option; the signal's `reason`
+    * @throws an `Error` if the checks are running already; a `TypeError` that names the option; the signal's `reason`
    */
   async run(
     options: { readonly signal?: AbortSignal | undefined } = {},
@@ -85,7 +91,7 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
     this.#running = true
     this.#results = initial()
     try {
-      // Loaded on first use: importing the package loads no more than it must.
+      // The checks are loaded here because importing the package must load as little as possible.
       const { runChecks } = await import('./run-checks.js')
       await runChecks(
         {
@@ -112,7 +118,7 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
     return this.#results.every(({ status }) => status !== 'failed')
   }
 
-  /** The checks in their order, with what is known of each. */
+  /** All checks in their order, with the results so far. */
   getResults(): readonly ConnectionCheckInfo[] {
     return [...this.#results]
   }
@@ -134,7 +140,10 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
     this.emit('checkUpdate', id, info)
   }
 
-  /** A server may repeat a token, and its words end on terminals. */
+  /**
+   * Removes tokens and control characters. A server may repeat a token in its answer, and programs print the answer on
+   * terminals.
+   */
   #clean(text: string): string {
     const secrets = [this.#token, this.#subscriber].filter((secret) => secret !== undefined)
     return printable(secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, '…'), text))

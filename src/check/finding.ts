@@ -1,14 +1,14 @@
-/** What a check of a connection finds. */
+/** The result of a check of the connection to a server. */
 
-/** `skipped`: it could not be tried, because of another finding. */
+/** `skipped`: the check could not run because an earlier one failed, or because the token does not allow it. */
 export type Status = 'ok' | 'warning' | 'failed' | 'skipped'
 
 /** The result of a check. */
 export interface Finding {
   readonly check: string
   readonly status: Status
-  /** What was seen, in plain words. */
+  /** What the check saw, in plain words. */
   readonly what: string
-  /** What to do about it. */
+  /** What the user can do about the result. */
   readonly help?: string | undefined
 }

@@ -1,8 +1,9 @@
-/** Doing something at a steady rate, whatever the timers' grain. */
+/** Repeats an action at a steady rate, although timers have a coarse resolution. */
 
 /**
- * Calls `action` `perSecond` times a second until the signal aborts. Timers here fire a millisecond or so late; what
- * came due meanwhile is done at once, so that the rate holds. After a long pause at most `burst` calls are made up for.
+  * Calls `action` `perSecond` times a second until the signal aborts. Timers of Node.js fire about a millisecond late.
+  * Each tick therefore makes all calls that have become due since the tick before, which keeps the rate. After a long
+  * pause at most `burst` calls are made up for.
  */
 export function pace(
   perSecond: number,

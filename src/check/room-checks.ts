@@ -1,4 +1,4 @@
-/** The checks that join a room: signalling, UDP, TCP, frames there and back. */
+/** The checks that join a room: signalling, UDP, TCP, and frames to another participant and back. */
 import type { IceTransports } from '../connection/connect-options'
 import type { LocalDataTrack } from '../data-track/local'
 import type { DataTrackStream } from '../data-track/stream'
@@ -11,7 +11,7 @@ import type { Finding } from './finding'
 import { pace } from './pace'
 import { connectPair, joinRoom, uniqueName } from './rooms'
 
-/** Joins by signalling alone: no data path is needed for it. */
+/** Joins the room through signalling alone, so that a failure here does not depend on UDP or TCP. */
 export async function checkSignalling(url: string, token: string, ms: number): Promise<Finding> {
   const check = 'signalling'
   const started = performance.now()
@@ -49,7 +49,7 @@ export async function checkSignalling(url: string, token: string, ms: number): P
   }
 }
 
-/** Whether a data path of that kind comes about. */
+/** Checks whether ICE finds a path over this transport. */
 export async function checkPath(
   url: string,
   token: string,
@@ -86,8 +86,9 @@ const PATH_HELP = {
 } as const
 
 /**
- * One path is enough to work. Without UDP a lost packet holds up those behind it; without TCP, networks that block UDP
- * are left out.
+  * Turns the failure of one path into a warning if the other path works, because one path is enough for data. Each path
+  * has a purpose of its own. Without UDP, a lost packet holds up the packets behind it. Without TCP, participants in
+  * networks that block UDP cannot connect.
  */
 export function weighPaths(udp: Finding, tcp: Finding): readonly [Finding, Finding] {
   if (udp.status === 'failed' && tcp.status === 'ok') {
@@ -100,15 +101,15 @@ export function weighPaths(udp: Finding, tcp: Finding): readonly [Finding, Findi
   return [udp, tcp]
 }
 
-/** Round trips that are measured. */
+/** How many round trips of the small frame are measured. */
 const ROUND_TRIPS = 20
-/** Bytes of the small frame, which is one packet, and of the large one, which is seven. */
+/** Bytes of the small frame (one packet) and of the large frame (seven packets). */
 const SMALL = 64
 const LARGE = 100_000
-/** Probes a second until the first one is back. */
+/** Frames a second that are sent until the first one arrives. */
 const PROBE_RATE = 20
 
-/** Sends frames from one participant to another, and back if that one may publish. */
+/** Sends frames from one participant to another. If the other one may publish (`andBack`), it sends them back. */
 export async function checkData(
   url: string,
   tokens: { readonly publisher: string; readonly subscriber: string },
@@ -149,7 +150,7 @@ export async function checkData(
   }
 }
 
-/** Publishes and hands a frame to the server: what there is to see with one participant. */
+/** Publishes a track and sends a frame to the server. More cannot be checked with one participant. */
 export async function checkPublishing(url: string, token: string, ms: number): Promise<Finding> {
   const check = 'data'
   const signal = AbortSignal.timeout(ms)
@@ -172,7 +173,7 @@ export async function checkPublishing(url: string, token: string, ms: number): P
   }
 }
 
-/** A track from one room to another, and its stream there. */
+/** Publishes a track in the room `from` and subscribes to it in the room `to`. */
 async function openWay(
   from: Room,
   to: Room,
@@ -189,7 +190,10 @@ async function echo(stream: DataTrackStream, back: LocalDataTrack): Promise<void
   for await (const { payload, userTimestamp } of stream) await back.push({ payload, userTimestamp })
 }
 
-/** Until the server forwards, which nothing tells, frames are lost. Returns how long it took, ms. */
+/**
+ * Sends frames until one arrives, and returns how long that took, ms. The server drops frames until it forwards the
+ * track to the subscriber, and it does not announce when it begins to forward.
+ */
 async function untilFirst(
   local: LocalDataTrack,
   stream: DataTrackStream,
@@ -210,7 +214,7 @@ async function untilFirst(
 
 let trips = 0n
 
-/** ms that one frame takes to where the way ends; one that is lost is sent again. */
+/** Sends one frame and returns the time until `stream` yields it, ms. After 500 ms, the frame is sent once more. */
 async function roundTrip(
   local: LocalDataTrack,
   stream: DataTrackStream,

@@ -1,16 +1,16 @@
-/** Rooms for checks and commands. */
+/** Connects rooms for the checks and the commands. */
 import { randomBytes } from 'node:crypto'
 import type { ConnectOptions } from '../connection/connect-options'
 import { Room } from '../room/room'
 import type { RoomOptions } from '../room/room-options'
 
-/** Tokens of two participants of one room. */
+/** Tokens of two participants in one room. */
 export interface TokenPair {
   readonly publisher: string
   readonly subscriber: string
 }
 
-/** A unique name. */
+/** The prefix with a random suffix, so that two runs in one room do not use the same name. */
 export function uniqueName(prefix: string): string {
   return `${prefix}-${randomBytes(4).toString('hex')}`
 }
@@ -30,7 +30,7 @@ export async function connectPair(
   }
 }
 
-/** Connects; `before` gets the room first, to listen to it. */
+/** Connects a room. `before` is called with the room before it connects, so that it can add listeners in time. */
 export async function joinRoom(
   url: string,
   token: string,

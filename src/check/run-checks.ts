@@ -1,4 +1,4 @@
-/** All checks of a connection, one after the other. A check that needs another one that failed is skipped. */
+/** Runs all checks of a connection, one after the other. If a check fails, the checks that need it are skipped. */
 import { decodeClaims } from '../connection/claims'
 import type { Finding } from './finding'
 import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } from './room-checks'
@@ -10,26 +10,29 @@ export const checkNames = ['binary', 'address', 'http', 'token', 'signalling', '
 /** The name of a check. */
 export type CheckName = (typeof checkNames)[number]
 
-/** What is checked. */
+/** The server to check, and the tokens to check it with. */
 export interface CheckTarget {
   readonly url: string
   readonly publisher: string
-  /** Without it, frames are sent and not seen to arrive. */
+  /** Token of a second participant. Without it, the check `data` cannot see whether frames arrive. */
   readonly subscriber: string | undefined
-  /** Whether the tokens were made here, with the server's key. */
+  /** Whether this program made the tokens with the user's API key. */
   readonly made: boolean
-  /** ms that each check may take. */
+  /** Time limit of each check, ms. */
   readonly timeoutMs: number
 }
 
-/** Hears of the checks. */
+/** Is told how the checks proceed. */
 export interface CheckListener {
-  /** A check begins. It may throw, which ends the run. */
+  /** A check begins. The listener may throw an error to end the run. */
   begins(name: CheckName): void
   found(finding: Finding): void
 }
 
-/** Runs the checks. `undefined` as target: only what this machine has. Returns whether frames were seen to arrive. */
+/**
+ * Runs the checks. If `target` is `undefined`, only the native addon on this machine is checked. Returns whether frames
+ * arrived at another participant.
+ */
 export async function runChecks(target: CheckTarget | undefined, listener: CheckListener): Promise<boolean> {
   listener.begins('binary')
   const binary = checkBinary()
@@ -49,7 +52,7 @@ async function checkServer(
     done = name
     return !failed(finding)
   }
-  /** The checks after the last one are skipped. */
+  /** Reports all remaining checks as skipped. */
   const skip = (what: string): false => {
     for (const check of checkNames.slice(checkNames.indexOf(done) + 1)) {
       listener.found({ check, status: 'skipped', what })

@@ -1,4 +1,4 @@
-/** The checks that need no participant: binary, address, HTTP, token. */
+/** The checks that join no room: binary, address, HTTP and token. */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { loadBinding } from '../native/loader'
@@ -10,7 +10,7 @@ import { claimProblems, decodeClaims, span } from '../connection/claims'
 import type { Finding } from './finding'
 import { codeOf, httpUrl } from './http'
 
-/** Whether the native addon loads. */
+/** Checks whether the native addon loads. */
 export function checkBinary(): Finding {
   const check = 'binary'
   try {
@@ -26,7 +26,10 @@ export function checkBinary(): Finding {
   }
 }
 
-/** Whether the URL is a server's, and its host has an address. */
+/**
+ * Checks whether the host of the URL has an address. It warns about a URL with a path, and about signalling without
+ * encryption to another machine.
+ */
 export async function checkAddress(url: string): Promise<Finding> {
   const check = 'address'
   const { hostname, pathname, host, protocol } = serverUrl(url)
@@ -65,19 +68,19 @@ export async function checkAddress(url: string): Promise<Finding> {
   return { check, status: 'ok', what: names }
 }
 
-/** What the HTTP check saw beside its finding. */
+/** The finding of the HTTP check, and the difference between the clocks, which the check of the token needs. */
 export interface HttpResult {
   readonly finding: Finding
-  /** By how much the server's clock is ahead of ours, ms; 0 where it does not say. */
+  /** How far the server's clock is ahead of this machine's, ms. 0 if the server sends no `Date` header. */
   readonly skew: number
 }
 
-/** Characters of an answer. */
+/** Characters of an HTTP answer at most. */
 const MAX_ANSWER = 1 << 20
-/** ms that clocks may differ without a word; the header has whole seconds. */
+/** Difference between the clocks above which the check warns, ms. The `Date` header has whole seconds only. */
 const SKEW = 5000
 
-/** Whether something answers HTTP there, and what time it is there. */
+/** Checks whether the server answers an HTTP request, and compares its clock with this machine's. */
 export async function checkHttp(url: string, ms: number): Promise<HttpResult> {
   const check = 'http'
   const target = httpUrl(url, '/')
@@ -90,7 +93,7 @@ export async function checkHttp(url: string, ms: number): Promise<HttpResult> {
   }
   const took = Math.round(performance.now() - since)
   const date = Date.parse(response.headers.date ?? '')
-  // The header is cut to seconds: half of one is right on average.
+  // The header drops the fraction of the second, which is half a second on average.
   const skew = Number.isNaN(date) ? 0 : date + 500 - (started + took / 2)
   if (response.status !== 200) {
     const tls = response.status === 400 && target.protocol === 'http:'
@@ -120,7 +123,10 @@ export async function checkHttp(url: string, ms: number): Promise<HttpResult> {
   }
 }
 
-/** What a token says, and whether the server takes it. `made`: here, with the key that was given. */
+/**
+ * Checks the claims of a token, and whether the server accepts it. `made`: this program made the token with the user's
+ * API key. `skew`: how far the server's clock is ahead, ms.
+ */
 export async function checkToken(
   url: string,
   token: string,
@@ -173,7 +179,7 @@ interface Words {
   readonly help: string
 }
 
-/** Plain words for why HTTP failed. */
+/** Says in plain words why an HTTP request failed. */
 function httpFailure(error: unknown, ms: number): Words {
   const code = codeOf(error)
   if (error instanceof DOMException && error.name === 'TimeoutError') {
