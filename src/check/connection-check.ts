@@ -77,10 +77,10 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
   }
 
   /**
-    * Runs all checks, one after the other. If a check fails, its result says so, and the promise does not reject.
+   * Runs all checks, one after the other. If a check fails, its result says so, and the promise does not reject.
    *
    * @param options the signal ends the run before the next check
-    * @throws an `Error` if the checks are running already; a `TypeError` that names the option; the signal's `reason`
+   * @throws an `Error` if the checks are running already; a `TypeError` that names the option; the signal's `reason`
    */
   async run(
     options: { readonly signal?: AbortSignal | undefined } = {},

@@ -1,9 +1,9 @@
 /** Repeats an action at a steady rate, although timers have a coarse resolution. */
 
 /**
-  * Calls `action` `perSecond` times a second until the signal aborts. Timers of Node.js fire about a millisecond late.
-  * Each tick therefore makes all calls that have become due since the tick before, which keeps the rate. After a long
-  * pause at most `burst` calls are made up for.
+ * Calls `action` `perSecond` times a second until the signal aborts. Timers of Node.js fire about a millisecond late.
+ * Each tick therefore makes all calls that have become due since the tick before, which keeps the rate. After a long
+ * pause at most `burst` calls are made up for.
  */
 export function pace(
   perSecond: number,

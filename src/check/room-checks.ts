@@ -86,9 +86,9 @@ const PATH_HELP = {
 } as const
 
 /**
-  * Turns the failure of one path into a warning if the other path works, because one path is enough for data. Each path
-  * has a purpose of its own. Without UDP, a lost packet holds up the packets behind it. Without TCP, participants in
-  * networks that block UDP cannot connect.
+ * Turns the failure of one path into a warning if the other path works, because one path is enough for data. Each path
+ * has a purpose of its own. Without UDP, a lost packet holds up the packets behind it. Without TCP, participants in
+ * networks that block UDP cannot connect.
  */
 export function weighPaths(udp: Finding, tcp: Finding): readonly [Finding, Finding] {
   if (udp.status === 'failed' && tcp.status === 'ok') {

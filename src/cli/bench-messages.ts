@@ -1,7 +1,10 @@
-/** What `datatrack bench` and its two processes tell each other, and what stands in its frames. */
+/** The messages between `datatrack bench` and its two processes, and the header of its frames. */
 import type { IceTransports } from '../connection/connect-options'
 
-/** To a process. Tokens are sent this way because, unlike a command line, other users of the machine cannot read it. */
+/**
+ * A request to a process. Tokens go through these messages because other users of the machine can read command lines,
+ * but not messages between processes.
+ */
 export type BenchRequest =
   | {
       readonly type: 'connect'
@@ -12,12 +15,15 @@ export type BenchRequest =
       readonly passphraseFile: string | undefined
       readonly track: string
     }
-  /** To the publisher: small frames until told to stop, so that the subscriber knows when the path is there. */
+  /**
+   * To the publisher: starts or stops sending small frames. The subscriber knows from the first of them that the server
+   * forwards the track.
+   */
   | { readonly type: 'probe'; readonly on: boolean }
-  /** To the subscriber: waits for a first frame, or counts those of a run. */
+  /** To the subscriber: waits for the first frame (`await`), or starts to count the frames of a run (`count`). */
   | { readonly type: 'await' }
   | { readonly type: 'count'; readonly run: number }
-  /** To the publisher. */
+  /** To the publisher: sends frames of `size` bytes, `rate` a second, for `seconds`. */
   | {
       readonly type: 'send'
       readonly run: number
@@ -25,26 +31,26 @@ export type BenchRequest =
       readonly size: number
       readonly seconds: number
     }
-  /** To the subscriber: the run is over, `sent` frames have left. */
+  /** To the subscriber: the run is over, and the publisher has sent `sent` frames. */
   | { readonly type: 'report'; readonly sent: number }
 
-/** From a process: the answer to a request. */
+/** The answer of a process to a request. */
 export type BenchAnswer =
   { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string }
 
-/** What the publisher says of a run. */
+/** The publisher's figures of a run. */
 export interface SentFigures {
   readonly pushed: number
   readonly sent: number
   readonly dropped: Readonly<Record<string, number>>
-  /** Processor time of the process, share of one core. */
+  /** CPU time of the process as a share of one core. */
   readonly cpu: number
 }
 
-/** What the subscriber says of a run. */
+/** The subscriber's figures of a run. */
 export interface ReceivedFigures {
   readonly received: number
-  /** One way, ms; `null` when nothing arrived. */
+  /** One-way latencies, ms. `null` if no frame arrived. */
   readonly p50: number | null
   readonly p99: number | null
   readonly max: number | null
@@ -52,12 +58,12 @@ export interface ReceivedFigures {
   readonly cpu: number
 }
 
-/** Bytes at the start of a frame: the run, and when it was pushed. */
+/** Bytes of a frame's header: the number of the run, and the time at which the frame was pushed. */
 export const FRAME_HEADER = 12
-/** The run of frames that belong to none. */
+/** The number in frames that belong to no run: those that are sent before the first run. */
 export const PROBE_RUN = 0
 
-/** ms on a clock that all processes of a machine share. */
+/** The time on a clock that all processes of the machine share, ms. */
 export function sharedClock(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }

@@ -1,4 +1,4 @@
-/** One of the two processes of `datatrack bench`: neither disturbs the other's event loop. */
+/** One of the two processes of `datatrack bench`. Each end has its own process, and so its own event loop. */
 import type { LocalDataTrack } from '../data-track/local'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DataTrackStream } from '../data-track/stream'
@@ -13,16 +13,16 @@ import { pace } from '../check/pace'
 import { dropsOf } from './progress'
 import { joinRoom } from '../check/rooms'
 
-/** Probes a second. */
+/** Small frames a second before the first run. */
 const PROBE_RATE = 50
-/** ms without a frame after which nothing of a run is on its way any more. */
+/** If no frame arrives for so many ms, the missing frames of a run are lost. */
 const SILENCE = 500
-/** ms that the last frames of a run have to leave. */
+/** Time limit for sending the last frames of a run, ms. */
 const FLUSH = 5000
-/** Share of a second that is made up for after a pause of the process. */
+/** After a pause of the process, frames of the last so many seconds are made up for. */
 const CATCH_UP = 0.1
 
-/** What both ends do. */
+/** One end of the bench: the publisher or the subscriber. */
 interface Worker {
   handle(request: BenchRequest): Promise<unknown>
 }
@@ -89,7 +89,7 @@ class Publisher implements Worker {
     try {
       this.#track.tryPush(new Uint8Array(frame.buffer))
     } catch (error) {
-      // A connection that is being rebuilt shows as frames that were not pushed.
+      // While the room is reconnecting, the frame is not pushed. The figures show it: `pushed` is lower than the rate.
       if (!(error instanceof DataTrackPushFrameError && error.reason === 'reconnecting')) throw error
     }
   }
@@ -148,7 +148,7 @@ class Subscriber implements Worker {
     this.#cpu = cpuMeter()
   }
 
-  /** Waits until all is there, or nothing comes any more. */
+  /** Waits until all sent frames have arrived, or until none has arrived for `SILENCE`. */
   async #report(sent: number): Promise<ReceivedFigures> {
     const cpu = this.#cpu()
     const since = sharedClock()
@@ -177,7 +177,7 @@ function frameOf(run: number, size: number): DataView<ArrayBuffer> {
   return frame
 }
 
-/** Share of a core that this process uses from now until it is called. */
+/** Returns a function that tells which share of a core this process has used since now. */
 function cpuMeter(): () => number {
   const before = process.cpuUsage()
   const since = performance.now()
@@ -209,7 +209,7 @@ async function connect(request: Extract<BenchRequest, { type: 'connect' }>): Pro
 function serve(): void {
   let worker: Promise<Worker> | undefined
   const answer = (message: BenchAnswer): void => {
-    // The parent may have ended.
+    // The parent process may have ended. Sending to it would then throw.
     if (process.connected) process.send?.(message)
   }
   process.on('message', (request: BenchRequest) => {
@@ -225,9 +225,9 @@ function serve(): void {
         answer({ ok: false, message: error instanceof Error ? error.message : String(error) }),
     )
   })
-  // Without its parent the process has no purpose, connected or not.
+  // The process is useless without its parent. It ends even if it has no room yet that could disconnect.
   process.on('disconnect', () => setTimeout(() => process.exit(0), 1000))
-  // Ctrl-C reaches all processes of a terminal: the parent says when it is over.
+  // Ctrl-C signals all processes of the terminal. This process ignores it, and ends when the parent disconnects.
   process.on('SIGINT', () => undefined)
 }
 

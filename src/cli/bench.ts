@@ -1,4 +1,4 @@
-/** `datatrack bench`: what a server delivers at offered rates, and how fast. */
+/** `datatrack bench`: measures how many frames a server delivers at given rates, and how fast. */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
@@ -17,23 +17,23 @@ export interface BenchOptions {
   readonly server: ServerSettings
   readonly iceTransports: IceTransports
   readonly passphraseFile: string | undefined
-  /** Frames a second, one run for each. */
+  /** Frames a second. Each rate is one run. */
   readonly rates: readonly number[]
-  /** Bytes of a frame; all rates for each. */
+  /** Bytes of a frame. All rates are run for each size. */
   readonly sizes: readonly number[]
   /** Length of a run, s. */
   readonly seconds: number
   readonly json: boolean
 }
 
-/** Exit codes of the bench; 1 is an error, 2 a wrong command line. */
+/** Exit codes of the bench. 1 is an error, 2 a wrong command line. */
 export const BenchExit = {
   Ok: 0,
-  /** In some run nothing arrived. */
+  /** In at least one run, no frame arrived. */
   NothingArrived: 3,
 } as const
 
-/** What one rate and size came to. */
+/** The figures of one run: one rate with one size. */
 export interface BenchRun {
   readonly size: number
   readonly rate: number
@@ -41,24 +41,24 @@ export interface BenchRun {
   readonly pushed: number
   readonly sent: number
   readonly received: number
-  /** Share of what was offered that arrived, 0 to 1. */
+  /** Frames that arrived as a share of the frames that the rate asks for, 0 to 1. */
   readonly delivered: number
-  /** One way, ms; `null` when nothing arrived. */
+  /** One-way latencies, ms. `null` if no frame arrived. */
   readonly p50: number | null
   readonly p99: number | null
   readonly max: number | null
-  /** On both ends, by reason. */
+  /** Frames that either end dropped, by reason. */
   readonly dropped: Readonly<Record<string, number>>
-  /** Shares of a core. */
+  /** CPU time of each process as a share of one core. */
   readonly publisherCpu: number
   readonly subscriberCpu: number
 }
 
-/** ms for connecting, and for a first frame. */
+/** Time limit for connecting, and for the first frame, ms. */
 const SETUP = 30_000
-/** ms that a run may take beside its own length. */
+/** Time that a run may take in addition to its length, ms. */
 const RUN_GRACE = 15_000
-/** What counts as holding a rate. */
+/** The server holds a rate if at least this share of frames arrives, with at most this p99 latency in ms. */
 const HOLDS = { delivered: 0.999, p99: 250 }
 
 /** Runs all sizes and rates, and resolves with the exit code. */
@@ -128,7 +128,7 @@ async function run(
   }
 }
 
-/** A process at work; one request at a time. */
+/** One process of the bench. It takes one request at a time. */
 class Worker {
   readonly #child: ChildProcess
   readonly #stop: () => void
@@ -146,7 +146,7 @@ class Worker {
     this.#stop = onAbort(signal, () => this.#waiting?.reject(signal.reason))
   }
 
-  /** @throws what the process said, or that it said nothing for so many ms */
+  /** @throws the error that the process answered, or an error if it did not answer within `ms` */
   async ask(request: BenchRequest, ms: number): Promise<unknown> {
     const waiting = new Deferred<unknown>()
     this.#waiting = waiting
@@ -185,7 +185,7 @@ function report(runs: readonly BenchRun[], { json, sizes }: BenchOptions, shown:
   }
 }
 
-/** Whether the server keeps up at this rate: nearly all frames arrive, and soon. */
+/** Whether the server holds the rate of this run: nearly all frames arrive, and their latency is low. */
 function holds({ delivered, p99 }: BenchRun): boolean {
   return delivered >= HOLDS.delivered && p99 !== null && p99 <= HOLDS.p99
 }

@@ -1,4 +1,4 @@
-/** What the demo publishes, and how its frames tell when they were sent. */
+/** The tracks of the demo. Their frames contain the time of sending, so that the receiver can measure the latency. */
 import { cpus, freemem, loadavg, totalmem } from 'node:os'
 import { json } from '../base/codec'
 import type { DataTrackFrame } from '../data-track/frame'
@@ -8,49 +8,49 @@ import type { LocalParticipant } from '../room/participant'
 import { Meter } from './meter'
 import { pace } from '../check/pace'
 
-/** One of the demo's tracks: its rate and size, and its counters on both ends. */
+/** One of the demo's tracks, with the meter that counts its frames on both ends. */
 export interface DemoTrack {
   readonly name: string
-  /** For people: what it carries and how often. */
+  /** Description for the table: the content, size and rate of the frames. */
   readonly what: string
   readonly meter: Meter
-  /** Publishes until the signal aborts; resolves when it is published. */
+  /** Publishes the track and sends frames until the signal aborts. Resolves when the track is published. */
   publish(participant: LocalParticipant, signal: AbortSignal): Promise<PublishedDemoTrack>
-  /** Subscribes; what it returns is read until the track or the signal ends. */
+  /** Subscribes to the track. `read` of the result reads until the track ends or the signal aborts. */
   subscribe(track: RemoteDataTrack, signal: AbortSignal): SubscribedDemoTrack
 }
 
-/** Something with counters of what it dropped, by reason. */
+/** An object that counts the frames that it dropped, by reason. */
 export interface Dropping {
   stats(): { readonly dropped: Readonly<Record<string, number | undefined>> }
 }
 
-/** What the summary asks a published track. */
+/** The counters of a published track that the reports use. */
 export interface PublishedDemoTrack extends Dropping {
   stats(): { readonly pushed: number; readonly dropped: Readonly<Record<string, number | undefined>> }
 }
 
-/** A stream of the demo and what reads it. */
+/** A subscription of the demo: the stream, and the function that reads it. */
 export interface SubscribedDemoTrack {
   readonly stream: Dropping
   read(): Promise<void>
 }
 
-/** This machine's state, as the telemetry track carries it. */
+/** The state of this machine: the payload of the telemetry track. */
 export interface Telemetry {
   /** The sender's `performance.now()`, ms. */
   readonly sentAt: number
-  /** Load average over a minute. */
+  /** Load average over the last minute. */
   readonly load: number
   /** Share of the memory that is in use, 0 to 1. */
   readonly memory: number
-  /** This process: resident memory in bytes, and processor time in µs. */
+  /** Of this process: resident memory in bytes, and CPU time in µs. */
   readonly rss: number
   readonly cpu: number
   readonly cpus: number
 }
 
-/** Reads this machine's state. */
+/** Reads the state of this machine. */
 export function telemetry(): Telemetry {
   const { user, system } = process.cpuUsage()
   return {
@@ -63,7 +63,7 @@ export function telemetry(): Telemetry {
   }
 }
 
-/** The three tracks of the demo: typed telemetry, a fast small one, a slow large one. */
+/** The three tracks of the demo: typed telemetry, small frames at a high rate, large frames at a low rate. */
 export function demoTracks(): readonly DemoTrack[] {
   return [
     telemetryTrack('telemetry', 10),
@@ -96,7 +96,7 @@ function telemetryTrack(name: string, rate: number): DemoTrack {
   }
 }
 
-/** Frames of `bytes` bytes that start with the time of sending. */
+/** A track with frames of `bytes` bytes that start with the time of sending. */
 function binaryTrack(name: string, what: string, bytes: number, rate: number): DemoTrack {
   const meter = new Meter()
   const payload = new Uint8Array(bytes)
@@ -129,7 +129,7 @@ function sentAt({ payload }: DataTrackFrame): number {
   return new DataView(payload.buffer, payload.byteOffset, payload.byteLength).getFloat64(0)
 }
 
-/** Counts what was accepted; while the connection is being rebuilt, frames are simply not sent. */
+/** Sends a frame and counts it. A frame that the track refuses, while the room is reconnecting, is not sent later. */
 function push(meter: Meter, send: () => void): void {
   try {
     send()

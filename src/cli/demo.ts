@@ -1,4 +1,4 @@
-/** `datatrack demo`: real data through an SFU, and a table of what arrives. */
+/** `datatrack demo`: sends data through an SFU, and shows in a table what arrives. */
 import type { ConnectOptions } from '../connection/connect-options'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { Loopback } from '../loopback/loopback'
@@ -16,28 +16,28 @@ import { decimals, layOut, LiveBlock } from './table'
 
 /** Options of {@link demo}. */
 export interface DemoOptions {
-  /** How long it runs, s; `Infinity`: until the signal aborts. */
+  /** How long the demo runs, s. `Infinity`: until the signal aborts. */
   readonly seconds: number
-  /** One JSON object a line instead of a table. */
+  /** Whether to print one JSON object a line instead of a table. */
   readonly json: boolean
-  /** What the loopback's network does. */
+  /** Loss, delay and jitter of the loopback's network. */
   readonly network: LoopbackNetworkOptions
-  /** A real server; `undefined`: the loopback. */
+  /** The server to use. `undefined`: the loopback. */
   readonly server?: ServerSettings | undefined
-  /** How to connect to it. */
+  /** How to connect to that server. */
   readonly connect?: ConnectOptions | undefined
 }
 
-/** Exit codes of the demo; 2 is a wrong command line. */
+/** Exit codes of the demo. 2 is a wrong command line. */
 export const DemoExit = {
   Ok: 0,
-  /** It failed with an error. */
+  /** The demo failed with an error. */
   Failed: 1,
-  /** It ran, and on some track nothing arrived. */
+  /** The demo ran, but on at least one track no frame arrived. */
   NothingArrived: 3,
 } as const
 
-/** Where the demo's two ends are. */
+/** The rooms of the demo's publisher and subscriber, and a description of the SFU between them. */
 interface DemoRooms {
   readonly publisher: Room
   readonly subscriber: Room
@@ -47,7 +47,7 @@ interface DemoRooms {
 
 interface Running extends DemoTrack {
   readonly published: PublishedDemoTrack
-  /** Everything on a frame's way that counts what it drops. */
+  /** All objects on a frame's way that may drop it and count that. */
   readonly dropping: readonly Dropping[]
 }
 
@@ -75,7 +75,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
     const ticker = setInterval(() => report.tick(running), report.intervalMs)
     const timer = Number.isFinite(options.seconds) ? setTimeout(end, options.seconds * 1000) : undefined
     try {
-      // A reader that fails ends the demo; otherwise the clock or the user does.
+      // The demo ends when a reader fails, when the time is over, or when the user presses Ctrl-C.
       await Promise.all(readers)
     } finally {
       clearInterval(ticker)
@@ -86,7 +86,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
       ? DemoExit.Ok
       : DemoExit.NothingArrived
   } catch (error) {
-    // Ctrl-C before the tracks are up.
+    // The user pressed Ctrl-C before all tracks were published.
     if (signal.aborted) return DemoExit.Ok
     throw error
   } finally {
@@ -124,7 +124,7 @@ async function firstTrack(room: Room, name: string, signal: AbortSignal): Promis
   throw new Error(`the room closed before the track ${name} appeared`)
 }
 
-/** The demo's own end is no failure. */
+/** Ignores errors of readers after the demo has ended, because its end stops them. */
 function endOfReading(signal: AbortSignal): (error: unknown) => void {
   return (error) => {
     if (!signal.aborted) throw error
@@ -138,7 +138,7 @@ interface Report {
   finish(tracks: readonly Running[]): void
 }
 
-/** A table that is redrawn in place. */
+/** Report for a terminal: a table that is redrawn in place. */
 class LiveReport implements Report {
   readonly intervalMs = 500
   readonly #block = new LiveBlock(process.stdout)
@@ -158,7 +158,7 @@ class LiveReport implements Report {
   }
 }
 
-/** A line for each track and second. */
+/** Report for a log: each second, one line for each track. */
 class PlainReport implements Report {
   readonly intervalMs = 1000
 
@@ -181,7 +181,7 @@ class PlainReport implements Report {
   }
 }
 
-/** For machines. */
+/** Report for programs: one JSON object a line. */
 class JsonReport implements Report {
   readonly intervalMs = 1000
 
@@ -255,7 +255,7 @@ function megabytes({ receivedBytes, seconds }: MeterFigures): string {
   return (receivedBytes / seconds / 1e6).toFixed(2)
 }
 
-/** What was dropped on the way, by reason. */
+/** The frames that were dropped on the way, by reason. */
 function drops({ dropping }: Running): string {
   return dropsText(...dropping.map((part) => part.stats().dropped))
 }

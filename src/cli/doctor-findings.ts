@@ -1,4 +1,4 @@
-/** What `datatrack doctor` finds, and how it says so. Nothing secret gets out of here. */
+/** Collects and prints the findings of `datatrack doctor`. It removes secrets from all that it prints. */
 import { printable } from '../base/printable'
 import type { Finding, Status } from '../check/finding'
 import { say } from './output'
@@ -13,13 +13,13 @@ const MARKS: Readonly<Record<Status, string>> = {
 const UNSEEN =
   'Whether data tracks work was not tried: that takes a server and two participants (an API key).'
 
-/** Collects findings and prints each at once. */
+/** Collects findings, and prints each as soon as it is added. */
 export class Findings {
   readonly #json: boolean
   readonly #secrets: readonly string[]
   readonly #all: Finding[] = []
 
-  /** @param secrets texts that must not be printed, wherever they come from */
+  /** @param secrets texts that are never printed, not even if a server repeats them */
   constructor(json: boolean, secrets: readonly (string | undefined)[]) {
     this.#json = json
     this.#secrets = secrets.filter((secret) => secret !== undefined && secret !== '') as string[]
@@ -42,8 +42,8 @@ export class Findings {
   }
 
   /**
-   * Prints a verdict, and returns the worst status. `seen`: frames went from one participant to another. Without that,
-   * the verdict does not say that data tracks work.
+   * Prints a verdict and returns the worst status. `seen`: frames arrived at another participant. If they did not, the
+   * verdict does not say that data tracks work.
    */
   finish(seen: boolean): Exclude<Status, 'skipped'> {
     const with_ = (status: Status): string[] =>

@@ -1,4 +1,4 @@
-/** `datatrack doctor`: tries everything on the way to a server and says in plain words what fails. */
+/** `datatrack doctor`: tries each step on the way to a server, and says in plain words which one fails. */
 import { runChecks } from '../check/run-checks'
 import { Findings } from './doctor-findings'
 import { tokenPair } from './server'
@@ -6,24 +6,24 @@ import type { ServerSettings } from './settings'
 
 /** Options of {@link doctor}. */
 export interface DoctorOptions {
-  /** `undefined`: only what this machine has is looked at. */
+  /** The server to check. `undefined`: only the native addon on this machine is checked. */
   readonly server: ServerSettings | undefined
-  /** s that each check may take. */
+  /** Time limit of each check, s. */
   readonly timeout: number
-  /** A JSON object a line. */
+  /** Whether to print one JSON object a line. */
   readonly json: boolean
 }
 
-/** Exit codes of the doctor; 2 is a wrong command line. */
+/** Exit codes of the doctor. 2 is a wrong command line. */
 export const DoctorExit = {
   Ok: 0,
-  /** Something that is needed fails. */
+  /** A step that data tracks need fails. */
   Failed: 1,
-  /** It works, with limits. */
+  /** Data tracks work, with limits. */
   Warning: 3,
 } as const
 
-/** Runs the checks, each of them bounded in time, and resolves with the exit code. */
+/** Runs the checks, each within the time limit, and resolves with the exit code. */
 export async function doctor({ server, timeout, json }: DoctorOptions): Promise<number> {
   const { key, tokens } = server ?? {}
   const pair = key === undefined || server === undefined ? undefined : await tokenPair(server, 'doctor', true)

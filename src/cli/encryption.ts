@@ -1,4 +1,7 @@
-/** End-to-end encryption for the commands: the passphrase never stands on the command line, which others can see. */
+/**
+ * End-to-end encryption of the commands. No option takes the passphrase itself, because other users of the machine can
+ * read command lines.
+ */
 import { readFileSync } from 'node:fs'
 import { ExternalE2EEKeyProvider } from '../e2ee/key-provider'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
@@ -6,8 +9,8 @@ import type { EncryptionFlags } from './options'
 import { SettingsError } from './settings'
 
 /**
- * Encryption with the passphrase of a file (without the line break at its end) or of `LIVEKIT_E2EE_PASSPHRASE`;
- * `undefined` when there is neither.
+ * Encryption with the passphrase from a file, without the line break at its end, or from `LIVEKIT_E2EE_PASSPHRASE`.
+ * `undefined` if neither is given.
  *
  * @throws `SettingsError` for a file that cannot be read or is empty
  */

@@ -1,20 +1,20 @@
-/** How `datatrack sub` writes frames. */
+/** The formats in which `datatrack sub` writes frames. */
 import type { DataTrackFrame } from '../data-track/frame'
 import { durationSince } from '../data-track/frame'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { printable } from '../base/printable'
 
 /**
- * `lines`: the payload and a line break; `raw`: the payload alone; `hex`: a line of hexadecimal digits; `json`: an
- * object a line, with whose frame it is.
+ * `lines`: the payload and a line break. `raw`: the payload alone. `hex`: a line of hexadecimal digits. `json`: one
+ * object a line, which also names the track and its publisher.
  */
 export type FrameFormat = 'lines' | 'raw' | 'hex' | 'json'
 
-// `fatal`: what is no text is not to look like text.
+// `fatal`: bytes that are not UTF-8 throw instead of becoming replacement characters. They are written as base64.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const LINE_BREAK = Buffer.from('\n')
 
-/** The bytes to be written for a frame. `terminal`: control characters of others are written out. */
+/** The bytes to write for a frame. `terminal`: control characters in its text are escaped. */
 export function formatFrame(
   format: FrameFormat,
   track: RemoteDataTrack,
@@ -39,7 +39,7 @@ function hex({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('hex')
 }
 
-/** A frame as JSON has it: the payload as `value` (JSON tracks), `text` (UTF-8) or `base64`. */
+/** A frame as a JSON object. The payload is `value` (JSON tracks), `text` (UTF-8) or `base64` (other bytes). */
 function describe(track: RemoteDataTrack, frame: DataTrackFrame): object {
   const { userTimestamp } = frame
   return {
@@ -48,7 +48,7 @@ function describe(track: RemoteDataTrack, frame: DataTrackFrame): object {
     number: frame.number,
     bytes: frame.payload.byteLength,
     ...(userTimestamp !== undefined && {
-      // As text where a number of JavaScript would not be exact.
+      // Above 2^53 − 1 the timestamp is a string, because a JavaScript number would not be exact.
       userTimestamp:
         userTimestamp <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(userTimestamp) : String(userTimestamp),
       latency: durationSince(frame),

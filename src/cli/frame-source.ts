@@ -1,4 +1,4 @@
-/** Where the frames of `datatrack pub` come from: bytes of a stream, cut into lines or chunks. */
+/** The sources of `datatrack pub`: a stream of bytes, which is cut into lines or chunks. Each of them is a frame. */
 import { spawn } from 'node:child_process'
 import { constants, createReadStream, fstatSync } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
@@ -6,24 +6,25 @@ import { addAbortSignal } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { printable } from '../base/printable'
 
-/** What is published. */
+/** Where the bytes come from. */
 export type SourceKind =
   | { readonly kind: 'stdin' }
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'command'; readonly command: string; readonly args: readonly string[] }
 
-/** Bytes to be cut into frames. */
+/** An open source: bytes that are cut into frames. */
 export interface ByteSource {
   readonly bytes: Readable
-  /** After the last byte: what went wrong, if something did. */
+  /** Called after the last byte. Resolves with the reason if the source failed, otherwise with `undefined`. */
   failure(): Promise<string | undefined>
-  /** Nothing more is wanted. */
+  /** Closes the source, because no more bytes are needed. */
   close(): void
 }
 
 /**
- * Finds out whether there is something to read, before anybody is told of a track. A pipe is not opened for that, which
- * would wait for its writer.
+ * Checks whether the source can be read. The command does that before it publishes the track, so that participants do
+ * not see a track that ends at once. The file is not opened for the check, because opening a named pipe would wait for
+ * its writer.
  *
  * @throws the system's error
  */
@@ -37,7 +38,7 @@ export async function checkSource(source: SourceKind): Promise<void> {
   if (source.kind === 'file') await access(source.path, constants.R_OK)
 }
 
-/** Opens a source; it ends when the signal aborts. */
+/** Opens a source. The source ends when the signal aborts. */
 export function openSource(source: SourceKind, signal: AbortSignal): ByteSource {
   if (source.kind === 'command') return openCommand(source.command, source.args, signal)
   const bytes = addAbortSignal(
@@ -52,7 +53,7 @@ function openCommand(command: string, args: readonly string[], signal: AbortSign
   let closing = false
   const ended = new Promise<string | undefined>((resolve) => {
     child.once('error', ({ code }: NodeJS.ErrnoException) => {
-      // Its output would stay open for ever; who reads it learns why it ends.
+      // The output of a command that did not start never ends. This error ends it, and tells its reader why.
       const why = `the command ${printable(command)} cannot be started (${code ?? 'unknown error'})`
       child.stdout.destroy(new Error(why))
       resolve(why)
@@ -72,8 +73,8 @@ function openCommand(command: string, args: readonly string[], signal: AbortSign
 }
 
 /**
- * Cuts a stream into lines, without their line breaks. A line above `maxLength` bytes is not kept in memory but left
- * out, and told. A yielded line is the caller's until it asks for the next one.
+ * Cuts a stream into lines, without their line breaks. A line of more than `maxLength` bytes is not kept in memory. It
+ * is left out, and `tooLong` is called. A yielded line is valid until the caller asks for the next one.
  */
 export async function* lines(
   input: AsyncIterable<Buffer>,
@@ -84,7 +85,7 @@ export async function* lines(
   let length = 0
   const keep = (part: Buffer): void => {
     length += part.byteLength
-    // One byte more for a carriage return, which is no part of the line.
+    // One more byte is kept for a carriage return, which is not part of the line.
     if (length <= maxLength + 1) parts.push(part)
     else parts = []
   }
@@ -107,7 +108,7 @@ export async function* lines(
     }
     if (from < chunk.byteLength) keep(chunk.subarray(from))
   }
-  // A last line without a line break.
+  // The last line may have no line break.
   const line = length > 0 ? take() : undefined
   if (line !== undefined) yield line
 }
@@ -116,8 +117,8 @@ const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
 /**
- * Cuts a stream into chunks of `size` bytes; the last one may be shorter. A yielded chunk is the caller's until it asks
- * for the next one: they share a buffer.
+ * Cuts a stream into chunks of `size` bytes. The last one may be shorter. All chunks share a buffer: a yielded chunk is
+ * valid until the caller asks for the next one.
  */
 export async function* chunks(
   input: AsyncIterable<Buffer>,

@@ -1,8 +1,11 @@
-/** A histogram of fixed size: latencies of any number of frames, each percentile within 2.5 % of the truth. */
+/**
+ * A histogram of latencies. Its memory does not grow with the number of frames, and its percentiles are within 2.5 % of
+ * the exact ones.
+ */
 
-/** Durations below this, in ms, fall into one bucket. */
+/** All durations below this one fall into the first bucket, ms. */
 const SMALLEST = 0.001
-/** Each bucket is this much wider than the one below it. */
+/** Each bucket is wider than the one below it by this factor. */
 const GROWTH = 1.05
 const BUCKETS = 512
 
@@ -13,12 +16,12 @@ export class LatencyHistogram {
   readonly #buckets = new Float64Array(BUCKETS)
   #count = 0
 
-  /** How many were recorded. */
+  /** How many durations were recorded. */
   get count(): number {
     return this.#count
   }
 
-  /** Records a duration in ms; a clock that stepped back gives the smallest one. */
+  /** Records a duration, ms. A negative one (the clock was set back) counts as the smallest one. */
   record(ms: number): void {
     const exponent = Math.log(Math.max(ms, SMALLEST) / SMALLEST) / LOG_GROWTH
     const bucket = Math.min(Math.floor(exponent), BUCKETS - 1)
@@ -26,7 +29,7 @@ export class LatencyHistogram {
     this.#count += 1
   }
 
-  /** The duration that the share `quantile` (0 to 1) of all stays below, in ms; `undefined` when there are none. */
+  /** The duration below which the share `quantile` (0 to 1) of all durations is, ms. `undefined` if there are none. */
   percentile(quantile: number): number | undefined {
     if (this.#count === 0) return undefined
     const rank = Math.max(1, Math.ceil(quantile * this.#count))
@@ -38,7 +41,7 @@ export class LatencyHistogram {
     return undefined
   }
 
-  /** Forgets everything. */
+  /** Removes all recorded durations. */
   clear(): void {
     this.#buckets.fill(0)
     this.#count = 0

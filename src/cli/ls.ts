@@ -1,4 +1,4 @@
-/** `datatrack ls`: who is in a room and what they publish; without a room, which rooms there are. */
+/** `datatrack ls`: lists the participants of a room and their tracks. Without a room, it lists the rooms. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { withDeadline } from '../base/abort'
 import type { ConnectOptions } from '../connection/connect-options'
@@ -20,22 +20,22 @@ import { layOutWithin, LiveBlock } from './table'
 export interface LsOptions {
   readonly server: ServerSettings
   readonly connect: ConnectOptions
-  /** One JSON object a line instead of a table. */
+  /** Whether to print one JSON object a line instead of a table. */
   readonly json: boolean
-  /** Whether it goes on and tells what changes. */
+  /** Whether the command goes on and shows what changes. */
   readonly watch: boolean
-  /** How long it watches, s. */
+  /** How long the command watches, s. `undefined`: until Ctrl-C. */
   readonly seconds: number | undefined
 }
 
-/** Exit codes of `datatrack ls`; 1 is an error, 2 a wrong command line. */
+/** Exit codes of `datatrack ls`. 1 is an error, 2 a wrong command line. */
 export const LsExit = {
   Ok: 0,
   /** The server does not have the room. */
   NoRoom: 3,
 } as const
 
-/** Lists until there is no more to list or the signal aborts; resolves with the exit code. */
+/** Runs the command until it has listed everything or the signal aborts, and resolves with the exit code. */
 export async function ls(options: LsOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
   const { key, room: named } = server
@@ -51,7 +51,7 @@ export async function ls(options: LsOptions, signal: AbortSignal): Promise<numbe
       return LsExit.NoRoom
     }
   }
-  // With a key the command joins as a hidden participant.
+  // With an API key the command can make a token for a hidden participant, so that it does not disturb the others.
   const token = await tokenFor(server, 'ls', { canPublishData: false, hidden: true })
   const { watch, json } = options
   const watcher = !watch ? undefined : json ? new JsonWatcher() : watcherFor()
@@ -77,9 +77,9 @@ async function watching(watcher: Watcher, room: Room, over: AbortSignal, signal:
   if (signal.aborted && !(signal.reason instanceof Stopped)) throw signal.reason
 }
 
-/** Tells what changes in a room. */
+/** Shows what changes in a room. */
 interface Watcher {
-  /** Before the room is connected. */
+  /** Adds the listeners. Called before the room connects, so that no event is missed. */
   listen(room: Room): void
   start(room: Room): void
   stop(): void
@@ -89,7 +89,7 @@ function watcherFor(): Watcher {
   return process.stdout.isTTY ? new TableWatcher() : new LineWatcher()
 }
 
-/** A table that is redrawn when something changes. */
+/** For a terminal: a table of the room that is redrawn when the room changes. */
 class TableWatcher implements Watcher {
   readonly #block = new LiveBlock(process.stdout)
   #room: Room | undefined
@@ -107,7 +107,7 @@ class TableWatcher implements Watcher {
     this.#draw()
   }
 
-  /** Leaving a room removes all participants from it, so the last table is kept. */
+  /** Stops drawing. Leaving the room removes all participants, which would empty the table. */
   stop(): void {
     this.#room = undefined
   }
@@ -117,7 +117,7 @@ class TableWatcher implements Watcher {
   }
 }
 
-/** Events a line: what was there is told as if it came. */
+/** Writes one event a line. Participants and tracks that are in the room already are written as events, too. */
 abstract class EventWatcher implements Watcher {
   #stopped = false
 
@@ -136,7 +136,7 @@ abstract class EventWatcher implements Watcher {
   }
 
   start(): void {
-    // Events say it all.
+    // The room emits events for the participants and tracks that are in it already, so there is nothing to add.
   }
 
   stop(): void {
@@ -174,7 +174,7 @@ function describe({ info }: RemoteDataTrack): object {
   return { sid, name, usesE2ee, frameEncoding, schema }
 }
 
-/** The room as a table: a row for each track, and one for who has none. */
+/** The room as a table: one row for each track, and one for each participant without tracks. */
 export function roomTable(room: Room): string[] {
   const all = [...room.remoteParticipants.values()]
   if (all.length === 0) return ['No participants.']
@@ -201,7 +201,7 @@ function details({ info }: RemoteDataTrack): string[] {
   ]
 }
 
-/** Asks the server's API, which takes a key only. */
+/** Lists the rooms of the server through its HTTP API. The API needs a key; a participant's token is not enough. */
 async function tellRooms(
   { url }: ServerSettings,
   key: ApiKey,
@@ -222,10 +222,13 @@ async function tellRooms(
   layOutWithin(['room', 'participants'], rows).forEach(say)
 }
 
-/** ms between two looks whether the room to be watched is there. */
+/** Interval at which the command asks whether the room exists, ms. */
 const LOOK = 500
 
-/** Whether the server has the room, which joining would make. One that is to be watched is waited for, until `over`. */
+/**
+ * Whether the server has the room. The command asks first because joining would create the room. With `watch` it waits
+ * for the room until `over` aborts.
+ */
 async function isThere(
   { url }: ServerSettings,
   key: ApiKey,

@@ -1,14 +1,14 @@
-/** What a measured track did: in all, and since the last look. */
+/** Counts the frames of a track and measures their latency, since the start and since the last report. */
 import { LatencyHistogram } from './histogram'
 
-/** Figures of a stretch of time. */
+/** The figures of a period. */
 export interface MeterFigures {
-  /** Length of the stretch, s. */
+  /** Length of the period, s. */
   readonly seconds: number
   readonly sentFrames: number
   readonly receivedFrames: number
   readonly receivedBytes: number
-  /** One way, ms; `undefined` when nothing arrived. */
+  /** One-way latencies, ms. `undefined` if no frame arrived. */
   readonly p50: number | undefined
   readonly p99: number | undefined
 }
@@ -18,26 +18,26 @@ export class Meter {
   readonly #total = new Stretch()
   readonly #recent = new Stretch()
 
-  /** A frame was accepted by the publisher. */
+  /** The publisher's track accepted a frame. */
   sent(): void {
     this.#total.sent += 1
     this.#recent.sent += 1
   }
 
-  /** A frame of `bytes` bytes arrived, `latency` ms after it was pushed. */
+  /** The subscriber received a frame of `bytes` bytes, `latency` ms after it was pushed. */
   received(bytes: number, latency: number): void {
     this.#total.add(bytes, latency)
     this.#recent.add(bytes, latency)
   }
 
-  /** Figures since the last call. */
+  /** The figures since the last call. */
   takeRecent(): MeterFigures {
     const figures = this.#recent.figures()
     this.#recent.restart()
     return figures
   }
 
-  /** Figures since the start. */
+  /** The figures since the start. */
   total(): MeterFigures {
     return this.#total.figures()
   }

@@ -1,30 +1,30 @@
-/** Options that several commands have, and how their values are read. */
+/** The options that several commands share, and the parsers of their values. */
 import type { Command } from 'commander'
 import type { ConnectOptions, IceTransports } from '../connection/connect-options'
 import { loadCommander } from '../base/lazy'
 import type { ServerFlags } from './settings'
 
-/** Options of everything that connects to a server. */
+/** The options of all commands that connect to a server. */
 export interface ConnectFlags extends ServerFlags {
   readonly iceTransports: IceTransports
 }
 
-/** Options of end-to-end encryption. */
+/** The options of end-to-end encryption. */
 export interface EncryptionFlags {
   readonly passphraseFile?: string | undefined
 }
 
-/** Reads a number of a range, and says the range when it is none. */
+/** A parser of numbers from `min` to `max`. Its error names the range. */
 export function numberIn(min: number, max: number, unit = ''): (text: string) => number {
   return (text) => parse(text, min, max, unit, false)
 }
 
-/** Reads a whole number of a range, and says the range when it is none. */
+/** A parser of whole numbers from `min` to `max`. Its error names the range. */
 export function integerIn(min: number, max: number, unit = ''): (text: string) => number {
   return (text) => parse(text, min, max, unit, true)
 }
 
-/** Reads whole numbers with commas between them. */
+/** A parser of whole numbers from `min` to `max` with commas between them. */
 export function integersIn(min: number, max: number, unit = ''): (text: string) => readonly number[] {
   return (text) => text.split(',').map((part) => parse(part, min, max, unit, true))
 }
@@ -39,7 +39,10 @@ function parse(text: string, min: number, max: number, unit: string, whole: bool
   return value
 }
 
-/** Adds the options for the server and the participant. `pair`: with a second participant, and without an identity. */
+/**
+ * Adds the options for the server and the participant. `pair`: the command joins as two participants. It takes a second
+ * token, and no identity.
+ */
 export function serverOptions(command: Command, kind: 'single' | 'pair'): Command {
   command
     .optionsGroup('Server:')
@@ -62,7 +65,7 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
     .option('--dev', 'the server and the key of `livekit-server --dev` on this machine')
     .option('--no-proxy', 'connect directly, whatever HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say')
     .on('option:no-proxy', () => {
-      // For all that the command does, and for the processes that it starts.
+      // The variables turn proxies off for all requests of this process, and for the processes that it starts.
       process.env['no_proxy'] = process.env['NO_PROXY'] = '*'
     })
 }
@@ -85,7 +88,7 @@ export function encryptionOptions(command: Command): Command {
   )
 }
 
-/** The part of the flags that connecting takes. */
+/** The options of `Room.connect` that the flags set. */
 export function connectOptions({ iceTransports }: ConnectFlags, signal: AbortSignal): ConnectOptions {
   return { iceTransports, signal }
 }

@@ -1,4 +1,4 @@
-/** The command line: its commands, and what becomes of their errors. */
+/** The command line: its commands, and how their errors are reported. */
 import type { Command } from 'commander'
 import { loadCommander } from '../base/lazy'
 import { addBench } from './commands/bench'
@@ -19,10 +19,10 @@ function program(version: string): Command {
   const datatrack = new Command('datatrack')
     .description('LiveKit data tracks from the command line.')
     .version(version)
-    // What stands behind a command to be run belongs to that command.
+    // Arguments behind the command that `datatrack pub` runs belong to that command.
     .enablePositionalOptions()
     .configureOutput({
-      // In one line, with what it suggests.
+      // The error and its suggestion are written as one line.
       outputError: (text, write) =>
         write(
           `${text
@@ -36,17 +36,17 @@ function program(version: string): Command {
   return datatrack
 }
 
-/** Runs a command to its end, tells what goes wrong and sets the exit code. `args` as in `process.argv`. */
+/** Runs a command, reports its error and sets the exit code. `args`: as in `process.argv`. */
 export async function run(args: readonly string[], version: string): Promise<void> {
   try {
     await program(version).parseAsync(args)
   } catch (error) {
     if (error instanceof loadCommander().CommanderError) {
-      // It has been told.
+      // The parser has written the error already.
       process.exitCode = error.exitCode === 0 ? 0 : USAGE
       return
     }
-    // Ctrl-C before there was anything to end well.
+    // The user pressed Ctrl-C before the command had begun, so there is nothing to report.
     if (error instanceof Stopped) return
     const message = error instanceof Error ? error.message : String(error)
     note(`datatrack: ${withoutTokens(message).split('\n').map(printable).join('\n')}`)

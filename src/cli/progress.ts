@@ -1,12 +1,12 @@
-/** A line on standard error that tells how it goes. */
+/** Reports progress in lines on standard error. */
 import { note } from './output'
 import { LiveBlock } from './table'
 
-/** ms between two looks: on a terminal, where the line is redrawn, and in a log. */
+/** Interval between two lines, ms: on a terminal, where the line is redrawn, and in a log. */
 const LIVE = 500
 const LOGGED = 10_000
 
-/** How much went by: in all, and a second. */
+/** Counts frames and bytes, in all and a second. */
 export class Throughput {
   frames = 0
   bytes = 0
@@ -16,13 +16,13 @@ export class Throughput {
   #bytesThen = 0
 
   add(bytes: number): void {
-    // The wait for the first frame does not count for the rate.
+    // The time before the first frame is left out of the average rate.
     this.#started ??= performance.now()
     this.frames += 1
     this.bytes += bytes
   }
 
-  /** In all, and at what rate since the last call. */
+  /** The total, and the rate since the last call. */
   line(dropped: string): string {
     const now = performance.now()
     const seconds = Math.max(now - this.#lookedAt, 1) / 1000
@@ -37,7 +37,7 @@ export class Throughput {
     return text
   }
 
-  /** In all, and at what rate on average. */
+  /** The total, and the average rate. */
   summary(dropped: string): string {
     const now = performance.now()
     const seconds = Math.max(now - (this.#started ?? now), 1) / 1000
@@ -52,7 +52,10 @@ export class Throughput {
   }
 }
 
-/** Shows a line again and again; `quiet`: never, `live`: redrawn in place where standard error is a terminal. */
+/**
+ * Shows the line at regular intervals until `stop`. `quiet`: shows nothing. `live`: if standard error is a terminal,
+ * the line is redrawn in place.
+ */
 export class Progress {
   readonly #quiet: boolean
   readonly #timer: NodeJS.Timeout | undefined
@@ -74,7 +77,7 @@ export class Progress {
     )
   }
 
-  /** Ends it with a last line. */
+  /** Stops, and shows a last line. */
   stop(summary: string): void {
     clearInterval(this.#timer)
     if (!this.#quiet) note(summary)
@@ -86,7 +89,7 @@ export function count(number: number, noun: string): string {
   return `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`
 }
 
-/** Bytes for people: "999 B", "1.5 kB", "12.3 MB", "1.2 GB". */
+/** Bytes in a readable unit: "999 B", "1.5 kB", "12.3 MB", "1.2 GB". */
 export function size(bytes: number): string {
   let value = bytes
   for (const unit of ['B', 'kB', 'MB']) {
@@ -102,7 +105,7 @@ export function dropsText(...counts: readonly Readonly<Record<string, number | u
   return all.length === 0 ? '0' : all.join(', ')
 }
 
-/** Adds up what was dropped, by reason; without what never was. */
+/** The sums of the counts by reason, without the reasons whose sum is 0. */
 export function dropsOf(
   ...counts: readonly Readonly<Record<string, number | undefined>>[]
 ): Record<string, number> {

@@ -1,4 +1,4 @@
-/** `datatrack pub`: publishes lines or chunks of a stream as frames. */
+/** `datatrack pub`: publishes the lines or chunks of a stream as frames. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectOptions } from '../connection/connect-options'
 import type { DataTrackFrameEncoding, DataTrackSchema } from '../base/codec'
@@ -27,34 +27,37 @@ export interface PubOptions {
   readonly frameEncoding: DataTrackFrameEncoding | undefined
   readonly schema: DataTrackSchema | undefined
   readonly source: SourceKind
-  /** Bytes of a frame; `undefined`: a line is a frame. */
+  /** Bytes of a frame. `undefined`: each line is a frame. */
   readonly chunk: number | undefined
-  /** Frames a second at most; `undefined`: as fast as they come and go. */
+  /** Frames a second at most. `undefined`: no limit. */
   readonly rate: number | undefined
-  /** Frames in all at most. */
+  /** The command ends after so many frames. `undefined`: no limit. */
   readonly count: number | undefined
-  /** Whether frames carry the time of pushing. */
+  /** Whether each frame carries the time at which it was pushed. */
   readonly timestamp: boolean
-  /** ms after which a frame is dropped rather than the source held back; `undefined`: the source waits. */
+  /**
+   * Time after which a frame that was not sent is dropped, ms. `undefined`: frames are not dropped, and the source
+   * waits until they are sent.
+   */
   readonly maxAge: number | undefined
-  /** Whom to wait for before the first frame. */
+  /** Identity of a participant. The command publishes the track when this participant is in the room. */
   readonly waitFor: string | undefined
-  /** s between publishing and the first frame. */
+  /** Time between publishing and the first frame, s. */
   readonly settle: number
-  /** Whether to wait for a subscriber before the first frame, and not for `settle`. */
+  /** Whether the first frame waits for a subscriber, instead of waiting for `settle`. */
   readonly waitForSubscriber: boolean
   readonly quiet: boolean
 }
 
-/** Exit codes of `datatrack pub`; 1 is an error, 2 a wrong command line. */
+/** Exit codes of `datatrack pub`. 1 is an error, 2 a wrong command line. */
 export const PubExit = {
-  /** All was sent. */
+  /** All frames were sent. */
   Ok: 0,
   /** Some frames were dropped. */
   Dropped: 3,
 } as const
 
-/** ms that what was pushed has to leave, when the source has ended. */
+/** Time limit for sending the frames that are still queued when the source has ended, ms. */
 const FLUSH = 10_000
 
 /** Publishes until the source or the signal ends, and resolves with the exit code. */
@@ -80,7 +83,7 @@ export async function pub(options: PubOptions, signal: AbortSignal): Promise<num
     else await settle(room, options.settle, ended)
     return await publishAll(track, options, AbortSignal.any([ended, track.signal]))
   } catch (error) {
-    // Ctrl-C before the track is published.
+    // The user pressed Ctrl-C before the track was published.
     if (signal.aborted && error === signal.reason) return PubExit.Ok
     throw error
   } finally {
@@ -104,7 +107,7 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
     await pushFrames(frames, track, options, throughput, signal)
     if (options.count === undefined || throughput.frames < options.count) failure = await source.failure()
   } catch (error) {
-    // However the source reports that it was stopped.
+    // After an abort, each kind of source fails with a different error. The signal's reason replaces it.
     end = (signal.aborted ? signal.reason : error) as Error
   } finally {
     source.close()
@@ -117,8 +120,8 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
 }
 
 /**
- * ms of lateness that frames make up for at once. More would be a burst, and the server drops what waits for a subscriber
- * beyond 8 KiB while its connection is new.
+ * After a delay, frames that are late by at most so many ms are sent at once. More of them would be a burst, and the
+ * server drops packets: while a subscriber's connection is new, the server queues at most 8 KiB for it.
  */
 const CATCH_UP = 10
 
@@ -145,7 +148,7 @@ async function pushFrames(
   }
 }
 
-/** The newest counts: while the connection is being rebuilt, frames are simply not sent. */
+/** Pushes a frame without waiting. While the room is reconnecting, the frame is not sent: only new frames matter. */
 function pushLive(
   track: LocalDataTrack,
   frame: { payload: Uint8Array; userTimestamp: bigint | undefined },
@@ -157,7 +160,7 @@ function pushLive(
   }
 }
 
-/** Lets out what was pushed, and ends the track. */
+/** Waits until the queued frames are sent, and unpublishes the track. */
 async function leave(track: LocalDataTrack): Promise<void> {
   if (!track.isPublished()) return
   await track.flush({ signal: AbortSignal.timeout(FLUSH) }).catch(() => undefined)
@@ -171,8 +174,8 @@ async function subscribed(track: LocalDataTrack, signal: AbortSignal): Promise<v
 }
 
 /**
- * Waits to give subscribers time. Not all of them tell when the server forwards to them, and frames sent before that
- * are lost. In an empty room there are no subscribers to wait for.
+ * Waits so that participants can subscribe. Frames are lost until the server forwards the track to a subscriber. Not
+ * all SDKs tell the publisher when that begins. In an empty room there is no participant to wait for.
  */
 async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.size === 0 || seconds === 0) return

@@ -1,4 +1,4 @@
-/** The server's room service, which is HTTP: what can be known of rooms without joining one. */
+/** The server's room service. It is an HTTP API that lists rooms without joining them. */
 import { withDeadline } from '../base/abort'
 import { loadProtocol, loadServerSdk } from '../base/lazy'
 import { httpRequest } from '../connection/http-request'
@@ -8,19 +8,19 @@ import { printable } from '../base/printable'
 import { withoutTokens } from './output'
 import type { ApiKey } from './settings'
 
-/** A room that the server has. */
+/** A room on the server. */
 export interface RoomSummary {
   readonly name: string
   readonly sid: string
   readonly numParticipants: number
 }
 
-/** ms that an answer may take. */
+/** Time limit of a request, ms. */
 const TIMEOUT = 10_000
-/** Characters of an answer: some 50,000 rooms. */
+/** Characters of an answer at most, which is enough for some 50,000 rooms. */
 const MAX_ANSWER = 32 << 20
 
-/** The rooms that the server has, or those of them with these names. */
+/** All rooms of the server. If `names` is not empty, only the rooms with these names. */
 export async function listRooms(
   url: string,
   key: ApiKey,

@@ -1,11 +1,11 @@
-/** What becomes of a room's connection, told on standard error. */
+/** Reports on standard error what happens to a room's connection. */
 import { RoomEvent } from '../room/events'
 import type { Room } from '../room/room'
 import { note } from './output'
 
 /**
- * Notes when the connection is lost and back. The signal that it returns aborts with that of the user, or with an error
- * when the server ends the connection for good.
+ * Reports when the connection is lost, and when it is back. The returned signal aborts when the user's signal aborts.
+ * It also aborts, with an error, when the connection has ended for good.
  */
 export function untilDisconnected(room: Room, signal: AbortSignal): AbortSignal {
   const ended = new AbortController()

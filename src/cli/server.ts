@@ -1,29 +1,29 @@
-/** Tokens for rooms of the server that the settings name. */
+/** Tokens for the server that the settings name. */
 import { loadServerSdk } from '../base/lazy'
 import { uniqueName } from '../check/rooms'
 import type { TokenPair } from '../check/rooms'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 
-/** What a participant may do in a room. */
+/** The grants of a participant in its token. */
 export interface Grant {
   readonly canPublishData: boolean
-  /** Whether other participants do not see the participant. */
+  /** Whether the participant is hidden from other participants. */
   readonly hidden?: boolean
 }
 
-/** Lifetime of tokens. It only has to cover connecting: the server renews the tokens of connected participants. */
+/** Lifetime of tokens. It only has to cover connecting, because the server renews tokens of connected participants. */
 const TOKEN_LIFE = '1h'
 
-/** The host and port of a server, for people. */
+/** The host and port of the server, for messages. */
 export function hostOf({ url }: ServerSettings): string {
   return new URL(url).host
 }
 
 /**
- * A token for one participant.
+ * The token of one participant: the given one, or a new one that is made with the API key.
  *
- * @throws `SettingsError` with a key and no room
+ * @throws `SettingsError` if there is an API key, but no room
  */
 export function tokenFor(settings: ServerSettings, command: string, grant: Grant): Promise<string> {
   const { key, tokens, room, identity } = settings
@@ -33,9 +33,10 @@ export function tokenFor(settings: ServerSettings, command: string, grant: Grant
 }
 
 /**
- * Tokens of two participants of one room: with a key, of a new room unless one is named.
+ * The tokens of two participants in one room. With an API key the tokens are new. They are for a new room unless the
+ * settings name one.
  *
- * @throws `SettingsError` where there is a token for one of them only
+ * @throws `SettingsError` if there is a token for one participant only
  */
 export async function tokenPair(
   settings: ServerSettings,
@@ -53,7 +54,7 @@ export async function tokenPair(
     )
   }
   const room = settings.room ?? uniqueName(`datatrack-${command}`)
-  // In a room that others use, no one is to be replaced.
+  // The room may be in use. A participant with the same identity would be disconnected, so the identities are unique.
   const name = (role: string): string => (settings.room === undefined ? role : uniqueName(role))
   return {
     publisher: await makeToken(key, room, name('robot'), { canPublishData: true }),

@@ -1,9 +1,12 @@
-/** Which server the commands use, and as whom: options first, then LiveKit's own environment variables. */
+/**
+ * Which server the commands use, and with which credentials. Options come first, then the environment variables that
+ * LiveKit's own tools use.
+ */
 
-/** A wrong or missing setting, said in one line: exit code 2. */
+/** A setting is wrong or missing. The message is one line, and the command ends with exit code 2. */
 export class SettingsError extends Error {}
 
-/** What the options of a command say of the server. Names are those of LiveKit's own `lk`. */
+/** The options of a command that describe the server. Their names are those of LiveKit's command `lk`. */
 export interface ServerFlags {
   readonly url?: string | undefined
   readonly token?: string | undefined
@@ -12,29 +15,32 @@ export interface ServerFlags {
   readonly apiSecret?: string | undefined
   readonly room?: string | undefined
   readonly identity?: string | undefined
-  /** The server and the key of `livekit-server --dev`. */
+  /** Whether to use the URL and the API key of `livekit-server --dev`. */
   readonly dev?: boolean | undefined
 }
 
-/** Makes tokens. */
+/** An API key with its secret. Tokens are made with it. */
 export interface ApiKey {
   readonly apiKey: string
   readonly apiSecret: string
 }
 
-/** A server, and who one is there. */
+/** A server, and the credentials for it. */
 export interface ServerSettings {
   readonly url: string
-  /** Makes tokens; else there are ready ones. */
+  /** The key to make tokens with. `undefined`: the user gave `tokens`. */
   readonly key: ApiKey | undefined
-  /** Given tokens: of the publisher or the participant that a command joins as, and of a second participant. */
+  /**
+   * The tokens that the user gave. `publisher` is for the only participant of a command, or for the first of two.
+   * `subscriber` is for the second one.
+   */
   readonly tokens: { readonly publisher: string; readonly subscriber: string | undefined } | undefined
-  /** Only with a key: a token names its room and its participant itself. */
+  /** `room` and `identity` are only set with a key. A token contains both. */
   readonly room: string | undefined
   readonly identity: string | undefined
 }
 
-/** What `livekit-server --dev` listens on and takes. */
+/** The address and the API key of `livekit-server --dev`. */
 const DEV = { url: 'ws://127.0.0.1:7880', apiKey: 'devkey', apiSecret: 'secret' }
 
 const CREDENTIALS =
@@ -42,11 +48,12 @@ const CREDENTIALS =
   '(--token, LIVEKIT_TOKEN).'
 
 /**
- * Reads options and environment. `undefined` when neither names a server.
+ * Reads the settings from options and environment. `undefined` if neither names a server.
  *
- * A key of the options counts more than a token of the environment, and the other way round; else the key.
+ * A credential from the options takes precedence over one from the environment, whether it is a key or a token. If the
+ * environment has both, the key is used.
  *
- * @throws `SettingsError` when something is missing or contradicts itself
+ * @throws `SettingsError` if a setting is missing or wrong, or if two settings contradict each other
  */
 export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}): ServerSettings | undefined {
   const set = (flag: string | undefined, name: string): string | undefined => flag ?? (env[name] || undefined)
@@ -54,7 +61,7 @@ export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}):
   if (url === undefined) {
     const { token, subscriberToken, apiKey, apiSecret, room: named, identity: who } = flags
     const given = [token, subscriberToken, apiKey, apiSecret, named, who].some((value) => value !== undefined)
-    // A user who names a room does not mean the loopback.
+    // The loopback takes none of these options, so the user means a server and has forgotten its URL.
     if (given) throw new SettingsError(missingUrl())
     return undefined
   }
@@ -95,7 +102,7 @@ export function serverSettings(env: NodeJS.ProcessEnv, flags: ServerFlags = {}):
   return { url, key: undefined, tokens: { publisher, subscriber }, room: undefined, identity: undefined }
 }
 
-/** The same for commands that cannot do without a server. */
+/** Reads the settings like `serverSettings`, for commands that need a server. */
 export function requiredServer(env: NodeJS.ProcessEnv, flags: ServerFlags): ServerSettings {
   const settings = serverSettings(env, flags)
   if (settings === undefined) throw new SettingsError(missingUrl())
@@ -113,12 +120,12 @@ function checkUrl(url: string): void {
     !['ws:', 'wss:', 'http:', 'https:'].includes(parsed.protocol) ||
     !parsed.hostname
   ) {
-    // Not repeated: people paste tokens into the wrong place.
+    // The message does not repeat the value, because the user may have pasted a token by mistake.
     throw new SettingsError("The server's URL must look like wss://host or ws://host:port.")
   }
 }
 
-/** A key of which the options name at least a part. */
+/** The key if the options give at least one half of it. The other half may come from the environment. */
 function keyOf(
   apiKey: string | undefined,
   apiSecret: string | undefined,
@@ -130,7 +137,7 @@ function keyOf(
   return complete(apiKey ?? env['LIVEKIT_API_KEY'], apiSecret ?? env['LIVEKIT_API_SECRET'])
 }
 
-/** A key of the environment; half of one is an error unless there is a token. */
+/** The key from the environment. If only one half of it is set, that is an error unless there is a token. */
 function keyOfEnvironment(env: NodeJS.ProcessEnv): ApiKey | undefined {
   const { LIVEKIT_API_KEY: apiKey, LIVEKIT_API_SECRET: apiSecret } = env
   if (!apiKey && !apiSecret) return undefined
@@ -150,9 +157,9 @@ function complete(givenKey: string | undefined, givenSecret: string | undefined)
 }
 
 /**
- * A credential without the line break that a file or a clipboard left around it.
+ * The credential without white space around it. Files and clipboards often add a line break.
  *
- * @throws `SettingsError` for a character that no credential has, and no HTTP header could carry
+ * @throws `SettingsError` for a character that no credential contains, and that HTTP headers cannot carry
  */
 function clean(value: string | undefined, what: string, from: string): string | undefined {
   const trimmed = value?.trim()

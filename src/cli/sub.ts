@@ -1,4 +1,4 @@
-/** `datatrack sub`: writes the frames of others to standard output or a file. */
+/** `datatrack sub`: writes the frames of other participants to standard output or a file. */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import type { Writable } from 'node:stream'
@@ -23,34 +23,35 @@ export interface SubOptions {
   readonly connect: ConnectOptions
   readonly encryption: EncryptionOptions | undefined
   readonly allowUnencrypted: boolean
-  /** Only tracks of that name; `undefined`: of any. */
+  /** Only tracks with this name are read. `undefined`: all tracks. */
   readonly name: string | undefined
-  /** Only tracks of that participant; `undefined`: of all. */
+  /** Only tracks of the participant with this identity are read. `undefined`: of all participants. */
   readonly from: string | undefined
   readonly format: FrameFormat
-  /** A file; `undefined`: standard output. */
+  /** The file to write to. `undefined`: standard output. */
   readonly output: string | undefined
-  /** Frames in all at most. */
+  /** The command ends after so many frames. `undefined`: no limit. */
   readonly count: number | undefined
-  /** How long it listens, s. */
+  /** The command ends after so many seconds. `undefined`: no limit. */
   readonly seconds: number | undefined
-  /** Whether it ends with the first track. */
+  /** Whether the command ends when the first track ends. */
   readonly once: boolean
   readonly quiet: boolean
 }
 
-/** Exit codes of `datatrack sub`; 1 is an error, 2 a wrong command line. */
+/** Exit codes of `datatrack sub`. 1 is an error, 2 a wrong command line. */
 export const SubExit = {
   Ok: 0,
-  /** It ended without a frame, or with fewer than `--count`. */
+  /** The command ended without a frame, or with fewer than `--count`. */
   TooFew: 3,
 } as const
 
-/** Writes frames until something ends it, and resolves with the exit code. */
+/** Writes frames until the command ends, and resolves with the exit code. */
 export async function sub(options: SubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
   const out = await openOutput(options.output, signal)
-  // It publishes nothing, but without this grant it could not answer publishers that wait for a subscriber.
+  // The command publishes no track. It needs the grant to answer publishers that wait for a subscriber, because the
+  // answer is a data packet.
   const token = await tokenFor(server, 'sub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
@@ -60,7 +61,7 @@ export async function sub(options: SubOptions, signal: AbortSignal): Promise<num
   }
 }
 
-/** Opens a file before the room is joined: one that cannot be written is told at once. */
+/** Opens the output. A file is opened before the room is joined, so that an error is reported at once. */
 async function openOutput(path: string | undefined, signal: AbortSignal): Promise<Writable> {
   if (path === undefined) return process.stdout
   const file = createWriteStream(path)
@@ -71,19 +72,19 @@ async function openOutput(path: string | undefined, signal: AbortSignal): Promis
   return file
 }
 
-/** It has what it was to get. */
+/** The command ended because it reached `--count` or `--seconds`. */
 class Enough extends Error {}
 
 class Subscriber {
   readonly #room: Room
   readonly #options: SubOptions
   readonly #throughput = new Throughput()
-  /** What is being read, and what tracks that have ended dropped. */
+  /** The tracks that are being read. `#droppedBefore` has the frames that ended tracks dropped, by reason. */
   readonly #open = new Map<RemoteDataTrack, DataTrackStream>()
   #droppedBefore: Record<string, number> = {}
   readonly #enough = new AbortController()
   readonly #out: Writable
-  /** Output is written frame by frame, whichever track they are of. */
+  /** The write before. Each frame waits for it, because frames of different tracks must not mix in the output. */
   #writing: Promise<void> = Promise.resolve()
 
   constructor(room: Room, options: SubOptions, out: Writable) {
@@ -96,7 +97,7 @@ class Subscriber {
     const { seconds, count, quiet, output } = this.#options
     const signal = AbortSignal.any([ended, this.#enough.signal])
     const timer = seconds === undefined ? undefined : setTimeout(() => this.#end(), seconds * 1000)
-    // A disk that is full ends it at once, and not with the next frame.
+    // An error of the file (a full disk) ends the command at once. Otherwise it would end only with the next frame.
     this.#out.once('error', (error) => this.#enough.abort(error))
     const live = output !== undefined || !process.stdout.isTTY
     const progress = new Progress(() => this.#throughput.line(this.#dropped()), { quiet, live })
@@ -120,7 +121,7 @@ class Subscriber {
     const reading: Promise<void>[] = []
     for await (const track of this.#room.dataTracks({ name, identity: from, signal })) {
       const end = this.#read(track, signal).catch((error: unknown) => {
-        // One that cannot be read is no reason not to read the others.
+        // A track that cannot be read (because it is encrypted, for example) does not stop the others.
         if (!signal.aborted)
           note(`${label(track)}: ${error instanceof Error ? error.message : String(error)}`)
       })

@@ -1,9 +1,9 @@
-/** Tables for people: aligned columns, redrawn in place on a terminal. */
+/** Tables with aligned columns, and blocks of lines that are redrawn in place on a terminal. */
 
-/** One row; numbers are written by the caller, so that each column chooses its precision. */
+/** One row. The caller formats the numbers, because the precision differs between columns. */
 export type Row = readonly string[]
 
-/** Lays rows out under their headings: the first column to the left, the others to the right. */
+/** The table as lines. The first column is aligned to the left, the others to the right. */
 export function layOut(headings: Row, rows: readonly Row[]): string[] {
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -21,12 +21,12 @@ export function layOut(headings: Row, rows: readonly Row[]): string[] {
   return [line(headings), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)]
 }
 
-/** Columns of a terminal that does not say how many it has, and of what is no terminal. */
+/** Width if the output is not a terminal, or if the terminal does not tell its width. */
 const COLUMNS = 80
-/** A column is not shortened below that. */
+/** Columns are not shortened below this width. */
 const NARROWEST = 8
 
-/** The same within the width of standard output: the widest columns are shortened, as `abc…`. */
+/** The table as lines that fit into the width of standard output. The widest columns are shortened, as `abc…`. */
 export function layOutWithin(
   headings: Row,
   rows: readonly Row[],
@@ -68,7 +68,7 @@ export class LiveBlock {
   }
 }
 
-/** A number with so many decimals, or a dash. */
+/** The number with `digits` decimals. A dash for `undefined`. */
 export function decimals(value: number | undefined, digits: number): string {
   return value === undefined ? '–' : value.toFixed(digits)
 }

@@ -18,7 +18,7 @@ interface BenchFlags extends ConnectFlags, EncryptionFlags {
 
 const RATES = [100, 1000, 5000, 10_000, 20_000]
 const SIZES = [256]
-/** Rates times sizes: so that it ends some day. */
+/** Rates times sizes at most. Each combination is a run, and the bench has to end in a reasonable time. */
 const MAX_RUNS = 100
 
 /** Adds the command. */
@@ -51,7 +51,7 @@ export function addBench(datatrack: Command): void {
         throw new SettingsError(`That makes ${rates.length * sizes.length} runs; ${MAX_RUNS} are enough.`)
       }
       const server = requiredServer(process.env, flags)
-      // What is wrong with the file is better said before two processes say it.
+      // The file is read here so that an error is reported once. Otherwise both processes would report it.
       await encryptionOf(process.env, flags)
       process.exitCode = await bench(
         { server, iceTransports, passphraseFile, rates, sizes, seconds, json },

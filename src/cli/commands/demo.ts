@@ -43,7 +43,7 @@ export function addDemo(datatrack: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (flags: DemoFlags) => {
       const { seconds, forever, json = false, loss, delay, jitter, seed, iceTransports, ...server } = flags
-      // The first Ctrl-C ends the demo with its summary, a second one ends the process.
+      // The first Ctrl-C ends the demo with its summary. A second one ends the process.
       const signal = stopSignal()
       process.exitCode = await demo(
         {

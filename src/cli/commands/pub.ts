@@ -29,19 +29,19 @@ interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly quiet?: boolean
 }
 
-/** Encodings that go with one language of schemas only. */
+/** Frame encodings whose schema can be in one language only. */
 const USUAL_SCHEMAS: Readonly<Record<string, string>> = {
   protobuf: 'protobuf',
   flatbuffer: 'flatbuffer',
   ros1: 'ros1msg',
   json: 'jsonschema',
 }
-/** Bytes of a file's frames: one packet each, encrypted or not. */
+/** Default size of the frames of a file, in bytes. Such a frame fits into one packet, encrypted or not. */
 const FILE_CHUNK = 15_000
-/** What other SDKs can put together is a little more. */
+/** Bytes of a frame at most. Other SDKs can receive frames that are a little larger. */
 const MAX_CHUNK = 2_000_000
 
-/** s: a subscription over the internet takes some tenths of that. */
+/** Default of `--settle`, s. A subscription over the internet takes a few tenths of a second. */
 const SETTLE = 1
 
 /** Adds the command. */
