@@ -1,4 +1,7 @@
-/** A program in a process of its own that a test talks with while it runs: in a namespace, under a debugger's flags. */
+/**
+ * A program in a process of its own. The test exchanges messages with it while it runs. The process may be in a network
+ * namespace, and may have flags of Node.js.
+ */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,15 +10,15 @@ import { built, prelude } from './programs'
 import type { Namespace } from '../../scripts/lib/bad-network.cjs'
 
 export interface ChildOptions {
-  /** Where it runs. Default: in the machine's own network. */
+  /** The network namespace in which the program runs. Default: the machine's own network. */
   readonly namespace?: Namespace | undefined
-  /** Flags of node, `--expose-gc` for example. */
+  /** Flags of Node.js, `--expose-gc` for example. */
   readonly flags?: readonly string[]
 }
 
 /**
- * What programs find beside the {@link prelude}: `say(value)` to the test, `await hear()` from it, and
- * `seen(room, name)`, the track of that name.
+ * What programs can use in addition to the {@link prelude}. `say(value)` sends a message to the test. `await hear()`
+ * receives one from it. `await seen(room, name)` is the track of that name.
  */
 const helpers = `
   const say = (value) => process.send(value)
@@ -25,7 +28,7 @@ const helpers = `
     if (next === undefined) heard.push(value)
     else next(value)
   })
-  // The process that started it has ended.
+  // The test's process has ended, so the program ends, too.
   process.on('disconnect', () => ended || process.exit(1))
   let ended = false
   const hear = async () => heard.length > 0 ? heard.shift() : new Promise((resolve) => hearing.push(resolve))
@@ -58,8 +61,8 @@ export class Child {
   }
 
   /**
-   * Runs `use` beside a program, which is killed afterwards if it still runs. `source` is the body of an async function
-   * after the prelude and the helpers above.
+   * Starts a program and runs `use` beside it. Afterwards the program is killed if it still runs. `source` is the body
+   * of an async function. The prelude and the helpers above come before it.
    */
   static async with(
     source: string,
@@ -86,7 +89,7 @@ export class Child {
     }
   }
 
-  /** The next thing that the program says. */
+  /** The next message of the program. */
   async next<T>(): Promise<T> {
     while (this.#said.length === 0) {
       if (this.#over) throw new Error(`the program has ended\n${this.#stderr}`)
@@ -95,23 +98,23 @@ export class Child {
     return this.#said.shift() as T
   }
 
-  /** What the program's `hear()` gives. */
+  /** Sends a message to the program. The program's `hear()` returns it. */
   tell(value: string | number | boolean | object): void {
     this.#process.send(value)
   }
 
-  /** Waits for the program to end by itself: its exit code, and what it wrote to stderr. */
+  /** Waits until the program ends by itself. Returns its exit code and what it wrote to stderr. */
   async end(): Promise<{ readonly code: number | null; readonly stderr: string }> {
     await this.#ended
     return { code: this.#process.exitCode, stderr: this.#stderr }
   }
 
-  /** Bytes of memory that it occupies, from the system. Linux only. */
+  /** Resident memory of the program in bytes, as the system counts it. Linux only. */
   get residentBytes(): number {
     return Number(this.#status('VmRSS')) * 1024
   }
 
-  /** Its threads, from the system. Linux only. */
+  /** How many threads the program has, as the system counts them. Linux only. */
   get threads(): number {
     return Number(this.#status('Threads'))
   }

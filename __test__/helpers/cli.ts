@@ -8,20 +8,20 @@ import type { Ending } from './programs'
 /** The compiled command. */
 export const cliMain = resolve('dist/src/cli/main.js')
 
-/** A command that hangs is killed after so many ms; the ending then has a signal, and no code. */
+/** A command that hangs is killed after so many ms. Its ending then has a signal, and no exit code. */
 const HANGS = 60_000
 
 /** A command that runs. */
 export interface RunningCli {
   readonly child: ChildProcessWithoutNullStreams
   readonly ending: Promise<Ending>
-  /** What it has written to standard output by now. */
+  /** What the command has written to standard output so far. */
   stdout(): Buffer
-  /** Resolves when both outputs together match; rejects when the command ends before. */
+  /** Resolves when standard output and error together match. Rejects if the command ends before that. */
   wrote(pattern: RegExp): Promise<void>
 }
 
-/** Starts it. `LIVEKIT_…` is what `env` says, whatever the test's own environment has. */
+/** Starts the command. Its `LIVEKIT_…` variables come from `env` alone, not from the environment of the test. */
 export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
   if (!existsSync(cliMain)) throw new Error(`${cliMain} is missing: run npm run build:ts`)
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('LIVEKIT_'))
@@ -48,7 +48,7 @@ export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): 
     text += chunk
     look()
   })
-  // Who ended is not to be told anything more.
+  // A test may write to a command that has ended. That is not an error of the test.
   child.stdin.on('error', () => {})
   const ending = new Promise<Ending>((settle, reject) => {
     child.on('error', reject)
@@ -73,7 +73,7 @@ export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): 
   return { child, ending, stdout: () => Buffer.concat(chunks), wrote }
 }
 
-/** Runs it to its end, with nothing to read. */
+/** Runs the command to its end, with empty standard input. */
 export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ending> {
   const { child, ending } = startCli(args, env)
   child.stdin.end()

@@ -1,4 +1,4 @@
-/** An HTTP proxy that knows `CONNECT`, and an agent that goes through it. */
+/** An HTTP proxy that supports `CONNECT`, and agents that connect through it. */
 import { once } from 'node:events'
 import { Agent, createServer, request } from 'node:http'
 import type { ClientRequestArgs, Server } from 'node:http'
@@ -12,13 +12,13 @@ import type { ConnectionOptions } from 'node:tls'
 export class ConnectProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  /** Where it was asked to connect to, in order. */
+  /** The targets that clients asked the proxy to connect to, in order. */
   readonly asked: string[] = []
-  /** Answers 403 to all. */
+  /** Whether the proxy answers all requests with status 403. */
   forbids = false
-  /** Answers nothing to anything. */
+  /** Whether the proxy answers no request at all. */
   silent = false
-  /** `user:password` that it wants; otherwise it answers 407. */
+  /** The `user:password` that the proxy requires. It answers requests without them with status 407. */
   credentials: string | undefined
 
   private constructor() {
@@ -67,22 +67,24 @@ export class ConnectProxy {
     return proxy
   }
 
-  /** Its URL, for the environment's variables. */
+  /** The URL of the proxy, as environment variables name it. */
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Connections through it, or to it, that are open. */
+  /** How many connections to or through the proxy are open. */
   get open(): number {
     return this.#sockets.size
   }
 
-  /** What goes through the proxy to `ws:` URLs. */
+  /** An agent that connects to `ws:` URLs through the proxy. */
   get agent(): Agent {
     return new TunnelAgent((this.#server.address() as AddressInfo).port)
   }
 
-  /** What goes through the proxy to `wss:` URLs: TLS is with the server behind it. */
+  /**
+   * An agent that connects to `wss:` URLs through the proxy. TLS is between the client and the server behind the proxy.
+   */
   get secureAgent(): Agent {
     return Object.assign(this.agent, { protocol: 'https:' })
   }

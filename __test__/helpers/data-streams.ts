@@ -1,4 +1,4 @@
-/** What rooms make of the data streams that come. */
+/** Receives the data streams of a room. */
 import type { ByteStreamInfo, ByteStreamReader, Room, TextStreamInfo, TextStreamReader } from '../../index'
 
 /** The next text stream of a topic. */

@@ -1,4 +1,4 @@
-/** A room over a connection that carries nothing: what the server says, a test says. */
+/** A room over a connection without a server. The test hands the server's messages to the room. */
 import { Room } from '../../index'
 import type { RoomOptions } from '../../index'
 import { environment } from '../../src/native/environment'
@@ -20,12 +20,12 @@ export class FakeConnection implements RoomConnection {
   }
 
   sendRequest(request: RoomSignalRequest): void {
-    // Of those of a long test none is looked at.
+    // The limit keeps memory small in long tests. Those do not look at the requests.
     if (this.requests.length < 1000) this.requests.push(request)
   }
 
   setRef(): void {
-    // There is nothing that could keep the process.
+    // This connection has no socket or timer that could keep the process running.
   }
 
   stats(): undefined {
@@ -33,11 +33,11 @@ export class FakeConnection implements RoomConnection {
   }
 
   reconnectNow(): void {
-    // It is never lost.
+    // This connection is never lost.
   }
 
   simulate(): void {
-    // Nothing happens by itself.
+    // A scenario is a request to a server, and there is none.
   }
 
   leave(words: LastWords): Promise<void> {
@@ -52,7 +52,7 @@ export class FakeConnection implements RoomConnection {
   }
 }
 
-/** A room that is attached, and waits for its `join`. */
+/** A room that is attached to the connection, and that has not received its `join` yet. */
 export function fakeRoom(options: RoomOptions = {}): { room: Room; connection: FakeConnection } {
   const room = new Room(options)
   const connection = new FakeConnection()

@@ -1,4 +1,4 @@
-/** A server for signalling that says what a test tells it to, and nothing else. */
+/** A signalling server that sends only the messages that the test gives it. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
@@ -7,7 +7,7 @@ import { SignalRequest, SignalResponse } from '@livekit/protocol'
 import { WebSocketServer } from 'ws'
 import type { WebSocket } from 'ws'
 
-/** What a `SignalResponse` is made of. */
+/** The content of a `SignalResponse`. */
 export type ResponseContent = NonNullable<
   NonNullable<ConstructorParameters<typeof SignalResponse>[0]>['message']
 >
@@ -41,7 +41,7 @@ export class HostileServer {
     return new URL(`ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`)
   }
 
-  /** The next client, once it is there; from now on it is spoken to. */
+  /** Waits for the next client. From then on, messages go to this client. */
   async accept(): Promise<WebSocket> {
     await this.#until(() => this.#clients.length > this.#accepted)
     this.#accepted += 1
@@ -53,7 +53,7 @@ export class HostileServer {
     return this.#clients[this.#accepted - 1] as WebSocket
   }
 
-  /** Says something to the client. */
+  /** Sends a message to the client. */
   say(message: ResponseContent): void {
     this.client.send(encoded(message))
   }
@@ -62,7 +62,7 @@ export class HostileServer {
     this.client.send(bytes)
   }
 
-  /** The first request of that kind from now on, or that came already and was not asked for. */
+  /** The first request of that kind that no earlier call returned. Waits for it if it has not come yet. */
   async request(kind: SignalRequest['message']['case']): Promise<SignalRequest['message']> {
     const find = (): number => this.#requests.findIndex(({ message }) => message.case === kind)
     await this.#until(() => find() >= 0)
@@ -97,12 +97,12 @@ export function encoded(message: ResponseContent): Uint8Array {
   return new SignalResponse({ message }).toBinary()
 }
 
-/** A field of bytes: its tag, its length, and what it holds. */
+/** A length-delimited field of a protobuf message: its tag, its length and its bytes. */
 export function bytesField(number: number, content: Uint8Array): Buffer {
   return Buffer.concat([varint(number * 8 + 2), varint(content.length), content])
 }
 
-/** So many empty messages of a list. */
+/** A repeated field with so many empty messages. */
 export function emptyMessages(number: number, count: number): Buffer {
   const one = bytesField(number, new Uint8Array(0))
   return Buffer.alloc(one.length * count, one)

@@ -1,6 +1,6 @@
 /**
- * livekit-client's own classes, from the sources that its package carries: what it does with data tracks below `Room`.
- * The types say only what the tests use; its sources do not pass our compiler's options.
+ * livekit-client's classes for data tracks below `Room`, loaded from the sources in its npm package. The types here
+ * describe only what the tests use, because those sources do not compile with our compiler options.
  */
 import { readFileSync } from 'node:fs'
 
@@ -54,7 +54,7 @@ interface Sources {
   DataTrackExtensions: new (options: TheirExtensions) => TheirExtensions
   DataTrackUserTimestampExtension: new (timestamp: bigint) => { timestamp: bigint }
   DataTrackE2eeExtension: new (keyIndex: number, iv: Uint8Array) => { keyIndex: number; iv: Uint8Array }
-  /** What `tryPush` makes of a frame of the application, and what a stream makes of a frame. */
+  /** `from`: what `tryPush` does with the application's frame. `lossyIntoFrame`: what a stream does with its frames. */
   DataTrackFrameInternal: {
     from(frame: { payload: Uint8Array; userTimestamp?: bigint | undefined }): TheirFrame
     lossyIntoFrame(frame: TheirFrame): { payload: Uint8Array; userTimestamp?: bigint }
@@ -84,7 +84,7 @@ async function load(file: string): Promise<Record<string, unknown>> {
   return (await import(/* @vite-ignore */ `${root}/src/${file}.ts`)) as Record<string, unknown>
 }
 
-/** Loads them. Its console output about frames it drops is switched off. */
+/** Loads the classes. It turns off livekit-client's log, which would report each dropped frame. */
 export async function livekitClient(): Promise<Sources> {
   const tracks = 'room/data-track'
   const { setLogLevel } = (await load('logger')) as { setLogLevel: (level: string) => void }
@@ -104,7 +104,7 @@ export async function livekitClient(): Promise<Sources> {
   return Object.assign({}, ...modules) as Sources
 }
 
-/** The version that is installed. */
+/** The installed version of livekit-client. */
 export function livekitClientVersion(): string {
   const manifest = readFileSync('node_modules/livekit-client/package.json', 'utf8')
   return (JSON.parse(manifest) as { version: string }).version

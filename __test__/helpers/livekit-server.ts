@@ -1,4 +1,7 @@
-/** A real LiveKit server for the end-to-end tests: built once, started on free ports of 127.0.0.1, stopped by its pid. */
+/**
+ * A real LiveKit server for the end-to-end tests. It is built once, started on free ports of 127.0.0.1, and stopped by
+ * its pid.
+ */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -19,14 +22,14 @@ const folder = resolve('__test__/livekit-server')
 const built = join(folder, 'bin', 'livekit-server')
 const logs = resolve('.cache/livekit-server')
 
-/** ms that a server may take to answer; it takes less than one second. */
+/** Time limit for the start of a server, ms. It usually takes less than one second. */
 const STARTS = 20_000
-/** ms between two looks whether it answers. */
+/** Interval at which the starting server is asked whether it answers, ms. */
 const POLL = 20
-/** How often other ports are tried: between looking for a free one and binding it, another program may take it. */
+/** How often a start is tried with other ports. Another program may take a free port before the server binds it. */
 const TRIES = 3
 
-/** Builds the server unless it is there. `LIVEKIT_SERVER_BIN` names one that is there already. */
+/** Builds the server if it is not built yet. `LIVEKIT_SERVER_BIN` names one that is built already. */
 export async function buildServer(): Promise<void> {
   if (process.env['LIVEKIT_SERVER_BIN'] !== undefined) return
   const child = spawn(process.execPath, ['scripts/livekit-server.mjs'], {
@@ -42,32 +45,32 @@ interface Ports {
   readonly udp: number
 }
 
-/** What a token allows, unless told otherwise. */
+/** The grants of a token, and how it is made. */
 export interface TokenOptions {
   readonly grant?: VideoGrant
-  /** As in `AccessToken`: seconds or '10m'. A negative number makes one that has expired. */
+  /** Lifetime as in `AccessToken`: seconds, or a text like '10m'. A negative number makes an expired token. */
   readonly ttl?: number | string
-  /** Signed with another secret. */
+  /** Whether the token is signed with a wrong secret. */
   readonly forged?: boolean
-  /** What the participant is: `agent`, for example. Default: `standard`. */
+  /** The kind of the participant, `agent` for example. Default: `standard`. */
   readonly kind?: string
 }
 
-/** What the nodes of a cluster share. */
+/** The settings that all nodes of a cluster share. */
 export interface Cluster {
-  /** Host and port of a Redis. */
+  /** Host and port of the Redis. */
   readonly redis: string
-  /** With which tokens are signed. */
+  /** The API secret with which tokens are signed. */
   readonly secret: string
 }
 
-/** What a server is, and does not do. */
+/** How a server is started. */
 export interface ServerOptions {
-  /** Whether it takes media over UDP. Default: `true`. */
+  /** Whether clients can connect to it over UDP. Default: `true`. */
   readonly udp?: boolean
-  /** Where it runs. Default: in the machine's own network. */
+  /** The network namespace in which the server runs. Default: the machine's own network. */
   readonly namespace?: Namespace
-  /** Whose node it is. Default: none's, it is alone. */
+  /** The cluster of which the server is a node. Default: none. */
   readonly cluster?: Cluster
 }
 
@@ -85,7 +88,7 @@ export class LivekitServer {
     learnSecret('API secret', this.#secret)
   }
 
-  /** Starts one on free ports and waits until it answers. */
+  /** Starts a server on free ports and waits until it answers. */
   static async start(options: ServerOptions = {}): Promise<LivekitServer> {
     for (let left = TRIES; ; left--) {
       const ports = { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
@@ -99,7 +102,7 @@ export class LivekitServer {
     }
   }
 
-  /** Starts one at the far end of a link, where all ports are free. */
+  /** Starts a server in a network namespace, where all ports are free. */
   static async startIn(namespace: Namespace): Promise<LivekitServer> {
     const server = new LivekitServer({ http: 7880, tcp: 7881, udp: 7882 }, { namespace })
     await server.#launch()
@@ -111,25 +114,25 @@ export class LivekitServer {
     return this.#ports.http
   }
 
-  /** What `room.connect()` takes. */
+  /** The URL for `room.connect()`. */
   get url(): string {
     return `ws://${this.#host}:${this.port}`
   }
 
-  /** The file of its log, for all servers that had these ports. */
+  /** The path of the log. All servers that have used these ports write into the same file. */
   get log(): string {
     return join(logs, `${this.#options.namespace?.name ?? this.port}.log`)
   }
 
   /**
-   * Datagrams that its UDP socket had no room for so far, because it did not get to read them: Linux tells that of each
-   * socket. Elsewhere 0.
+   * Datagrams that the kernel has dropped so far because the receive buffer of the server's UDP socket was full. Linux
+   * counts them for each socket. On other systems 0.
    */
   get overflows(): number {
     return overflowsAtPort(this.#ports.udp)
   }
 
-  /** Packets of the tracks of that name that it says it dropped so far, by the subscriber's identity. */
+  /** Packets of the tracks of that name that the server has dropped so far, as its log says, by subscriber identity. */
   droppedPackets(track: string): Map<string, number> {
     const drops = new Map<string, number>()
     for (const line of readFileSync(this.log, 'utf8').split('\n')) {
@@ -141,7 +144,10 @@ export class LivekitServer {
     return drops
   }
 
-  /** Packets of a track that had reached it when the track ended, as its log says; 0 while it has not ended. */
+  /**
+   * Packets of a track that the server had received when the track ended, as its log says. 0 while the track has not
+   * ended.
+   */
   receivedPackets(trackSid: string): number {
     const lines = readFileSync(this.log, 'utf8').split('\n')
     const line = lines.find(
@@ -150,12 +156,12 @@ export class LivekitServer {
     return Number(/"numPackets": (\d+)/.exec(line ?? '')?.[1] ?? 0)
   }
 
-  /** What makes tokens. */
+  /** The API key and secret of the server. */
   get key(): { readonly apiKey: string; readonly apiSecret: string } {
     return { apiKey: 'devkey', apiSecret: this.#secret }
   }
 
-  /** What an administrator can do. */
+  /** The server's room service, with which an administrator changes rooms and participants. */
   get admin(): RoomServiceClient {
     return new RoomServiceClient(`http://127.0.0.1:${this.port}`, 'devkey', this.#secret)
   }
@@ -181,7 +187,7 @@ export class LivekitServer {
     return jwt
   }
 
-  /** Kills the server; its rooms are gone. Idempotent. */
+  /** Kills the server, which ends its rooms. Idempotent. */
   async stop(): Promise<void> {
     const child = this.#process
     this.#process = undefined
@@ -197,12 +203,13 @@ export class LivekitServer {
     await this.#launch()
   }
 
-  /** Stops the server's threads: connections stay open, and nothing answers. */
+  /** Stops all threads of the server. Connections stay open, but the server does not answer. */
   pause(): void {
     const pid = this.#process?.pid
     if (pid === undefined) return
     process.kill(pid, 'SIGSTOP')
-    // A thread that runs on another processor goes on for a moment, and may answer what is sent in it.
+    // A thread on another processor runs for a moment longer, and could still answer. The loop waits until it has
+    // stopped.
     while (existsSync(`/proc/${pid}/task`) && !isStopped(pid));
   }
 
@@ -217,13 +224,13 @@ export class LivekitServer {
     const binary = process.env['LIVEKIT_SERVER_BIN'] ?? built
     const [command, args] = this.#options.namespace?.command(binary) ?? [binary, []]
     const child = spawn(command, args, {
-      // The configuration has the secret, which does not belong on a command line.
+      // The configuration contains the API secret. On a command line, other users could read it.
       env: { ...process.env, LIVEKIT_CONFIG: this.#config() },
       stdio: ['ignore', output, output],
     })
     closeSync(output)
     this.#process = child
-    // A test run that is broken off leaves no server behind.
+    // If the test run is aborted, the server must not go on running.
     const kill = (): void => void child.kill('SIGKILL')
     process.once('exit', kill)
     child.once('close', () => process.removeListener('exit', kill))
@@ -263,11 +270,11 @@ export class LivekitServer {
   }
 }
 
-/** Whether all threads of a process stand still; by Linux's own files. */
+/** Whether all threads of a process are stopped, as /proc says. Linux only. */
 function isStopped(pid: number): boolean {
   return readdirSync(`/proc/${pid}/task`).every((thread) => {
     const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')
-    // The name before the state is in parentheses, and may have some in it.
+    // The state follows the name of the thread. The name is in parentheses, and may contain parentheses itself.
     return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'T'
   })
 }
@@ -278,13 +285,13 @@ async function answers(url: string, signal: AbortSignal): Promise<void> {
     try {
       if ((await fetch(url, { signal })).ok) return
     } catch {
-      // Nothing listens yet.
+      // The server does not listen yet.
     }
     await delay(POLL)
   }
 }
 
-/** The same from within a namespace, whose network only a process in it sees. */
+/** The same for a server in a namespace. Only a process within the namespace can reach it. */
 async function answersIn(namespace: Namespace, url: string, signal: AbortSignal): Promise<void> {
   const source = `(async () => {
     while (!(await fetch(${JSON.stringify(url)}).catch(() => undefined))?.ok) {

@@ -1,4 +1,4 @@
-/** Our managers as the two ends of a connection that the test plays. */
+/** Our managers of data tracks, one on each end. The test carries the packets between them. */
 import { LocalDataTrackManager, RemoteDataTrackManager } from '../../index'
 import type {
   DataTrackFrame,
@@ -14,11 +14,11 @@ import type {
 export interface Publisher {
   readonly manager: LocalDataTrackManager
   readonly track: LocalDataTrack
-  /** The packets that are to be sent now. */
+  /** Takes the packets that the manager has to send. */
   readonly packets: () => Uint8Array[]
 }
 
-/** A published track of the handle 1. */
+/** Publishes a track, which gets the handle 1. */
 export async function publisher(
   options: DataTrackManagerOptions = {},
   publishing: Partial<DataTrackPublishOptions<PushableFrame>> = {},
@@ -47,11 +47,11 @@ export interface Subscriber {
   readonly manager: RemoteDataTrackManager
   readonly track: RemoteDataTrack
   readonly stream: DataTrackStream
-  /** Hands in packets and returns the frames that came out. */
+  /** Hands packets to the manager, and returns the frames that the stream yields. */
   readonly frames: (packets: Iterable<Uint8Array>) => Promise<DataTrackFrame[]>
 }
 
-/** A stream of alice's track, whose packets come with the handle 1. */
+/** Subscribes to a track of alice. Its packets have the handle 1. */
 export async function subscriber(
   options: DataTrackManagerOptions = {},
   subscribing: DataTrackSubscribeOptions = {},

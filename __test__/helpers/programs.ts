@@ -1,9 +1,9 @@
-/** Small programs that run in a process of their own, against what `npm run build:ts` wrote. */
+/** Small programs in processes of their own. They use the compiled package, which `npm run build:ts` writes. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
-/** What the compiled package is loaded from. */
+/** The path of the compiled package. */
 export const built = resolve('dist/index.js')
 
 /** How a program ended. */
@@ -14,13 +14,13 @@ export interface Ending {
   readonly stderr: string
 }
 
-/** ms after which a program counts as hanging, and is killed; the ending then has a signal, and no code. */
+/** A program that hangs is killed after so many ms. Its ending then has a signal, and no exit code. */
 const HANGS = 30_000
 
 /**
- * What programs find: `datatrack`, the package; `traffic()`, a frame from alice that has reached bob's stream, and
- * `flood(local)`, which then pushes without end; `turn()`, a turn of the event loop. A function's text, so that it can
- * be part of a worker's source, too.
+ * What programs can use. `datatrack` is the package. `traffic()` sends a frame from alice to bob's stream.
+ * `flood(local)` then pushes without end. `turn()` waits for a turn of the event loop. It is text so that it can be
+ * part of a worker's source, too.
  */
 export function prelude(file: string = built): string {
   return `
@@ -46,8 +46,8 @@ export function prelude(file: string = built): string {
 }
 
 /**
- * Runs a program to its end. `source` is the body of an async function after the {@link prelude}. `hangs`: for a program
- * that has more to do than others.
+ * Runs a program to its end. `source` is the body of an async function that follows the {@link prelude}. `hangs`: the
+ * time limit, ms, for programs that take longer than others.
  */
 export function runProgram(source: string, from: string = prelude(), hangs = HANGS): Promise<Ending> {
   if (!existsSync(built)) throw new Error(`${built} is missing: run npm run build:ts`)

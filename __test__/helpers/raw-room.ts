@@ -1,21 +1,21 @@
-/** A participant that writes whatever a test wants to its channels. */
+/** A participant that writes any bytes to its data channels. */
 import { DataPacket } from '@livekit/protocol'
 import { Room } from '../../index'
 import type { MessageChannel } from '../../src/data-packet/channels'
 
-/** What a data packet carries. */
+/** The content of a data packet. */
 export type RawValue = DataPacket['value']
 
-/** A room whose channels are in reach. */
+/** A room, and access to its data channels. */
 export class RawRoom extends Room {
-  /** Writes bytes; what is returned is a `SendStatus`. */
+  /** Writes bytes to a channel. Returns a `SendStatus`. */
   write(channel: MessageChannel, bytes: Uint8Array): number {
     const { connection } = this.engine
     if (connection === undefined) throw new Error('not connected')
     return connection.channels.send(channel, bytes)
   }
 
-  /** Writes a data packet to all, or to those who are named. */
+  /** Writes a data packet to all participants, or to those with the given identities. */
   writePacket(
     value: RawValue,
     channel: MessageChannel = 'reliable',
@@ -24,13 +24,13 @@ export class RawRoom extends Room {
     return this.write(channel, new DataPacket({ value, destinationIdentities }).toBinary())
   }
 
-  /** Bytes that wait for a channel. */
+  /** Bytes that wait to be sent on a channel. */
   buffered(channel: MessageChannel): number {
     return this.engine.connection?.channels.bufferedAmount(channel) ?? 0
   }
 }
 
-/** The bytes of a length-delimited field, as any protobuf message may have and ignore. */
+/** The bytes of a length-delimited field. Each protobuf message may have an unknown one, and receivers ignore it. */
 export function unknownField(number: number, length: number): Uint8Array {
   const bytes: number[] = []
   const varint = (value: number): void => {

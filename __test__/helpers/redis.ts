@@ -1,4 +1,7 @@
-/** A Redis for a cluster of LiveKit servers: Debian's `redis-server`, on a free port of 127.0.0.1, keeping nothing. */
+/**
+ * A Redis for a cluster of LiveKit servers: Debian's `redis-server` on a free port of 127.0.0.1. It writes nothing to
+ * disk.
+ */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,7 +23,7 @@ export class Redis {
     this.#folder = folder
   }
 
-  /** Starts one and waits until it takes connections. */
+  /** Starts a Redis and waits until it accepts connections. */
   static async start(): Promise<Redis> {
     const folder = await mkdtemp(join(tmpdir(), 'datatrack-redis-'))
     const port = await freePort()
@@ -29,13 +32,13 @@ export class Redis {
       ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no', '--dir', folder],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     )
-    // A test run that is broken off leaves no server behind.
+    // If the test run is aborted, the Redis must not go on running.
     const kill = (): void => void child.kill('SIGKILL')
     process.once('exit', kill)
     child.once('close', () => process.removeListener('exit', kill))
     const redis = new Redis(`127.0.0.1:${port}`, child, folder)
     const output: string[] = []
-    // To the end of the output, so that its pipe never fills up.
+    // Reads the whole output. Otherwise the pipe would fill up and block the Redis.
     const lines = createInterface(child.stdout)
     await new Promise<void>((resolve, reject) => {
       lines.on('line', (line) => {
@@ -48,7 +51,7 @@ export class Redis {
     return redis
   }
 
-  /** Kills it. */
+  /** Kills the Redis. */
   async stop(): Promise<void> {
     const closed = once(this.#process, 'close')
     if (this.#process.kill('SIGKILL')) await closed

@@ -1,4 +1,4 @@
-/** A stand-in for LiveKit Cloud's host of a project: it has no room for anybody, and says which regions there are. */
+/** A stand-in for the host of a LiveKit Cloud project. It refuses all clients, and tells them the regions. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,14 +6,14 @@ import type { Server } from 'node:http'
 
 export class RegionHost {
   readonly #server: Server
-  /** What it answers; `undefined`: status 500. */
+  /** The answer to a request for regions. `undefined`: status 500. */
   answer: string | undefined
   maxAge: number | undefined = 60
-  /** With which status it refuses to let in. */
+  /** The HTTP status with which the host refuses clients. */
   refusal = 503
-  /** The `Authorization` headers of those who asked for regions, in order. */
+  /** The `Authorization` headers of the requests for regions, in order. */
   readonly asked: (string | undefined)[] = []
-  /** How many tried to get in. */
+  /** How many attempts to connect the host has refused. */
   refused = 0
 
   private constructor() {
@@ -30,7 +30,7 @@ export class RegionHost {
         response.writeHead(200, headers).end(this.answer)
       }
     })
-    // WebSockets come as upgrades.
+    // WebSockets arrive as upgrade requests.
     this.#server.on('upgrade', (_request, socket) => {
       this.refused += 1
       socket.on('error', () => {})
@@ -49,7 +49,7 @@ export class RegionHost {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** The regions from now on, nearest first. */
+  /** Sets the regions of the answer, the nearest first. */
   regions(...urls: readonly string[]): void {
     const regions = urls.map((url, index) => ({ region: `r${index}`, url, distance: String(index) }))
     this.answer = JSON.stringify({ regions })

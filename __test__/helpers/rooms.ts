@@ -32,7 +32,7 @@ export async function withPair(
   }
 }
 
-/** Alice's track, and bob's view of it. */
+/** Publishes a track of alice. Returns it, and the same track as bob has it. */
 export async function publish<T>(
   { alice, bob }: Pair,
   options: Partial<DataTrackPublishOptions<T>> = {},
@@ -42,7 +42,7 @@ export async function publish<T>(
   return { local, remote }
 }
 
-/** Subscribes, and waits until the SFU forwards: its signals take microtasks, so that is a turn. */
+/** Subscribes and waits until the SFU forwards. Signalling in the loopback takes microtasks, so one turn is enough. */
 export async function subscribe<T = never>(
   remote: RemoteDataTrack,
   options: DataTrackSubscribeOptions & Partial<DecodingSubscribeOptions<T>> = {},
@@ -63,17 +63,17 @@ export async function take(stream: DataTrackStream<any>, count: number): Promise
   return frames
 }
 
-/** A turn of the event loop. */
+/** Waits for a turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Turns of the event loop until it is so; the test's timeout is the limit. */
+/** Waits, turn by turn of the event loop, until the condition is true. The timeout of the test is the limit. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn()
 }
 
-/** Collects garbage until it is so. Needs `--expose-gc`. */
+/** Collects garbage until the condition is true. Needs `--expose-gc`. */
 export async function collectedWhen(condition: () => boolean): Promise<void> {
   await until(() => {
     gc!()
@@ -81,7 +81,7 @@ export async function collectedWhen(condition: () => boolean): Promise<void> {
   })
 }
 
-/** What a promise is rejected with; fails if it is not. */
+/** The error with which a promise rejects. Fails if it resolves. */
 export async function rejection(promise: Promise<unknown>): Promise<any> {
   let value: unknown
   try {
@@ -92,7 +92,7 @@ export async function rejection(promise: Promise<unknown>): Promise<any> {
   throw new Error(`resolved with ${String(value)}`)
 }
 
-/** What a function throws; fails if it does not. */
+/** The error that a function throws. Fails if it throws none. */
 export function thrown(call: () => unknown): any {
   try {
     call()

@@ -1,7 +1,7 @@
-/** RPC between rooms, in whichever version. */
+/** RPC calls between rooms, in either version. */
 import type { Room } from '../../index'
 
-/** Lets rooms take the others for clients that know no more than RPC of that version. */
+/** Makes the rooms believe that the other participants support RPC of this version at most. */
 export function speakVersion(version: 1 | 2, ...rooms: Room[]): void {
   if (version === 2) return
   for (const room of rooms) {
@@ -22,7 +22,7 @@ export function call(
   return room.localParticipant.performRpc({ destinationIdentity, method, payload, ...options })
 }
 
-/** What came of calls. */
+/** The outcome of a call. */
 export interface Outcome {
   readonly answer: string | undefined
   readonly code: number | undefined
@@ -30,7 +30,7 @@ export interface Outcome {
   readonly took: number
 }
 
-/** Waits for a call, however it ends; fails when that is no answer and no `RpcError`. */
+/** Waits for the outcome of a call. Fails if the call rejects with an error that is no `RpcError`. */
 export async function outcome(answer: Promise<string>): Promise<Outcome> {
   const begun = performance.now()
   try {

@@ -1,4 +1,4 @@
-/** Managers of RPC without a room: who sends what to whom goes by a script. */
+/** Managers of RPC without a room. The test decides what happens to each message between them. */
 import { RpcClientManager } from '../../src/rpc/client-manager'
 import { RpcServerManager } from '../../src/rpc/server-manager'
 import { DataStreamError } from '../../src/base/errors'
@@ -9,17 +9,17 @@ import type { IncomingText, RpcPacket, RpcTransport } from '../../src/rpc/transp
 
 /** What happens to one message. */
 export interface Fate {
-  /** Copies that arrive: 0 is a loss. Streams come once at most. */
+  /** Copies that arrive. 0: the message is lost. A stream arrives once at most. */
   readonly copies: number
-  /** ms until it arrives. */
+  /** ms until the message arrives. */
   readonly delay: number
-  /** ms from a stream's beginning to its end; `Infinity`: it does not end. Default: 0. */
+  /** ms from the beginning of a stream to its end. `Infinity`: the stream does not end. Default: 0. */
   readonly duration?: number
-  /** A stream breaks off at its end. Default: `false`. */
+  /** Whether a stream fails at its end instead of closing. Default: `false`. */
   readonly breaks?: boolean
 }
 
-/** What was sent. */
+/** A message that was sent. */
 export type Sent = { readonly from: string; readonly to: string } & (
   | { readonly kind: RpcPacket['case']; readonly packet: RpcPacket }
   | { readonly kind: 'text'; readonly text: OutgoingText }
@@ -27,12 +27,12 @@ export type Sent = { readonly from: string; readonly to: string } & (
 
 export interface Peer {
   readonly identity: string
-  /** What others know of it; `undefined`: they do not see it. */
+  /** The client protocol that the other peers see. `undefined`: they do not see this peer. */
   clientProtocol: number | undefined
   connected: boolean
   allowed: boolean
   serverVersion: string | undefined
-  /** What of that which it sends fails. */
+  /** Which messages this peer fails to send. */
   failing: 'nothing' | 'texts' | 'all'
   readonly client: RpcClientManager
   readonly server: RpcServerManager
@@ -40,7 +40,7 @@ export interface Peer {
 
 const soon: Fate = { copies: 1, delay: 0 }
 
-/** Connects peers. `fate`: of each message; it arrives at once unless it says something else. */
+/** Connects peers. `fate` decides what happens to each message. By default it arrives at once. */
 export class Wire {
   readonly sent: Sent[] = []
   readonly #peers = new Map<string, Peer>()
@@ -65,7 +65,7 @@ export class Wire {
     return peer
   }
 
-  /** A participant leaves, and the others are told. */
+  /** Removes a participant and informs the others. */
   leave(identity: string): void {
     this.#peers.delete(identity)
     for (const { client, server } of this.#peers.values()) {
@@ -141,7 +141,7 @@ export class Wire {
   }
 }
 
-/** A text stream that comes as its fate says. */
+/** An incoming text stream that begins and ends as its fate says. */
 export class ScriptedText implements IncomingText {
   readonly info: { readonly attributes: Readonly<Record<string, string>> }
   cancelled = false

@@ -1,2 +1,2 @@
-/** All that the package has said in the tests of a file: records of its log, and its errors. */
+/** All texts that the package has produced in the tests of a file: the records of its log, and its errors. */
 export const said: string[] = []

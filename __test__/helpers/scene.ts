@@ -1,4 +1,4 @@
-/** Rooms of a real server in one test, and frames through it. */
+/** Participants of one test in a room of a real server, and frames between them. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Room } from '../../index'
 import type {
@@ -17,15 +17,15 @@ import type { LivekitServer, TokenOptions } from './livekit-server'
 export interface JoinOptions extends TokenOptions {
   readonly room?: RoomOptions
   readonly connect?: ConnectOptions
-  /** Where to connect to, if not to the server itself. */
+  /** The URL to connect to. Default: the server itself. */
   readonly url?: string
-  /** Called before the room is connected. */
+  /** Called with the room before it connects. */
   readonly before?: (room: Room) => void
 }
 
 let scenes = 0
 
-/** A room name of its own on the server, and the participants that the test put into it. */
+/** A room on the server that no other test uses, and the participants that the test adds to it. */
 export class Scene {
   readonly server: LivekitServer
   readonly name = `room-${process.pid}-${++scenes}`
@@ -59,7 +59,7 @@ export class Scene {
   }
 }
 
-/** The next time a room emits that event; ask before what causes it. */
+/** Resolves with the arguments of the next event of that name. Call it before the cause of the event. */
 export function event<Name extends keyof RoomEvents>(
   room: Room,
   name: Name,
@@ -69,7 +69,7 @@ export function event<Name extends keyof RoomEvents>(
   })
 }
 
-/** A track of `from`, as `to` sees it. */
+/** Publishes a track in the room `from` and waits until the room `to` knows it. Returns both views of the track. */
 export async function publish(
   from: Room,
   to: Room,
@@ -79,20 +79,20 @@ export async function publish(
   return { local, remote: await seen(to, local.name) }
 }
 
-/** The track of that name, once the room knows it. */
+/** Waits until the room knows a track of that name, and returns it. */
 export async function seen(room: Room, name: string): Promise<RemoteDataTrack> {
   for await (const track of room.dataTracks({ name })) return track
   throw new Error(`the room ended before ${name} came`)
 }
 
-/** What marks frames that only find out whether the path is there. */
+/** User timestamps from this value on mark probes: frames that test whether the server forwards a track. */
 const PROBE = 2n ** 60n
-/** ms between two of them. */
+/** ms between two probes. */
 const PROBES = 20
 
 /**
- * Sends probes until one arrives. A subscription takes effect at the server some time after the call, and nothing tells
- * when; so does a path after a reconnect.
+ * Sends probes until one arrives in each stream. The server begins to forward some time after the subscription, and
+ * some time after a reconnect. It does not announce that.
  */
 export async function flowing(local: LocalDataTrack, ...streams: DataTrackStream[]): Promise<void> {
   const done = new AbortController()
@@ -115,7 +115,7 @@ async function probeOf(stream: DataTrackStream): Promise<void> {
   if ((await stream.read()) === undefined) throw new Error('the stream ended')
 }
 
-/** The next frame that is no probe. */
+/** The next frame of the stream that is no probe. */
 export async function next(stream: DataTrackStream): Promise<DataTrackFrame> {
   for (;;) {
     const frame = await stream.read()
@@ -124,7 +124,7 @@ export async function next(stream: DataTrackStream): Promise<DataTrackFrame> {
   }
 }
 
-/** Bytes that differ from each other and from those of other seeds. */
+/** Pseudorandom bytes. Another seed gives other bytes. */
 export function pattern(length: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(length)
   let state = seed * 2_654_435_761 + length
@@ -135,12 +135,12 @@ export function pattern(length: number, seed = 1): Uint8Array {
   return bytes
 }
 
-/** Whether two payloads are the same; far faster than `toEqual` for a megabyte. */
+/** Whether two payloads are equal. For a megabyte, this is much faster than `toEqual`. */
 export function same(left: Uint8Array, right: Uint8Array): boolean {
   return Buffer.compare(left, right) === 0
 }
 
-/** Pushes a frame and waits for it: `true` if it arrived as it was sent. */
+/** Pushes a frame and waits for the next one. Returns whether it arrived unchanged. */
 export async function carried(
   local: LocalDataTrack,
   stream: DataTrackStream,
@@ -152,29 +152,31 @@ export async function carried(
 }
 
 /**
- * Bytes of a frame that the server forwards also when next to nothing went that way before: of two packets it drops the
- * second one if the subscriber has not acknowledged the first, as a connection that was never busy has drained nothing.
+ * Bytes of a frame that fits into one packet. The server forwards such a frame even if it has sent almost nothing to
+ * the subscriber before. Of two packets on such a connection, it drops the second one if the subscriber has not
+ * acknowledged the first.
  */
 export const ONE_PACKET = 15_000
 
-/** How often a frame may be lost on its way before something else is wrong. */
+/** How often one frame may be lost. More losses are a fault. */
 const LOSSES = 3
 
-/** A track's way, for {@link lossesOf}. */
+/** The way of a track from publisher to subscriber, for {@link lossesOf}. */
 export interface Way {
-  /** One, or the nodes of a cluster. */
+  /** One server, or the nodes of a cluster. */
   readonly servers: readonly LivekitServer[]
   readonly local: LocalDataTrack
-  /** The subscriber's room, and what it has of the track. */
+  /** The subscriber's room, with the track and the stream there. */
   readonly to: Room
   readonly remote: RemoteDataTrack
   readonly stream: DataTrackStream
 }
 
 /**
- * Pushes a large frame until it arrives as it was sent, and returns how often it was lost. livekit-server drops packets
- * when it or a receiver gets too little of a busy machine, as its log says, and now and then sends one not after all. A
- * frame that is missing without that, or that the subscriber has not counted as dropped, is none of the server's losses.
+ * Pushes a frame until it arrives unchanged, and returns how often it was lost. On a busy machine, livekit-server drops
+ * packets and says so in its log. Now and then it also encrypts a datagram and does not send it. Each loss must have
+ * one of these causes, and the subscriber must have counted the frame as dropped. Otherwise the loss is not the
+ * server's.
  */
 export async function lossesOf(way: Way, frame: Exclude<PushableFrame, Uint8Array>): Promise<number> {
   const { local, remote, stream } = way
@@ -196,18 +198,21 @@ export async function lossesOf(way: Way, frame: Exclude<PushableFrame, Uint8Arra
   throw new Error(`the frame was lost ${LOSSES + 1} times`)
 }
 
-/** Packets that it says it dropped, and datagrams that it encrypted and that did not come, so far. */
+/**
+ * Losses of the server so far: packets that it dropped, as its log says, and datagrams that it encrypted and that did
+ * not arrive.
+ */
 export function lostByServer({ servers, local, to }: Pick<Way, 'servers' | 'local' | 'to'>): number {
   const said = servers.flatMap((server) => [...server.droppedPackets(local.name).values()])
   return said.reduce((total, count) => total + count, 0) + (to.stats().connection?.datagramsLost ?? 0)
 }
 
-/** Resolves when a track's subscriber has dropped more frames than that, or with the signal. */
+/** Resolves when the subscriber has dropped another frame of the track, or when the signal aborts. */
 async function dropped(remote: RemoteDataTrack, before: number, signal: AbortSignal): Promise<undefined> {
   while (!signal.aborted && sum(remote.stats().dropped) === before) await delay(PROBES)
 }
 
-/** All of a kind of drops. */
+/** The sum of all counts. */
 export function sum(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)
 }

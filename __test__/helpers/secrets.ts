@@ -1,15 +1,15 @@
 /**
- * What must never be read in an error or a log: what the tests of a file have used, as they learn of it, and what looks like
- * it.
+ * The secrets that must not appear in an error or a log. The tests of a file add those that they use. In addition,
+ * `looks` matches all texts that look like a secret.
  */
 const secrets = new Map<string, string>()
 
-/** Notes a secret of this run. Short ones would be found by chance. */
+/** Adds a secret. Texts of less than four characters are left out, because they would be found by chance. */
 export function learnSecret(kind: string, secret: string | undefined): void {
   if (secret !== undefined && secret.length >= 4) secrets.set(secret, kind)
 }
 
-/** Notes what a session description or a candidate has: credentials of the path, and addresses. */
+/** Adds the secrets of a session description or a candidate: ICE credentials, fingerprints and addresses. */
 export function learnFromSdp(text: string): void {
   for (const [, name = '', value] of text.matchAll(/(ice-ufrag|ice-pwd|fingerprint):(\S+( [0-9A-F:]+)?)/g)) {
     learnSecret(name, value)
@@ -21,7 +21,7 @@ export function learnFromSdp(text: string): void {
   }
 }
 
-/** What gives itself away by its looks. */
+/** Patterns of secrets that the tests do not know. */
 const looks: readonly (readonly [string, RegExp])[] = [
   ['token', /eyJ[\w-]{8,}\.[\w-]{8,}/],
   ['token', /Bearer/i],
@@ -31,7 +31,7 @@ const looks: readonly (readonly [string, RegExp])[] = [
   ['credentials of the path', /ice-(ufrag|pwd):/],
 ]
 
-/** What the text gives away: kinds, without the secrets themselves. */
+/** The kinds of secrets that the text contains, without the secrets themselves. */
 export function secretsIn(text: string): string[] {
   const known = [...secrets].filter(([secret]) => text.includes(secret)).map(([, kind]) => kind)
   return [...known, ...looks.filter(([, look]) => look.test(text)).map(([kind]) => kind)]

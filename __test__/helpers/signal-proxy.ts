@@ -1,6 +1,6 @@
 /**
- * A proxy for signalling that understands what passes through it: a test sees each message, can keep single ones back, and
- * can speak for the server.
+ * A proxy for signalling that decodes the messages. A test can see each message, keep single ones back, and send
+ * messages in the name of the server.
  */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -14,10 +14,10 @@ import type { DisconnectReason } from '../../index'
 import { disconnectReasonNumber } from '../../src/connection/disconnect-reason'
 import { learnFromSdp, learnSecret } from './secrets'
 
-/** What a message may be called: the case of its `message`. */
+/** The kinds of messages of the server: the case of `message`. */
 export type ResponseCase = NonNullable<SignalResponse['message']['case']>
 
-/** One client and its server. */
+/** The connection of one client, and the proxy's connection to the server for it. */
 interface Pair {
   readonly client: WebSocket
   readonly upstream: WebSocket
@@ -41,7 +41,7 @@ export class SignalProxy {
     })
   }
 
-  /** A proxy in front of the server at that URL. */
+  /** Starts a proxy in front of the server at that URL. */
   static async start(target: string): Promise<SignalProxy> {
     const proxy = new SignalProxy(target)
     proxy.#server.listen(0, '127.0.0.1')
@@ -49,17 +49,17 @@ export class SignalProxy {
     return proxy
   }
 
-  /** What `room.connect()` takes. */
+  /** The URL for `room.connect()`. */
   get url(): string {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Hears of each message of the server, kept ones included. */
+  /** Adds a listener for all messages of the server, including those that the proxy keeps back. */
   onResponse(listener: (response: SignalResponse) => void): void {
     this.#listeners.add(listener)
   }
 
-  /** Hears of each message of the clients. */
+  /** Adds a listener for all messages of the clients. */
   onRequest(listener: (request: SignalRequest) => void): void {
     this.#requests.add(listener)
   }
@@ -76,18 +76,21 @@ export class SignalProxy {
     })
   }
 
-  /** The next message of the server of that kind does not arrive. Resolves when it has been kept back. */
+  /** Keeps the server's next message of that kind back. Resolves when the server has sent that message. */
   keepBack(kind: ResponseCase): Promise<void> {
     this.#kept.push(kind)
     return this.next(kind)
   }
 
-  /** From now on the server's messages do not arrive, but for those of that kind. */
+  /** From now on, only messages of that kind reach the clients. */
   passOnly(only: ResponseCase): void {
     this.#only = only
   }
 
-  /** Tells all clients to come back, to their session or to a new one; or to stay away, for that reason. */
+  /**
+   * Sends all clients a `leave`. They shall return to their server session (`resume`), return in a new one
+   * (`reconnect`), or stay away for that reason (`disconnect`).
+   */
   sendAway(action: 'resume' | 'reconnect'): void
   sendAway(action: 'disconnect', reason: DisconnectReason): void
   sendAway(action: 'resume' | 'reconnect' | 'disconnect', reason: DisconnectReason = 'unknownReason'): void {
@@ -95,23 +98,23 @@ export class SignalProxy {
     this.say({ case: 'leave', value: LeaveRequest.fromJson(value) })
   }
 
-  /** Tells all clients something in the server's name. */
+  /** Sends a message to all clients in the name of the server. */
   say(message: SignalResponse['message']): void {
     this.sayBytes(new SignalResponse({ message }).toBinary())
   }
 
-  /** The same, of what this copy of the protocol has no words for. */
+  /** The same for bytes, because the tests' copy of the protocol does not have all messages. */
   sayBytes(response: Uint8Array): void {
     for (const { client } of this.#pairs) client.send(response)
   }
 
-  /** Asks the server for something in the clients' name. */
+  /** Sends a request to the server in the name of all clients. */
   ask(message: NonNullable<NonNullable<ConstructorParameters<typeof SignalRequest>[0]>['message']>): void {
     const request = new SignalRequest({ message })
     for (const { upstream } of this.#pairs) upstream.send(request.toBinary())
   }
 
-  /** Breaks all connections there are; new ones work. */
+  /** Breaks all open connections. New connections work. */
   cut(): void {
     for (const { client, upstream } of [...this.#pairs]) {
       client.terminate()
@@ -133,7 +136,7 @@ export class SignalProxy {
       perMessageDeflate: false,
     })
     upstream.binaryType = 'nodebuffer'
-    // What the server says before the client is connected.
+    // Messages of the server from before the client is connected.
     const early: RawData[] = []
     const hold = (data: RawData): void => void early.push(data)
     upstream.on('message', hold)
@@ -168,7 +171,7 @@ export class SignalProxy {
       socket.on('error', () => {})
       socket.on('close', (code, reason) => {
         this.#pairs.delete(pair)
-        // 1006 is what a connection that broke is called; it cannot be sent.
+        // Code 1006 stands for a broken connection. It must not be sent in a close frame.
         if (code === 1006 || code === 1005) other.terminate()
         else other.close(code, reason)
       })
@@ -186,7 +189,7 @@ export class SignalProxy {
   }
 }
 
-/** Notes the secrets that the peers tell each other. */
+/** Adds the secrets in the messages of client and server. */
 function learn({ message }: SignalRequest | SignalResponse): void {
   if (message.case === 'offer' || message.case === 'answer') learnFromSdp(message.value.sdp)
   else if (message.case === 'trickle') learnFromSdp(message.value.candidateInit)

@@ -1,4 +1,4 @@
-/** A TCP proxy whose connections a test can cut: how signalling is lost while the server is well. */
+/** A TCP proxy whose connections a test can cut. Signalling is then lost although the server is well. */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
@@ -39,7 +39,7 @@ export class TcpProxy {
     })
   }
 
-  /** A proxy in front of that port of 127.0.0.1. */
+  /** Starts a proxy in front of that port of 127.0.0.1. */
   static async start(target: number): Promise<TcpProxy> {
     const proxy = new TcpProxy(target)
     proxy.#server.listen(0, '127.0.0.1')
@@ -47,34 +47,34 @@ export class TcpProxy {
     return proxy
   }
 
-  /** What `room.connect()` takes. */
+  /** The URL for `room.connect()`. */
   get url(): string {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Breaks all connections there are; new ones work. */
+  /** Breaks all open connections. New connections work. */
   cut(): void {
     for (const socket of [...this.#sockets]) socket.destroy()
   }
 
-  /** Whether new connections are broken at once. */
+  /** Sets whether new connections are broken at once. */
   refuse(refusing: boolean): void {
     this.#refusing = refusing
   }
 
-  /** Whether new connections are taken and nothing is answered. */
+  /** Sets whether new connections are accepted, but get no answer. */
   silence(silent: boolean): void {
     this.#silent = silent
   }
 
-  /** The next connection, whatever becomes of it. */
+  /** Resolves with the next connection to the proxy, even if the proxy breaks it. */
   async connected(): Promise<void> {
     await once(this.#server, 'connection')
   }
 
   /**
-   * Whether resume requests become requests for a new session, so that resuming is no way back. Only with two
-   * peer connections, whose request is in the clear.
+   * Sets whether the proxy turns requests to resume into requests for a new server session, so that resuming fails.
+   * This works with two peer connections only: their request is plain text.
    */
   forgetSessions(strange: boolean): void {
     this.#strange = strange

@@ -1,4 +1,4 @@
-/** TLS in front of a server, with certificates of an authority of its own, made by openssl for this run. */
+/** TLS in front of a server. Its certificate comes from an authority that openssl makes for this run. */
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -40,7 +40,7 @@ export class TlsFront {
     })
   }
 
-  /** A front of that port of 127.0.0.1, for the name `localhost`. */
+  /** Starts TLS in front of that port of 127.0.0.1. The certificate is for the name `localhost`. */
   static async start(target: number): Promise<TlsFront> {
     const front = new TlsFront(target, makeCertificates())
     front.#server.listen(0, '127.0.0.1')

@@ -1,15 +1,18 @@
-/** Datagrams that a UDP socket had no room for, because its process did not get to read them: Linux counts that for each. */
+/**
+ * Datagrams that the kernel dropped because the receive buffer of a UDP socket was full: its process did not read in
+ * time. Linux counts them for each socket.
+ */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 const TABLES = ['/proc/net/udp', '/proc/net/udp6']
 
-/** Of all sockets at a port, so far. Elsewhere than on Linux 0. */
+/** Drops of all sockets at a port so far. On other systems than Linux 0. */
 export function overflowsAtPort(port: number): number {
   const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   return overflows(({ local }) => local.endsWith(end))
 }
 
-/** Of all sockets that this process has open, so far. Elsewhere than on Linux 0. */
+/** Drops of all sockets of this process so far. On other systems than Linux 0. */
 export function ownOverflows(): number {
   const inodes = new Set(ownSockets())
   return overflows(({ inode }) => inodes.has(inode))
