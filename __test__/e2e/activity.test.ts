@@ -1,4 +1,4 @@
-/** What a real server tells of speakers and of the quality of connections. */
+/** Speakers and the quality of connections, as a real server announces them. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'

@@ -1,11 +1,11 @@
-/** JavaScript that is busy for half a minute: longer than the server waits for a sign of life by signalling. */
+/** JavaScript is blocked for half a minute. The server waits less than that for a ping on signalling. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
 import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, seen } from '../helpers/scene'
 
 const BLOCKED_MS = 30_000
-/** Frames that are queued right before the publisher blocks: below what its queue takes. */
+/** Frames that are queued right before the publisher blocks. All of them fit into its queue. */
 const BURST = 200
 
 let server: LivekitServer
@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** The beginning of both programs: a room that remembers what it told. */
+/** The beginning of both programs: a room that records its connection events. */
 const joined = (token: string) => `
   const room = new datatrack.Room()
   const events = []
@@ -25,7 +25,7 @@ const joined = (token: string) => `
     while (performance.now() < end);
   }`
 
-/** Says how many packets came while it was blocked, then the number of each frame. */
+/** Tells the test how many packets arrived while it was blocked, and then the number of each frame. */
 const subscriber = (token: string) => `${joined(token)}
   const stream = (await seen(room, 'alices')).subscribe()
   await stream.read()
@@ -37,7 +37,7 @@ const subscriber = (token: string) => `${joined(token)}
   say([room.state, ...events])
   await room.disconnect()`
 
-/** Queues frames and blocks in the same turn; then says so and publishes on. */
+/** Queues frames and blocks in the same turn of the event loop. Then it tells the test, and goes on publishing. */
 const publisher = (token: string) => `${joined(token)}
   const track = await room.localParticipant.publishDataTrack({ name: 'bobs', maxQueueAge: Infinity })
   let subscribed = false
@@ -60,7 +60,7 @@ const publisher = (token: string) => `${joined(token)}
   say([room.state, ...events])
   await room.disconnect()`
 
-/** Whatever the server cut was resumed. */
+/** Expects that the room has come back after each loss of the connection. */
 function wentOn([state, ...events]: readonly string[]): void {
   expect(state).toBe('connected')
   expect(events.join(' ').replaceAll('reconnecting reconnected', '').trim()).toBe('')
@@ -78,7 +78,7 @@ it(
       }, 10)
       try {
         await Child.with(subscriber(await scene.token('bob')), {}, async (bob) => {
-          // A packet each 10 ms; a machine that is busy may need twice as long.
+          // Alice sends a packet each 10 ms. On a busy machine it may take twice as long.
           expect(await bob.next<number>()).toBeGreaterThan(BLOCKED_MS / 10 / 2)
           const unblocked = number
           while ((await bob.next<number>()) <= unblocked);

@@ -1,6 +1,6 @@
 /**
- * Bursts of frames with pauses between them, through a real server: no frame is lost. That none comes late either is
- * tested on the driver's own clock (`crates/transport/src/connection/pump/tests/bursts.rs`).
+ * Bursts of frames with pauses between them, through a real server: no frame is lost. Another test checks on the
+ * driver's own clock that no frame is late (`crates/transport/src/connection/pump/tests/bursts.rs`).
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -14,12 +14,13 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** Frames of a burst, and frames a second in it. */
+/** The bursts: the number of frames, and their rate in frames a second. */
 const BURSTS = [1, 2, 3, 10, 150].flatMap((count) => [100, 500, 2000].map((rate) => ({ count, rate })))
 
 /**
- * Seconds between two bursts, and each how many-th burst is sent with them: one publisher for each, all at once. The pause
- * is what is tested, so it is waited for.
+ * `pause`: seconds between two bursts. `each`: only every so many-th burst is sent, so that long pauses do not take too
+ * long. Each pause has its own publisher, and all publish at the same time. The test waits for real because it tests
+ * the pause itself.
  */
 const PAUSES = [
   { pause: 0.3, each: 1 },
@@ -41,7 +42,7 @@ interface Flow {
   readonly remote: RemoteDataTrack
 }
 
-/** A burst: each frame when it is due, or as soon as the event loop has time. */
+/** Sends a burst. Each frame is sent when it is due, or as soon as the event loop has time after that. */
 async function burst(local: LocalDataTrack, count: number, rate: number): Promise<void> {
   const start = performance.now()
   for (let sent = 0; sent < count;) {
@@ -58,7 +59,7 @@ async function messages(room: Room, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** What was lost of a flow, and by whom, once all that is under way has come. */
+/** Waits until each pushed frame has arrived or is among the losses of the server. The publisher must drop none. */
 async function check({ label, bob, local, remote }: Flow, before: number): Promise<void> {
   await local.flush()
   const { pushed, sent, dropped } = local.stats()
@@ -85,7 +86,7 @@ async function flows(scene: Scene, connect: ConnectOptions, prefix: string): Pro
   )
 }
 
-// All modes at once: they wait most of the time.
+// All modes run at the same time, because they wait most of the time.
 it('no frame of a burst is lost after a pause', { timeout: 120_000 }, async () => {
   await Promise.all(
     modes.map(({ connect, reliable }) =>
@@ -97,12 +98,13 @@ it('no frame of a burst is lost after a pause', { timeout: 120_000 }, async () =
             const { pause, each } = PAUSES[index]!
             const stream = remote.subscribe()
             await flowing(local, stream)
-            // From here on the frames count; probes before the first one may be lost.
+            // Frames count from here on. Probes before the first that arrived may have been lost.
             await local.flush()
             const before = remote.stats().completed - local.stats().pushed
             const done = new AbortController()
             const talking = reliable ? messages(alice, done.signal) : undefined
-            // It is awaited below; until then a failure elsewhere may end the room.
+            // It is awaited below. If something else fails before that, the room ends, and this rejection must not be
+            // unhandled.
             talking?.catch(() => {})
             try {
               for (const [at, { count, rate }] of BURSTS.entries()) {

@@ -17,7 +17,7 @@ afterAll(() => server.stop())
 const folder = mkdtempSync(join(tmpdir(), 'datatrack-'))
 let rooms = 0
 
-/** The environment for commands in a room of their own. */
+/** The environment for commands in a new room. */
 function inNewRoom(): NodeJS.ProcessEnv {
   const { apiKey, apiSecret } = server.key
   return {
@@ -28,13 +28,16 @@ function inNewRoom(): NodeJS.ProcessEnv {
   }
 }
 
-/** Ends a command as Ctrl-C does, and gives how it ended. */
+/** Ends a command as Ctrl-C does. Resolves when it has ended. */
 function interrupt({ child, ending }: RunningCli): RunningCli['ending'] {
   child.kill('SIGINT')
   return ending
 }
 
-/** Writes to a publishing command until a subscribing one has got something: nothing tells when the path is there. */
+/**
+ * Writes to a publishing command until a subscribing command has received something. The server does not announce when
+ * it begins to forward.
+ */
 async function untilThere(
   publisher: RunningCli,
   subscriber: RunningCli,
@@ -46,7 +49,7 @@ async function untilThere(
   }
 }
 
-/** A command that writes a line every 20 ms, for ever. */
+/** A command that writes a line every 20 ms and never ends. */
 const ticking = ['--', process.execPath, '-e', "setInterval(() => console.log('tick'), 20)"]
 
 describe('datatrack pub and sub', () => {
@@ -110,7 +113,7 @@ describe('datatrack pub and sub', () => {
     const got = sub.stdout()
     while (got.subarray(from, from + 1000).equals(probe)) from += 1000
     expect(from).toBeGreaterThan(0)
-    // Who dropped what stands in the last lines.
+    // The last lines say what each command has dropped.
     const said = [(await pub.ending).stderr, (await sub.ending).stderr].join('')
     expect({ same: Buffer.compare(got.subarray(from), payload) === 0, said }).toEqual({ same: true, said })
     expect(said.match(/dropped 0/g)).toHaveLength(2)
@@ -126,7 +129,7 @@ describe('datatrack pub and sub', () => {
       ['sub', '--from', '', '--count', '3', '--json', '--seconds', '0.5'],
       env,
     )
-    // No participant has an empty identity.
+    // No participant has an empty identity, so the command receives nothing.
     expect([code, stdout]).toEqual([3, ''])
     const sub = await runCli(['sub', '--count', '3', '--json'], env)
     expect(sub.code).toBe(0)
@@ -209,7 +212,7 @@ describe('datatrack pub and sub', () => {
       1,
       expect.stringMatching(/datatrack: the connection has ended: duplicateIdentity\n$/),
     ])
-    // It takes the identity before it has a path for frames.
+    // The second command takes over the identity before the server forwards frames to it.
     await twin.wrote(/tick/)
     for (const sub of [interrupted, twin]) {
       const ending = await interrupt(sub)
@@ -259,7 +262,7 @@ describe('datatrack ls', () => {
           { name: 'imu\u001b[2J', frameEncoding: 'json', usesE2ee: false, sid: expect.any(String) },
         ],
       })
-      // With a token it needs no key.
+      // With a token, the command needs no key.
       const token = await scene.token('carol')
       expect((await runCli(['ls'], { LIVEKIT_URL: server.url, LIVEKIT_TOKEN: token })).stdout).toContain(
         'alice',

@@ -9,7 +9,7 @@ import { carried, event, flowing, lossesOf, pattern, publish, Scene, sum } from 
 
 let redis: Redis
 let nodes: [LivekitServer, LivekitServer]
-// For each test: a node that was killed stays in the Redis for a while, and may be chosen for a room.
+// Each test has its own cluster. A killed node stays in the Redis for a while, and could be chosen for a room.
 beforeEach(async () => {
   redis = await Redis.start()
   const cluster = { redis: redis.address, secret: randomBytes(24).toString('hex') }
@@ -20,7 +20,7 @@ afterEach(async () => {
   await redis.stop()
 })
 
-/** Who has a session in the room at that node, as its log says. */
+/** Identities of the participants whose session in the room is on this node, as its log says. */
 function sessionsAt(node: LivekitServer, room: string): string[] {
   return readFileSync(node.log, 'utf8')
     .split('\n')
@@ -28,7 +28,7 @@ function sessionsAt(node: LivekitServer, room: string): string[] {
     .map((line) => /"participant": "([^"]*)"/.exec(line)![1]!)
 }
 
-/** Frames of all sizes from one to the other: none is lost but by a server that says so, none is changed. */
+/** Sends frames of all sizes from one room to the other. None is changed, and only the server may lose some. */
 async function frames(from: Room, to: Room, name: string): Promise<void> {
   const { local, remote } = await publish(from, to, { name })
   const stream = remote.subscribe()
@@ -55,7 +55,7 @@ describe.each(['single', 'dual'] as const)(
         const bob = await scene.join('bob', { connect, url: there.url })
         await frames(alice, bob, 'to bob')
         await frames(bob, alice, 'to alice')
-        // The room is at one node; so one of the two came there by way of the other.
+        // A room is on one node, so one of the two participants is there through the other node.
         const sessions = nodes.map((node) => sessionsAt(node, scene.name).sort())
         expect(sessions.sort((left, right) => left.length - right.length)).toEqual([[], ['alice', 'bob']])
       })
@@ -73,11 +73,11 @@ describe.each(['single', 'dual'] as const)(
         const { local, remote } = await publish(bob, alice)
         const stream = remote.subscribe()
         await flowing(local, stream)
-        // Alice came in there as well, unless the room happens to be where she did.
+        // Alice entered through nodes[0]. If the room is on the other node, the restart cuts her connection, too.
         const cut = entry === nodes[0] ? [alice, bob] : [bob]
         const back = Promise.all(cut.map((room) => event(room, RoomEvent.Reconnected)))
         await entry!.restart()
-        // Resumed or rebuilt: that depends on how many attempts came before the node was there again.
+        // The room is resumed or rebuilt. That depends on how many attempts fail before the node is back.
         await back
         await flowing(local, stream)
         expect(await carried(local, stream, { payload: pattern(256), userTimestamp: 1n })).toBe(true)

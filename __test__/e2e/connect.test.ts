@@ -19,7 +19,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** What a connection attempt is rejected with; checks that it is ours and names no address. */
+/** The error of a failed attempt to connect. Checks that the error is typed, and contains no address and no token. */
 async function refused(
   url: string,
   token: string,
@@ -28,7 +28,7 @@ async function refused(
   const error = await rejection(connect(url, token, options))
   expect(error).toBeInstanceOf(DataTrackConnectionError)
   expect(error.message).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}/)
-  // The claims of a token are in its first part.
+  // The beginning of a token is enough to recognize it.
   expect(error.message).not.toContain(token.slice(0, 20))
   return error
 }
@@ -98,7 +98,7 @@ describe('connecting', () => {
       const alice = await scene.join('alice')
       const came = event(alice, RoomEvent.ParticipantConnected)
       const bob = await scene.join('bob')
-      // The server tells of those who publish at once, and of the others every three seconds.
+      // The server announces participants that publish at once. It announces the others only every three seconds.
       await bob.localParticipant.publishDataTrack({ name: 'imu' })
       expect((await came)[0].identity).toBe('bob')
       const left = event(alice, RoomEvent.ParticipantDisconnected)
@@ -193,7 +193,7 @@ describe('connecting fails', () => {
         controller.abort(reason)
         expect(await connecting).toBe(reason)
         expect(room.state).toBe('disconnected')
-        // The room is as new.
+        // The room can connect as if it were new.
         await room.connect(server.url, token)
         await room.disconnect()
       })
@@ -204,7 +204,7 @@ describe('connecting fails', () => {
     'with the reason of the signal at whatever moment it aborts',
     inScene(async (scene) => {
       const token = await scene.token('alice')
-      // Turns of the event loop between the call and the abort, across the whole of what connecting does.
+      // Turns of the event loop between the call and the abort. They cover all steps of connecting.
       for (const turns of [0, 1, 2, 3, 5, 8, 13, 21, 34, 55]) {
         const controller = new AbortController()
         const room = new Room()
@@ -214,7 +214,7 @@ describe('connecting fails', () => {
           (reason: unknown) => reason,
         )
         for (let passed = 0; passed < turns; passed++) await turn()
-        // The last ones may come after the fact.
+        // With many turns, the room may be connected before the abort.
         const before = room.state !== 'connected'
         controller.abort('enough')
         if (before) expect([await ending, room.state]).toEqual(['enough', 'disconnected'])
@@ -349,7 +349,7 @@ describe('a room that is unreferenced', () => {
   )
 })
 
-/** A listening server for as long as `use` runs. */
+/** Lets the server listen while `use` runs. */
 async function listening(other: Server, use: (url: string) => Promise<void>): Promise<void> {
   other.listen(0, '127.0.0.1')
   await once(other, 'listening')
@@ -360,7 +360,7 @@ async function listening(other: Server, use: (url: string) => Promise<void>): Pr
   }
 }
 
-/** Something that takes connections and says nothing; `connected` when it has one. */
+/** A server that accepts connections and never answers. `connected` resolves when it has accepted one. */
 async function silent(use: (url: string, connected: Promise<void>) => Promise<void>): Promise<void> {
   const connected = new Deferred<void>()
   const other = createServer((socket) => {

@@ -1,4 +1,4 @@
-/** Checks of a connection for programs, with a real server. */
+/** `ConnectionCheck` with a real server. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ConnectionCheck } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'

@@ -18,7 +18,7 @@ beforeEach(async () => {
 })
 afterEach(() => proxy.close())
 
-/** Numbers that arrive in a room, and who waits for so many. */
+/** The numbers in the data packets that a room receives. */
 class Numbers {
   readonly all: number[] = []
   #wait: { readonly until: () => boolean; readonly resolve: () => void } | undefined
@@ -34,7 +34,7 @@ class Numbers {
     return this.#until(() => this.all.length >= count)
   }
 
-  /** Resolves when that one comes; packets of one session come in order, so that those before it are there as well. */
+  /** Resolves when that number arrives. Packets of one session arrive in order, so all before it have arrived, too. */
   last(number: number): Promise<void> {
     return this.#until(() => this.all.at(-1) === number)
   }
@@ -100,7 +100,7 @@ describe.each(['single', 'dual'] as const)('data packets, peer connections: %s',
         await Promise.all(sent)
         await numbers.count(total)
         expect(numbers.all).toEqual(range(total))
-        // Resumed each time, not made anew.
+        // The SID is the same, so the room was resumed each time and not rebuilt.
         expect(alice.localParticipant.sid).toBe(sid)
         expect(bob.dataPacketStats()).toMatchObject({ delivered: total, held: 0 })
       }),
@@ -182,7 +182,7 @@ describe('data packets', () => {
       for (const result of settled) {
         if (result.status === 'rejected') expect(result.reason.reason).toBe('connectionLost')
       }
-      // No count would tell: some of those that may be lost were not.
+      // Waits for the last number instead of a count: how many of the rejected packets arrive is not fixed.
       await numbers.last(500)
       const arrived = new Set(numbers.all)
       expect(arrived.size).toBe(numbers.all.length)

@@ -24,12 +24,12 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** Frames of a steady rate that may be under way: so many are pushed in 50 ms. */
+/** Frames that may be under way at the steady rate. They are pushed within 50 ms. */
 const AHEAD = 25
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** Nothing that was pushed is unaccounted for. */
+/** Expects that the counters on both ends account for each frame. */
 function expectClosed(local: LocalDataTrack, stream: DataTrackStream): void {
   const out = local.stats()
   expect(out.pushed).toBe(out.sent + sum(out.dropped) + out.queued)
@@ -51,7 +51,7 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
         const { local, remote } = await publish(alice, bob, { maxQueueBytes: 4 << 20, maxQueueAge: Infinity })
         const stream = remote.subscribe({ maxBufferBytes: 4 << 20 })
         await flowing(local, stream)
-        // One after the other: the next is pushed when the one before is there.
+        // Each frame is pushed when the one before has arrived.
         let losses = 0
         for (let seed = 0; seed < (length > 500_000 ? 3 : 20); seed++) {
           const frame = {
@@ -72,8 +72,8 @@ describe('tracks through a server', () => {
     'keep a steady rate of small frames complete and in order',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
-      // On a busy machine the driver, the server or this program may wait for the processor for longer than a frame
-      // may wait in the queue, or than the sockets' buffers last. So a rate that does not get through is not kept up.
+      // On a busy machine, the driver, the server or this program may have to wait for the processor. Frames would then
+      // expire in the queue, or overflow the sockets' buffers. So the test pushes more slowly if frames do not arrive.
       const { local, remote } = await publish(alice, bob, { maxQueueAge: Infinity })
       const stream = remote.subscribe()
       await flowing(local, stream)
@@ -143,8 +143,8 @@ describe('tracks through a server', () => {
       const { local, remote } = await publish(alice, bob)
       for (let round = 0; round < 3; round++) {
         const stream = remote.subscribe()
-        // A first frame proves nothing: it may have come by the subscription before, and some ms without any follow. Each
-        // round has its own hundred, of which one of the later must come.
+        // The first frame proves nothing: it may come through the subscription before, which ends some ms later. Each
+        // round has a hundred numbers of its own, and a frame after its first five must arrive.
         const first = BigInt(100 * round + 5)
         const arrived = (async () => {
           for (;;) {
@@ -174,7 +174,7 @@ describe('tracks through a server', () => {
         await (end === 'unpublish' ? local.unpublish() : alice.disconnect())
         const [sid, track] = await gone
         expect([sid, track]).toEqual([remote.info.sid, remote])
-        // Probes that were on their way may still be there.
+        // The stream may still have probes that were on their way.
         for await (const frame of stream) expect(frame.payload.byteLength).toBe(1)
         expect(remote.isPublished()).toBe(false)
         expect(local.signal.reason.reason).toBe(end === 'unpublish' ? 'local' : 'disconnected')
@@ -223,7 +223,7 @@ describe('publishing', () => {
       expect(await reasonOf(publishing('a'.repeat(257)))).toBe('invalidName')
       expect(await reasonOf(publishing('ü'.repeat(129)))).toBe('invalidName')
       expect((await publishing('ü'.repeat(128))).isPublished()).toBe(true)
-      // The name is free again as soon as its track has ended.
+      // The name can be used again as soon as its track has ended.
       await track.unpublish()
       expect((await publishing('track')).isPublished()).toBe(true)
     }),

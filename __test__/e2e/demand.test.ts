@@ -1,4 +1,4 @@
-/** Who subscribes, through a real server that does not say so: the rooms tell each other. */
+/** Who subscribes to a track, through a real server. The server does not announce it, so the rooms tell each other. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { LocalDataTrack, Room } from '../../index'
@@ -13,7 +13,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** Resolves when all have answered, and none subscribes. */
+/** Resolves when all participants have answered and none of them subscribes. */
 async function noSubscribers(room: Room, track: LocalDataTrack): Promise<void> {
   while (track.hasSubscribers !== false) await event(room, RoomEvent.LocalDataTrackDemandChanged)
 }

@@ -14,14 +14,14 @@ afterAll(() => server.stop())
 
 interface Diagnosis {
   readonly code: number | null
-  /** `check: status`, in order. */
+  /** Texts `check: status`, in the order of the checks. */
   readonly statuses: readonly string[]
   readonly verdict: unknown
-  /** What is said of a check, and what is to be done. */
+  /** What the command says about a check, with its advice. */
   readonly said: (check: string) => string
 }
 
-/** Runs the doctor, and looks whether it says anything secret. */
+/** Runs the doctor, and checks that its output contains no secret. */
 async function diagnosed(env: NodeJS.ProcessEnv, args: readonly string[] = []): Promise<Diagnosis> {
   const { code, stdout, stderr } = await runCli(['doctor', '--json', ...args], env)
   expect(stderr).toBe('')
@@ -31,7 +31,7 @@ async function diagnosed(env: NodeJS.ProcessEnv, args: readonly string[] = []): 
     env['LIVEKIT_TOKEN']?.slice(-20),
   ]
   for (const secret of secrets) if (secret !== undefined) expect(stdout).not.toContain(secret)
-  // Tokens that it made itself, and those that the server repeats.
+  // The output contains no other token either: neither one that the command made, nor one that the server repeats.
   expect(stdout).not.toMatch(/eyJ\w{10}/)
   const objects = stdout
     .trim()
@@ -136,7 +136,7 @@ describe('the doctor', () => {
     other.listen(0, '127.0.0.1')
     await once(other, 'listening')
     const { port } = other.address() as AddressInfo
-    // By that clock the token has expired, by ours it has not.
+    // The token has expired by the server's clock, but not by ours.
     const env = { ...(await withToken({ ttl: '10m' })), LIVEKIT_URL: `ws://127.0.0.1:${port}` }
     const { code, statuses, said } = await diagnosed(env)
     other.close()

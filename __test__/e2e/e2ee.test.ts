@@ -14,7 +14,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** Joins with a provider, or without encryption. */
+/** Joins with this key provider. Without one, the room has no encryption. */
 function join(scene: Scene, identity: string, keyProvider?: ExternalE2EEKeyProvider): Promise<Room> {
   return scene.join(identity, keyProvider === undefined ? {} : { room: { encryption: { keyProvider } } })
 }

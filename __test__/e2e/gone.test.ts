@@ -4,7 +4,7 @@ import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 
-// The real schedule takes up to a minute (a unit test adds it up); here, three attempts.
+// The real schedule takes up to a minute, which a unit test adds up. Here the room makes three attempts only.
 vi.mock('../../src/connection/backoff', async (importOriginal) => ({
   ...(await importOriginal<object>()),
   RECONNECT_ATTEMPTS: 3,

@@ -1,4 +1,7 @@
-/** Twenty reconnects in a row, of each kind, with so many tracks that handles of one session are other tracks' in the next. */
+/**
+ * Twenty reconnects of each kind in a row. There are so many tracks that a handle of one session stands for another
+ * track in the next session.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DataTrackStream, LocalDataTrack, Room } from '../../index'
@@ -7,11 +10,11 @@ import { Scene, event, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
 
 const ROUNDS = 20
-/** Handles begin at a random number below 256 in each session: with so many, sessions are bound to overlap. */
+/** In each session, handles begin at a random number below 256. With so many tracks, the sessions overlap. */
 const TRACKS = 40
-/** livekit-server 1.13.5 takes so many new subscriptions at once, and the others when its timer comes round, after 3 s. */
+/** livekit-server 1.13.5 handles so many new subscriptions at once. The others wait up to 3 s, for its timer. */
 const AT_ONCE = 5
-/** ms between two rounds of frames, one on each track. */
+/** ms between two rounds. In each round, one frame is pushed on each track. */
 const PERIOD = 50
 
 let server: LivekitServer
@@ -25,7 +28,7 @@ beforeEach(async () => {
 })
 afterEach(() => proxy.close())
 
-/** Reads a track, whose payloads carry its name, and must never see another's. */
+/** Reads a track. The payloads contain the name of their track, so that the reader notices frames of another one. */
 class Reader {
   readonly #name: string
   readonly strange: string[] = []
@@ -38,7 +41,7 @@ class Reader {
     this.done = this.#read(stream)
   }
 
-  /** Resolves when a frame has come that was pushed in that round or later. */
+  /** Resolves when a frame has arrived that was pushed in that round or later. */
   async reached(round: number): Promise<void> {
     while (this.#newest < round) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
@@ -55,7 +58,7 @@ class Reader {
   }
 }
 
-/** Pushes a frame on each track, again and again; what is refused while a room reconnects is lost. */
+/** Pushes a frame on each track in each round. Frames that a track refuses while the room is reconnecting are lost. */
 class Flow {
   readonly #tracks: readonly LocalDataTrack[]
   readonly #timer: NodeJS.Timeout
@@ -82,7 +85,7 @@ class Flow {
   }
 }
 
-/** Waits for so many of them. */
+/** Resolves when so many of the promises have resolved. */
 function some(count: number, promises: readonly Promise<void>[]): Promise<void> {
   return new Promise((resolve) => {
     let done = 0
@@ -90,7 +93,7 @@ function some(count: number, promises: readonly Promise<void>[]): Promise<void> 
   })
 }
 
-/** The tables of subscriber handles, as the server sent them: which tracks each number has stood for. */
+/** For each subscriber handle that the server has sent: the SIDs of all tracks for which it has stood. */
 function recordHandles(): ReadonlyMap<string, ReadonlySet<string>> {
   const meanings = new Map<string, Set<string>>()
   proxy.onResponse(({ message }) => {
@@ -145,7 +148,7 @@ it.each([
       await Promise.all(readers.map(({ done }) => done))
       expect(readers.flatMap(({ strange }) => strange)).toEqual([])
       expect(ended).toEqual([])
-      // Else nothing was tested.
+      // At least one handle has stood for two tracks. Otherwise the test would have tested nothing.
       const shared = [...meanings.values()].filter((sids) => sids.size > 1)
       if (action === 'reconnect' && who === 'bob') expect(shared.length).toBeGreaterThan(0)
     }),

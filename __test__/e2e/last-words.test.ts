@@ -1,4 +1,4 @@
-/** What was accepted before an end arrives: nothing of it is cut off by the end. */
+/** Frames and messages that were accepted before an end arrive. The end does not cut them off. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connect } from '../../index'
@@ -13,25 +13,26 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** How often each end is tried, for each kind of it. */
+/** How often each kind of end is tried. */
 const ROUNDS = Number(process.env['DATATRACK_ROUNDS'] ?? 8)
 /** Participants that leave at the same time. */
 const AT_ONCE = 8
-/** ms: livekit-server tells of participants without media only every 3 s, so each group of rounds takes that long. */
+/** ms. Each group of rounds takes 3 s, because livekit-server announces participants without media only every 3 s. */
 const timeout = 60_000 + Math.ceil(ROUNDS / AT_ONCE) * 5_000
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 
 /**
- * What came of a round: all of it; or not, though livekit-server had it (`unsent`); or not, and the end took all the time
- * that it may take, on a busy machine (`late`); or not (`lost`).
+ * The outcome of a round. `complete`: all data arrived. `unsent`: livekit-server had received all of it, but not all
+ * arrived. `late`: not all arrived, and the end took all the time that it may take, as on a busy machine. `lost`: not
+ * all arrived, for another reason.
  */
 type Outcome = 'complete' | 'unsent' | 'late' | 'lost'
 
-/** ms that `disconnect()` waits at most for what was accepted before. */
+/** ms that `disconnect()` waits at most until accepted data has reached the server. */
 const LINGER_TIMEOUT = 1000
 
-/** Ends a room, and says whether that took all the time that it may take. */
+/** Disconnects a room. Returns whether that took all the time that it may take. */
 async function leave(room: Room): Promise<boolean> {
   const start = performance.now()
   await room.disconnect()
@@ -39,8 +40,8 @@ async function leave(room: Room): Promise<boolean> {
 }
 
 /**
- * Runs rounds, some at a time, and returns how many of them lost something. livekit-server now and then encrypts a
- * datagram and does not send it: each of those can explain one round, and no more.
+ * Runs rounds, some at a time, and returns how many of them lost data. Now and then livekit-server encrypts a datagram
+ * and does not send it. Each of these datagrams can explain one `unsent` round, and no more.
  */
 async function lost(bob: Room, what: string, round: (name: string) => Promise<Outcome>): Promise<number> {
   const datagrams = (): number => bob.stats().connection?.datagramsLost ?? 0
@@ -61,12 +62,12 @@ async function lost(bob: Room, what: string, round: (name: string) => Promise<Ou
     )
     console.log(`${what}: ${counts.join(', ')}; datagrams that did not come: ${byServer}`)
   }
-  // Ends that never wait in vain are the rule, on a busy machine too.
+  // Even on a busy machine, most rounds must end in time.
   expect(count('late')).toBeLessThanOrEqual(ROUNDS / 2)
   return count('lost') + Math.max(0, count('unsent') - byServer)
 }
 
-/** Of a message, which livekit-server keeps until the subscriber has it, or sends at once. */
+/** The outcome for a message. livekit-server keeps it until the subscriber has it, or sends it at once. */
 function outcome(arrived: boolean, late: boolean): Outcome {
   if (arrived) return 'complete'
   return late ? 'late' : 'lost'
@@ -75,11 +76,12 @@ function outcome(arrived: boolean, late: boolean): Outcome {
 /** Frames that are pushed before an end. */
 const FRAMES = 5
 
-/** A busy machine may take longer than frames wait by default: what is dropped for that is not what is tested. */
+/** On a busy machine, frames may wait longer than the default age. The test is not about frames dropped for that. */
 const patient = { maxQueueAge: Infinity }
 
 /**
- * Bytes of a frame: few enough for livekit-server, which sends no more than 8 KiB ahead; a datagram holds all frames.
+ * Bytes of a frame. Frames are small because livekit-server sends at most 8 KiB ahead. All of them fit into one
+ * datagram.
  */
 const FRAME_BYTES = 100
 
@@ -87,13 +89,13 @@ function push(track: LocalDataTrack): void {
   for (let frame = 0; frame < FRAMES; frame++) track.tryPush({ payload: new Uint8Array(FRAME_BYTES) })
 }
 
-/** Whether all frames came before the track's end; if not, whether the server had every packet by then. */
+/** The outcome for frames: whether all arrived before the end of the track, or had reached the server by then. */
 async function framesOf(local: LocalDataTrack, stream: DataTrackStream, late = false): Promise<Outcome> {
   let frames = 0
   while ((await next(stream).catch(() => undefined)) !== undefined) frames++
   if (frames === FRAMES) return 'complete'
   const { pushed, packetsSent } = local.stats()
-  // It says so when the track has ended.
+  // The server logs how many packets it has received when the track has ended.
   while (server.receivedPackets(local.info.sid) === 0) await delay(20)
   if (ROUNDS >= 100) console.log(local.name, frames, local.stats(), server.receivedPackets(local.info.sid))
   const had = packetsSent === pushed && server.receivedPackets(local.info.sid) === packetsSent
@@ -101,7 +103,7 @@ async function framesOf(local: LocalDataTrack, stream: DataTrackStream, late = f
   return late ? 'late' : 'lost'
 }
 
-/** Whether a message of that topic comes before its sender is gone. */
+/** Whether a message of that topic arrives before its sender has left. */
 function message(room: Room, sender: string, wanted = sender): Promise<boolean> {
   return new Promise((resolve) => {
     const stop = (arrived: boolean): void => {
@@ -120,12 +122,12 @@ function message(room: Room, sender: string, wanted = sender): Promise<boolean> 
   })
 }
 
-/** Resolves when a room knows a participant: only of that one it will be told that it left. */
+/** Resolves when a room knows a participant. Only then will the room be told that the participant has left. */
 async function knows(room: Room, identity: string): Promise<void> {
   while (!room.remoteParticipants.has(identity)) await event(room, 'participantConnected')
 }
 
-// At once: livekit-server tells of participants without media only every 3 s.
+// The tests run concurrently, because livekit-server announces participants without media only every 3 s.
 describe.concurrent.each(['single', 'dual'] as const)(
   'with peer connections: %s',
   { timeout },

@@ -1,19 +1,22 @@
-/** What is left of connections that are over: nothing. In a process of its own, whose memory is its own. */
+/** Connections that are over leave nothing behind. They run in a process of their own, so that its memory is theirs. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
 import { LivekitServer } from '../helpers/livekit-server'
 import { Scene } from '../helpers/scene'
 
 const ROUNDS = 200
-/** Rounds before the measurement: code is compiled, pools and arenas reach their size. */
+/** Rounds before the measurement. In these, code is compiled, and pools and arenas reach their size. */
 const WARM_UP = 200
-/** Rounds between two samples, and how many samples make a floor: resident memory swings by some MB, and a leak lifts the floor. */
+/**
+ * Rounds between two samples (`STEP`), and the number of samples whose minimum is the floor (`SAMPLES`). Resident
+ * memory swings by some MB, but only a leak raises its floor.
+ */
 const STEP = 20
 const SAMPLES = 5
-/** Growth of resident memory that is no leak, bytes: 26 kB for each round would be more. */
+/** Growth of resident memory that is no leak, bytes. A leak of 26 kB in each round would be more. */
 const FLAT = 5 * 1024 * 1024
 
-/** A young generation that has its size at once: by default it grows twice, by 16 MB, whatever is in it. */
+/** Fixes the size of V8's young generation. By default it grows twice, by 16 MB, whatever is in it. */
 const flags = ['--expose-gc', '--max-semi-space-size=1']
 
 let server: LivekitServer
@@ -23,13 +26,16 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 interface Report {
-  /** The floor of resident bytes towards the end of the warm-up and of the rounds after it. */
+  /** The floor of resident memory in bytes, at the end of the warm-up and at the end of the rounds after it. */
   readonly resident: readonly [number, number]
   readonly handles: unknown[]
   readonly threads: readonly [number, number]
 }
 
-/** Runs `round`, an async function's body, again and again; says a {@link Report} when nothing is open any more. */
+/**
+ * Runs `round`, the body of an async function, again and again. Sends a {@link Report} to the test when nothing is open
+ * any more.
+ */
 const program = (round: string) => `
   const { readFileSync } = require('node:fs')
   const status = (name) => Number(new RegExp('^' + name + ':\\\\s+(\\\\d+)', 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1])
@@ -40,10 +46,10 @@ const program = (round: string) => `
     throw new Error('connected')
   }
   const round = async (number) => { ${round} }
-  // Pipes are to the test: its channel, and stderr, which Node.js opens on first use.
+  // Pipes do not count. They lead to the test: its channel, and stderr, which Node.js opens on first use.
   const open = () => process.getActiveResourcesInfo().filter((name) => name !== 'PipeWrap')
   const settle = async () => {
-    // Closing handshakes and sockets take a moment; the test's own time is the limit.
+    // Closing handshakes and sockets take a moment. The timeout of the test is the limit.
     for (;;) {
       await wait(20)
       gc()

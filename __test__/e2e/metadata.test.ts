@@ -16,7 +16,7 @@ afterAll(() => server.stop())
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 const grant = { canUpdateOwnMetadata: true }
 
-/** Resolves when the room has told so many changes of alice, with what it told. */
+/** Resolves with the first so many changes of alice that the room announces. */
 function changes(room: Room, count: number): Promise<unknown[]> {
   const heard: unknown[] = []
   return new Promise((resolve) => {
@@ -34,7 +34,7 @@ function changes(room: Room, count: number): Promise<unknown[]> {
   })
 }
 
-/** What a failed assertion can print: a participant's own fields are private. */
+/** The values as a list that a failed assertion can print. Assertions cannot print private fields of a participant. */
 const of = ({ name, metadata, attributes }: LocalParticipant | RemoteParticipant) => [
   name,
   metadata,
@@ -145,7 +145,7 @@ describe('metadata, name and attributes', () => {
             ['attributes', { before: '1' }],
             ['metadata', ''],
           ])
-          // The token that the server renews may or may not have come, with what was set.
+          // The server may or may not have sent a renewed token that contains the new values.
           const back = event(alice, RoomEvent.Reconnected)
           await alice.simulateScenario('full-reconnect')
           await back
@@ -179,7 +179,7 @@ describe('an administrator', () => {
         expect([previous, identity]).toEqual([before, 'alice'])
         expect(permissions).toEqual({ ...before, canPublishData: false, canUpdateMetadata: true })
       }
-      // The server ends the track, and does not say so to its publisher.
+      // The server ends the track without telling its publisher.
       expect(track.isPublished()).toBe(false)
       expect(track.signal.reason.reason).toBe('sfu')
       const refused = await rejection(alice.localParticipant.publishDataTrack({ name: 'again' }))

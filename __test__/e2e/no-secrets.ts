@@ -1,13 +1,13 @@
 /**
- * Listens to all that the package says in the tests of a file, at the level `debug` unless the file sets another, and to
- * the errors that it makes; fails the file if one of them has a token, a key, a payload or a peer's address in it.
+ * Collects the log of the package and the errors that it makes in the tests of a file. The log level is `debug` unless
+ * the file sets another. The file fails if one of these texts contains a token, a key, a payload or a peer's address.
  */
 import { afterAll, beforeAll, expect, vi } from 'vitest'
 import type { Logger } from '../../index'
 import { said } from '../helpers/said'
 import { secretsIn } from '../helpers/secrets'
 
-// Every error is made by one of these classes.
+// All errors of the package are made by these classes.
 vi.mock('../../src/base/errors', async (importOriginal) => {
   const { said } = await import('../helpers/said.js')
   const original = await importOriginal<Record<string, unknown>>()
@@ -41,7 +41,7 @@ const logger = Object.fromEntries(
   ]),
 ) as unknown as Logger
 
-// Here, and not at the top: a file may replace modules for itself, before they are loaded.
+// The package is not imported at the top, because a file may replace modules before they are loaded.
 beforeAll(async () => {
   const { setLogger, setLogLevel } = await import('../../index.js')
   setLogger(logger)
@@ -49,7 +49,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  // A file whose package runs in programs of its own hears nothing else; without this, nothing was listened to.
+  // This record proves that the logger works. A file that uses the package only in other processes has no other record.
   const [{ setLogLevel }, { log }] = await Promise.all([
     import('../../index.js'),
     import('../../src/base/logging.js'),

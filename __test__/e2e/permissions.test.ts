@@ -1,4 +1,4 @@
-/** What a token does not allow, and what an administrator ends. */
+/** Actions that a token does not allow, and actions that an administrator ends. */
 import { RoomServiceClient } from 'livekit-server-sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -30,7 +30,7 @@ const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(serve
 const over = (track: LocalDataTrack): Promise<void> =>
   new Promise((resolve) => track.signal.addEventListener('abort', () => resolve(), { once: true }))
 
-/** Reads to the end. */
+/** Reads the stream to its end. */
 async function drained(stream: DataTrackStream): Promise<void> {
   while ((await stream.read()) !== undefined);
 }
@@ -85,7 +85,7 @@ describe('a token', () => {
       const error = await rejection(remote.subscribe().read())
       expect(error).toBeInstanceOf(DataTrackSubscribeError)
       expect(error.reason).toBe('notAllowed')
-      // It may publish all the same.
+      // Bob may still publish.
       expect((await bob.localParticipant.publishDataTrack({ name: 'bobs' })).isPublished()).toBe(true)
       expect(local.isPublished()).toBe(true)
     }),
@@ -137,7 +137,7 @@ describe('an administrator', () => {
       expect(await rejection(text.close())).toMatchObject(notAllowed)
       expect(await rejection(localParticipant.sendText('x'))).toMatchObject(notAllowed)
       await allow(true)
-      // What it sent in between, the server may have dropped.
+      // A stream that began before cannot go on, because the server may have dropped a part of it in between.
       expect(await rejection(bytes.write(new Uint8Array(1)))).toMatchObject(notAllowed)
       const arriving = receiveText(bob, 'chat')
       await localParticipant.sendText('allowed', { topic: 'chat' })
@@ -166,7 +166,7 @@ describe('an administrator', () => {
       expect(local.signal.reason.reason).toBe('sfu')
       expect(await unpublished).toEqual([sid, local.signal.reason])
       expect(thrown(() => local.tryPush(new Uint8Array(1))).reason).toBe('trackUnpublished')
-      // Streams end normally.
+      // For subscribers, the stream ends normally.
       await drained(stream)
       const again = () => alice.localParticipant.publishDataTrack({ name: 'track' })
       expect((await rejection(again())).reason).toBe('notAllowed')
@@ -194,7 +194,7 @@ describe('an administrator', () => {
       }
       await may(false)
       expect(await rejection(other.remote.subscribe().read())).toMatchObject({ reason: 'notAllowed' })
-      // livekit-server 1.13.5 goes on with what it forwards; 1.13.11 ends it.
+      // livekit-server 1.13.5 goes on forwarding a track that is subscribed to. 1.13.11 stops it.
       if (bob.serverInfo?.version === '1.13.5') await flowing(local, stream, remote.subscribe())
       else expect(await rejection(drained(stream))).toMatchObject({ reason: 'notAllowed' })
       await may(true)
@@ -235,7 +235,7 @@ describe('an administrator', () => {
       const gone = Promise.all([event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)])
       await administrator.deleteRoom(scene.name)
       expect(await gone).toEqual([['roomDeleted'], ['roomDeleted']])
-      // Whichever came first: the end of the track, or bob's own.
+      // Either end may come first: that of the track, or that of bob's connection.
       const end = await drained(stream).catch((error: unknown) => error)
       if (end !== undefined) expect(end).toMatchObject({ reason: 'disconnected' })
       await alice.connect(server.url, await scene.token('alice'))

@@ -1,4 +1,4 @@
-/** Connections that are prepared before they are wanted. */
+/** Connections that are prepared before they are used. */
 import { once } from 'node:events'
 import { connect as connectTcp, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** In front of the server: who connected to it. */
+/** A TCP proxy in front of the server. It counts the connections. */
 let front: Server
 let open: Set<Socket>
 let accepted: number
@@ -75,7 +75,7 @@ it(
       await room.connect(tls.url, await scene.token('alice'), { ca: tls.ca })
       expect(room.isConnected).toBe(true)
       await room.disconnect()
-      // What is not trusted is not kept, and does not fail.
+      // Without the authority, the prepared connection is not kept, and preparing does not fail.
       await room.prepareConnection(tls.url)
       expect((await rejection(room.connect(tls.url, await scene.token('alice')))).reason).toBe(
         'serverUnreachable',

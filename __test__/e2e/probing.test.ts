@@ -1,4 +1,4 @@
-/** A server that names ports of the client's own machine learns nothing of them. */
+/** A server that sends candidates with ports of the client's own machine does not learn whether they are open. */
 import { once } from 'node:events'
 import { Agent } from 'node:http'
 import { connect, createServer } from 'node:net'
@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** A port of this machine behind which there is no LiveKit, and the ports from which it was dialled. */
+/** An open port of this machine that does not belong to LiveKit. It records the ports from which it was dialled. */
 class Door {
   readonly dialledFrom: number[] = []
   readonly knocked: Promise<unknown>
@@ -51,7 +51,7 @@ class Door {
   }
 }
 
-/** Signalling that names such a port before the server's own candidates, and notes the client's. */
+/** A signalling proxy that sends such a port before the server's own candidates. It records the client's candidates. */
 async function withDoor(
   use: (proxy: SignalProxy, door: Door, candidates: string[]) => Promise<void>,
 ): Promise<void> {
@@ -63,7 +63,7 @@ async function withDoor(
   })
   proxy.onResponse(({ message }) => {
     if (message.case !== 'join') return
-    // After the message itself.
+    // The candidates have to follow the `join` itself.
     queueMicrotask(() => {
       for (const target of [SignalTarget.PUBLISHER, SignalTarget.SUBSCRIBER]) {
         const candidateInit = JSON.stringify({ candidate: door.candidate, sdpMLineIndex: 0 })
@@ -99,14 +99,14 @@ describe.each<PeerConnectionMode>(['single', 'dual'])('with %s peer connections'
   it('ports of this machine are not dialled for a server elsewhere', () =>
     Scene.with(server, (scene) =>
       withDoor(async (proxy, door) => {
-        // As a tunnel does: signalling goes here, and the server is somewhere else.
+        // The agent works like a tunnel: signalling goes to this machine, but the URL names a server elsewhere.
         const agent = new Agent()
         agent.createConnection = () => connect(Number(new URL(proxy.url).port), '127.0.0.1')
         const connecting = scene.join('alice', {
           url: 'ws://192.0.2.1',
           connect: { ...options, agent, connectTimeout: 3_000 },
         })
-        // The server's own candidates are of this machine, too, so there is no way.
+        // The server's own candidates are on this machine, too. They are not dialled either, so there is no path.
         expect(await rejection(connecting)).toMatchObject({ reason: 'timeout' })
         expect(door.dialledFrom).toEqual([])
       }),

@@ -45,7 +45,7 @@ it.each(['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'])(
       await alice.simulateScenario('signal-reconnect')
       await back
       expect(proxy.asked).toHaveLength(2)
-      // Packets go their own way.
+      // Packets do not go through the proxy.
       const bob = await scene.join('bob', { connect: { proxy: false } })
       const { local, remote } = await publish(alice, bob)
       await flowing(local, remote.subscribe())
@@ -171,7 +171,7 @@ it('the command line goes through it, and not with --no-proxy', async () => {
   expect((await runCli(['ls'], env)).code).toBe(0)
   expect(proxy.asked).toEqual([target])
   expect((await runCli(['doctor'], env)).code).toBe(0)
-  // HTTP, the token, signalling, UDP, TCP, and two participants.
+  // One request each for HTTP, the token, signalling, UDP and TCP, and two for the participants.
   expect(proxy.asked.slice(1)).toEqual(Array(7).fill(target))
   const before = proxy.asked.length
   expect((await runCli(['ls', '--no-proxy'], env)).code).toBe(0)

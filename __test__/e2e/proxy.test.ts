@@ -92,7 +92,7 @@ it('regions are asked for through the proxy as well', () =>
       await connectRoom(room.engine, host.url, token, { agent: proxy.agent }, signal, () => true)
       const { host: address } = new URL(host.url)
       expect(proxy.asked).toContain(`127.0.0.1:${server.port}`)
-      // The list, and at least one attempt to get in.
+      // One request for the list of regions, and at least one attempt to connect.
       expect(proxy.asked.filter((asked) => asked === address).length).toBeGreaterThan(1)
       expect(host.asked).toHaveLength(1)
       await room.disconnect()

@@ -1,4 +1,4 @@
-/** Publications and subscriptions that come to nothing, or whose answer is lost. */
+/** Publications and subscriptions that fail, or whose answer is lost. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { DataTrackPublishError, DataTrackSubscribeError, RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
@@ -28,7 +28,7 @@ describe('a name', () => {
       for (const [name, reason] of [
         ['', 'invalidName'],
         ['x'.repeat(257), 'invalidName'],
-        // 256 characters, and more bytes.
+        // 129 characters, but 258 bytes.
         ['ü'.repeat(129), 'invalidName'],
         ['taken', 'duplicateName'],
       ] as const) {
@@ -93,7 +93,7 @@ describe('a publish answer that is lost', () => {
         await back
         const local = await publishing
         expect(local.isPublished()).toBe(true)
-        // The first one may still be known here: the track that goes on has the SID that alice was told.
+        // Bob may still know the track of the lost answer. The track that goes on has the SID that alice was told.
         for await (const remote of bob.dataTracks({ name: 'track' })) {
           if (remote.info.sid !== local.info.sid) continue
           await flowing(local, remote.subscribe())
@@ -120,7 +120,7 @@ describe('a subscription', () => {
           expect(end).toMatchObject({ reason: 'unpublished' })
         }
         await unpublishing
-        // And once bob knows that it is gone, at once.
+        // Bob now knows that the track has ended, so a new subscription fails at once.
         expect(bob.remoteParticipants.get('alice')?.dataTracks.has('track')).toBe(false)
         const late = await rejection(remote.subscribe().read())
         expect(late).toBeInstanceOf(DataTrackSubscribeError)
@@ -161,7 +161,8 @@ describe('a subscription', () => {
       const error = await reading
       expect(error).toBeInstanceOf(DataTrackSubscribeError)
       expect(error.reason).toBe('timeout')
-      // The subscription was ended there, too. The server confirms that: asked before, it would see no difference.
+      // The room ends the subscription at the server, too, and the server confirms that. A new request before that
+      // would change nothing for the server, and it would not answer.
       await ended
       await flowing(local, remote.subscribe())
     }),

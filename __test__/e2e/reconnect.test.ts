@@ -17,20 +17,20 @@ beforeEach(async () => {
 })
 afterEach(() => proxy.close())
 
-/** Alice's track, bob's view of it, and a loop that reads it and must never end before the test does. */
+/** Alice's track, the same track as bob has it, and a loop that reads it. The loop must not end before the test. */
 interface Traffic {
   readonly alice: Room
   readonly bob: Room
   readonly local: LocalDataTrack
   readonly remote: RemoteDataTrack
-  /** What either room told, in order. */
+  /** The events of both rooms, in order. */
   readonly events: string[]
-  /** Frames that are pushed from now on: resolves when the loop has one of them. */
+  /** Pushes new frames, and resolves when the loop has received one of them. */
   readonly flows: () => Promise<void>
 }
 
 interface TrafficOptions {
-  /** Who reaches signalling through the proxy. */
+  /** The participants whose signalling goes through the proxy. */
   readonly proxied: readonly ('alice' | 'bob')[]
   readonly peerConnections?: 'single' | 'dual'
   readonly iceTransports?: 'tcp'
@@ -65,7 +65,7 @@ function withTraffic(
     const reading = (async () => {
       for await (const frame of stream) newest.saw(frame)
     })()
-    // Code that waits for a frame is told of its failure.
+    // If the loop ends, `flows` has to fail instead of waiting for ever.
     void reading.then(
       () => newest.fail(new Error('the loop has ended')),
       (error: unknown) => newest.fail(error as Error),
@@ -97,7 +97,7 @@ function withTraffic(
   })
 }
 
-/** The newest frame that a loop has seen, and who waits for newer ones. */
+/** The newest frame that the loop has received, and the promises that wait for newer ones. */
 class Newest {
   #newest = -1n
   #error: Error | undefined
@@ -108,7 +108,7 @@ class Newest {
   }[] = []
 
   saw({ userTimestamp }: DataTrackFrame): void {
-    // The marks of probes are larger than any number of ours.
+    // Timestamps of probes are larger than all numbers of this test.
     if (userTimestamp === undefined || userTimestamp >= 2n ** 60n) return
     if (userTimestamp > this.#newest) this.#newest = userTimestamp
     for (const { from, resolve } of this.#waiting) if (this.#newest >= from) resolve()
@@ -128,7 +128,7 @@ class Newest {
   }
 }
 
-/** The next reconnect of a room: called before its cause. */
+/** Resolves after the next reconnect of a room. Call it before the cause of the reconnect. */
 async function reconnect(room: Room): Promise<void> {
   const [reconnecting, reconnected] = [
     event(room, RoomEvent.Reconnecting),
@@ -260,7 +260,7 @@ describe('a connection that is lost', () => {
       const { sid } = local.info
       server.pause()
       try {
-        // What is tested is the time itself.
+        // The test waits for real because the time itself is tested.
         await delay(5000)
       } finally {
         server.resume()

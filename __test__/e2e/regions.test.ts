@@ -19,7 +19,7 @@ beforeEach(async () => {
 })
 afterEach(() => host.close())
 
-/** Connects to the host as if it were one of LiveKit Cloud. */
+/** Connects to the host as if it belonged to LiveKit Cloud. */
 async function connectCloud(token: string, options: ConnectOptions = {}): Promise<Room> {
   const room = new Room()
   await connectRoom(room.engine, host.url, token, options, new AbortController().signal, () => true)
@@ -97,7 +97,7 @@ it('a connection that is lost and cannot be rebuilt where it was goes on in anot
       await Promise.all([moved, back])
       await flowing(local, stream)
       expect(alice.stats().rebuilds).toBe(1)
-      // It is where a resume goes now.
+      // A resume now goes to the second region.
       const resumed = event(alice, RoomEvent.Reconnected)
       second.cut()
       await resumed

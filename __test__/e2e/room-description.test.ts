@@ -1,4 +1,4 @@
-/** What a real server says of a room, of itself, of participants, and of those that leave. */
+/** What a real server says about a room, itself, the participants, and the reasons for which they leave. */
 import {
   DisconnectReason,
   ParticipantInfo,
@@ -75,7 +75,7 @@ it(
   }),
 )
 
-/** Why bob left, as alice hears it, after `leave`. */
+/** Lets bob leave with `leave`, and returns the reason that alice is told. */
 async function leaving(scene: Scene, leave: (bob: Room) => unknown): Promise<unknown> {
   const bob = await scene.join('bob')
   const alice = await scene.join('alice')
@@ -132,7 +132,7 @@ it(
         (identity) => new ParticipantInfo({ identity, sid: 'PA_1', state: ParticipantInfo_State.ACTIVE }),
       )
       const update = new ParticipantUpdate({ participants }).toBinary()
-      // `full_snapshot`, for which this copy of the protocol has no name.
+      // The field `full_snapshot`, which the tests' copy of the protocol does not have.
       proxy.sayBytes(bytesField(5, Buffer.concat([update, Uint8Array.of(2 << 3, 1)])))
       expect((await left)[0].identity).toBe('bob')
       await ended

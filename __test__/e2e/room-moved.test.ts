@@ -1,4 +1,4 @@
-/** A server that moves a participant to another room: the proxy speaks in its name. */
+/** A server moves a participant to another room. The proxy sends the messages in the name of the server. */
 import {
   ParticipantInfo,
   ParticipantInfo_State,
@@ -57,7 +57,7 @@ describe('a participant that is moved', () => {
               state: ParticipantInfo_State.ACTIVE,
               name: 'Alice, moved',
             }),
-            // The server's SDK has a copy of the protocol of its own.
+            // The server SDK has its own copy of the protocol, so its messages are converted through bytes.
             otherParticipants: others.map((info) => ParticipantInfo.fromBinary(info.toBinary())),
           }),
         })

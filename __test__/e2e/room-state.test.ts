@@ -1,4 +1,4 @@
-/** The state of a room while it connects, and what gives that up, at any moment. */
+/** The state of a room while it connects, and when connecting is given up at any moment. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DataTrackClosedError, Room, RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
@@ -14,7 +14,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** Turns of the event loop across the whole of what connecting does. */
+/** Turns of the event loop. They cover all steps of connecting. */
 const moments = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]
 
 async function turns(count: number): Promise<void> {
@@ -33,7 +33,7 @@ describe('the state of a room', () => {
       expect([room.state, room.isConnected]).toEqual(['connecting', false])
       expect((await failing).reason).toBe('notAllowed')
       expect([room.state, states]).toEqual(['disconnected', ['connecting', 'disconnected']])
-      // An argument that is none changes nothing.
+      // An invalid argument does not change the state.
       expect(await rejection(room.connect(server.url, ''))).toBeInstanceOf(RangeError)
       expect(states).toHaveLength(2)
       await room.connect(server.url, await scene.token('alice'))
@@ -60,7 +60,7 @@ describe('a room whose attempt to connect is given up can connect again at once'
         if (way === 'the signal') controller.abort('enough')
         else if (way === 'disconnect') await room.disconnect()
         else void room.disconnect()
-        // A signal has nothing to do with a room that is connected already.
+        // The signal has no effect on a room that is connected already.
         if (way === 'the signal' && over) await room.disconnect()
         expect(room.state).toBe('disconnected')
         const states: string[] = []
@@ -92,7 +92,7 @@ describe('a listener that disconnects its room', () => {
       room.prependOnceListener(name, () => void room.disconnect())
       const error = await rejection(room.connect(server.url, await scene.token('alice')))
       expect([error.reason, room.state, room.remoteParticipants.size]).toEqual(['closed', 'disconnected', 0])
-      // It never was connected if it was given up before that.
+      // A room that was given up before it was connected does not emit `disconnected`.
       const last = name === 'connectionStateChanged' ? 'connectionStateChanged' : 'disconnected'
       expect([told.at(-1), told.filter((each) => each === 'disconnected').length]).toEqual([
         last,

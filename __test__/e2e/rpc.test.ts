@@ -24,7 +24,7 @@ afterEach(async () => {
   await proxy.close()
 })
 
-/** Alice and bob, who know of each other, and an echo at bob's. */
+/** Alice and bob, who know each other. Bob has the method `echo`. */
 function withPair(
   version: 1 | 2,
   use: (alice: Room, bob: Room, scene: Scene) => Promise<void>,
@@ -41,7 +41,7 @@ function withPair(
   })
 }
 
-/** Resolves when the participant answers again. Others may see it leave for a moment while it gets a new session. */
+/** Resolves when the participant answers again. While it gets a new session, others may see it leave for a moment. */
 async function answers(room: Room, other: string): Promise<void> {
   for (;;) {
     if (!room.remoteParticipants.has(other)) await event(room, RoomEvent.ParticipantConnected)
@@ -49,7 +49,7 @@ async function answers(room: Room, other: string): Promise<void> {
   }
 }
 
-/** A text of so many bytes that does not compress to nothing. */
+/** A text of so many bytes that does not compress well. */
 function textOf(bytes: number): string {
   let state = bytes
   let text = ''
@@ -61,7 +61,7 @@ function textOf(bytes: number): string {
 }
 
 describe.each([1, 2] as const)('RPC of version %s', (version) => {
-  // In one test: the server takes three seconds to tell the participants of a new one.
+  // All sizes are in one test, because the server takes three seconds to announce a new participant.
   it('carries texts of up to 15,360 bytes, and longer ones in version 2', () =>
     withPair(version, async (alice, bob) => {
       bob.registerRpcMethod('make', ({ payload }) => textOf(Number(payload)))
@@ -130,7 +130,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
             speakVersion(version, alice, bob)
           }
           const outcomes = await Promise.all(made)
-          // A resume loses nothing: what was under way arrives, or is sent again.
+          // A resume loses no packet. Packets that were under way arrive, or are sent again.
           expect(outcomes.filter(({ answer }) => answer === undefined)).toEqual([])
           expect(await call(alice, 'bob', 'echo', 'still')).toBe('still')
         },

@@ -44,7 +44,7 @@ it(
     const other = { ...pose, name: 'acme.Other' }
     expect((await rejection(alice.localParticipant.defineSchema(other, large))).reason).toBe('limitExceeded')
     const long = { ...pose, name: 'x'.repeat(256) }
-    // livekit-server 1.13.5 counts more than the name against the limit.
+    // livekit-server 1.13.5 counts more than the name towards the limit of its length.
     if (alice.serverInfo?.version === '1.13.5')
       expect((await rejection(alice.localParticipant.defineSchema(long, 'x'))).reason).toBe('invalidRequest')
   }),
@@ -133,7 +133,7 @@ it(
     const back = event(alice, RoomEvent.Reconnected)
     await alice.simulateScenario('full-reconnect')
     await back
-    // The server takes a moment to have it again.
+    // The room stores the schemas again, which takes a moment. The next request is answered after them.
     await alice.localParticipant.storeDataBlob('last', 'x')
     expect(await localParticipant.getDataBlob(pose.name, 'alice')).toBe('über')
   }),

@@ -1,4 +1,4 @@
-/** A session in which much happens, for no-secrets.ts, which listens to all that is said of it. */
+/** A session in which many things happen. no-secrets.ts checks all logs and errors of it. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { connect, ExternalE2EEKeyProvider, RoomEvent } from '../../index'
 import type { Room } from '../../index'

@@ -1,4 +1,4 @@
-/** A server that sends a participant away means it, whenever it says so. */
+/** If the server sends a participant away, the participant does not come back, whenever the server does so. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DisconnectReason, Room } from '../../index'
@@ -20,7 +20,10 @@ afterEach(() => proxy.close())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** What ends alice's session, and who is in the room afterwards; `undefined`: there is no such room any more. */
+/**
+ * `end` ends alice's session for this reason. `left`: the participants in the room afterwards. `undefined`: the room
+ * does not exist any more.
+ */
 interface Ending {
   readonly reason: DisconnectReason
   readonly end: (scene: Scene) => Promise<unknown>
@@ -44,7 +47,7 @@ async function inRoom({ name }: Scene): Promise<string[] | undefined> {
   return participants.map(({ identity }) => identity).sort()
 }
 
-/** What a room tells of its connection. */
+/** Records the connection events of a room. */
 function connectionEvents(room: Room): string[] {
   const told: string[] = []
   room.on(RoomEvent.Reconnecting, () => told.push('reconnecting'))
@@ -56,7 +59,7 @@ function connectionEvents(room: Room): string[] {
 describe.each(endings)('a participant that is sent away ($reason) does not come back', (ending) => {
   const { reason, end, left } = ending
 
-  /** Alice is on the way back, and does not get the server's answer to her offer. */
+  /** The end comes while alice is reconnecting: the proxy keeps the server's answer to her offer back. */
   async function whileReturning(
     scene: Scene,
     action: 'resume' | 'reconnect',
@@ -69,7 +72,7 @@ describe.each(endings)('a participant that is sent away ($reason) does not come 
     const told = connectionEvents(alice)
     const disconnected = event(alice, RoomEvent.Disconnected)
     const kept = proxy.keepBack('answer')
-    // A session of which the server has not read a message yet may end without the server's last word.
+    // If the server has not read a message of a session yet, it may end the session without a `leave`.
     const runningAgain = proxy.next('pongResp')
     proxy.sendAway(action)
     await Promise.all([kept, runningAgain])

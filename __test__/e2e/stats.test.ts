@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.stop())
 
-/** What the room tells of its connection from now on. */
+/** Records the connection events of the room from now on. */
 function connectionEvents(room: Room): string[] {
   const heard: string[] = []
   for (const name of ['Reconnecting', 'Reconnected', 'Disconnected'] as const) {
@@ -21,7 +21,7 @@ function connectionEvents(room: Room): string[] {
   return heard
 }
 
-/** Causes it, and waits until the room is back. */
+/** Runs `cause` and waits until the room is connected again. */
 async function back(room: Room, cause: () => unknown): Promise<void> {
   const reconnected = event(room, RoomEvent.Reconnected)
   await cause()
@@ -93,7 +93,7 @@ describe('room.stats()', () => {
 })
 
 describe('room.simulateScenario()', () => {
-  /** What comes of each at livekit-server 1.13.5, and by which of the two it comes back. */
+  /** The scenarios from which a room comes back, and how it comes back with livekit-server 1.13.5. */
   const scenarios: readonly [SimulationScenario, 'resumes' | 'rebuilds' | 'either'][] = [
     ['signal-reconnect', 'resumes'],
     ['resume-reconnect', 'resumes'],
@@ -104,7 +104,7 @@ describe('room.simulateScenario()', () => {
     ['migration', 'rebuilds'],
     ['force-tcp', 'rebuilds'],
   ]
-  /** For the others, the participant leaves and comes anew. */
+  /** In these scenarios, the other participants see the participant leave and join again. */
   const leaves: readonly SimulationScenario[] = ['node-failure', 'migration']
   it.each(scenarios)('%s: the room comes back, and frames flow again', (scenario, how) =>
     Scene.with(server, async (scene) => {
@@ -167,7 +167,7 @@ describe('room.reconnectNow()', () => {
       try {
         const alice = await scene.join('alice', { url: proxy.url })
         const lost = event(alice, RoomEvent.Reconnecting)
-        // Connections are taken, and nothing is answered: attempts would hang for 15 s each.
+        // Connections are accepted but not answered, so each attempt would hang for 15 s.
         proxy.silence(true)
         proxy.cut()
         await lost
@@ -175,7 +175,7 @@ describe('room.reconnectNow()', () => {
         proxy.silence(false)
         await back(alice, () => alice.reconnectNow())
         expect(alice.stats()).toMatchObject({ resumes: 1, rebuilds: 0 })
-        // Attempts fail at once, and the waits between them grow.
+        // Attempts fail at once, and the wait between two attempts grows.
         const lostAgain = event(alice, RoomEvent.Reconnecting)
         proxy.refuse(true)
         proxy.cut()

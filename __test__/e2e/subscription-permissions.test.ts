@@ -1,4 +1,4 @@
-/** Who may subscribe to whose tracks, through a real server. */
+/** Subscription permissions through a real server. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'

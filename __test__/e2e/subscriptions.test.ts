@@ -1,4 +1,4 @@
-/** Thousands of subscriptions at once: the proxy speaks for a server that has that many tracks. */
+/** Thousands of subscriptions at once. The proxy stands in for a server that has so many tracks. */
 import {
   DataTrackInfo,
   DataTrackSubscriberHandles,
@@ -13,10 +13,13 @@ import { until } from '../helpers/rooms'
 import { Scene } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
 
-/** The requests for so many take longer to leave than the server may take to answer one: 4 in 10 ms, and 10 s. */
+/**
+ * Four requests are sent in 10 ms. The requests for so many tracks therefore take longer than 10 s, which is the time
+ * limit for the answer to one.
+ */
 const TRACKS = 4237
 const PUBLISHERS = 2
-/** Requests after which the server says what it has done. */
+/** The server sends its table of handles after so many requests. */
 const TABLE = 100
 
 let server: LivekitServer
@@ -76,7 +79,7 @@ it('none ends because its request waits behind the others', { timeout: 120_000 }
       if (ends.length === TRACKS) break
     }
     await until(() => asked.size === TRACKS)
-    // The tracks end, which is how a stream ends that has its subscription.
+    // The tracks end. A stream whose subscription has succeeded then ends without an error.
     proxy.say({ case: 'update', value: publishers(ParticipantInfo_State.DISCONNECTED) })
     expect(new Set(await Promise.all(ends))).toEqual(new Set([undefined]))
     expect(alice.isConnected).toBe(true)

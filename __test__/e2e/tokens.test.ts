@@ -1,4 +1,4 @@
-/** Tokens from functions and sources, new ones for a rebuilt connection, and rooms that never give up. */
+/** Tokens from functions and token sources, new tokens for a rebuilt connection, and rooms that never give up. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -18,7 +18,7 @@ afterAll(() => server.stop())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-/** A room that is connected by that token while `use` runs. */
+/** Connects a room with the token while `use` runs. */
 async function withRoom(
   url: string,
   token: ConnectToken,
@@ -72,7 +72,8 @@ describe('a function that gives tokens', () => {
     (way) =>
       Scene.with(server, async (scene) => {
         const bob = await scene.join('bob')
-        // Good for the server, which allows for clocks that differ, and too old to begin something with.
+        // The first token is still valid for the server, which allows for clocks that differ. For the room it is too
+        // close to its expiry to connect with it again.
         const lives = ['5s', '1h']
         const token = () => scene.token('alice', { ttl: lives.shift() ?? '1h' })
         await withProxy(async (proxy) => {
@@ -80,7 +81,8 @@ describe('a function that gives tokens', () => {
             const { local, remote } = await publish(room, bob)
             const stream = remote.subscribe()
             await flowing(local, stream)
-            // The server's own one, if it has sent one, is as old.
+            // The server may have renewed the token. This message replaces that token with one that is close to its
+            // expiry, too.
             proxy.say({ case: 'refreshToken', value: await scene.token('alice', { ttl: '6s' }) })
             await event(room, RoomEvent.TokenRefreshed)
             const fresh = event(room, RoomEvent.TokenRefreshed)
@@ -185,7 +187,7 @@ describe('a server that is away', () => {
       const once = await rejection(new Room().connect(own.url, token))
       expect(once.reason).toBe('serverUnreachable')
       const asked: ReconnectContext[] = []
-      // Goes on at once, so that the test need not wait.
+      // The policy retries after 5 ms, so that the test does not have to wait.
       const reconnectPolicy = {
         nextRetryDelayInMs: (context: ReconnectContext) => {
           asked.push(context)

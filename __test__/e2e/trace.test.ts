@@ -1,4 +1,4 @@
-/** What the crates below say at the level `trace` of a connection. no-secrets.ts looks for secrets in all of it. */
+/** The log of the Rust crates below a connection at the level `trace`. no-secrets.ts checks it for secrets. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent, setLogLevel } from '../../index'
 import { LivekitServer } from '../helpers/livekit-server'
@@ -11,7 +11,7 @@ let server: LivekitServer
 let proxy: SignalProxy
 beforeAll(async () => {
   server = await LivekitServer.start()
-  // It learns the credentials and addresses that pass.
+  // The proxy adds the credentials and addresses in the messages to the list of secrets.
   proxy = await SignalProxy.start(server.url)
   setLogLevel('trace')
 })
@@ -30,7 +30,7 @@ it.each(['single', 'dual'] as const)(
       const stream = remote.subscribe()
       await flowing(local, stream)
       const back = Promise.all([event(alice, RoomEvent.Reconnected), event(bob, RoomEvent.Reconnected)])
-      // Resumed with an ICE restart, whose new credentials str0m writes into its log.
+      // The room is resumed with an ICE restart. str0m writes the new credentials into its log.
       proxy.cut()
       await back
       await flowing(local, stream)
