@@ -47,22 +47,32 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
   command
     .optionsGroup('Server:')
     .option('--url <url>', "the server's URL, wss://host or ws://host:port (LIVEKIT_URL)")
-    .option('--api-key <key>', 'makes tokens, with --api-secret (LIVEKIT_API_KEY)')
-    .option('--api-secret <secret>', 'others on this machine can see it: LIVEKIT_API_SECRET is better')
-    .option('--token <token>', 'instead of a key: a ready token; LIVEKIT_TOKEN is better')
+    .option('--api-key <key>', 'API key to make tokens with, together with --api-secret (LIVEKIT_API_KEY)')
+    .option(
+      '--api-secret <secret>',
+      'API secret; other users of this machine can see options, so prefer LIVEKIT_API_SECRET',
+    )
+    .option(
+      '--token <token>',
+      'access token, in place of an API key; prefer LIVEKIT_TOKEN for the same reason',
+    )
   if (kind === 'pair') {
-    command.option('--subscriber-token <token>', 'that of a second participant (LIVEKIT_SUBSCRIBER_TOKEN)')
+    command.option(
+      '--subscriber-token <token>',
+      'access token of a second participant (LIVEKIT_SUBSCRIBER_TOKEN)',
+    )
   }
-  const room = kind === 'pair' ? 'with a key; default: a new one (LIVEKIT_ROOM)' : 'with a key (LIVEKIT_ROOM)'
-  command.option('--room <name>', `the room, ${room}`)
+  const room =
+    kind === 'pair' ? 'with an API key; default: a new room (LIVEKIT_ROOM)' : 'with an API key (LIVEKIT_ROOM)'
+  command.option('--room <name>', `name of the room, ${room}`)
   if (kind === 'single') {
     command.option(
       '--identity <identity>',
-      'whom to join as, with a key; default: a new one (LIVEKIT_IDENTITY)',
+      'identity to join with, with an API key; default: a new one (LIVEKIT_IDENTITY)',
     )
   }
   return command
-    .option('--dev', 'the server and the key of `livekit-server --dev` on this machine')
+    .option('--dev', 'use the URL and the API key of `livekit-server --dev` on this machine')
     .option('--no-proxy', 'connect directly, whatever HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say')
     .on('option:no-proxy', () => {
       // The variables turn proxies off for all requests of this process, and for the processes that it starts.
@@ -74,7 +84,7 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
 export function pathOption(command: Command): Command {
   const { Option } = loadCommander()
   return command.addOption(
-    new Option('--ice-transports <which>', 'network paths that are tried')
+    new Option('--ice-transports <which>', 'network paths to try')
       .choices(['all', 'udp', 'tcp'])
       .default('all'),
   )

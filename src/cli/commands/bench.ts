@@ -28,21 +28,21 @@ export function addBench(datatrack: Command): void {
     .command('bench')
     .summary('measure what a server delivers, and how fast')
     .description(
-      'Sends frames from one process to another through a server at the rates that are offered, and shows how many ' +
+      'Sends frames from one process to another through a server at the given rates, and shows how many ' +
         'arrived and how long they took. It loads the server. Exit code 3: in some run nothing arrived.',
     )
     .addOption(
-      new Option('-r, --rate <numbers>', 'frames a second, with commas')
+      new Option('-r, --rate <numbers>', 'frames a second, separated by commas')
         .default(RATES, RATES.join())
         .argParser(integersIn(1, 100_000)),
     )
     .addOption(
-      new Option('--size <numbers>', 'bytes of a frame, with commas')
+      new Option('--size <numbers>', 'bytes of a frame, separated by commas')
         .default(SIZES, SIZES.join())
         .argParser(integersIn(FRAME_HEADER, 2_000_000, ' (bytes)')),
     )
     .option('-s, --seconds <seconds>', 'length of a run', numberIn(0.5, 600, ' (s)'), 3)
-    .option('--json', 'a JSON object a line')
+    .option('--json', 'one JSON object a line')
   encryptionOptions(pathOption(serverOptions(command, 'pair')))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: BenchFlags) => {

@@ -17,11 +17,11 @@ export function addDoctor(datatrack: Command): void {
     .summary('say what keeps data tracks from working')
     .description(
       'Checks, one after the other: the native binary, the address, HTTP, the token, signalling, UDP, TCP, and frames ' +
-        'there and back between two participants. Says what fails and what to do. Without a server, the binary alone. ' +
-        'Exit code 1: it does not work; 3: it works, with limits.',
+        'there and back between two participants. Says what fails and what to do. Without a server, it checks the ' +
+        'binary alone. Exit code 1: it does not work; 3: it works, with limits.',
     )
-    .option('--timeout <seconds>', 'how long a check may take', numberIn(0.5, 120, ' (s)'), 10)
-    .option('--json', 'a JSON object a line')
+    .option('--timeout <seconds>', 'time limit of each check', numberIn(0.5, 120, ' (s)'), 10)
+    .option('--json', 'one JSON object a line')
   serverOptions(command, 'pair')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: DoctorFlags) => {

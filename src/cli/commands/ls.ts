@@ -22,8 +22,8 @@ export function addLs(datatrack: Command): void {
         'key, the command is invisible to the participants.',
     )
     .option('-w, --watch', 'go on, and show what changes')
-    .option('-s, --seconds <seconds>', 'with --watch: end after so long', numberIn(0.1, 86_400, ' (s)'))
-    .option('--json', 'a JSON object a line: a participant, or with --watch what happened')
+    .option('-s, --seconds <seconds>', 'watch, and end after this time', numberIn(0.1, 86_400, ' (s)'))
+    .option('--json', 'one JSON object a line: a participant, or with --watch an event')
   pathOption(serverOptions(command, 'single'))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: LsFlags) => {

@@ -56,38 +56,38 @@ export function addPub(datatrack: Command): void {
     .usage('[options] [-- command arguments…]')
     .argument('[command...]', 'publish what this command writes to its standard output')
     .requiredOption('-n, --name <name>', 'name of the track')
-    .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes unless told otherwise`)
-    .option('--lines', 'a frame is a line, of a file too')
-    .option('--chunk <bytes>', 'a frame is so many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
+    .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes by default`)
+    .option('--lines', 'each line is a frame, also of a file')
+    .option('--chunk <bytes>', 'each frame has this many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
     .option('-r, --rate <number>', 'frames a second at most', numberIn(0.001, 100_000))
-    .option('-c, --count <number>', 'end after so many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
+    .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
     .option('-t, --timestamp', 'frames carry the time (user timestamp, Unix ms)')
     .option(
       '--encoding <encoding>',
-      `what frames are: ${frameEncodings.join(', ')} or custom:<name>`,
+      `encoding of the frames: ${frameEncodings.join(', ')} or custom:<name>`,
       encoding(frameEncodings),
     )
-    .option('--schema <name>', 'name of the schema that describes them')
+    .option('--schema <name>', 'name of the schema of the frames')
     .option(
       '--schema-encoding <language>',
-      `its language, where --encoding leaves a choice: ${schemaEncodings.join(', ')} or custom:<name>`,
+      `language of the schema, if --encoding does not determine it: ${schemaEncodings.join(', ')} or custom:<name>`,
       encoding(schemaEncodings),
     )
     .option(
       '--max-age <ms>',
-      'drop frames that waited longer to be sent; default: hold the source back instead',
+      'drop frames that have waited longer than this to be sent; default: the source waits instead',
       numberIn(1, 60_000, ' (ms)'),
     )
     .option('--wait-for <identity>', 'begin when that participant is in the room')
     .option(
       '--settle <seconds>',
-      'wait so long for subscribers between publishing and the first frame, if others are in the room',
+      'wait after publishing, so that participants can subscribe before the first frame; not in an empty room',
       numberIn(0, 60, ' (s)'),
       SETTLE,
     )
     .option(
       '--wait-for-subscriber',
-      'begin when a participant is subscribed; subscribers with this package say so (instead of --settle)',
+      'begin when a participant is subscribed, instead of --settle; only subscribers with this package announce it',
     )
     .option('-q, --quiet', 'nothing on standard error but errors')
   encryptionOptions(pathOption(serverOptions(command, 'single')))

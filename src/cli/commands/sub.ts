@@ -28,21 +28,21 @@ export function addSub(datatrack: Command): void {
     .command('sub')
     .summary('write frames to standard output or a file')
     .description(
-      'Subscribes to the data tracks of a room, those there are and those to come, and writes their frames: a line ' +
-        'each, unless told otherwise. What was received and dropped is told on standard error. ' +
+      'Subscribes to the data tracks of a room, those that are there and those that come, and writes their frames: ' +
+        'one line each by default. It reports on standard error what was received and dropped. ' +
         'Exit code 3: no frame came, or fewer than --count.',
     )
     .option('-n, --name <name>', 'only tracks of that name')
     .option('--from <identity>', 'only tracks of that participant')
     .option('--raw', 'payloads alone, without a line break after each')
-    .option('--hex', 'hexadecimal digits, a line a frame')
+    .option('--hex', 'hexadecimal digits, one line for each frame')
     .option(
       '--json',
-      'a JSON object a line: track, identity, times, and the payload as value, text or base64',
+      'one JSON object a line: track, identity, times, and the payload as value, text or base64',
     )
     .option('-o, --output <file>', 'write to this file')
-    .option('-c, --count <number>', 'end after so many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
-    .option('-s, --seconds <seconds>', 'end after so long', numberIn(0.1, 86_400, ' (s)'))
+    .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
+    .option('-s, --seconds <seconds>', 'end after this time', numberIn(0.1, 86_400, ' (s)'))
     .option('--once', 'end when the first track has ended')
     .option('--allow-unencrypted', 'with a passphrase: take tracks that are not encrypted, too')
     .option('-q, --quiet', 'nothing on standard error but errors')
