@@ -14,8 +14,8 @@ export interface StreamOptions {
   readonly destinationIdentities?: readonly string[] | undefined
   /**
    * The participant in whose name an agent sends the stream, for example a transcription of what that participant said.
-   * The server accepts it for texts, from participants of the kind `agent`; other streams have the sender's own
-   * identity. Default: the local participant.
+   * The server accepts it only for text streams from participants of the kind `agent`. Other streams have the sender's
+   * own identity. Default: the local participant.
    */
   readonly senderIdentity?: string | undefined
   /** Attributes that receivers get with the stream. Default: none. */

@@ -12,7 +12,7 @@ import { byteChunks, endsWithHalf, textChunks } from './utf8'
 
 /** Options of a writer's `close`. */
 export interface CloseStreamOptions {
-  /** Attributes that were not known at the beginning. Default: none. */
+  /** Attributes that the sender did not know when the stream began. Default: none. */
   readonly attributes?: Readonly<Record<string, string>> | undefined
 }
 
@@ -58,9 +58,9 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
    * Ends the stream. The promise resolves when the server has acknowledged all of it. Further calls return the same
    * result.
    *
-   * @param options attributes that receivers get with the end; they replace those of the same names
-   * @throws `TypeError` that names the option; `DataStreamError` (`incomplete`: less than `totalSize` was written; `connectionLost`), `PublishDataError`,
-   * the signal's `reason`
+   * @param options attributes that receivers get when the stream ends. They replace attributes of the same names
+   * @throws `TypeError` that names the option; `DataStreamError` (`incomplete`: less than `totalSize` was written;
+   * `connectionLost`), `PublishDataError`, the signal's `reason`
    */
   async close(options?: CloseStreamOptions): Promise<void> {
     const attributes = checkAttributes(check.options('options', options).attributes)

@@ -99,18 +99,18 @@ export class LocalDataTrack<T = PushableFrame> {
   /**
    * Whether the track has subscribers: participants to which the SFU forwards. `undefined`: not known.
    *
-   * A server that tells publishers of their subscribers decides (livekit-server 1.13 does not). Otherwise the room asks
-   * the participants, from the first look at this property on. Rooms of this package answer. `true` means that one of
-   * them subscribes; `false`, that all participants have answered, and none of them subscribes. Hidden participants
-   * cannot be asked.
+   * If the server tells publishers whether they have subscribers, its answer counts (livekit-server 1.13 does not
+   * tell). Otherwise the room asks the other participants, from the first read of this property on. Rooms of this
+   * package answer. `true` means that one of them subscribes. `false` means that all participants have answered, and
+   * none of them subscribes. Hidden participants cannot be asked.
    */
   get hasSubscribers(): boolean | undefined {
     return this.#publication.published ? this.#publication.demand.ask() : undefined
   }
 
   /**
-   * Resolves when {@link hasSubscribers} is `true`. A frame that is pushed then reaches a subscriber. If nothing tells
-   * of subscribers, it waits for ever, so give it a signal.
+   * Resolves when {@link hasSubscribers} is `true`. A frame that is pushed afterwards reaches a subscriber. If neither
+   * the server nor a participant tells of subscribers, the promise stays pending, so pass a signal.
    *
    * @throws `DataTrackUnpublishedError` when the track ends; the signal's `reason`; `TypeError` that names the option
    */

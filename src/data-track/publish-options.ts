@@ -37,8 +37,8 @@ export interface DataTrackPublishOptions<T = never> {
    */
   readonly maxPacketsPerFrame?: number | undefined
   /**
-   * Whether the last frame is kept in memory, so that {@link RemoteDataTrack.latest} can fetch it. A frame of more than
-   * 16 MiB is not kept. Default: `false`.
+   * Whether the publisher keeps the last frame in memory, so that {@link RemoteDataTrack.latest} can fetch it. A frame
+   * of more than 16 MiB is not kept. Default: `false`.
    */
   readonly latch?: boolean | undefined
 }

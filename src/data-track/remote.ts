@@ -94,8 +94,8 @@ export class RemoteDataTrack {
   }
 
   /**
-   * Whether the publisher lets the local participant subscribe. `allowed` until the server says otherwise, which it does
-   * after the local participant has subscribed.
+   * Whether the publisher lets the local participant subscribe. It is `allowed` until the server says otherwise. The
+   * server reports it only after the local participant has requested a subscription.
    */
   get permissionStatus(): TrackPermissionStatus {
     return this.#state.permitted ? 'allowed' : 'not_allowed'
@@ -127,16 +127,17 @@ export class RemoteDataTrack {
   }
 
   /**
-   * Fetches the last frame that the publisher has pushed, if the track is published with `latch: true`. It arrives
-   * whether the track is subscribed to or not. Frames that are pushed meanwhile may be newer.
+   * Fetches the last frame that the publisher has pushed, if the track is published with `latch: true`. It does not
+   * need a subscription. Frames that the publisher pushes meanwhile may be newer.
    *
    *     const state = (await track.latest({ codec: json() }))?.value
    *
-   * It resolves to `undefined` if there is no such frame: the track is not latched, has ended, or no frame was pushed;
-   * this participant may not subscribe to it or may not publish data; or the publisher's SDK does not know this request.
+   * The promise resolves to `undefined` if there is no such frame: the track is not latched, has ended, or no frame was
+   * pushed. It also resolves to `undefined` if the local participant may not subscribe to the track, if it may not
+   * publish data, or if the publisher's SDK does not know this request.
    *
-   * @throws `RpcError` if the publisher does not answer in time or leaves; `DataTrackDecodeError` if the codec fails; the
-   * signal's `reason`; `TypeError` that names the option
+   * @throws `RpcError` if the publisher does not answer in time or leaves; `DataTrackDecodeError` if the codec fails;
+   * the signal's `reason`; `TypeError` that names the option
    */
   latest(options?: LatestOptions): Promise<DataTrackFrame | undefined>
   latest<T>(options: DecodingLatestOptions<T>): Promise<DecodedDataTrackFrame<T> | undefined>

@@ -40,14 +40,14 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   }
 
   /**
-   * Resolves when the SFU forwards to this stream: the stream gets each frame that the publisher sends afterwards, as
-   * far as the network does not lose it. It settles once; later interruptions do not change it.
+   * Resolves when the SFU forwards to this stream: the stream gets each frame that the publisher sends afterwards,
+   * unless the network loses it. The promise settles once; later interruptions do not change it.
    *
    *     const stream = track.subscribe()
    *     await stream.ready
    *
-   * It rejects if the stream ends before that, with what reading the stream throws, and with `DataTrackSubscribeError`
-   * (`cancelled`) if the application closed it.
+   * If the stream ends before that, the promise rejects with the error that reading the stream throws. If the
+   * application closed the stream, it rejects with `DataTrackSubscribeError` (`cancelled`).
    */
   get ready(): Promise<void> {
     return this.#core.ready

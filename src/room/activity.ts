@@ -5,7 +5,7 @@ const qualities = ['poor', 'good', 'excellent', 'lost'] as const
 
 /**
  * The quality of a participant's connection. `lost`: the server does not hear from the participant at the moment.
- * `unknown`: the server has not told.
+ * `unknown`: the server has not reported it.
  */
 export type ConnectionQuality = (typeof qualities)[number] | 'unknown'
 
@@ -35,8 +35,8 @@ export abstract class ActiveParticipant {
   readonly activity = new Activity()
 
   /**
-   * Whether the participant is speaking. The server tells it of the local participant, and of participants whose media
-   * this room subscribes to.
+   * Whether the participant is speaking. The server reports it for the local participant, and for participants whose
+   * media this room subscribes to.
    */
   get isSpeaking(): boolean {
     return this.activity.isSpeaking
@@ -47,14 +47,14 @@ export abstract class ActiveParticipant {
     return this.activity.audioLevel
   }
 
-  /** When the participant began to speak last, by the local clock; `undefined` if it has not spoken. */
+  /** When the participant last began to speak, by the local clock; `undefined` if it has not spoken. */
   get lastSpokeAt(): Date | undefined {
     return this.activity.lastSpokeAt
   }
 
   /**
-   * The quality of the participant's connection, as the server measures it. The server tells it of the local
-   * participant, and of participants whose media this room subscribes to. Default: `unknown`.
+   * The quality of the participant's connection, as the server measures it. The server reports it for the local
+   * participant, and for participants whose media this room subscribes to. Default: `unknown`.
    */
   get connectionQuality(): ConnectionQuality {
     return this.activity.connectionQuality

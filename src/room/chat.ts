@@ -15,18 +15,18 @@ import type { SendTextOptions } from '../data-stream/options'
 import type { OutgoingStreams } from '../data-stream/outgoing'
 import type { TextStreamReader } from '../data-stream/readers'
 
-/** A chat message, as livekit-client has it. */
+/** A chat message. livekit-client's has the same shape. */
 export interface ChatMessage {
   /** The message's id. Edited versions have the same one. */
   readonly id: string
   /** When the message was sent, by the sender's clock: ms since 1970. */
   readonly timestamp: number
   readonly message: string
-  /** When it was edited, if it was. */
+  /** When the message was last edited; `undefined` if it was not. */
   readonly editTimestamp?: number | undefined
-  /** Of an own message: the files that were sent with it. */
+  /** For a message that the local participant sends: the files that are sent with it. */
   readonly attachedFiles?: readonly FileSource[] | undefined
-  /** Of a received message: ids of the byte streams on the topic `lk.chat` that belong to it. */
+  /** For a received message: the ids of the byte streams on the topic `lk.chat` that belong to it. */
   readonly attachedStreamIds?: readonly string[] | undefined
   /** Whether an agent sent it in the name of the participant. */
   readonly generated?: boolean | undefined

@@ -22,10 +22,10 @@ export const RoomEvent = {
   /** The room is disconnected for good. All tracks and streams have ended. */
   Disconnected: 'disconnected',
   /**
-   * Signalling is connected, also each time the room is reconnecting. Data can flow at `Connected` and `Reconnected`.
+   * Signalling is connected. Emitted in each reconnect, too. Data can flow only from `Connected` or `Reconnected` on.
    */
   SignalConnected: 'signalConnected',
-  /** Signalling is lost, and the session is to be resumed. `Reconnecting` follows in any case. */
+  /** Signalling is lost, and the room is going to resume its session. `Reconnecting` follows in any case. */
   SignalReconnecting: 'signalReconnecting',
   /** The room has a new token, from the server or from the application's token source. Later connections use it. */
   TokenRefreshed: 'tokenRefreshed',
@@ -34,8 +34,8 @@ export const RoomEvent = {
   /** A remote participant joined. Emitted once for each participant that was already there, too. */
   ParticipantConnected: 'participantConnected',
   /**
-   * A remote participant can be sent to. Emitted once for each session of it, after `ParticipantConnected`; also for each
-   * participant that was already active.
+   * Data can be sent to a remote participant. Emitted once for each of its sessions, after `ParticipantConnected`.
+   * Emitted for participants that were already active, too.
    */
   ParticipantActive: 'participantActive',
   /** A remote participant left. Its tracks were unpublished before. */
@@ -48,7 +48,7 @@ export const RoomEvent = {
   ParticipantAttributesChanged: 'participantAttributesChanged',
   /** A participant's permissions changed. */
   ParticipantPermissionsChanged: 'participantPermissionsChanged',
-  /** The participants that speak, or how loud they speak, changed. */
+  /** The list of participants that speak has changed, or how loud they speak. */
   ActiveSpeakersChanged: 'activeSpeakersChanged',
   /** The quality of a participant's connection changed. */
   ConnectionQualityChanged: 'connectionQualityChanged',
@@ -61,8 +61,8 @@ export const RoomEvent = {
   /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
   DataTrackPublished: 'dataTrackPublished',
   /**
-   * A publisher lets the local participant subscribe to its track, or does so no longer. The server tells it of tracks
-   * that the local participant has subscribed to, also after that was refused.
+   * A publisher lets the local participant subscribe to its track, or does so no longer. The server reports it for
+   * tracks to which the local participant has requested a subscription, even if the request was refused.
    */
   TrackSubscriptionPermissionChanged: 'trackSubscriptionPermissionChanged',
   /** A remote data track was unpublished. */
@@ -72,8 +72,9 @@ export const RoomEvent = {
   /** A data track of the local participant ended. */
   LocalDataTrackUnpublished: 'localDataTrackUnpublished',
   /**
-   * Whether a data track of the local participant has subscribers has changed; see {@link LocalDataTrack.hasSubscribers}.
-   * Register the listener before you publish, so that the participants are asked.
+   * A data track of the local participant has a first subscriber, has lost its last one, or this is no longer known;
+   * see {@link LocalDataTrack.hasSubscribers}. Register the listener before you publish, so that the room asks the
+   * other participants.
    */
   LocalDataTrackDemandChanged: 'localDataTrackDemandChanged',
   /** Frames could not be encrypted or decrypted. At most one event a second for each participant and reason. */
@@ -110,7 +111,7 @@ export interface RoomEvents {
   connectionStateChanged: (state: ConnectionState) => void
   participantConnected: (participant: RemoteParticipant) => void
   participantActive: (participant: RemoteParticipant) => void
-  /** `reason`: why it left; `undefined` if the server has not told. */
+  /** `reason`: why the participant left; `undefined` if the server gave no reason. */
   participantDisconnected: (participant: RemoteParticipant, reason?: DisconnectReason) => void
   /** `previous`: the metadata before the change; the participant has the new metadata. */
   participantMetadataChanged: (previous: string, participant: LocalParticipant | RemoteParticipant) => void
@@ -146,7 +147,7 @@ export interface RoomEvents {
   /** `never`: the event does not know the type that the track's codec accepts. */
   localDataTrackPublished: (track: LocalDataTrack<never>) => void
   localDataTrackUnpublished: (sid: string, reason: DataTrackUnpublishedError) => void
-  /** `hasSubscribers`: `undefined` if that is no longer known. */
+  /** `hasSubscribers`: `undefined` if it is no longer known whether the track has subscribers. */
   localDataTrackDemandChanged: (hasSubscribers: boolean | undefined, info: DataTrackInfo) => void
   /** `participant`: the publisher of the frames; `undefined` for the local participant and for one that has left. */
   encryptionError: (error: DataTrackE2eeError, participant: RemoteParticipant | undefined) => void
@@ -160,10 +161,10 @@ export interface RoomEvents {
     topic: string | undefined,
     encryptionType: EncryptionType,
   ) => void
-  /** `participant`: the sender, which is the local participant for what it sends itself. */
+  /** `participant`: the sender. It is the local participant for messages that this room sends. */
   chatMessage: (message: ChatMessage, participant: LocalParticipant | RemoteParticipant | undefined) => void
   sipDTMFReceived: (dtmf: SipDTMF, participant: RemoteParticipant | undefined) => void
-  /** `participant`: the one who spoke. `trackSid`: the SID of the audio track, as the agent named it. */
+  /** `participant`: the participant who spoke. `trackSid`: the SID of the audio track, as the agent named it. */
   transcriptionReceived: (
     segments: TranscriptionSegment[],
     participant: LocalParticipant | RemoteParticipant | undefined,

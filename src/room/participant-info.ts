@@ -20,15 +20,17 @@ export interface ParticipantPermissions {
   readonly canUpdateMetadata: boolean
   /** Whether other participants are not told about it. */
   readonly hidden: boolean
-  /** The sources of media that it may publish. Empty: all, if it `canPublish`. */
+  /** The sources of media that the participant may publish. Empty: all sources, if `canPublish` is `true`. */
   readonly canPublishSources: readonly TrackSource[]
-  /** Whether it may subscribe to metrics of other participants. */
+  /** Whether the participant may subscribe to metrics of other participants. */
   readonly canSubscribeMetrics: boolean
-  /** Whether it may control an agent's session. */
+  /** Whether the participant may control an agent's session. */
   readonly canManageAgentSession: boolean
-  /** Whether it records the room. LiveKit's newer name for that is the {@link ParticipantKind} `egress`. */
+  /**
+   * Whether the participant records the room. LiveKit's newer name for that is the {@link ParticipantKind} `egress`.
+   */
   readonly recorder: boolean
-  /** Whether it is an agent. LiveKit's newer name for that is the {@link ParticipantKind} `agent`. */
+  /** Whether the participant is an agent. LiveKit's newer name for that is the {@link ParticipantKind} `agent`. */
   readonly agent: boolean
 }
 

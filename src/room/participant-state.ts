@@ -9,8 +9,8 @@ import type { ParticipantInfoMessage } from '../signal/messages'
 const names = ['joining', 'joined', 'active', 'disconnected'] as const
 
 /**
- * How far a participant has come. `joining`, `joined`: it is connecting, or it is coming back. `active`: its connection
- * is complete, and it can be sent to. `disconnected`: it is not in the room.
+ * The state of a participant. `joining`, `joined`: it is connecting, or it is coming back. `active`: its connection is
+ * complete, and data can be sent to it. `disconnected`: it is not in the room.
  */
 export type ParticipantState = (typeof names)[number]
 

@@ -114,18 +114,18 @@ abstract class Participant extends ActiveParticipant {
     return joinedAtOf(this.#info)
   }
 
-  /** How far the participant has come: `joining`, `joined`, `active` or `disconnected`. */
+  /** The participant's state: `joining`, `joined`, `active` or `disconnected`. */
   get state(): ParticipantState {
     return stateOf(this.#info.state)
   }
 
-  /** Whether the participant can be sent to. The local participant is active while its room is connected. */
+  /** Whether data can be sent to the participant. The local participant is active while its room is connected. */
   get isActive(): boolean {
     return this.state === 'active'
   }
 
   /**
-   * Resolves when the participant can be sent to; at once if it can already.
+   * Resolves when data can be sent to the participant. If that is so already, it resolves at once.
    *
    * @throws `DataTrackClosedError` (`participantDisconnected`) if the participant leaves, or the room is disconnected;
    * the signal's `reason`; `TypeError` that names the option
@@ -163,7 +163,7 @@ abstract class Participant extends ActiveParticipant {
 export class RemoteParticipant extends Participant {
   #disconnectReason: DisconnectReason | undefined
 
-  /** Why the participant left; `undefined` while it is in the room, and if the server has not told. */
+  /** Why the participant left; `undefined` while it is in the room, and if the server gave no reason. */
   get disconnectReason(): DisconnectReason | undefined {
     return this.#disconnectReason
   }
@@ -304,10 +304,11 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a chat message, as a text stream on the topic `lk.chat` and, for older receivers, as a chat packet. Receivers
-   * get it as `RoomEvent.ChatMessage`, and so does this room. The promise resolves when the server has acknowledged it.
+   * Sends a chat message, as a text stream on the topic `lk.chat` and, for older receivers, as a chat packet. The rooms
+   * of the receivers emit `RoomEvent.ChatMessage`, and so does this room. The promise resolves when the server has
+   * acknowledged the message.
    *
-   * @param text at most 1 MiB of UTF-8; above some 60,000 bytes there is no packet
+   * @param text at most 1 MiB of UTF-8. With more than some 60,000 bytes, the message is sent as a text stream only
    * @throws as `sendText`
    */
   sendChatMessage(text: string, options?: SendChatMessageOptions): Promise<ChatMessage> {
@@ -329,8 +330,8 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a DTMF digit, for a telephone that takes part by SIP. Without end-to-end encryption only, because LiveKit
-   * cannot encrypt digits.
+   * Sends a DTMF digit, for a telephone that takes part by SIP. This works without end-to-end encryption only, because
+   * LiveKit cannot encrypt digits.
    *
    * @param code the digit's number, 0 to 2^32 − 1; 10 for `*`, 11 for `#`
    * @param digit the digit itself
@@ -341,9 +342,9 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Sends a transcription packet, for older clients; see `streamText` with `senderIdentity` for others. The server
-   * forwards it from participants of the kind `agent`, and drops it from others. Without end-to-end encryption only,
-   * because LiveKit cannot encrypt such packets.
+   * Sends a transcription packet, for older clients. For newer clients, use `streamText` with `senderIdentity`. The
+   * server forwards the packet only if a participant of the kind `agent` sent it. This works without end-to-end
+   * encryption only, because LiveKit cannot encrypt such packets.
    *
    * @throws `PublishDataError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
@@ -397,10 +398,10 @@ export class LocalParticipant extends Participant {
    * holds for later connections of the room. Subscriptions that are no longer permitted end, with `notAllowed` in rooms
    * of this package.
    *
-   * A track that no permission names may be subscribed to only by participants with `allowAll`.
+   * If no permission names a track, only participants with `allowAll` may subscribe to it.
    *
-   * @param allParticipantsAllowed whether all participants may subscribe to all tracks; then the list does not count
-   * @param participantTrackPermissions the whole list; it replaces the one before
+   * @param allParticipantsAllowed whether all participants may subscribe to all tracks; then the list is ignored
+   * @param participantTrackPermissions the whole list; it replaces the previous one
    * @throws `TypeError` or `RangeError` that names the argument
    */
   setTrackSubscriptionPermissions(
@@ -456,9 +457,9 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Stores a blob of data at the server, which other participants fetch by this participant's identity and the key. The
-   * server keeps it while the local participant is in the room, also if the connection is rebuilt. Storing it again
-   * replaces it. All blobs and definitions of schemas of a participant together have at most some 64,000 bytes.
+   * Stores a blob of data at the server. Other participants fetch it by this participant's identity and the key. The
+   * server keeps the blob while the local participant is in the room, even if the connection is rebuilt. Storing it
+   * again replaces it. All blobs and definitions of schemas of a participant together have at most some 64,000 bytes.
    *
    * @param key 1 to 256 bytes of UTF-8 (livekit-server 1.13 accepts about 200)
    * @param contents a text or bytes; 1 to 51,200 bytes
@@ -502,8 +503,9 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Adds an interceptor, which surrounds each call that the participant makes or handles: for tracing, authorisation,
-   * headers in payloads. The one that was added first is the outermost. Adding it again does nothing.
+   * Adds an interceptor: it surrounds each call that the participant makes or handles. Use it for tracing,
+   * authorisation or headers in payloads. The interceptor that was added first is the outermost. Adding it again does
+   * nothing.
    *
    * @throws `TypeError` that names the argument
    */

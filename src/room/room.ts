@@ -141,10 +141,11 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   /**
-   * Does ahead what connecting takes time for: loads modules and the native addon, looks up the host, and opens a TCP or
-   * TLS connection, which `connect` uses within 10 s. It never fails because of the network.
+   * Prepares a connection, so that `connect` takes less time. It loads modules and the native addon, looks up the host,
+   * and opens a TCP or TLS connection. `connect` uses that connection within 10 s. A failure of the network does not
+   * reject the promise.
    *
-   * @param token only for hosts with regions, whose list is fetched
+   * @param token used only for hosts with regions, to fetch their list of regions
    * @param options those of {@link connect} that matter are `agent`, `ca`, `proxy` and `signal`
    * @throws `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
@@ -158,8 +159,8 @@ export class Room extends TypedEmitter<RoomEvents> {
    *
    * @param url `wss://host` or `ws://host:port`
    * @param token an access token with the grant `roomJoin`, and `canPublishData` to publish; or a function or a
-   * `TokenSource` that gives one. Those are asked again when the room reconnects and its token has expired, or the server
-   * refused it
+   * `TokenSource` that gives one. The room asks the function or the source again when it reconnects and its token has
+   * expired or was refused
    * @throws `DataTrackConnectionError`; `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
   async connect(url: string | URL, token: ConnectToken, options: ConnectOptions = {}): Promise<void> {
@@ -221,8 +222,8 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /**
    * Yields what participants say, as agents transcribe it: interim and final versions of each segment, from now on. If
-   * the loop is behind, it gets the newest version of each segment that waits. The loop ends when the room is
-   * disconnected.
+   * the loop is slower than the segments arrive, it gets only the newest version of each waiting segment. The loop ends
+   * when the room is disconnected.
    *
    *     for await (const { participantIdentity, text, final } of room.transcriptions({ signal })) …
    *

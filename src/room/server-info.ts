@@ -4,7 +4,7 @@ import { isObject } from '../base/arguments'
 /** Numbers of `livekit.ServerInfo.Edition`, from 0 on. */
 const editions = ['standard', 'cloud'] as const
 
-/** The server that a room is connected to. What it does not say is empty, or 0. */
+/** The server that a room is connected to. A property that the server does not report is empty, or 0. */
 export interface ServerInfo {
   /** `standard`: livekit-server; `cloud`: LiveKit Cloud. `other:` precedes a number that this version does not know. */
   readonly edition: (typeof editions)[number] | `other:${number}`
@@ -12,9 +12,9 @@ export interface ServerInfo {
   /** The version of the signalling protocol. */
   readonly protocol: number
   readonly region: string
-  /** The node of a cluster. */
+  /** The id of the cluster's node. */
   readonly nodeId: string
-  /** Servers in development mode send it. */
+  /** What a server in development mode says for debugging. */
   readonly debugInfo: string
   /** The version of the protocol of agents. */
   readonly agentProtocol: number

@@ -3,7 +3,7 @@ import * as check from '../base/arguments'
 import type { DataTrackInfo } from '../data-track/info'
 import type { SubscriptionPermissionMessage } from '../signal/messages'
 
-/** What one participant may subscribe to. livekit-client's has the same shape, without the names. */
+/** What one participant may subscribe to. livekit-client's type has the same shape, without the track names. */
 export interface ParticipantTrackPermission {
   /** The participant. Either this or `participantSid` is required. */
   readonly participantIdentity?: string | undefined

@@ -15,12 +15,14 @@ export interface TranscriptionSegment {
   readonly text: string
   /** The language, `en` for example; may be empty. */
   readonly language: string
-  /** When the segment began and ended, in the unit that the agent chose; usually ms. 0 if the agent does not tell. */
+  /**
+   * When the segment began and ended, in the unit that the agent chose; usually ms. 0 if the agent does not give it.
+   */
   readonly startTime: number
   readonly endTime: number
   /** Whether the text will not change any more. */
   readonly final: boolean
-  /** When a version of the segment arrived first, and when this one did: ms since 1970 by the local clock. */
+  /** When the first version of the segment arrived, and when this version arrived: ms since 1970 by the local clock. */
   readonly firstReceivedTime: number
   readonly lastReceivedTime: number
 }
