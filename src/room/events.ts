@@ -72,8 +72,8 @@ export const RoomEvent = {
   /** A data track of the local participant ended. */
   LocalDataTrackUnpublished: 'localDataTrackUnpublished',
   /**
-   * A data track of the local participant has a first subscriber, has lost its last one, or this is no longer known;
-   * see {@link LocalDataTrack.hasSubscribers}. Register the listener before you publish, so that the room asks the
+   * A data track of the local participant now has subscribers, now has none, or it is no longer known whether it has
+   * any; see {@link LocalDataTrack.hasSubscribers}. Register the listener before you publish, so that the room asks the
    * other participants.
    */
   LocalDataTrackDemandChanged: 'localDataTrackDemandChanged',
