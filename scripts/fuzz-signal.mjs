@@ -78,6 +78,12 @@ class SilentConnection {
   stats() {}
   reconnectNow() {}
   simulate() {}
+  leave(words) {
+    words.close()
+    this.close()
+    return Promise.resolve()
+  }
+
   close() {
     this.native.close()
   }
