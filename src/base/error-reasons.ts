@@ -51,7 +51,7 @@ export const errorReasons = {
     },
     noEncryption: {
       message: 'an encrypted track needs a room with end-to-end encryption',
-      doc: 'Give the room an `encryption` option, or publish without `encrypted: true`.',
+      doc: 'Give the room an `encryption` option.',
     },
     internal: {
       message: 'publishing failed',
@@ -147,7 +147,10 @@ export const errorReasons = {
     },
   },
   DataTrackUnpublishedError: {
-    local: { message: 'the track was unpublished', doc: 'By `unpublish()`, or at the end of its scope.' },
+    local: {
+      message: 'the track was unpublished',
+      doc: 'The program called `unpublish()`, or the scope of the track ended (`withDataTrack`, `await using`).',
+    },
     sfu: {
       message: 'the SFU unpublished the track',
       doc: 'For example, an administrator unpublished it, or the participant lost a permission.',
@@ -161,7 +164,7 @@ export const errorReasons = {
   DataTrackE2eeError: {
     missingKey: {
       message: 'there is no key',
-      doc: 'Frames of that participant (remote or local) wait for a key, and are dropped when none is set.',
+      doc: 'No key is set for that participant (remote or local). Its frames wait for a key, and are dropped if none is set in time.',
     },
     decryptionFailed: {
       message: 'frames could not be decrypted',
@@ -212,7 +215,7 @@ export const errorReasons = {
     },
     leaveRequest: {
       message: 'the server told this participant to leave',
-      doc: "It did so while the room was connecting. The detail has the server's reason.",
+      doc: "The server sent a leave request while the room was connecting. The detail has the server's reason.",
     },
     tokenUnavailable: {
       message: 'there is no token to connect with',

@@ -47,7 +47,7 @@ export const rpcErrors: Readonly<Record<RpcErrorName, { readonly message: string
   },
   APPLICATION_ERROR: {
     message: 'Application error in method handler',
-    doc: "The handler threw an error that is not an `RpcError`, which only the recipient's log has; or the recipient runs too many calls; or the answer was malformed.",
+    doc: "The handler threw an error that is not an `RpcError`; the recipient's log has its text. Or the recipient already runs too many calls. Or the answer was malformed.",
   },
   CONNECTION_TIMEOUT: {
     message: 'Connection timeout',
