@@ -49,6 +49,20 @@ impl Lingers {
         self.waiting.iter().map(due).min()
     }
 
+    /// Whether no linger waits. Then a [`turn`](Self::turn) would do nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The bytes that the server has acknowledged on all channels together: a linger that starts later has to know when
+    /// the last acknowledgement came.
+    pub(super) fn note(&mut self, acknowledged: u64, now: Instant) {
+        if acknowledged > self.acknowledged {
+            self.acknowledged_at = Some(now);
+        }
+        self.acknowledged = acknowledged;
+    }
+
     /// Reads what was acknowledged. Appends the lingers that have ended to `over`.
     pub(super) fn turn(
         &mut self,
@@ -59,14 +73,7 @@ impl Lingers {
         now: Instant,
         over: &mut Vec<u32>,
     ) {
-        let acknowledged = ChannelKind::ALL.into_iter().map(|channel| peer.acknowledged(channel)).sum();
-        if acknowledged > self.acknowledged {
-            self.acknowledged_at = Some(now);
-        }
-        self.acknowledged = acknowledged;
-        if self.waiting.is_empty() {
-            return;
-        }
+        self.note(ChannelKind::ALL.into_iter().map(|channel| peer.acknowledged(channel)).sum(), now);
         let connected = peer.is_connected();
         let last = self.acknowledged_at;
         for linger in &mut self.waiting {

@@ -154,7 +154,7 @@ impl Task {
         // Handling those events may have made datagrams. The checks of a candidate that has just come must not wait.
         more |= self.publisher.peer.has_transmits();
         more |= self.subscriber.as_ref().is_some_and(|side| side.peer.has_transmits());
-        self.report();
+        self.report(now);
         more
     }
 
@@ -253,6 +253,9 @@ impl Task {
     }
 
     fn linger(&mut self, now: Instant) {
+        if self.lingers.is_empty() {
+            return;
+        }
         let mut over = Vec::new();
         {
             let mut outgoing = lock(&self.shared.outgoing);
@@ -264,18 +267,22 @@ impl Task {
         }
     }
 
-    fn report(&mut self) {
+    fn report(&mut self, now: Instant) {
         let mut low = [None; 3];
+        let mut acknowledged = 0;
         {
             let mut outgoing = lock(&self.shared.outgoing);
             outgoing.set_reliable_limit(self.pump.reliable_limit());
             for (channel, low) in ChannelKind::ALL.into_iter().zip(&mut low) {
-                if outgoing.set_in_channel(channel, self.publisher.peer.buffered(channel)) {
+                let buffered = self.publisher.peer.buffered(channel);
+                acknowledged += self.publisher.peer.written(channel).saturating_sub(buffered as u64);
+                if outgoing.set_in_channel(channel, buffered) {
                     *low = Some(channel);
                 }
                 self.stats.channel(channel).buffered = outgoing.buffered(channel);
             }
         }
+        self.lingers.note(acknowledged, now);
         for channel in low.into_iter().flatten() {
             self.shared.tell(ConnectionEvent::BufferedAmountLow { channel });
         }
