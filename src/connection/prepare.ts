@@ -3,7 +3,7 @@
  * looked up, and a TCP or TLS connection is opened. The next signalling connection to that host uses it.
  */
 import type { Socket } from 'node:net'
-import { isIP } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { withDeadline } from '../base/abort'
 import * as check from '../base/arguments'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
@@ -77,14 +77,13 @@ async function opened(server: URL, ca: ConnectOptions['ca'], signal: AbortSignal
   const secure = server.protocol === 'wss:'
   const host = server.hostname.replace(/^\[|\]$/g, '')
   const port = Number(server.port) || (secure ? 443 : 80)
-  const net = await import('node:net')
   const socket = secure
     ? (await import('node:tls')).connect({
         ...{ host, port, ALPNProtocols: ['http/1.1'] },
         ...(isIP(host) === 0 && { servername: host }),
         ...(ca !== undefined && { ca: ca as string }),
       })
-    : net.connect({ host, port })
+    : connect({ host, port })
   socket.unref()
   return await new Promise((resolve, reject) => {
     const stop = (): void => void socket.destroy(signal.reason as Error)

@@ -3,6 +3,7 @@ import type { SipDTMF as SipDtmfMessage } from '@livekit/protocol'
 import * as check from '../base/arguments'
 import { loadProtocol } from '../base/lazy'
 import type { PacketSender } from '../data-packet/sender'
+import { sendMessage } from './send-message'
 
 /** A digit that was dialled. */
 export interface SipDTMF {
@@ -35,16 +36,7 @@ export async function publishDtmf(
     digit: check.string('digit', digit),
   }
   if (digit === '') throw check.outOfRange('digit.length', '>= 1', 0)
-  const options = check.options('options', given)
-  const destinationIdentities = check.strings(
-    'options.destinationIdentities',
-    options.destinationIdentities ?? [],
-  )
-  const signal = check.signal('options.signal', options.signal)
-  signal?.throwIfAborted()
-  const { SipDTMF } = loadProtocol()
-  const packet = { case: 'sipDtmf', value: new SipDTMF(value) } as const
-  await sender.sendReliable(packet, { destinationIdentities, signal }).acknowledged
+  await sendMessage(sender, given, () => ({ case: 'sipDtmf', value: new (loadProtocol().SipDTMF)(value) }))
 }
 
 /** @internal */

@@ -198,6 +198,18 @@ export interface ParticipantRequests {
   readonly profile: OwnProfile
 }
 
+/** @internal What the local participant needs of its room. */
+export interface LocalParticipantOwner {
+  readonly session: () => Session | undefined
+  readonly packets: DataPackets
+  readonly streams: OutgoingStreams
+  readonly requests: () => ParticipantRequests | undefined
+  readonly rpc: RoomRpc
+  readonly messages: OutgoingMessages
+  /** The tracks that {@link LocalParticipant.setTrackSubscriptionPermissions} is about. */
+  readonly tracks: PermittedTracks
+}
+
 /** The local participant. */
 export class LocalParticipant extends Participant {
   readonly #session: () => Session | undefined
@@ -210,24 +222,15 @@ export class LocalParticipant extends Participant {
   readonly subscriptionPermissions: SubscriptionPermissions
 
   /** @internal */
-  constructor(
-    info: ParticipantInfoMessage,
-    session: () => Session | undefined,
-    packets: DataPackets,
-    streams: OutgoingStreams,
-    requests: () => ParticipantRequests | undefined,
-    rpc: RoomRpc,
-    messages: OutgoingMessages,
-    tracks: PermittedTracks,
-  ) {
+  constructor(info: ParticipantInfoMessage, owner: LocalParticipantOwner) {
     super(info)
-    this.subscriptionPermissions = new SubscriptionPermissions(tracks)
-    this.#session = session
-    this.#packets = packets
-    this.#streams = streams
-    this.#requests = requests
-    this.#rpc = rpc
-    this.#messages = messages
+    this.subscriptionPermissions = new SubscriptionPermissions(owner.tracks)
+    this.#session = owner.session
+    this.#packets = owner.packets
+    this.#streams = owner.streams
+    this.#requests = owner.requests
+    this.#rpc = owner.rpc
+    this.#messages = owner.messages
   }
 
   /**

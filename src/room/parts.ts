@@ -110,19 +110,18 @@ export class RoomParts {
       this.rpc.packetHandlers(),
       this.#messages.packetHandlers(),
     )
-    this.local = new LocalParticipant(
-      unknownParticipant,
-      () => owner.session(),
-      this.packets,
-      this.streams.outgoing,
-      () => owner.requests(),
-      this.rpc,
-      this.#messages,
-      {
+    this.local = new LocalParticipant(unknownParticipant, {
+      session: () => owner.session(),
+      packets: this.packets,
+      streams: this.streams.outgoing,
+      requests: () => owner.requests(),
+      rpc: this.rpc,
+      messages: this.#messages,
+      tracks: {
         published: () => owner.session()?.publishedInfos() ?? [],
         send: (value) => owner.send({ case: 'subscriptionPermission', value }),
       },
-    )
+    })
     this.tracks = new RemoteTracks(this.remote, tell)
     this.speakers = new ActiveSpeakers(this.local, this.remote, tell)
     this.demand = new RoomDemand(

@@ -6,6 +6,7 @@ import type { Transcription as TranscriptionMessage } from '@livekit/protocol'
 import * as check from '../base/arguments'
 import { loadProtocol } from '../base/lazy'
 import type { PacketSender } from '../data-packet/sender'
+import { sendMessage } from './send-message'
 
 /** A part of what a participant said. */
 export interface TranscriptionSegment {
@@ -64,16 +65,10 @@ export async function publishTranscription(
   given: PublishTranscriptionOptions = {},
 ): Promise<void> {
   const value = checkTranscription(transcription)
-  const options = check.options('options', given)
-  const destinationIdentities = check.strings(
-    'options.destinationIdentities',
-    options.destinationIdentities ?? [],
-  )
-  const signal = check.signal('options.signal', options.signal)
-  signal?.throwIfAborted()
-  const { Transcription } = loadProtocol()
-  const packet = { case: 'transcription', value: new Transcription(value) } as const
-  await sender.sendReliable(packet, { destinationIdentities, signal }).acknowledged
+  await sendMessage(sender, given, () => ({
+    case: 'transcription',
+    value: new (loadProtocol().Transcription)(value),
+  }))
 }
 
 /** Unfinished segments whose first arrival is remembered. The one that was heard of the longest ago is forgotten first. */

@@ -99,9 +99,8 @@ export class DemandAsker {
     const asked = this.#asked.get(identity)
     if (asked === undefined || asked.sid !== this.#room.participants.get(identity)?.sid) return false
     if (asked.said !== undefined && said.count <= asked.said.count) return true
-    const added = said.tracks.length - (asked.said?.tracks.length ?? 0)
     this.#unsay(asked)
-    if (this.#announced + added > MAX_ANNOUNCED) {
+    if (this.#announced + said.tracks.length > MAX_ANNOUNCED) {
       this.#settle()
       return false
     }
