@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { connect, now } from '../../index'
+import { connect, LocalDataTrackManager, now, RemoteDataTrackManager } from '../../index'
 import type { ConnectOptions } from '../../index'
 import { checkConnectOptions } from '../../src/connection/connect-options'
 import { publish, rejection, thrown, withPair } from '../helpers/rooms'
@@ -131,4 +131,25 @@ describe('the clock', () => {
       expect(now()).toBe(0n)
       local.tryPush({ payload: new Uint8Array(1), userTimestamp: now() })
     }))
+})
+
+describe('what the managers of data tracks are told by signalling', () => {
+  it.each([undefined, 0, 65_536, 1.5, '1'])('a handle is a number from 1 to 65,535, not %j', (handle) => {
+    const manager = new LocalDataTrackManager()
+    const outOfRange = { name: 'RangeError', message: expect.stringContaining('pubHandle') }
+    expect(thrown(() => manager.handleDemandUpdate(handle as number, true))).toMatchObject(outOfRange)
+    expect(thrown(() => manager.handleUnpublishResponse(handle as number))).toMatchObject(outOfRange)
+    manager.close()
+  })
+
+  it.each([undefined, null, 1, 'true'])('yes and no are booleans, not %j', (value) => {
+    const [local, remote] = [new LocalDataTrackManager(), new RemoteDataTrackManager()]
+    const invalid = (name: string) => ({ name: 'TypeError', message: expect.stringContaining(name) })
+    const demand = thrown(() => local.handleDemandUpdate(1, value as never))
+    expect(demand).toMatchObject(invalid('hasSubscribers'))
+    const permission = thrown(() => remote.handleSubscriptionPermission('DTR_1', value as never))
+    expect(permission).toMatchObject(invalid('allowed'))
+    local.close()
+    remote.close()
+  })
 })

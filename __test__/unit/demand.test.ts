@@ -370,6 +370,7 @@ describe('what rooms of this package tell each other', () => {
     expect(alice.known.get(1)).toBe(true)
     bob.add('alice', 'PA_2')
     alice.demand.rebuilt()
+    alice.demand.rejoined()
     expect(alice.known.get(1)).toBeUndefined()
     await settle()
     expect(alice.known.get(1)).toBe(true)

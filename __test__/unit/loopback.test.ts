@@ -38,7 +38,11 @@ it('loses and doubles what it is told to', async () => {
       expect(duplicated).toBeGreaterThan(0)
       expect(forwarded + lost).toBeGreaterThanOrEqual(1000)
       pair.sfu.setNetwork({ loss: 0, duplicate: 0 })
-      expect(stream.locked).toBe(false)
+      for (let index = 0; index < 100; index++) local.tryPush(payload)
+      await local.flush()
+      while (local.stats().sent > pair.sfu.stats().forwarded + lost) await turn()
+      expect(pair.sfu.stats()).toMatchObject({ lost, duplicated, forwarded: forwarded + 100 })
+      stream.close()
     },
     { loss: 0.2, duplicate: 0.1 },
   )

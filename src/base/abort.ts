@@ -147,3 +147,16 @@ export class Deferred<T> {
     this.#reject(reason)
   }
 }
+
+/** Waits for a value, or until the signal aborts, whatever happens to the value. Throws the signal's `reason`. */
+export async function abortable<T>(value: T | PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  let stop = (): void => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = onAbort(signal, () => reject(signal.reason as Error))
+  })
+  try {
+    return await Promise.race([value, aborted])
+  } finally {
+    stop()
+  }
+}

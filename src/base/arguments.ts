@@ -55,6 +55,12 @@ export function whole(name: string, value: unknown, max: number): number {
   return integer(name, value, 0, 0, max)
 }
 
+/** A boolean that must be there. */
+export function requiredBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalidType(name, 'a boolean', value)
+  return value
+}
+
 /** A boolean; `fallback` if it is `undefined`. */
 export function boolean(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback

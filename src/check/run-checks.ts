@@ -5,7 +5,7 @@ import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } fr
 import { checkAddress, checkBinary, checkHttp, checkToken } from './server-checks'
 
 /** The checks, in their order. */
-export const checkNames = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data'] as const
+const checkNames = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data'] as const
 
 /** The name of a check. */
 export type CheckName = (typeof checkNames)[number]

@@ -2,7 +2,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { loadBinding } from '../native/loader'
-import { serverUrl } from '../connection/address'
+import { bareHost, serverUrl } from '../connection/address'
 import { httpRequest } from '../connection/http-request'
 import type { HttpAnswer } from '../connection/http-request'
 import { ProxyError } from '../connection/proxy'
@@ -32,8 +32,9 @@ export function checkBinary(): Finding {
  */
 export async function checkAddress(url: string): Promise<Finding> {
   const check = 'address'
-  const { hostname, pathname, host, protocol } = serverUrl(url)
-  const bare = hostname.replace(/^\[|\]$/g, '')
+  const server = serverUrl(url)
+  const { pathname, host, protocol } = server
+  const bare = bareHost(server)
   let addresses: readonly string[] = [bare]
   if (isIP(bare) === 0) {
     try {

@@ -46,6 +46,11 @@ export function serverUrl(url: string | URL): URL {
   return new URL(scheme + parsed.href.slice(parsed.protocol.length))
 }
 
+/** A URL's host without the brackets of an IPv6 address. */
+export function bareHost({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '')
+}
+
 /** The WebSocket's URL. The token is not in it: it goes into the `Authorization` header. */
 export function signalUrl(server: URL, options: SignalRequestOptions): URL {
   const url = new URL(server)

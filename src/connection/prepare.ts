@@ -9,7 +9,7 @@ import * as check from '../base/arguments'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { log } from '../base/logging'
 import { environment } from '../native/environment'
-import { serverUrl } from './address'
+import { bareHost, serverUrl } from './address'
 import { checkConnectOptions } from './connect-options'
 import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
 import { proxyAgent } from './proxy'
@@ -75,7 +75,7 @@ function isDirect(server: URL, { agent, proxy }: CheckedConnectOptions, signal: 
 
 async function opened(server: URL, ca: ConnectOptions['ca'], signal: AbortSignal): Promise<Socket> {
   const secure = server.protocol === 'wss:'
-  const host = server.hostname.replace(/^\[|\]$/g, '')
+  const host = bareHost(server)
   const port = Number(server.port) || (secure ? 443 : 80)
   const socket = secure
     ? (await import('node:tls')).connect({

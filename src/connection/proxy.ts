@@ -6,6 +6,7 @@ import type { Agent } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { loadProxyAgents, loadProxyFromEnv } from '../base/lazy'
 import { log } from '../base/logging'
+import { bareHost } from './address'
 
 /** The proxy of the environment cannot be used. The message names neither its address nor its credentials. */
 export class ProxyError extends Error {}
@@ -57,7 +58,7 @@ function readProxy(named: string): URL {
     throw new ProxyError("the credentials of the environment's proxy are not percent-encoded")
   }
   // With its brackets, Node would look up an IPv6 address as a name.
-  return Object.defineProperty(url, 'hostname', { value: url.hostname.replace(/^\[|\]$/g, '') })
+  return Object.defineProperty(url, 'hostname', { value: bareHost(url) })
 }
 
 /** `CONNECT` wants an IPv6 address in brackets; Node's options have none. */

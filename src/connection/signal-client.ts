@@ -13,7 +13,7 @@ import { log } from '../base/logging'
 import { MAX_MESSAGE_BYTES } from '../signal/limits'
 import type { SignalPart } from '../signal/parts'
 import type { UpdateMetadataMessage } from '../signal/messages'
-import { isAccessToken, signalUrl } from './address'
+import { bareHost, isAccessToken, signalUrl } from './address'
 import type { SignalRequestOptions } from './address'
 import { Inbox } from './inbox'
 import { Pings } from './pings'
@@ -153,7 +153,7 @@ export class SignalClient {
    */
   async #address(server: URL, agent: Agent | undefined): Promise<string | undefined> {
     if (agent === undefined) return streamOf(this.#socket)?.remoteAddress
-    const host = server.hostname.replace(/^\[|\]$/g, '')
+    const host = bareHost(server)
     // A name that only the proxy can resolve is not this machine's.
     return await lookup(host).then(
       ({ address }) => address,

@@ -1,5 +1,5 @@
 /** The token of a connection, and where the next one comes from. */
-import { onAbort } from '../base/abort'
+import { abortable } from '../base/abort'
 import * as check from '../base/arguments'
 import { isObject } from '../base/arguments'
 import { DataTrackConnectionError } from '../base/errors'
@@ -126,17 +126,4 @@ export class Tokens {
 function hasExpired(token: string): boolean {
   const expires = decodeClaims(token)?.expires
   return expires !== undefined && expires * 1000 - EXPIRY_MARGIN <= Date.now()
-}
-
-/** Gives up waiting when the signal aborts, whatever the application's function does. */
-async function abortable<T>(value: T | PromiseLike<T>, signal: AbortSignal): Promise<T> {
-  let stop = (): void => undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = onAbort(signal, () => reject(signal.reason as Error))
-  })
-  try {
-    return await Promise.race([value, aborted])
-  } finally {
-    stop()
-  }
 }

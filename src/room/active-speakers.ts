@@ -106,10 +106,16 @@ export class ActiveSpeakers {
 
   /** Finds participants by SID. For more than a few, a table is made once. */
   #bySid(count: number): (sid: string) => AnyParticipant | undefined {
-    const all = [this.#local, ...this.#remote.values()]
-    if (count < 2) return (sid) => all.find((participant) => participant.sid === sid)
-    const table = new Map<string, AnyParticipant>(all.map((participant) => [participant.sid, participant]))
+    if (count < 2) return (sid) => this.#find(sid)
+    const table = new Map<string, AnyParticipant>([[this.#local.sid, this.#local]])
+    for (const participant of this.#remote.values()) table.set(participant.sid, participant)
     return (sid) => table.get(sid)
+  }
+
+  #find(sid: string): AnyParticipant | undefined {
+    if (this.#local.sid === sid) return this.#local
+    for (const participant of this.#remote.values()) if (participant.sid === sid) return participant
+    return undefined
   }
 
   #skipped(kind: string): void {

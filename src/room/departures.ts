@@ -1,5 +1,5 @@
 /** The connections that a room has left. They still send what was accepted before, and then end. */
-import { Deferred } from '../base/abort'
+import { abortable } from '../base/abort'
 import type { RoomConnection } from '../connection/contract'
 import type { PacketSender } from '../data-packet/sender'
 import type { Session } from '../session/session'
@@ -15,10 +15,7 @@ export class Departures {
 
   /** Waits until all of them have ended. Throws the signal's `reason`. */
   async wait(signal: AbortSignal): Promise<void> {
-    if (this.#all === undefined) return
-    const ended = new Deferred<void>().abortWith(signal, () => undefined)
-    void this.#all.then(() => ended.resolve())
-    await ended.promise
+    if (this.#all !== undefined) await abortable(this.#all, signal)
   }
 
   /** Leaves a room. The connection sends what was accepted before, and tells the room nothing more. */

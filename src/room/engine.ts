@@ -248,7 +248,7 @@ export class RoomEngine implements ConnectableRoom {
     this.parts.rebuilt(connection)
     this.#history.rebuilt()
     this.#receive(join)
-    this.parts.demand.rebuilt()
+    this.parts.demand.rejoined()
     this.#tell(RoomEvent.Reconnected)
   }
 

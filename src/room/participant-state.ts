@@ -55,6 +55,8 @@ export class StateCheck {
 
   /** The description; with the state `before` if it has none of LiveKit's. */
   checked(info: ParticipantInfoMessage, before: number = StateNumber.Joining): ParticipantInfoMessage {
+    // Most messages have one. Those are not copied.
+    if (names[info.state] !== undefined) return info
     // In plain objects of bufbuild 2, fields with the value zero are absent.
     const { state = StateNumber.Joining } = info as { readonly state?: unknown }
     if (typeof state === 'number' && names[state] !== undefined) return { ...info, state }

@@ -177,6 +177,7 @@ export class RoomParts {
     this.packets.rebuilt()
     this.streams.rebuilt()
     this.speakers.clear()
+    this.demand.rebuilt()
     this.roster.rebuilt()
   }
 

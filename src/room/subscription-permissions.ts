@@ -52,9 +52,7 @@ export class SubscriptionPermissions {
 
   /** See {@link LocalParticipant.setTrackSubscriptionPermissions}. */
   set(allParticipantsAllowed: boolean, permissions: readonly ParticipantTrackPermission[]): void {
-    if (typeof allParticipantsAllowed !== 'boolean') {
-      throw check.invalidType('allParticipantsAllowed', 'a boolean', allParticipantsAllowed)
-    }
+    check.requiredBoolean('allParticipantsAllowed', allParticipantsAllowed)
     const published = [...this.#tracks.published()]
     const checked = checkPermissions(permissions, published)
     this.#permissions = allParticipantsAllowed ? undefined : checked

@@ -49,7 +49,7 @@ export interface TranscriptionsOptions {
 export type Transcriptions = AsyncIterableIterator<TranscribedSegment, undefined> & AsyncDisposable
 
 /** The topic of the text streams. */
-export const TRANSCRIPTION_TOPIC = 'lk.transcription'
+const TRANSCRIPTION_TOPIC = 'lk.transcription'
 /** Bytes of UTF-8 of a segment. The rest of a longer one is left out. */
 export const MAX_SEGMENT_BYTES = 1_048_576
 /** Segments that wait for a loop. A newer version of a segment replaces the waiting one; the oldest is dropped first. */
@@ -146,7 +146,7 @@ export class RoomTranscriptions {
 }
 
 /** The names of the streams' attributes. */
-export const transcriptionAttributes = {
+const transcriptionAttributes = {
   segmentId: 'lk.segment_id',
   trackSid: 'lk.transcribed_track_id',
   final: 'lk.transcription_final',

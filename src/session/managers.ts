@@ -253,8 +253,8 @@ export class LocalDataTrackManager
 
   /** Handles a `DataTrackDemandUpdate` of the SFU: whether a publication has subscribers. */
   handleDemandUpdate(pubHandle: number, hasSubscribers: boolean): void {
-    check.integer('pubHandle', pubHandle, 0, 1, 65_535)
-    check.boolean('hasSubscribers', hasSubscribers, false)
+    assertHandle(pubHandle)
+    check.requiredBoolean('hasSubscribers', hasSubscribers)
     this.run(() => this.session.handleDemandUpdate(pubHandle, hasSubscribers))
   }
 
@@ -266,7 +266,7 @@ export class LocalDataTrackManager
   }
 
   handleUnpublishResponse(pubHandle: number): void {
-    if (!isHandle(pubHandle)) throw check.outOfRange('pubHandle', `>= 1 and <= ${MAX_HANDLE}`, pubHandle)
+    assertHandle(pubHandle)
     this.run(() => this.session.handleUnpublishResponse(pubHandle))
   }
 
@@ -360,7 +360,7 @@ export class RemoteDataTrackManager
    */
   handleSubscriptionPermission(trackSid: string, allowed: boolean): void {
     check.string('trackSid', trackSid)
-    check.boolean('allowed', allowed, allowed)
+    check.requiredBoolean('allowed', allowed)
     this.run(() => this.session.handleSubscriptionPermission(trackSid, allowed))
   }
 
@@ -388,4 +388,8 @@ export class RemoteDataTrackManager
       trackUnpublished: (track) => this.emit('trackUnpublished', track),
     }
   }
+}
+
+function assertHandle(pubHandle: number): void {
+  if (!isHandle(pubHandle)) throw check.outOfRange('pubHandle', `>= 1 and <= ${MAX_HANDLE}`, pubHandle)
 }

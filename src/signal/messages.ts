@@ -220,11 +220,6 @@ export interface RequestResponseMessage {
   readonly request: { readonly case?: string | undefined; readonly value?: unknown }
 }
 
-/** `livekit.DataTrackSubscriberHandles`. */
-export interface SubscriberHandlesMessage {
-  readonly subHandles: Readonly<Record<number, { readonly trackSid: string }>>
-}
-
 /**
  * A decoded `livekit.SignalResponse`: any object with a `message` that has a `case`. The content is not trusted;
  * {@link SignalDispatcher} checks it.

@@ -11,7 +11,7 @@ const DEMAND_UPDATE = 32
 const Demand = { PubHandle: 1, HasSubscribers: 2 } as const
 
 /** `livekit.DataTrackDemandUpdate`. */
-export interface DemandUpdateMessage {
+interface DemandUpdateMessage {
   readonly pubHandle: number
   readonly hasSubscribers: boolean
 }

@@ -36,6 +36,8 @@ export class DemandAsker {
   #speakers = 0
   readonly #subscribers = new Map<number, number>()
   #announced = 0
+  /** Handles that have their first subscriber, or no longer any, since the last {@link #settle}. */
+  readonly #touched = new Set<number>()
   /** Whether each participant of the room speaks. */
   #complete = false
   /** Counts sessions of this room, so that answers to questions of an older one do not count. */
@@ -84,6 +86,10 @@ export class DemandAsker {
   rebuilt(): void {
     this.#session += 1
     this.#clear()
+  }
+
+  /** Follows {@link rebuilt}: the participants of the new session are known. */
+  rejoined(): void {
     if (this.#wanted) this.#askAll()
   }
 
@@ -94,27 +100,26 @@ export class DemandAsker {
     this.#wanted = false
   }
 
-  /** A participant says something. Returns whether that is of use. */
-  heard(identity: string, said: Announcement): boolean {
+  /** A participant says something. */
+  heard(identity: string, said: Announcement): void {
     const asked = this.#asked.get(identity)
-    if (asked === undefined || asked.sid !== this.#room.participants.get(identity)?.sid) return false
-    if (asked.said !== undefined && said.count <= asked.said.count) return true
+    if (asked === undefined || asked.sid !== this.#room.participants.get(identity)?.sid) return
+    if (asked.said !== undefined && said.count <= asked.said.count) return
     this.#unsay(asked)
     if (this.#announced + said.tracks.length > MAX_ANNOUNCED) {
       this.#settle()
-      return false
+      return
     }
     // A handle that comes twice would count twice.
     asked.said = { count: said.count, tracks: [...new Set(said.tracks)] }
     this.#speakers += 1
     for (const handle of asked.said.tracks) this.#count(handle, 1)
     this.#settle()
-    return true
   }
 
   #askAll(): void {
-    for (const { identity, isActive } of this.#room.participants.values())
-      if (isActive) this.#enqueue(identity)
+    for (const { identity, sid, isActive } of this.#room.participants.values())
+      if (isActive && this.#asked.get(identity)?.sid !== sid) this.#enqueue(identity)
     this.#settle()
   }
 
@@ -169,20 +174,25 @@ export class DemandAsker {
   #count(handle: number, by: 1 | -1): void {
     const count = (this.#subscribers.get(handle) ?? 0) + by
     this.#announced += by
+    if (count === 0 || count === by) this.#touched.add(handle)
     if (count === 0) this.#subscribers.delete(handle)
     else this.#subscribers.set(handle, count)
   }
 
-  /** Tells the tracks what is known now. */
+  /** Tells the tracks for which something may have changed what is known now. */
   #settle(): void {
-    this.#complete = this.#speakers === this.#room.participants.size
-    for (const handle of this.#tracks.handles()) this.#tracks.announce(handle, this.value(handle))
+    const complete = this.#speakers === this.#room.participants.size
+    const handles = complete === this.#complete ? [...this.#touched] : this.#tracks.handles()
+    this.#complete = complete
+    this.#touched.clear()
+    for (const handle of handles) this.#tracks.announce(handle, this.value(handle))
   }
 
   #clear(): void {
     this.#asked.clear()
     this.#queue.clear()
     this.#subscribers.clear()
+    this.#touched.clear()
     this.#speakers = 0
     this.#announced = 0
     this.#complete = false

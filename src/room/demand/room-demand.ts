@@ -69,9 +69,14 @@ export class RoomDemand {
     this.#asker.active(participant)
   }
 
-  /** The local connection was rebuilt, and the participants are known. */
+  /** The local connection was rebuilt. Its `join` message comes next. */
   rebuilt(): void {
     this.#asker.rebuilt()
+  }
+
+  /** Follows {@link rebuilt}: the participants are known. */
+  rejoined(): void {
+    this.#asker.rejoined()
   }
 
   /** The room is disconnected. */
