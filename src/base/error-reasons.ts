@@ -195,7 +195,7 @@ export const errorReasons = {
     },
     notFound: {
       message: 'there is no LiveKit server at that URL, or no such room',
-      doc: 'Use the URL of the server (`wss://host`), without a path. The room must exist only if the server does not create rooms by itself.',
+      doc: 'Use the URL of the server (`wss://host`), with a path only if a proxy serves it under that path. The room must exist only if the server does not create rooms by itself.',
     },
     serverUnreachable: {
       message: 'the server cannot be reached',
