@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Room, setLogger } from '../../index'
+import { Room } from '../../index'
 import { Inbox, TURN_MS } from '../../src/connection/inbox'
 import { MAX_PING_TIMEOUT, MAX_PINGS } from '../../src/connection/pings'
 import { MAX_ANSWER, MAX_HOSTS, Regions } from '../../src/connection/regions'
@@ -15,22 +15,19 @@ import {
   MAX_PART_COST,
   MAX_SUBSCRIBER_HANDLES,
 } from '../../src/signal/limits'
+import { keepLogs } from '../helpers/logged'
 import { bytesField, emptyMessages, encoded, HostileServer } from '../helpers/hostile-server'
 import type { ResponseContent } from '../helpers/hostile-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection, turn, until } from '../helpers/rooms'
 
 let server: HostileServer
-let logged: string[]
+const logged = keepLogs()
 beforeEach(async () => {
   server = await HostileServer.start()
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
 })
 afterEach(async () => {
   vi.useRealTimers()
-  setLogger(undefined)
   await server.close()
 })
 

@@ -1,8 +1,8 @@
 /** Whether a track has subscribers: `stream.ready`, what a server says, and what rooms of this package tell each other. */
 import { getEventListeners } from 'node:events'
 import { SignalResponse } from '@livekit/protocol'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { DataTrackSubscribeError, DataTrackUnpublishedError, Room, RoomEvent, setLogger } from '../../index'
+import { describe, expect, it } from 'vitest'
+import { DataTrackSubscribeError, DataTrackUnpublishedError, Room, RoomEvent } from '../../index'
 import { DemandAsker, MAX_ANNOUNCED, MAX_ASKS } from '../../src/room/demand/asker'
 import { ASK, DEMAND_METHOD, parseDemand } from '../../src/room/demand/messages'
 import type { DemandParticipant } from '../../src/room/demand/participants'
@@ -11,16 +11,11 @@ import { RpcError } from '../../src/rpc/rpc-error'
 import type { RpcMethodHandler } from '../../src/rpc/invocation'
 import { MAX_TRACKS_OF_PARTICIPANT } from '../../src/signal/limits'
 import { signalParts } from '../../src/signal/parts'
+import { keepLogs } from '../helpers/logged'
 import { fakeRoom } from '../helpers/fake-connection'
 import { collectedWhen, publish, rejection, thrown, turn, until, withPair } from '../helpers/rooms'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: () => {}, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs({ debug: false })
 
 describe('stream.ready', () => {
   it('resolves when the SFU forwards: what is pushed then arrives', () =>

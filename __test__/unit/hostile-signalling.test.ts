@@ -1,6 +1,6 @@
 /** What a server can make a room keep, and what it cannot break. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { RoomEvent, setLogger } from '../../index'
+import { afterEach, expect, it, vi } from 'vitest'
+import { RoomEvent } from '../../index'
 import { environment } from '../../src/native/environment'
 import { MAX_PARTICIPANT_BYTES } from '../../src/room/participant-limits'
 import {
@@ -9,18 +9,11 @@ import {
   MAX_TRACKS_OF_PARTICIPANT,
   TRACK_BYTES,
 } from '../../src/signal/limits'
+import { keepLogs } from '../helpers/logged'
 import { fakeRoom } from '../helpers/fake-connection'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
-})
-afterEach(() => {
-  vi.restoreAllMocks()
-  setLogger(undefined)
-})
+const logged = keepLogs()
+afterEach(() => vi.restoreAllMocks())
 
 const me = { identity: 'me', sid: 'PA_me', state: 2 }
 

@@ -1,17 +1,12 @@
 /** The last frame of a latched track, which participants fetch from its publisher. */
-import { afterEach, beforeEach, expect, it } from 'vitest'
-import { DataTrackDecodeError, ExternalE2EEKeyProvider, json, RpcError, setLogger } from '../../index'
+import { expect, it } from 'vitest'
+import { DataTrackDecodeError, ExternalE2EEKeyProvider, json, RpcError } from '../../index'
 import { MAX_LATCHED_BYTES, Latch } from '../../src/data-track/latch'
 import { LATEST_METHOD, LatchedTracks } from '../../src/room/latched-tracks'
+import { keepLogs } from '../helpers/logged'
 import { publish, rejection, until, withPair } from '../helpers/rooms'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: () => {}, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs({ debug: false })
 
 const MEGABYTES = 2_000_000
 

@@ -1,17 +1,12 @@
 /** Whether participants can be sent to. */
 import { getEventListeners } from 'node:events'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { DataTrackClosedError, Room, RoomEvent, setLogger } from '../../index'
+import { describe, expect, it } from 'vitest'
+import { DataTrackClosedError, Room, RoomEvent } from '../../index'
+import { keepLogs } from '../helpers/logged'
 import { fakeRoom } from '../helpers/fake-connection'
 import { rejection, withPair } from '../helpers/rooms'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs()
 
 const [JOINING, JOINED, ACTIVE, DISCONNECTED] = [0, 1, 2, 3]
 

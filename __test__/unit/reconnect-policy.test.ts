@@ -1,18 +1,13 @@
 /** Who decides how long to wait before an attempt to reconnect, and when to give up. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { DefaultReconnectPolicy, Room, setLogger } from '../../index'
+import { describe, expect, it } from 'vitest'
+import { DefaultReconnectPolicy, Room } from '../../index'
 import type { ReconnectContext } from '../../index'
 import { RECONNECT_ATTEMPTS } from '../../src/connection/backoff'
 import { Retries } from '../../src/connection/reconnect-policy'
+import { keepLogs } from '../helpers/logged'
 import { rejection, thrown } from '../helpers/rooms'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs()
 
 const url = 'ws://a/'
 const delays = (retries: Retries, count: number) =>

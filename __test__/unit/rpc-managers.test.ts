@@ -1,7 +1,7 @@
 /** What the managers of RPC make of what comes, in both versions, without a room. */
 import { RpcAck, RpcRequest, RpcResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { PublishDataError, RpcError, setLogger } from '../../index'
+import { PublishDataError, RpcError } from '../../index'
 import { MAX_PENDING_CALLS } from '../../src/rpc/client-manager'
 import { MAX_REQUEST_BYTES } from '../../src/rpc/limits'
 import type { RpcInvocationData, RpcMethodHandler } from '../../src/rpc/invocation'
@@ -16,18 +16,13 @@ import {
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
 import type { OutgoingText } from '../../src/data-stream/outgoing'
 import type { RpcPacket } from '../../src/rpc/transport'
+import { keepLogs } from '../helpers/logged'
 import { Wire } from '../helpers/rpc'
 import type { Peer, Sent } from '../helpers/rpc'
 import { rejection, thrown, turn, until } from '../helpers/rooms'
 import { outcome } from '../helpers/rpc-rooms'
 
-const logs: string[] = []
-beforeEach(() => {
-  logs.length = 0
-  const note = (_: unknown, message: string): void => void logs.push(message)
-  setLogger({ trace: note, debug: note, info: note, warn: note, error: note })
-})
-afterEach(() => setLogger(undefined))
+const logs = keepLogs()
 
 const ack = (requestId: string): RpcPacket => ({ case: 'rpcAck', value: new RpcAck({ requestId }) })
 const answer = (requestId: string, payload: string): RpcPacket => ({

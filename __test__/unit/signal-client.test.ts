@@ -4,25 +4,22 @@ import type { AddressInfo } from 'node:net'
 import { DisconnectReason } from '@livekit/protocol'
 import type { SignalRequest, SignalResponse } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { DataTrackConnectionError, setLogger } from '../../index'
+import { DataTrackConnectionError } from '../../index'
 import { MAX_INBOX_BYTES } from '../../src/connection/inbox'
 import { MAX_PING_INTERVAL } from '../../src/connection/pings'
 import { SignalClient } from '../../src/connection/signal-client'
 import { MAX_MESSAGE_BYTES } from '../../src/signal/limits'
+import { keepLogs } from '../helpers/logged'
 import { bytesField, emptyMessages, HostileServer } from '../helpers/hostile-server'
 import type { ResponseContent } from '../helpers/hostile-server'
 import { rejection, until } from '../helpers/rooms'
 
 let server: HostileServer
-let logged: string[]
+const logged = keepLogs()
 beforeEach(async () => {
   server = await HostileServer.start()
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
 })
 afterEach(async () => {
-  setLogger(undefined)
   await server.close()
 })
 

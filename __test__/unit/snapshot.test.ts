@@ -1,19 +1,14 @@
 /** A server that lists all participants: those that are missing have left. */
 import { ParticipantInfo, ParticipantInfo_State, ParticipantUpdate, SignalResponse } from '@livekit/protocol'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RoomEvent, setLogger } from '../../index'
+import { describe, expect, it } from 'vitest'
+import { RoomEvent } from '../../index'
 import { MAX_PARTICIPANTS } from '../../src/signal/limits'
 import { signalParts } from '../../src/signal/parts'
+import { keepLogs } from '../helpers/logged'
 import { fakeRoom } from '../helpers/fake-connection'
 import { bytesField } from '../helpers/hostile-server'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: keep, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs()
 
 const updateNumber = SignalResponse.fields.list().find(({ localName }) => localName === 'update')!.no
 const set = Uint8Array.of(2 << 3, 1)

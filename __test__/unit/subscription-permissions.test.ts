@@ -1,20 +1,15 @@
 /** Who may subscribe to whose tracks. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { DataTrackSubscribeError, Room, RoomEvent, setLogger } from '../../index'
+import { describe, expect, it } from 'vitest'
+import { DataTrackSubscribeError, Room, RoomEvent } from '../../index'
 import type { RemoteDataTrack } from '../../index'
 import type { SubscriptionPermissionMessage } from '../../src/signal/messages'
 import { SubscriptionPermissions } from '../../src/room/subscription-permissions'
+import { keepLogs } from '../helpers/logged'
 import { fakeRoom } from '../helpers/fake-connection'
 import { publish, rejection, thrown, turn, until, withPair } from '../helpers/rooms'
 import type { Pair } from '../helpers/rooms'
 
-let logged: string[]
-beforeEach(() => {
-  logged = []
-  const keep = (_fields: object, text: string) => void logged.push(text)
-  setLogger({ trace: keep, debug: () => {}, info: keep, warn: keep, error: keep })
-})
-afterEach(() => setLogger(undefined))
+const logged = keepLogs({ debug: false })
 
 const allow = (identity: string, ...allowedTrackNames: string[]) => [
   { participantIdentity: identity, allowedTrackNames },
