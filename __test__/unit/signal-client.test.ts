@@ -69,6 +69,44 @@ function timestampOf(message: SignalRequest['message']): bigint {
   return message.value.timestamp
 }
 
+describe('what the server has sent so far', () => {
+  const never = new AbortController().signal
+  const LIMIT = 60_000
+
+  it('is handled when its answer to a ping comes, and an answer to an earlier ping does not count', async () => {
+    const { client, owner } = await opened()
+    const first = timestampOf(await server.request('pingReq'))
+    const caughtUp = client.caughtUp(LIMIT, never).then(() => owner.messages.length)
+    const second = timestampOf(await server.request('pingReq'))
+    server.say({ case: 'pongResp', value: { lastPingTimestamp: first } })
+    server.say(update('PA_1'))
+    server.say({ case: 'pongResp', value: { lastPingTimestamp: second } })
+    expect(await caughtUp).toBe(1)
+    client.close()
+    await client.caughtUp(LIMIT, never)
+  })
+
+  it.each([
+    ['the server ends the connection', () => server.client.terminate()],
+    ['the client closes it', (client: SignalClient) => client.close()],
+    ['the signal aborts', (_: SignalClient, given: AbortController) => given.abort()],
+  ])('is waited for no longer when %s', async (_, end) => {
+    const { client } = await opened()
+    const given = new AbortController()
+    const caughtUp = client.caughtUp(LIMIT, given.signal)
+    end(client, given)
+    await caughtUp
+    client.close()
+  })
+
+  it('is not waited for beyond the limit', async () => {
+    const { client, owner } = await opened()
+    await client.caughtUp(1, never)
+    expect(owner.ends).toEqual([])
+    client.close()
+  })
+})
+
 describe('pongs', () => {
   it('count for pings that were sent, and a timestamp of −2⁶³, 0 or tomorrow says nothing', async () => {
     const { client, owner } = await opened()
