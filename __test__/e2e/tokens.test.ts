@@ -188,12 +188,13 @@ describe('a server that is away', () => {
       expect(once.reason).toBe('serverUnreachable')
       const asked: ReconnectContext[] = []
       let stopped = Promise.resolve()
+      let restarted = Promise.resolve()
       // The policy retries after 5 ms, so that the test does not have to wait.
       const reconnectPolicy = {
         nextRetryDelayInMs: (context: ReconnectContext) => {
           asked.push(context)
           // A server that is still about to end cannot be started again.
-          if (asked.length === 3) void stopped.then(() => own.restart())
+          if (asked.length === 3) restarted = stopped.then(() => own.restart())
           return 5
         },
       }
@@ -201,9 +202,12 @@ describe('a server that is away', () => {
         expect(asked[0]).toMatchObject({ retryCount: 1, serverUrl: `${own.url}/` })
         expect(asked[0]!.retryReason).toMatchObject({ reason: 'serverUnreachable' })
         asked.length = 0
+        // The room may be connected before the helper has seen that the server answers.
+        await restarted
         const back = event(room, RoomEvent.Reconnected)
         stopped = own.stop()
         await back
+        await restarted
         expect(asked.map(({ retryCount }) => retryCount).slice(0, 4)).toEqual([0, 1, 2, 3])
       })
     } finally {
