@@ -67,7 +67,8 @@ export type {
   StreamTextOptions,
   TextReferences,
 } from './src/data-stream/options'
-export { LocalParticipant, RemoteParticipant } from './src/room/participant'
+export { LocalParticipant } from './src/room/local-participant'
+export { RemoteParticipant } from './src/room/remote-participant'
 export type { ParticipantTrackPermission } from './src/room/subscription-permissions'
 export type { ParticipantState } from './src/room/participant-state'
 export type {

@@ -4,7 +4,7 @@ import { json } from '../base/codec'
 import type { DataTrackFrame } from '../data-track/frame'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { DataTrackPushFrameError } from '../base/errors'
-import type { LocalParticipant } from '../room/participant'
+import type { LocalParticipant } from '../room/local-participant'
 import { Meter } from './meter'
 import { pace } from '../check/pace'
 

@@ -4,7 +4,8 @@ import { log } from '../base/logging'
 import { connectionQualityOf } from './activity'
 import { RoomEvent } from './events'
 import type { TellRoomEvent } from './events'
-import type { LocalParticipant, RemoteParticipant } from './participant'
+import type { LocalParticipant } from './local-participant'
+import type { RemoteParticipant } from './remote-participant'
 
 type AnyParticipant = LocalParticipant | RemoteParticipant
 

@@ -7,7 +7,8 @@ import type { DataTrackE2eeError, DataTrackUnpublishedError } from '../base/erro
 import type { ConnectionQuality } from './activity'
 import type { ChatMessage } from './chat'
 import type { SipDTMF } from './dtmf'
-import type { LocalParticipant, RemoteParticipant } from './participant'
+import type { LocalParticipant } from './local-participant'
+import type { RemoteParticipant } from './remote-participant'
 import type { ParticipantPermissions } from './participant-info'
 import type { TranscriptionSegment } from './transcription-packets'
 

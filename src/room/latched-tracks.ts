@@ -13,7 +13,8 @@ import { RpcError } from '../rpc/rpc-error'
 import { RESERVED_PREFIX } from '../rpc/transport'
 import type { Session } from '../session/session'
 import { isHandle } from '../signal/convert'
-import type { LocalParticipant, RemoteParticipant } from './participant'
+import type { LocalParticipant } from './local-participant'
+import type { RemoteParticipant } from './remote-participant'
 
 /** The method. */
 export const LATEST_METHOD = `${RESERVED_PREFIX}latest`

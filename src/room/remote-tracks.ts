@@ -2,7 +2,7 @@
 import type { RemoteDataTrack } from '../data-track/remote'
 import { RoomEvent } from './events'
 import type { TellRoomEvent } from './events'
-import type { RemoteParticipant } from './participant'
+import type { RemoteParticipant } from './remote-participant'
 import { TrackQueue } from './track-queue'
 import type { TrackFilter } from './track-queue'
 
