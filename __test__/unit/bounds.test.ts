@@ -6,7 +6,7 @@ import { Room } from '../../index'
 import { Inbox, TURN_MS } from '../../src/connection/inbox'
 import { MAX_PING_TIMEOUT, MAX_PINGS } from '../../src/connection/pings'
 import { MAX_ANSWER, MAX_HOSTS, Regions } from '../../src/connection/regions'
-import { MAX_HELD_BYTES } from '../../src/connection/server-connection'
+import { MAX_HELD_BYTES } from '../../src/connection/held-calls'
 import { MAX_UNSENT_BYTES, SignalClient } from '../../src/connection/signal-client'
 import { MAX_TOKEN } from '../../src/connection/address'
 import {

@@ -1,38 +1,42 @@
 /** A server connection: signalling, peer connections, and restoring both when they are lost. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SignalResponse, SignalTarget, TrickleRequest } from '@livekit/protocol'
+import type { SignalResponse } from '@livekit/protocol'
 import { withDeadline } from '../base/abort'
-import { checkConnectOptions } from './connect-options'
-import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
-import { environment } from '../native/environment'
 import { DataTrackConnectionError } from '../base/errors'
-import { disconnectReason, disconnectReasonNumber } from './disconnect-reason'
-import type { DisconnectReason } from './disconnect-reason'
-import type { NativeSession } from '../native/native'
-import type { ConnectableRoom, LastWords, RoomConnection } from './contract'
-import { ConnectionTotals } from './stats'
-import type { ConnectionStats } from './stats'
-import type { ScenarioSteps } from './scenarios'
-import { sessionOptions } from '../session/session-options'
-import { serverUrl } from './address'
-import type { PeerConnectionMode } from './address'
-import { LossPace } from './backoff'
-import { Retries } from './reconnect-policy'
-import { checkToken, Tokens } from './tokens'
-import type { ConnectToken } from './tokens'
-import type { MessageChannels } from '../data-packet/channels'
-import { SignalClient } from './signal-client'
-import { isObject } from '../base/arguments'
-import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
-import { FormerRoom } from './former-room'
-import { PeerConnections } from './peer-connections'
-import { PublicationRequests } from './publication-requests'
-import { SubscriptionPacer } from './subscription-pacer'
-import { isCloudHost, Regions } from './regions'
-import type { LocalDescription, PeerTarget } from './peer-connections'
 import { guarded } from '../base/guard'
 import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { log } from '../base/logging'
+import type { MessageChannels } from '../data-packet/channels'
+import { environment } from '../native/environment'
+import type { NativeSession } from '../native/native'
+import { sessionOptions } from '../session/session-options'
+import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import { serverUrl } from './address'
+import type { PeerConnectionMode } from './address'
+import { LossPace } from './backoff'
+import { isNotFound, isRefusedEverywhere, isTokenRefused, isUnreachable, timedOut } from './connect-errors'
+import { checkConnectOptions } from './connect-options'
+import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
+import type { ConnectableRoom, LastWords, RoomConnection } from './contract'
+import { disconnectReasonNumber } from './disconnect-reason'
+import { FormerRoom } from './former-room'
+import { HeldCalls } from './held-calls'
+import { isFinalLeave, leaveMessage, refusal } from './leave-message'
+import { PeerConnections } from './peer-connections'
+import type { LocalDescription } from './peer-connections'
+import { PublicationRequests } from './publication-requests'
+import { Reconnection } from './reconnection'
+import { Retries } from './reconnect-policy'
+import { isCloudHost, Regions } from './regions'
+import type { ScenarioSteps } from './scenarios'
+import { ServerChoice } from './server-choice'
+import { SignalClient } from './signal-client'
+import { ConnectionTotals } from './stats'
+import type { ConnectionStats } from './stats'
+import { SubscriptionPacer } from './subscription-pacer'
+import { checkToken, Tokens } from './tokens'
+import type { ConnectToken } from './tokens'
+import { candidateIn, targetOf, trickleRequest } from './trickle'
 
 /**
  * ms to wait before restoring a lost path. A server that removes a participant ends the path first, and says so by
@@ -45,14 +49,6 @@ const LEAVE_GRACE = 300
  * takes longer than {@link LEAVE_GRACE} for it.
  */
 const CATCH_UP = 2000
-
-/**
- * Bytes in memory that may be held while the peer connections of a new session are set up: updates, and packets of
- * participants that were faster.
- */
-export const MAX_HELD_BYTES = 67_108_864
-/** Overhead of each of them, in bytes, besides its content. */
-const HELD_ENTRY_BYTES = 256
 
 /** The local participant's identity, and the server's `join` message. */
 interface Joined {
@@ -90,8 +86,8 @@ export async function connectRoom(
 ): Promise<void> {
   const { server, token: checkedToken, options } = checkConnectArguments(url, token, given)
   const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-  const regions = hasRegions(server) ? new Regions(server, options) : undefined
-  const connection = new ServerConnection(room, server, checkedToken, { ...options, signal }, regions)
+  const servers = new ServerChoice(server, hasRegions(server) ? new Regions(server, options) : undefined)
+  const connection = new ServerConnection(room, servers, checkedToken, { ...options, signal })
   await connection.open()
 }
 
@@ -100,10 +96,7 @@ class ServerConnection implements RoomConnection {
   #room: ConnectableRoom
   /** Set when the room has left. It is `#room`, too. */
   #former: FormerRoom | undefined
-  /** The server that the application named, and (`#server`) the current one, which may be a region of it. */
-  readonly #home: URL
-  #server: URL
-  readonly #regions: Regions | undefined
+  readonly #servers: ServerChoice
   readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
   readonly #tokens: Tokens
@@ -114,8 +107,6 @@ class ServerConnection implements RoomConnection {
   readonly #totals = new ConnectionTotals()
   readonly #pace = new LossPace()
   #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
-  /** Replaces a wait for an attempt, or a running attempt, by a new attempt. */
-  #hurry = new AbortController()
   /** Fails the running attempt, if there is one, because signalling was lost in its middle. */
   #attempt: AbortController | undefined
   #failNext = false
@@ -123,9 +114,10 @@ class ServerConnection implements RoomConnection {
   #rebuild = false
   /** Whether the server ended a path. The reason may be on its way by signalling. */
   #pathEnded = false
-  /** Calls to the room that wait until it is ready. */
-  #held: (() => void)[] | null = null
-  #heldBytes = 0
+  readonly #held = new HeldCalls(() => {
+    const detail = 'the server sent too much before the connection was made'
+    this.#attempt?.abort(new DataTrackConnectionError('internal', { detail }))
+  })
   /** Why the server ended the first connection while it was being set up. */
   #sentAway: DataTrackConnectionError | undefined
   readonly #subscriptions = new SubscriptionPacer((updates) => {
@@ -139,22 +131,34 @@ class ServerConnection implements RoomConnection {
     () => this.#transport?.linger(false),
     (request) => this.#sendNow(request),
   )
+  readonly #reconnection = new Reconnection({
+    closing: this.#closing.signal,
+    retries: () => this.#retries(this.#options.maxRetries),
+    ref: () => this.#ref,
+    caughtUp: async (stop) => {
+      if (this.#pathEnded) await this.#client?.caughtUp(CATCH_UP, stop)
+      this.#pathEnded = false
+    },
+    attempt: (hurry) => this.#reconnect(hurry),
+    failed: (error, failures) => {
+      // A resume that failed twice would fail a third time.
+      if (failures > 1) this.#rebuild = true
+      return !isTokenRefused(error) || this.#tokens.refuse()
+    },
+  })
   /** Requests that must not be lost with a connection, because no other code repeats them. */
   #unsent: RoomSignalRequest[] = []
 
   constructor(
     room: ConnectableRoom,
-    server: URL,
+    servers: ServerChoice,
     token: ConnectToken,
     options: CheckedConnectOptions,
-    regions: Regions | undefined,
   ) {
     this.#room = room
-    this.#home = server
-    this.#server = server
-    this.#regions = regions
+    this.#servers = servers
     this.#tokens = new Tokens(token, (fresh) => {
-      this.#tell(() => this.#room.tokenRefreshed(fresh), fresh.length)
+      this.#held.tell(() => this.#room.tokenRefreshed(fresh), fresh.length)
     })
     this.#options = options
     this.#mode = options.mode === 'dual' ? 'dual' : 'single'
@@ -164,16 +168,16 @@ class ServerConnection implements RoomConnection {
   /** Opens the first connection. The caller gets the errors. */
   async open(): Promise<void> {
     try {
-      if (this.#regions !== undefined) {
+      if (this.#servers.hasRegions) {
         const token = await this.#tokens.ready(this.#attemptSignal(this.#options.signal))
-        this.#regions.prefetch(token, this.#closing.signal)
+        this.#servers.prefetch(token, this.#closing.signal)
       }
       const { identity, response } = await this.#joinAtLast(this.#options.signal)
       this.#attempt = undefined
       this.#state = 'connected'
       this.#room.attach(this, identity)
       this.#room.receive(response)
-      this.#releaseHeld()
+      this.#held.release(this.#closing.signal)
       // A listener may have disconnected the room.
       this.#options.signal?.throwIfAborted()
       this.#closing.signal.throwIfAborted()
@@ -239,7 +243,7 @@ class ServerConnection implements RoomConnection {
 
   reconnectNow(): void {
     this.#pace.reset()
-    if (this.#state === 'reconnecting') this.#hurry.abort()
+    if (this.#state === 'reconnecting') this.#reconnection.hurry()
     else this.#lost(false)
   }
 
@@ -278,12 +282,12 @@ class ServerConnection implements RoomConnection {
   }
 
   #retries(most: number | undefined): Retries {
-    return new Retries(this.#room.reconnectPolicy, most, this.#home.href, performance.now())
+    return new Retries(this.#room.reconnectPolicy, most, this.#servers.home.href, performance.now())
   }
 
   /** Joins at the current server. If that fails and there are regions, joins at the next one that works. */
   async #joinSomewhere(given: AbortSignal | undefined): Promise<Joined> {
-    this.#regions?.reset(this.#server)
+    this.#servers.begin()
     for (;;) {
       const signal = this.#attemptSignal(given)
       try {
@@ -292,26 +296,18 @@ class ServerConnection implements RoomConnection {
         signal.throwIfAborted()
         return joined
       } catch (error) {
-        const region = await this.#nextRegion(error, given)
-        if (region === undefined) {
-          this.#server = this.#home
-          throw error
-        }
-        log('info', 'signal', 'connecting failed; trying another region')
+        if (!(await this.#tryNextRegion(error, given))) throw error
         this.#client?.close()
-        this.#server = region
       }
     }
   }
 
-  async #nextRegion(error: unknown, given: AbortSignal | undefined): Promise<URL | undefined> {
-    const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])]
-    // A token that one region refuses is refused by all. A 403 concerns only the region itself.
-    const everywhere =
-      error instanceof DataTrackConnectionError &&
-      ((error.reason === 'notAllowed' && error.status !== 403) || error.reason === 'tokenUnavailable')
-    if (everywhere || this.#sentAway !== undefined || signals.some(({ aborted }) => aborted)) return undefined
-    return await this.#regions?.next(this.#tokens.current, AbortSignal.any(signals))
+  async #tryNextRegion(error: unknown, given: AbortSignal | undefined): Promise<boolean> {
+    const stop = AbortSignal.any([this.#closing.signal, ...(given === undefined ? [] : [given])])
+    if (!isRefusedEverywhere(error) && this.#sentAway === undefined && !stop.aborted)
+      return await this.#servers.next(this.#tokens.current, stop)
+    this.#servers.giveUp()
+    return false
   }
 
   /** Opens signalling and peer connections for a new session. The room is not told yet, and its messages are held. */
@@ -328,13 +324,12 @@ class ServerConnection implements RoomConnection {
         if (first.message.case !== 'join') {
           client.close()
           if (isFinalLeave(first)) this.#endByServer(first)
-          throw refused(first)
+          throw refusal(first)
         }
         const { participant } = first.message.value
         this.#participantSid = participant?.sid ?? ''
-        this.#held = []
+        this.#held.hold()
         transport.serverAt(address)
-        this.#heldBytes = 0
         client.start()
         this.#room.signalConnected()
         if (this.#mode === 'dual') transport.negotiate()
@@ -342,8 +337,7 @@ class ServerConnection implements RoomConnection {
         return { identity: participant?.identity ?? '', response: first }
       } catch (error) {
         transport.close()
-        const older = error instanceof DataTrackConnectionError && error.reason === 'notFound'
-        if (!older || this.#mode === 'dual' || this.#options.mode === 'single') throw error
+        if (!isNotFound(error) || this.#mode === 'dual' || this.#options.mode === 'single') throw error
         this.#mode = 'dual'
       }
     }
@@ -362,15 +356,16 @@ class ServerConnection implements RoomConnection {
       },
       {
         description: (kind, description) => this.#describe(kind, description),
-        candidate: (target, candidate) => this.#trickle(target, candidate),
+        candidate: (target, candidate) => this.#client?.send(trickleRequest(target, candidate)),
         pathEnded: () => {
           if (this.#transport === transport) this.#pathEnded = true
         },
         transportLost: (rebuild) => {
           if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
         },
-        message: (channel, data) => this.#tell(() => this.#room.receiveMessage(channel, data), data.length),
-        bufferedAmountLow: () => this.#tell(() => this.#room.bufferedAmountLow(), 0),
+        message: (channel, data) =>
+          this.#held.tell(() => this.#room.receiveMessage(channel, data), data.length),
+        bufferedAmountLow: () => this.#held.tell(() => this.#room.bufferedAmountLow(), 0),
         failed: () => this.#failed(),
       },
     )
@@ -383,7 +378,7 @@ class ServerConnection implements RoomConnection {
     signal: AbortSignal,
   ): ReturnType<typeof SignalClient.connect> {
     const connected = await SignalClient.connect(
-      this.#server,
+      this.#servers.current,
       await this.#tokens.ready(signal),
       { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
       { ...this.#options, signal },
@@ -406,17 +401,6 @@ class ServerConnection implements RoomConnection {
     this.#client?.send({ case: kind, value: { type: kind, sdp, id } })
   }
 
-  #trickle(target: PeerTarget, candidate: string): void {
-    const { SignalTarget } = loadProtocol()
-    this.#client?.send({
-      case: 'trickle',
-      value: {
-        target: target === 'subscriber' ? SignalTarget.SUBSCRIBER : SignalTarget.PUBLISHER,
-        candidateInit: JSON.stringify({ candidate, sdpMLineIndex: 0 }),
-      },
-    })
-  }
-
   #received({ message }: Pick<SignalResponse, 'message'>, weight: number): void {
     switch (message.case) {
       case 'answer':
@@ -425,19 +409,22 @@ class ServerConnection implements RoomConnection {
       case 'offer':
         this.#transport?.offered(message.value)
         return
-      case 'trickle':
-        this.#trickled(message.value)
+      case 'trickle': {
+        const candidate = candidateIn(message.value.candidateInit)
+        if (candidate !== undefined)
+          this.#transport?.candidate(targetOf(message.value.target, this.#mode), candidate)
         return
+      }
       case 'refreshToken':
         this.#tokens.take(message.value)
         return
       case 'leave': {
         const { action, regions } = message.value
-        this.#regions?.report(regions)
+        this.#servers.report(regions)
         if (isFinalLeave({ message })) {
           this.#endByServer({ message })
         } else {
-          this.#attempt?.abort(refused({ message }))
+          this.#attempt?.abort(refusal({ message }))
           this.#lost(action === loadProtocol().LeaveRequest_Action.RECONNECT)
         }
         return
@@ -447,11 +434,11 @@ class ServerConnection implements RoomConnection {
         const { token, participant } = message.value
         if (token !== '') this.#tokens.take(token)
         this.#participantSid = participant?.sid ?? this.#participantSid
-        this.#tell(() => this.#room.receive({ message }), weight)
+        this.#held.tell(() => this.#room.receive({ message }), weight)
         return
       }
       default:
-        this.#tell(() => this.#room.receive({ message }), weight)
+        this.#held.tell(() => this.#room.receive({ message }), weight)
     }
   }
 
@@ -464,33 +451,8 @@ class ServerConnection implements RoomConnection {
       this.#room.receive(response)
       return
     }
-    this.#sentAway = refused(response)
+    this.#sentAway = refusal(response)
     this.#attempt?.abort(this.#sentAway)
-  }
-
-  /** The room is ready for the messages that were held. */
-  #releaseHeld(): void {
-    const held = this.#held ?? []
-    this.#held = null
-    for (const tell of held) {
-      // A listener may disconnect the room, and connect it again.
-      if (this.#closing.signal.aborted) return
-      tell()
-    }
-  }
-
-  /** Calls the room now, or when it is ready. */
-  #tell(tell: () => void, weight: number): void {
-    if (this.#held === null) {
-      tell()
-      return
-    }
-    this.#held.push(tell)
-    this.#heldBytes += weight + HELD_ENTRY_BYTES
-    if (this.#heldBytes <= MAX_HELD_BYTES) return
-    this.#held = []
-    const detail = 'the server sent too much before the connection was made'
-    this.#attempt?.abort(new DataTrackConnectionError('internal', { detail }))
   }
 
   /** Handling a message failed, so the state of the connection is unknown. */
@@ -498,33 +460,14 @@ class ServerConnection implements RoomConnection {
     this.#attempt?.abort(
       new DataTrackConnectionError('internal', { detail: 'a message could not be handled' }),
     )
-    if (this.#state !== 'connected' || this.#held !== null) return
+    if (this.#state !== 'connected' || this.#held.isHolding) return
     guarded(
       'signal',
       'the end of the room',
-      () => this.#room.receive(leave('stateMismatch')),
+      () => this.#room.receive(leaveMessage('stateMismatch')),
       () => {},
     )
     this.close()
-  }
-
-  /** Handles a candidate in the JSON form of a browser's `RTCIceCandidateInit`. An invalid one is ignored. */
-  #trickled({ target, candidateInit }: TrickleRequest): void {
-    let init: unknown
-    try {
-      init = JSON.parse(candidateInit)
-    } catch {
-      return
-    }
-    const candidate = isObject(init) ? init['candidate'] : undefined
-    if (typeof candidate !== 'string' || candidate === '') return
-    this.#transport?.candidate(this.#targetOf(target), candidate)
-  }
-
-  #targetOf(target: SignalTarget): PeerTarget {
-    return this.#mode === 'dual' && target === loadProtocol().SignalTarget.SUBSCRIBER
-      ? 'subscriber'
-      : 'publisher'
   }
 
   #signalLost(): void {
@@ -550,54 +493,25 @@ class ServerConnection implements RoomConnection {
     // With a grace period, the event comes with the attempt: if the server meanwhile ends the session with a reason,
     // there is no reconnect.
     if (grace === 0) this.#room.connectionReconnecting(!this.#rebuild)
-    void this.#reconnect(grace)
+    void this.#comeBack(grace)
   }
 
-  async #reconnect(grace: number): Promise<void> {
-    let failures = 0
-    let first: number | undefined = Math.max(grace, this.#pace.lost(performance.now()))
-    let retries = this.#retries(this.#options.maxRetries)
-    let reason: unknown
-    for (let attempt = 0; ; attempt++) {
-      const hurry = new AbortController()
-      this.#hurry = hurry
-      try {
-        const asked = retries.next(attempt, performance.now(), reason)
-        if (asked === null) break
-        const wait = attempt > 0 ? asked : first === undefined ? 0 : Math.max(first, asked)
-        const stop = AbortSignal.any([this.#closing.signal, hurry.signal])
-        await delay(wait, undefined, { ref: this.#ref, signal: stop })
-        if (this.#pathEnded) await this.#client?.caughtUp(CATCH_UP, stop)
-        this.#pathEnded = false
-        stop.throwIfAborted()
-        this.#room.connectionReconnecting(!this.#rebuild)
-        // A listener may have disconnected the room.
-        this.#closing.signal.throwIfAborted()
-        const signal = this.#attemptSignal(hurry.signal)
-        this.#failIfAsked()
-        if (!this.#rebuild && (await this.#resume(signal)) === 'resumed') return
-        await this.#restart(hurry.signal)
-        return
-      } catch (error) {
-        if (this.#closing.signal.aborted) return
-        if (hurry.signal.aborted) {
-          // The network has changed, so earlier failures do not count.
-          first = undefined
-          retries = this.#retries(this.#options.maxRetries)
-          attempt = -1
-          continue
-        }
-        failures += 1
-        reason = error
-        // A resume that failed twice would fail a third time.
-        if (failures > 1) this.#rebuild = true
-        const refused = error instanceof DataTrackConnectionError && error.reason === 'notAllowed'
-        if (refused && !this.#tokens.refuse()) break
-      } finally {
-        this.#attempt = undefined
-      }
+  async #comeBack(grace: number): Promise<void> {
+    const delay = Math.max(grace, this.#pace.lost(performance.now()))
+    if (!(await this.#reconnection.run(delay))) this.#room.receive(leaveMessage('signalClose'))
+  }
+
+  async #reconnect(hurry: AbortSignal): Promise<void> {
+    try {
+      this.#room.connectionReconnecting(!this.#rebuild)
+      // A listener may have disconnected the room.
+      this.#closing.signal.throwIfAborted()
+      const signal = this.#attemptSignal(hurry)
+      this.#failIfAsked()
+      if (this.#rebuild || (await this.#resume(signal)) !== 'resumed') await this.#restart(hurry)
+    } finally {
+      this.#attempt = undefined
     }
-    this.#room.receive(leave('signalClose'))
   }
 
   /** For tests: {@link simulate}. */
@@ -615,7 +529,7 @@ class ServerConnection implements RoomConnection {
       client.close()
       if (!isFinalLeave(first)) return 'rebuild'
       this.#endByServer(first)
-      throw refused(first)
+      throw refusal(first)
     }
     client.start()
     this.#room.signalConnected()
@@ -639,7 +553,7 @@ class ServerConnection implements RoomConnection {
     const { response } = await this.#joinSomewhere(given)
     this.#reconnected()
     this.#room.connectionRebuilt(response)
-    this.#releaseHeld()
+    this.#held.release(this.#closing.signal)
   }
 
   #reconnected(): void {
@@ -662,35 +576,4 @@ class ServerConnection implements RoomConnection {
     this.#attempt = attempt
     return withDeadline(this.#options.timeoutMs, attempt.signal, this.#closing.signal, signal)
   }
-}
-
-/** Whether the server ends the session for good and does not want a reconnect. */
-function isFinalLeave({ message }: Pick<SignalResponse, 'message'>): boolean {
-  const { LeaveRequest_Action } = loadProtocol()
-  return message.case === 'leave' && message.value.action === LeaveRequest_Action.DISCONNECT
-}
-
-/** The error for a first message that is not a welcome. */
-function refused({ message }: Pick<SignalResponse, 'message'>): DataTrackConnectionError {
-  if (message.case !== 'leave') return new DataTrackConnectionError('internal')
-  return new DataTrackConnectionError('leaveRequest', { detail: disconnectReason(message.value.reason) })
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof DOMException && error.name === 'TimeoutError'
-}
-
-function timedOut(error: unknown): unknown {
-  return isTimeout(error) ? new DataTrackConnectionError('timeout') : error
-}
-
-/** Whether the same may work later without a change of anything. */
-function isUnreachable(error: unknown): boolean {
-  const reasons: readonly string[] = ['serverUnreachable', 'timeout', 'transportFailed', 'tokenUnavailable']
-  return isTimeout(error) || (error instanceof DataTrackConnectionError && reasons.includes(error.reason))
-}
-
-/** A leave message, as a server would send it. */
-function leave(reason: DisconnectReason): SignalResponseLike {
-  return { message: { case: 'leave', value: { reason: disconnectReasonNumber(reason) } } }
 }
