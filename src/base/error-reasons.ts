@@ -39,11 +39,11 @@ export const errorReasons = {
     },
     invalidSchema: {
       message: 'frame encoding and schema do not match',
-      doc: 'See `DataTrackPublishOptions.schema` for the pairs that LiveKit allows.',
+      doc: 'LiveKit allows only some pairs of `frameEncoding` and `schema`; the option `schema` of `publishDataTrack` lists them.',
     },
     cancelled: {
       message: 'publishing was cancelled',
-      doc: 'The publication was cancelled, but not by a signal. (A signal that aborts rejects with its own reason.)',
+      doc: 'Programs do not get this reason: if a signal cancels the publication, the call rejects with the reason of the signal.',
     },
     encryptionMismatch: {
       message: 'the SFU answered with another encryption than requested',
@@ -115,7 +115,7 @@ export const errorReasons = {
     },
     cancelled: {
       message: 'the subscription was cancelled',
-      doc: 'The subscription was cancelled, but not by a signal. (A signal that aborts rejects with its own reason.)',
+      doc: 'The program closed the stream before the SFU forwarded to it; `stream.ready` rejects with this. (A signal that aborts rejects with its own reason.)',
     },
     unencrypted: {
       message: 'the track is not encrypted, although this room is',
