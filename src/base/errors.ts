@@ -133,7 +133,7 @@ export class DataTrackPushFrameError extends DataTrackError {
   }
 }
 
-/** A subscription failed, or ended because the connection was lost. */
+/** A subscription failed, or ended because the connection was lost for good. */
 export class DataTrackSubscribeError extends DataTrackError {
   readonly code = errorCodes.DataTrackSubscribeError
   readonly reason: DataTrackSubscribeErrorReason
@@ -199,7 +199,7 @@ export class DataTrackUnpublishedError extends DataTrackError {
 export class DataTrackE2eeError extends DataTrackError {
   readonly code = errorCodes.DataTrackE2eeError
   readonly reason: DataTrackE2eeErrorReason
-  /** The publisher of the frames; `undefined` for the local participant. */
+  /** The sender of the frames or packets; `undefined` for the local participant, and for packets of the server. */
   readonly participantIdentity: string | undefined
   /** The index of the key. */
   readonly keyIndex: number | undefined

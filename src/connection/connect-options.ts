@@ -6,7 +6,7 @@ import * as check from '../base/arguments'
 import type { PeerConnectionMode } from './address'
 import { checkRetries } from './reconnect-policy'
 
-/** ms that connecting may take in all, by default. */
+/** ms that one attempt may take, by default. */
 export const CONNECT_TIMEOUT = 15_000
 
 /** The network paths to the server's media ports to try. */
@@ -14,7 +14,7 @@ export type IceTransports = 'all' | 'udp' | 'tcp'
 
 /** Options of `room.connect()`. */
 export interface ConnectOptions {
-  /** Timeout of connecting in ms, 1 to 2^31 − 1. Each attempt to reconnect has the same limit. Default: 15,000. */
+  /** ms that one attempt to connect or to reconnect may take, 1 to 2^31 − 1. Default: 15,000. */
   readonly connectTimeout?: number | undefined
   /**
    * The agent for signalling, as for `http.request`. Default: the proxy of the environment, if there is one; else

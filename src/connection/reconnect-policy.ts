@@ -5,9 +5,9 @@ import { RECONNECT_ATTEMPTS, reconnectDelay } from './backoff'
 
 /** What a policy decides on. */
 export interface ReconnectContext {
-  /** Attempts that have failed since the connection was lost; 0 before the first one. */
+  /** Attempts that have failed since the connection was lost, or since `connect` was called; 0 before the first one. */
   readonly retryCount: number
-  /** ms since the connection was lost. */
+  /** ms since the connection was lost, or since `connect` was called. */
   readonly elapsedMs: number
   /** Why the last attempt failed; `undefined` before the first one. */
   readonly retryReason?: Error
@@ -18,7 +18,7 @@ export interface ReconnectContext {
 /** Decides on the attempts to reconnect. */
 export interface ReconnectPolicy {
   /**
-   * Called before each attempt.
+   * Called before each attempt to reconnect, and, with `maxRetries`, before each further attempt of `connect`.
    *
    * @returns ms to wait before the attempt, 0 to 2^31 − 1; `null`: the room gives up
    */

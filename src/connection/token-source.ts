@@ -36,14 +36,14 @@ export interface TokenSourceFixed {
   fetch(): Promise<TokenSourceResponseObject>
 }
 
-/** A token source with parameters. `force`: a token that is kept does not count. */
+/** A token source with parameters. With `force`, it asks for a new token even if it keeps one that is still valid. */
 export interface TokenSourceConfigurable {
   fetch(options?: TokenSourceFetchOptions, force?: boolean): Promise<TokenSourceResponseObject>
 }
 
 /** Options of {@link TokenSource.endpoint}. */
 export interface TokenEndpointOptions {
-  /** The request's method. A `GET` request does not say what is asked for. Default: `POST`. */
+  /** The request's method. A `GET` request does not contain the options of `fetch`. Default: `POST`. */
   readonly method?: 'GET' | 'POST' | undefined
   /** The request's headers; `content-type` is there already. */
   readonly headers?: Readonly<Record<string, string>> | undefined

@@ -17,7 +17,7 @@ import type { ReceiveState } from '../signal/messages'
 export interface DataPublishOptions {
   /**
    * `true`: the packet arrives once and in order, also across a resumed connection, or the promise rejects. `false`
-   * (the default): the packet is sent at once or not at all, and may be lost.
+   * (the default): the packet goes to the data channel at once, or the promise rejects; it may be lost on the way.
    */
   readonly reliable?: boolean | undefined
   /** A topic that receivers get with the packet. Default: none. */

@@ -1,13 +1,19 @@
 /** The handlers of each topic: this package's own, which the application cannot remove, and the application's. */
 import type { ByteStreamReader, TextStreamReader } from './readers'
 
-/** Called with each text stream of a topic. Its result and its errors do not affect the room. */
+/**
+ * Called with each text stream of a topic. Its result is ignored. The `DataStreamError` of a stream that failed is
+ * logged; any other error that it throws becomes an uncaught exception.
+ */
 export type TextStreamHandler = (
   reader: TextStreamReader,
   participantInfo: { readonly identity: string },
 ) => unknown
 
-/** Called with each byte stream of a topic. Its result and its errors do not affect the room. */
+/**
+ * Called with each byte stream of a topic. Its result is ignored. The `DataStreamError` of a stream that failed is
+ * logged; any other error that it throws becomes an uncaught exception.
+ */
 export type ByteStreamHandler = (
   reader: ByteStreamReader,
   participantInfo: { readonly identity: string },

@@ -14,7 +14,11 @@ export interface DataStreamLimits {
    * Unread bytes of all streams. Beyond it, a stream of the sender with the most unread bytes fails. Default: 256 MiB.
    */
   readonly maxTotalBufferedBytes?: number | undefined
-  /** Streams that one participant may have open at a time. Further ones are dropped. Default: 4,096. */
+  /**
+   * Streams of one participant that may be open or not yet read to their end. A further stream takes the place of the
+   * oldest one that has arrived completely and that no handler has begun to read. If there is none, the further stream
+   * is dropped. 1 to 2^53 − 1; default: 4,096.
+   */
   readonly maxStreamsPerSender?: number | undefined
   /**
    * ms without a packet of a stream and without a read of it. 1 to 2^31 − 1, or `Infinity` for no limit. Default: 10

@@ -37,9 +37,9 @@ export abstract class BaseStreamWriter<T, Info extends BaseStreamInfo> {
   }
 
   /**
-   * Sends a piece; a long one is split into several chunks. The promise resolves when all of it was sent, so awaiting
-   * it keeps the writer in step with the connection. Do not change the bytes before that. Overlapping writes are sent
-   * in order.
+   * Sends a piece; a long one is split into several chunks. The promise resolves when the data channel has taken all
+   * of it, so awaiting it keeps the writer in step with the connection. Do not change the bytes before that.
+   * Overlapping writes are sent in order.
    *
    * @throws `DataStreamError` (`closed`, `lengthExceeded`, `connectionLost`), `PublishDataError`, the signal's
    * `reason`; `TypeError` for a piece of the wrong type

@@ -163,7 +163,8 @@ export class LocalDataTrack<T = PushableFrame> {
   }
 
   /**
-   * Waits until every pushed frame has been sent or the track has ended. `stats()` then tells what was dropped.
+   * Waits until the queue is empty or the track has ended. Each pushed frame was then sent, that is, handed to the
+   * transport, or dropped; `stats()` tells how many were dropped.
    *
    * @throws the signal's `reason` when it aborts
    */

@@ -35,7 +35,7 @@ export type PacketDropReason =
   | 'malformed'
   /** The handle is not in the SFU's table, and the wait for the table had ended or its buffer was full. */
   | 'unknownHandle'
-  /** The packet belongs to an earlier session of the connection. */
+  /** The packet belongs to an earlier server session. */
   | 'staleEpoch'
   /** The same packet arrived before, or its frame is already complete. */
   | 'duplicate'

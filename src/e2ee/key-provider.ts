@@ -38,7 +38,7 @@ export interface SetKeyOptions {
   readonly keyIndex?: number | undefined
   /**
    * Whether frames are sent with this index as soon as the key is ready. It applies only to a shared key and to the
-   * local participant's key. Default: whether `keyIndex` is given.
+   * local participant's key. Default: `true` if `keyIndex` is given, else `false`.
    *
    * To rotate keys: set the new key at a new index with `false` in all participants, then call
    * {@link ExternalE2EEKeyProvider.setKeyIndex} in the senders.

@@ -88,7 +88,8 @@ interface Guest {
  *     …
  *     sfu.close()
  *
- * Its rooms are real ones: signals and packets take the same path as with a server, without the sockets.
+ * Its rooms are real ones: signal messages and packets pass through the same code as with a server, but through no
+ * sockets.
  */
 export class Loopback {
   readonly #environment: Environment

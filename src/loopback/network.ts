@@ -3,13 +3,15 @@ import * as check from '../base/arguments'
 import type { NativeNetworkOptions } from '../native/native'
 
 /**
- * What happens to the packets between the participants. Shares are from 0 to 1 and per packet. Default: nothing
- * happens.
+ * What happens to the packets of data tracks between the participants. Shares are from 0 to 1 and per packet. Default:
+ * nothing happens.
+ *
+ * `delay`, `jitter` and `bandwidth` also hold for data packets (messages, streams, RPC), and `loss` for lossy ones.
  */
 export interface LoopbackNetworkOptions {
   /**
-   * Fixes which packets are affected, data packets included, but not when. A whole number from 0 to 2^53 − 1. It is
-   * never used for keys or initialization vectors. Default: random.
+   * With the same seed, the same packets are lost, duplicated and reordered again; it does not fix their times. A whole
+   * number from 0 to 2^53 − 1. It is never used for keys or initialization vectors. Default: random.
    */
   readonly seed?: number | undefined
   /** Share of packets that are lost. */

@@ -1,7 +1,10 @@
 /** Helps to find leaks. */
 import { loadedEnvironment } from './environment'
 
-/** Kinds of native objects that can be open. `connection` is a room's connection to a server. */
+/**
+ * Kinds of native objects that can be open. `session`: the native half of a connected room, or of a manager.
+ * `publication`: a local track. `connection`: a room's connection to a server.
+ */
 export type HandleKind = 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
 
 /** A native object that is open. */

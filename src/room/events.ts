@@ -82,7 +82,7 @@ export const RoomEvent = {
   EncryptionError: 'encryptionError',
   /** A data packet arrived. */
   DataReceived: 'dataReceived',
-  /** A chat message was sent, edited or received. */
+  /** The local participant sent or edited a chat message, or one arrived. */
   ChatMessage: 'chatMessage',
   /** A digit was dialled, on a telephone that takes part by SIP. */
   SipDTMFReceived: 'sipDTMFReceived',

@@ -10,7 +10,7 @@ import { timeOf } from './times'
  * What a participant may do, from its token or as changed by the application's server. The names are livekit-client's.
  */
 export interface ParticipantPermissions {
-  /** Whether it may subscribe to media tracks. Data tracks need no grant in livekit-server 1.13. */
+  /** Whether it may subscribe to tracks: data tracks and media tracks. */
   readonly canSubscribe: boolean
   /** Whether it may publish media tracks. */
   readonly canPublish: boolean

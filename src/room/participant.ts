@@ -29,7 +29,7 @@ export abstract class Participant extends ActiveParticipant {
     return this.#info.identity
   }
 
-  /** The server's ID of the participant's session (`PA_…`). It changes when the participant's connection is rebuilt. */
+  /** The server's ID of the participant (`PA_…`). It changes when the participant's connection is rebuilt. */
   get sid(): string {
     return this.#info.sid
   }

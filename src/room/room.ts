@@ -72,7 +72,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     return this.#engine.info.name
   }
 
-  /** The server's ID of the room's session (`RM_…`). Empty before the room is connected. */
+  /** The server's ID of the room (`RM_…`). Empty before the room is connected. */
   get sid(): string {
     return this.#engine.info.sid
   }
@@ -143,7 +143,7 @@ export class Room extends TypedEmitter<RoomEvents> {
 
   /**
    * Prepares a connection, so that `connect` takes less time. It loads modules and the native addon, looks up the host,
-   * and opens a TCP or TLS connection. `connect` uses that connection within 10 s. A failure of the network does not
+   * and opens a TCP or TLS connection. A `connect` that follows within 10 s uses it. A failure of the network does not
    * reject the promise.
    *
    * @param token used only for hosts with regions, to fetch their list of regions
@@ -284,8 +284,8 @@ export class Room extends TypedEmitter<RoomEvents> {
    * Causes a fault on purpose, for tests. The promise resolves when the fault has begun. `Reconnecting`, `Reconnected`
    * or `Disconnected` tell what follows.
    *
-   * @param scenario livekit-client's names. `signal-reconnect`, `resume-reconnect` and `full-reconnect` happen here;
-   * others are requests to the server, which it must support
+   * @param scenario livekit-client's names. The package itself causes `signal-reconnect`, `resume-reconnect` and
+   * `full-reconnect`. The others are requests to the server, which it must support
    * @throws `DataTrackClosedError` if the room is not connected; `RangeError` for an unknown name
    */
   simulateScenario(scenario: SimulationScenario): Promise<void> {

@@ -6,10 +6,10 @@ import type { RpcInvocationData } from './invocation'
 /** An outgoing call, as an interceptor gets it. It may pass a changed copy on. */
 export type RpcCallInfo = PerformRpcParams
 
-/** Makes the call, after the interceptors that were added later. */
+/** Passes the call on: to the interceptor that was added next or, if there is none, to the recipient. */
 export type OutgoingRpcNext = (call: RpcCallInfo) => Promise<string>
 
-/** Runs the handler, after the interceptors that were added later. */
+/** Passes the invocation on: to the interceptor that was added next or, if there is none, to the handler. */
 export type IncomingRpcNext = (invocation: RpcInvocationData) => Promise<string>
 
 /**

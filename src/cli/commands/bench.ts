@@ -29,7 +29,8 @@ export function addBench(datatrack: Command): void {
     .summary('measure what a server delivers, and how fast')
     .description(
       'Sends frames from one process to another through a server at the given rates, and shows how many ' +
-        'arrived and how long they took. It loads the server. Exit code 3: in some run nothing arrived.',
+        'arrived and how long they took. It puts load on the server. Exit code 3: in at least one run no frame ' +
+        'arrived.',
     )
     .addOption(
       new Option('-r, --rate <numbers>', 'frames a second, separated by commas')

@@ -24,8 +24,9 @@ export function addDemo(datatrack: Command): void {
     .command('demo')
     .summary('publish three tracks and show them arriving')
     .description(
-      'Publishes live telemetry, a 1 kHz and a 20 Hz × 200 kB track, and shows them arriving: over the in-process ' +
-        'loopback, or through a LiveKit server if one is named. Exit code 3: on some track nothing arrived.',
+      'Publishes three tracks (telemetry; 1,000 frames a second; 20 frames of 200 kB a second) and shows them ' +
+        'arriving: over the in-process loopback, or through a LiveKit server if one is named. Exit code 3: on at ' +
+        'least one track no frame arrived.',
     )
     .addOption(
       new Option('-s, --seconds <seconds>', 'how long it runs')
@@ -37,7 +38,7 @@ export function addDemo(datatrack: Command): void {
     .optionsGroup('Network of the loopback:')
     .option('--loss <share>', 'share of packets that the network loses', numberIn(0, 1), 0)
     .option('--delay <ms>', 'how long each packet takes', numberIn(0, 60_000, ' (ms)'), 0)
-    .option('--jitter <ms>', 'how much longer at most', numberIn(0, 60_000, ' (ms)'), 0)
+    .option('--jitter <ms>', 'the most by which a packet takes longer', numberIn(0, 60_000, ' (ms)'), 0)
     .option('--seed <seed>', "the network's seed", integerIn(0, 2 ** 32 - 1), 1)
   pathOption(serverOptions(command, 'pair'))
     .addHelpText('after', EXAMPLES)
