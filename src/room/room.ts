@@ -331,8 +331,9 @@ export class Room extends TypedEmitter<RoomEvents> {
   }
 
   /**
-   * Ends the connection and everything in it, within the call: tracks, streams, loops. The only event that follows is
-   * `disconnected`. Frames, packets and pieces of streams that were accepted before are still sent.
+   * Ends the connection and everything in it, within the call: tracks, streams, loops. The room emits the events of
+   * what has ended, and `disconnected` last. Frames, packets and pieces of streams that were accepted before are still
+   * sent.
    *
    * The promise resolves when the server has acknowledged all of them and the connection is closed, after 1 s at the
    * latest. Until then the process stays alive. Idempotent. A pending `connect` rejects with `DataTrackClosedError`
