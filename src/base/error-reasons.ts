@@ -359,7 +359,7 @@ export const errorReasons = {
     },
     disconnected: {
       message: 'the room is not connected',
-      doc: 'The room was disconnected, lost for good, or never connected. While a room is reconnecting, it keeps the request.',
+      doc: 'The room was disconnected or never connected, or its connection is lost for good. While a room is reconnecting, it keeps the request.',
     },
     internal: {
       message: 'the request failed',
