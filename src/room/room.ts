@@ -273,7 +273,7 @@ export class Room extends TypedEmitter<RoomEvents> {
    * The session is resumed as after any loss. A wait for the next attempt is cut short, a running attempt is replaced
    * by a new one, and the number of attempts starts again.
    *
-   * @returns `false` if the room is not connected; then nothing happens
+   * @returns `false` if the room is neither connected nor reconnecting; then nothing happens
    */
   reconnectNow(): boolean {
     this.#engine.connection?.reconnectNow()
