@@ -432,7 +432,10 @@ export interface NativeChannelStats {
   buffered: number
 }
 
-/** What a connection counts. Each value only grows, and those of former peer connections are added to it. */
+/**
+ * What a connection counts, over all peer connections that it has had. The values grow; only `datagramsLost` may also
+ * become smaller.
+ */
 export interface ConnectionCounters {
   /** Bytes of all datagrams, connectivity checks and encryption included. */
   bytesSent: number
