@@ -51,7 +51,7 @@ export const errorReasons = {
     },
     noEncryption: {
       message: 'an encrypted track needs a room with end-to-end encryption',
-      doc: 'Give the room an `encryption` option.',
+      doc: "Programs do not get this reason: the room's option `encryption` decides for all of its tracks.",
     },
     internal: {
       message: 'publishing failed',
