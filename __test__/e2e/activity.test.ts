@@ -1,14 +1,10 @@
 /** Speakers and the quality of connections, as a real server announces them. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-}, 300_000)
-afterAll(() => server.stop())
+const server = withServer()
 
 it('the local participant learns the quality of its own connection', () =>
   Scene.with(server, async (scene) => {

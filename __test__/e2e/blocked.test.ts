@@ -1,18 +1,14 @@
 /** JavaScript is blocked for half a minute. The server waits less than that for a ping on signalling. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
 const BLOCKED_MS = 30_000
 /** Frames that are queued right before the publisher blocks. All of them fit into its queue. */
 const BURST = 200
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 /** The beginning of both programs: a room that records its connection events. */
 const joined = (token: string) => `

@@ -3,16 +3,12 @@
  * driver's own clock that no frame is late (`crates/transport/src/connection/pump/tests/bursts.rs`).
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import type { ConnectOptions, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { flowing, lostByServer, publish, Scene, sum } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 /** The bursts: the number of frames, and their rate in frames a second. */
 const BURSTS = [1, 2, 3, 10, 150].flatMap((count) => [100, 500, 2000].map((rate) => ({ count, rate })))

@@ -1,17 +1,13 @@
 import { createServer, request } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import { runCli, startCli } from '../helpers/cli'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event, publish, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 function withKey(room?: string): NodeJS.ProcessEnv {
   const { apiKey, apiSecret } = server.key

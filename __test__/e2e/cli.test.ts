@@ -2,17 +2,13 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { runCli, startCli } from '../helpers/cli'
 import type { RunningCli } from '../helpers/cli'
-import { LivekitServer } from '../helpers/livekit-server'
 import { pattern, publish, flowing, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const folder = mkdtempSync(join(tmpdir(), 'datatrack-'))
 let rooms = 0

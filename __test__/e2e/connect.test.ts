@@ -2,20 +2,17 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server } from 'node:net'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { connect, DataTrackClosedError, DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import type { ConnectOptions } from '../../index'
 import { Deferred } from '../../src/base/abort'
-import { freePort, LivekitServer } from '../helpers/livekit-server'
+import { freePort } from '../helpers/livekit-server'
 import { runProgram } from '../helpers/programs'
 import { rejection, turn } from '../helpers/rooms'
 import { carried, event, flowing, pattern, publish, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 

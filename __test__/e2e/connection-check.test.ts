@@ -1,14 +1,10 @@
 /** `ConnectionCheck` with a real server. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { ConnectionCheck } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 const statuses = (check: ConnectionCheck) => check.getResults().map(({ status }) => status)

@@ -1,18 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ExternalE2EEKeyProvider, RoomEvent } from '../../index'
 import { nextBytes, nextText, receiveBytes, receiveText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { Scene, event, pattern, same } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: TcpProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   proxy = await TcpProxy.start(server.port)
 })

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { DataTrackPublishError, RoomEvent } from '../../index'
 import type { ConnectOptions, DataTrackStream, LocalDataTrack } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import {
   event,
@@ -17,12 +16,9 @@ import {
   sum,
   ONE_PACKET,
 } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 /** Frames that may be under way at the steady rate. They are pushed within 50 ms. */
 const AHEAD = 25

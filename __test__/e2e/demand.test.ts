@@ -1,15 +1,11 @@
 /** Who subscribes to a track, through a real server. The server does not announce it, so the rooms tell each other. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { LocalDataTrack, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, event, publish, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 

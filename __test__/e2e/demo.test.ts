@@ -1,13 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { demo, DemoExit } from '../../src/cli/demo'
 import { serverSettings } from '../../src/cli/settings'
-import { LivekitServer } from '../helpers/livekit-server'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 afterEach(() => {
   vi.restoreAllMocks()
 })

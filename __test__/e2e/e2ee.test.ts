@@ -1,16 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { DataTrackE2eeError, DataTrackSubscribeError, ExternalE2EEKeyProvider, RoomEvent } from '../../index'
 import type { LocalDataTrack, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { carried, event, flowing, lossesOf, pattern, publish, Scene, sum, ONE_PACKET } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 

@@ -1,8 +1,8 @@
-import { afterEach, expect, it, vi } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { DataTrackSubscribeError, RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
 // The real schedule takes up to a minute, which a unit test adds up. Here the room makes three attempts only.
 vi.mock('../../src/connection/backoff', async (importOriginal) => ({
@@ -10,12 +10,10 @@ vi.mock('../../src/connection/backoff', async (importOriginal) => ({
   RECONNECT_ATTEMPTS: 3,
 }))
 
-let server: LivekitServer | undefined
-afterEach(() => server?.stop())
+const server = withServer()
 
 it('a server that is gone for good disconnects the room, once; tracks end, streams throw, and it can connect again', async () => {
-  const started = (server = await LivekitServer.start())
-  await Scene.with(started, async (scene) => {
+  await Scene.with(server, async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     const { local, remote } = await publish(alice, bob)
     const stream = remote.subscribe()
@@ -24,7 +22,7 @@ it('a server that is gone for good disconnects the room, once; tracks end, strea
     for (const room of [alice, bob]) room.on(RoomEvent.Disconnected, (reason) => reasons.push(reason))
     const gone = Promise.all([event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)])
     const pushing = gone.then(() => rejection(local.push(new Uint8Array(1))))
-    await started.stop()
+    await server.stop()
     await gone
     expect(reasons).toEqual(['signalClose', 'signalClose'])
     expect([alice.state, bob.state]).toEqual(['disconnected', 'disconnected'])
@@ -37,8 +35,8 @@ it('a server that is gone for good disconnects the room, once; tracks end, strea
     )
     expect(error).toBeInstanceOf(DataTrackSubscribeError)
     expect(error.reason).toBe('disconnected')
-    await started.restart()
-    await alice.connect(started.url, await scene.token('alice'))
+    await server.restart()
+    await alice.connect(server.url, await scene.token('alice'))
     expect(alice.state).toBe('connected')
     expect(reasons).toHaveLength(2)
   })

@@ -2,12 +2,12 @@
  * Twenty reconnects of each kind in a row. There are so many tracks that a handle of one session stands for another
  * track in the next session.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DataTrackStream, LocalDataTrack, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, event, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
 const ROUNDS = 20
 /** In each session, handles begin at a random number below 256. With so many tracks, the sessions overlap. */
@@ -17,12 +17,8 @@ const AT_ONCE = 5
 /** ms between two rounds. In each round, one frame is pushed on each track. */
 const PERIOD = 50
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   proxy = await SignalProxy.start(server.url)
 })

@@ -1,17 +1,13 @@
 /** Frames and messages that were accepted before an end arrive. The end does not cut them off. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { connect } from '../../index'
 import type { ConnectOptions, DataTrackStream, LocalDataTrack, Room } from '../../index'
 import { Child } from '../helpers/child'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event, flowing, next, publish, Scene, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 /** How often each kind of end is tried. */
 const ROUNDS = Number(process.env['DATATRACK_ROUNDS'] ?? 8)

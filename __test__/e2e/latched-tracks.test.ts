@@ -1,14 +1,10 @@
 /** The last frame of a latched track, through a real server. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, event, pattern, same, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 it('of 2 MB is had by one who joins late, and after a full reconnect of either', () =>
   Scene.with(server, async (scene) => {

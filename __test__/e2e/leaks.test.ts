@@ -1,8 +1,8 @@
 /** Connections that are over leave nothing behind. They run in a process of their own, so that its memory is theirs. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
 const ROUNDS = 200
 /** Rounds before the measurement. In these, code is compiled, and pools and arenas reach their size. */
@@ -19,11 +19,7 @@ const FLAT = 5 * 1024 * 1024
 /** Fixes the size of V8's young generation. By default it grows twice, by 16 MB, whatever is in it. */
 const flags = ['--expose-gc', '--max-semi-space-size=1']
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 interface Report {
   /** The floor of resident memory in bytes, at the end of the warm-up and at the end of the rounds after it. */

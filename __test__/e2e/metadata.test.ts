@@ -1,17 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { RoomEvent, SignalRequestError } from '../../index'
 import type { LocalParticipant, RemoteParticipant, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { entries, membersOfObjects } from '../helpers/map-keys'
 import { event, Scene } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 const grant = { canUpdateOwnMetadata: true }

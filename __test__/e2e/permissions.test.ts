@@ -1,6 +1,5 @@
 /** Actions that a token does not allow, and actions that an administrator ends. */
-import { RoomServiceClient } from 'livekit-server-sdk'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import {
   DataTrackConnectionError,
   DataTrackPublishError,
@@ -10,19 +9,12 @@ import {
 } from '../../index'
 import type { DataTrackStream, LocalDataTrack } from '../../index'
 import { receiveText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection, thrown } from '../helpers/rooms'
 import { call } from '../helpers/rpc-rooms'
 import { event, flowing, publish, Scene, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-let administrator: RoomServiceClient
-beforeAll(async () => {
-  server = await LivekitServer.start()
-  const { apiKey, apiSecret } = server.key
-  administrator = new RoomServiceClient(server.url.replace('ws:', 'http:'), apiKey, apiSecret)
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
@@ -126,7 +118,7 @@ describe('an administrator', () => {
       const allow = async (canPublishData: boolean): Promise<void> => {
         const changed = event(alice, RoomEvent.ParticipantPermissionsChanged)
         const permission = { canPublish: true, canPublishData, canSubscribe: true }
-        await administrator.updateParticipant(scene.name, 'alice', { permission })
+        await server.admin.updateParticipant(scene.name, 'alice', { permission })
         await changed
       }
       const [text, bytes] = [await localParticipant.streamText(), await localParticipant.streamBytes()]
@@ -158,7 +150,7 @@ describe('an administrator', () => {
       const unpublished = event(alice, RoomEvent.LocalDataTrackUnpublished)
       const ended = over(local)
       const { sid } = local.info
-      await administrator.updateParticipant(scene.name, 'alice', {
+      await server.admin.updateParticipant(scene.name, 'alice', {
         permission: { canPublish: true, canPublishData: false, canSubscribe: true },
       })
       await ended
@@ -170,7 +162,7 @@ describe('an administrator', () => {
       await drained(stream)
       const again = () => alice.localParticipant.publishDataTrack({ name: 'track' })
       expect((await rejection(again())).reason).toBe('notAllowed')
-      await administrator.updateParticipant(scene.name, 'alice', {
+      await server.admin.updateParticipant(scene.name, 'alice', {
         permission: { canPublish: true, canPublishData: true, canSubscribe: true },
       })
       const anew = await again()
@@ -189,7 +181,7 @@ describe('an administrator', () => {
       const may = async (canSubscribe: boolean): Promise<void> => {
         const changed = event(bob, RoomEvent.ParticipantPermissionsChanged)
         const permission = { canPublish: true, canPublishData: true, canSubscribe }
-        await administrator.updateParticipant(scene.name, 'bob', { permission })
+        await server.admin.updateParticipant(scene.name, 'bob', { permission })
         await changed
       }
       await may(false)
@@ -215,7 +207,7 @@ describe('an administrator', () => {
         event(alice, RoomEvent.Disconnected),
         event(bob, RoomEvent.ParticipantDisconnected),
       ]
-      await administrator.removeParticipant(scene.name, 'alice')
+      await server.admin.removeParticipant(scene.name, 'alice')
       await Promise.all([gone, left])
       expect(reasons).toEqual(['participantRemoved'])
       expect(alice.state).toBe('disconnected')
@@ -233,7 +225,7 @@ describe('an administrator', () => {
       const stream = remote.subscribe()
       await flowing(local, stream)
       const gone = Promise.all([event(alice, RoomEvent.Disconnected), event(bob, RoomEvent.Disconnected)])
-      await administrator.deleteRoom(scene.name)
+      await server.admin.deleteRoom(scene.name)
       expect(await gone).toEqual([['roomDeleted'], ['roomDeleted']])
       // Either end may come first: that of the track, or that of bob's connection.
       const end = await drained(stream).catch((error: unknown) => error)

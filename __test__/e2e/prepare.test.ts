@@ -2,19 +2,15 @@
 import { once } from 'node:events'
 import { connect as connectTcp, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Room } from '../../index'
 import { MAX_PREPARED } from '../../src/connection/prepare'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection, turn, until } from '../helpers/rooms'
 import { Scene } from '../helpers/scene'
 import { TlsFront } from '../helpers/tls-front'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 /** A TCP proxy in front of the server. It counts the connections. */
 let front: Server

@@ -5,23 +5,19 @@ import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import { connectRoom } from '../../src/connection/server-connection'
 import { runCli } from '../helpers/cli'
 import { ConnectProxy } from '../helpers/connect-proxy'
-import { LivekitServer } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { TlsFront } from '../helpers/tls-front'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let front: TlsFront
 let proxy: ConnectProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   front = await TlsFront.start(server.port)
 })
-afterAll(async () => {
-  await front.close()
-  await server.stop()
-})
+afterAll(() => front.close())
 beforeEach(async () => {
   for (const name of ['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy']) {
     vi.stubEnv(name, undefined)

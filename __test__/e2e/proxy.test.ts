@@ -2,24 +2,20 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import { connectRoom } from '../../src/connection/server-connection'
 import { ConnectProxy } from '../helpers/connect-proxy'
-import { LivekitServer } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { TlsFront } from '../helpers/tls-front'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let front: TlsFront
 let proxy: ConnectProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   front = await TlsFront.start(server.port)
   proxy = await ConnectProxy.start()
 })
-afterAll(async () => {
-  await Promise.all([proxy.close(), front.close()])
-  await server.stop()
-})
+afterAll(() => Promise.all([proxy.close(), front.close()]))
 
 it.each(['single', 'dual'] as const)(
   'a server with a certificate of a private authority is trusted with `ca`, and not without (%s)',

@@ -1,17 +1,13 @@
 /** Publications and subscriptions that fail, or whose answer is lost. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DataTrackPublishError, DataTrackSubscribeError, RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   proxy = await SignalProxy.start(server.url)
 })

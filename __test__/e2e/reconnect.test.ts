@@ -1,17 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DataTrackFrame, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { Scene, event, flowing, publish } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: TcpProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   proxy = await TcpProxy.start(server.port)
 })

@@ -1,19 +1,16 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import type { ConnectOptions } from '../../index'
 import { connectRoom } from '../../src/connection/server-connection'
-import { freePort, LivekitServer } from '../helpers/livekit-server'
+import { freePort } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let host: RegionHost
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   host = await RegionHost.start()
 })

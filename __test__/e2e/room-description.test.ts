@@ -6,22 +6,15 @@ import {
   ParticipantUpdate,
 } from '@livekit/protocol'
 import { TrackSource } from 'livekit-server-sdk'
-import type { RoomServiceClient } from 'livekit-server-sdk'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { bytesField } from '../helpers/hostile-server'
 import { event, Scene, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-let administrator: RoomServiceClient
-beforeAll(async () => {
-  server = await LivekitServer.start()
-  administrator = server.admin
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
@@ -66,7 +59,7 @@ it(
     expect([bob.kind, bob.isAgent, alice.localParticipant.isAgent]).toEqual(['agent', true, false])
     expect(bob.permissions!.canPublishSources).toEqual(['camera', 'screen_share'])
     const changed = event(alice, RoomEvent.ParticipantPermissionsChanged)
-    await administrator.updateParticipant(scene.name, 'bob', undefined, {
+    await server.admin.updateParticipant(scene.name, 'bob', undefined, {
       ...{ canPublish: true, canPublishData: true, canSubscribe: true, canSubscribeMetrics: true },
       canPublishSources: [TrackSource.MICROPHONE],
     })
@@ -96,7 +89,7 @@ it(
 it(
   'a participant that is removed is told with that reason',
   inScene(async (scene) => {
-    const remove = () => administrator.removeParticipant(scene.name, 'bob')
+    const remove = () => server.admin.removeParticipant(scene.name, 'bob')
     expect(await leaving(scene, remove)).toBe('participantRemoved')
   }),
 )

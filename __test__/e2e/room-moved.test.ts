@@ -7,20 +7,16 @@ import {
 } from '@livekit/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event, flowing, Scene, seen } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   proxy = await SignalProxy.start(server.url)
 })
-afterAll(async () => {
-  await proxy.close()
-  await server.stop()
-})
+afterAll(() => proxy.close())
 
 const identitiesIn = async ({ name }: Scene): Promise<string[]> =>
   (await server.admin.listParticipants(name)).map(({ identity }) => identity).sort()

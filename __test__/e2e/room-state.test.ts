@@ -1,16 +1,12 @@
 /** The state of a room while it connects, and when connecting is given up at any moment. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { DataTrackClosedError, Room, RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection, turn } from '../helpers/rooms'
 import { event, Scene } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 

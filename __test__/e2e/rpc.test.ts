@@ -1,20 +1,16 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ExternalE2EEKeyProvider, RoomEvent, RpcError, setLogLevel } from '../../index'
 import type { Room } from '../../index'
 import { nextText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { call, outcome, speakVersion } from '../helpers/rpc-rooms'
 import { event, Scene } from '../helpers/scene'
 import type { JoinOptions } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: TcpProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   setLogLevel('silent')
   proxy = await TcpProxy.start(server.port)

@@ -2,29 +2,25 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { connect, ExternalE2EEKeyProvider, RoomEvent } from '../../index'
 import type { Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, next, publish, Scene } from '../helpers/scene'
 import { learnFromSdp, learnSecret, secretsIn } from '../helpers/secrets'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
 const PASSPHRASE = 'a passphrase that nobody may read'
 const WRONG_PASSPHRASE = 'another one that nobody may read'
 const PAYLOAD = 'a payload that nobody may read'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   proxy = await SignalProxy.start(server.url)
   learnSecret('passphrase', PASSPHRASE)
   learnSecret('passphrase', WRONG_PASSPHRASE)
   learnSecret('payload', PAYLOAD)
 })
-afterAll(async () => {
-  await proxy.close()
-  await server.stop()
-})
+afterAll(() => proxy.close())
 
 it('secrets are known when they are seen', () => {
   learnFromSdp(

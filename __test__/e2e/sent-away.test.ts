@@ -1,18 +1,14 @@
 /** If the server sends a participant away, the participant does not come back, whenever the server does so. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DisconnectReason, Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, Scene } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   proxy = await SignalProxy.start(server.url)
 })

@@ -1,15 +1,11 @@
 /** Subscription permissions through a real server. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { Scene, event, flowing, publish, seen } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 

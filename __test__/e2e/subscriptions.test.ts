@@ -8,10 +8,10 @@ import {
   ParticipantUpdate,
 } from '@livekit/protocol'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { LivekitServer } from '../helpers/livekit-server'
 import { until } from '../helpers/rooms'
 import { Scene } from '../helpers/scene'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
 /**
  * Four requests are sent in 10 ms. The requests for so many tracks therefore take longer than 10 s, which is the time
@@ -22,16 +22,12 @@ const PUBLISHERS = 2
 /** The server sends its table of handles after so many requests. */
 const TABLE = 100
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   proxy = await SignalProxy.start(server.url)
 })
-afterAll(async () => {
-  await proxy.close()
-  await server.stop()
-})
+afterAll(() => proxy.close())
 
 function publishers(state: ParticipantInfo_State): ParticipantUpdate {
   const participants = Array.from({ length: PUBLISHERS }, (_, publisher) => {

@@ -1,24 +1,20 @@
 /** The log of the Rust crates below a connection at the level `trace`. no-secrets.ts checks it for secrets. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { RoomEvent, setLogLevel } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { said } from '../helpers/said'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { secretsIn } from '../helpers/secrets'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
+const server = withServer()
 let proxy: SignalProxy
 beforeAll(async () => {
-  server = await LivekitServer.start()
   // The proxy adds the credentials and addresses in the messages to the list of secrets.
   proxy = await SignalProxy.start(server.url)
   setLogLevel('trace')
 })
-afterAll(async () => {
-  await proxy.close()
-  await server.stop()
-})
+afterAll(() => proxy.close())
 
 it.each(['single', 'dual'] as const)(
   'credentials of the path are masked, peer connections: %s',

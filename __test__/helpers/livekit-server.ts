@@ -45,6 +45,9 @@ interface Ports {
   readonly udp: number
 }
 
+/** The ports in a network namespace, where all of them are free. */
+const PORTS_IN_NAMESPACE: Ports = { http: 7880, tcp: 7881, udp: 7882 }
+
 /** The grants of a token, and how it is made. */
 export interface TokenOptions {
   readonly grant?: VideoGrant
@@ -76,42 +79,41 @@ export interface ServerOptions {
 
 /** A running server. */
 export class LivekitServer {
-  readonly #ports: Ports
   readonly #options: ServerOptions
   readonly #secret: string
+  #ports: Ports | undefined
   #process: ChildProcess | undefined
 
-  private constructor(ports: Ports, options: ServerOptions) {
-    this.#ports = ports
+  /** A server that {@link start} starts. */
+  constructor(options: ServerOptions = {}) {
     this.#options = options
     this.#secret = options.cluster?.secret ?? randomBytes(24).toString('hex')
     learnSecret('API secret', this.#secret)
   }
 
-  /** Starts a server on free ports and waits until it answers. */
+  /** Starts a server that the test stops by itself. {@link withServer} starts and stops one for all tests of a file. */
   static async start(options: ServerOptions = {}): Promise<LivekitServer> {
+    const server = new LivekitServer(options)
+    await server.start()
+    return server
+  }
+
+  /** Starts the server on free ports and waits until it answers. */
+  async start(): Promise<void> {
     for (let left = TRIES; ; left--) {
-      const ports = { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
-      const server = new LivekitServer(ports, options)
+      this.#ports = this.#options.namespace === undefined ? await freePorts() : PORTS_IN_NAMESPACE
       try {
-        await server.#launch()
-        return server
+        await this.#launch()
+        return
       } catch (error) {
         if (left === 1) throw error
       }
     }
   }
 
-  /** Starts a server in a network namespace, where all ports are free. */
-  static async startIn(namespace: Namespace): Promise<LivekitServer> {
-    const server = new LivekitServer({ http: 7880, tcp: 7881, udp: 7882 }, { namespace })
-    await server.#launch()
-    return server
-  }
-
   /** The port of signalling. */
   get port(): number {
-    return this.#ports.http
+    return this.#known.http
   }
 
   /** The URL for `room.connect()`. */
@@ -129,7 +131,7 @@ export class LivekitServer {
    * counts them for each socket. On other systems 0.
    */
   get overflows(): number {
-    return overflowsAtPort(this.#ports.udp)
+    return overflowsAtPort(this.#known.udp)
   }
 
   /** Packets of the tracks of that name that the server has dropped so far, as its log says, by subscriber identity. */
@@ -248,13 +250,18 @@ export class LivekitServer {
     }
   }
 
+  get #known(): Ports {
+    if (this.#ports === undefined) throw new Error('the server has no ports before it is started')
+    return this.#ports
+  }
+
   get #host(): string {
     return this.#options.namespace?.address ?? '127.0.0.1'
   }
 
   #config(): string {
     const values: Readonly<Record<string, string | number>> = {
-      ...this.#ports,
+      ...this.#known,
       host: this.#host,
       interface: this.#options.namespace === undefined ? 'lo' : 'link0',
       secret: this.#secret,
@@ -304,6 +311,10 @@ async function answersIn(namespace: Namespace, url: string, signal: AbortSignal)
     stdio: 'inherit',
   })
   await once(child, 'close', { signal })
+}
+
+async function freePorts(): Promise<Ports> {
+  return { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
 }
 
 /** A TCP port of 127.0.0.1 that is free now. */

@@ -1,20 +1,18 @@
 /** What agents and their clients send each other, with rtc-node as the agent and with livekit-client. */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent, RpcError } from '../../index'
 import type { ChatMessage, Room, Transcriptions } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 import { rtcNodeFolder, sdks } from './peers/reliable-peer'
 import { OURS, PEER, withPeer } from './reliable'
 
-let server: LivekitServer
-beforeAll(async () => {
+const server = withServer()
+beforeAll(() => {
   sdks.rtcNode.install()
-  server = await LivekitServer.start()
 }, 300_000)
-afterAll(() => server.stop())
 
 const AGENT = { kind: 'agent' } as const
 

@@ -1,8 +1,8 @@
 /** `npm run interop:full`: each pair, direction and size, plain and encrypted, in numbers that show losses. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { LivekitServer } from '../helpers/livekit-server'
 import { installPython } from '../helpers/python'
+import { withServer } from '../helpers/with-server'
 import { carry, inRoom } from './carry'
 import type { Outcome, Pair } from './carry'
 import { ChromiumPeer } from './peers/chromium'
@@ -46,13 +46,9 @@ const wanted = process.env['INTEROP_PEERS']?.split(',') ?? Object.keys(peers)
 const kinds = (Object.keys(peers) as PeerKind[]).filter((kind) => wanted.includes(kind))
 
 const rows = new Map<string, Outcome[]>()
-let server: LivekitServer
+const server = withServer()
 
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
 afterAll(async () => {
-  await server.stop()
   const table = tableOf(rows)
   mkdirSync('.cache', { recursive: true })
   writeFileSync('.cache/interop.md', table)

@@ -1,19 +1,17 @@
 /** Participants of another SDK: what is sent to them as soon as they are active, and what they do not say. */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, Scene } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 import { sdks } from './peers/reliable-peer'
 
 const VISITS = Number(process.env['DATATRACK_VISITS'] ?? 40)
 
-let server: LivekitServer
-beforeAll(async () => {
+const server = withServer()
+beforeAll(() => {
   sdks.rtcNode.install()
-  server = await LivekitServer.start()
 }, 300_000)
-afterAll(() => server.stop())
 
 it.each([sdks.rtcNode, sdks.chromium])(
   `${VISITS} visitors of $name are all greeted`,

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { nextText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
+import { withServer } from '../helpers/with-server'
 import { sdks } from './peers/reliable-peer'
 import { withPeer } from './reliable'
 import { describeReliable } from './reliable-scenarios'
@@ -9,11 +9,7 @@ import { describeReliable } from './reliable-scenarios'
 describeReliable(sdks.chromium, sdks.chromiumOld)
 
 describe('livekit-client 2.15.16, which drops what it has not sent while it resumes', () => {
-  let server: LivekitServer
-  beforeAll(async () => {
-    server = await LivekitServer.start()
-  })
-  afterAll(() => server.stop())
+  const server = withServer()
 
   it(
     "a text with such a gap ends with an error, and the loss is known to be the sender's",

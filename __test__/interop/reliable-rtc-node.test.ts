@@ -1,18 +1,16 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { nextText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
+import { withServer } from '../helpers/with-server'
 import { sdks } from './peers/reliable-peer'
 import { withPeer } from './reliable'
 import { describeReliable } from './reliable-scenarios'
 
 describeReliable(sdks.rtcNode)
 
-let server: LivekitServer
-beforeAll(async () => {
+const server = withServer()
+beforeAll(() => {
   sdks.rtcNode.install()
-  server = await LivekitServer.start()
 }, 300_000)
-afterAll(() => server.stop())
 
 it('a text that an agent writes in the name of a participant is whole, and is that participant’s', () =>
   withPeer(

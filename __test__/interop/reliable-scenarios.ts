@@ -1,11 +1,11 @@
 /** The reliable side of a room with an SDK: the tests of the files that bring one. The campaign has more of the same. */
 import { randomBytes } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { setLogLevel } from '../../index'
 import type { Room } from '../../index'
 import { receiveText } from '../helpers/data-streams'
-import { LivekitServer } from '../helpers/livekit-server'
 import { call, outcome, speakVersion } from '../helpers/rpc-rooms'
+import { withServer } from '../helpers/with-server'
 import type { PeerSdk, ReliablePeer } from './peers/reliable-peer'
 import * as reliable from './reliable'
 import { LIMIT, PEER, withPeer } from './reliable'
@@ -16,13 +16,11 @@ const CONCURRENT = 200
 
 /** The tests with the SDK of today, and with one from before RPC over data streams. */
 export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
-  let server: LivekitServer
-  beforeAll(async () => {
+  const server = withServer()
+  beforeAll(() => {
     sdk.install()
     old?.install()
-    server = await LivekitServer.start()
   }, 300_000)
-  afterAll(() => server.stop())
   beforeEach(() => setLogLevel('silent'))
   afterEach(() => setLogLevel('warn'))
 

@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DataStreamError, setLogLevel } from '../../index'
 import type { Room } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { speakVersion } from '../helpers/rpc-rooms'
+import { withServer } from '../helpers/with-server'
 import { sdks } from './peers/reliable-peer'
 import type { PeerSdk, ReliablePeer } from './peers/reliable-peer'
 import * as reliable from './reliable'
@@ -35,14 +35,12 @@ const tables: Readonly<Record<'Calls' | 'Data streams' | 'Data packets', Table>>
   'Data packets': new Map(),
 }
 const faults: string[] = []
-let server: LivekitServer
+const server = withServer()
 
-beforeAll(async () => {
+beforeAll(() => {
   setLogLevel('silent')
-  server = await LivekitServer.start()
 })
 afterAll(async () => {
-  await server.stop()
   const text = Object.entries(tables)
     .map(([title, table]) => `## ${title}\n\n${tableOf(table)}`)
     .join('\n')

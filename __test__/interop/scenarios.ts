@@ -1,8 +1,8 @@
 /** What holds with each other SDK: the tests of the files that bring one. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { LivekitServer } from '../helpers/livekit-server'
 import { event } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 import { carry, carryEach, inRoom, open, sendEach } from './carry'
 import type { Pair, RoomSpec } from './carry'
 import { OurPeer } from './peers/ours'
@@ -47,16 +47,12 @@ const run = (track: string, more: Partial<Run> = {}): Run => ({
 export function describePeer(name: string, start: () => Promise<OtherPeer>): void {
   describe(`with ${name}`, () => {
     const us = new OurPeer()
-    let server: LivekitServer
+    const server = withServer()
     let other: OtherPeer
     beforeAll(async () => {
-      server = await LivekitServer.start()
       other = await start()
     }, 300_000)
-    afterAll(async () => {
-      await other.close()
-      await server.stop()
-    })
+    afterAll(() => other.close())
 
     const bothWays = (spec: RoomSpec, use: (pair: Pair) => Promise<void>): Promise<void> =>
       inRoom(server, [us, other], spec, async (there, back) => {

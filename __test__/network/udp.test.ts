@@ -8,7 +8,7 @@ let network: BadNetwork
 let server: LivekitServer
 beforeAll(async () => {
   network = await BadNetwork.start()
-  server = await LivekitServer.startIn(network.far)
+  server = await LivekitServer.start({ namespace: network.far })
 })
 afterAll(async () => {
   await server.stop()
