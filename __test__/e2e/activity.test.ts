@@ -6,7 +6,7 @@ import { withServer } from '../helpers/with-server'
 
 const server = withServer()
 
-it('the local participant learns the quality of its own connection', () =>
+it('the server reports the quality of the local participant’s connection', () =>
   Scene.with(server, async (scene) => {
     const told: string[] = []
     const room = await scene.join('alice', {
@@ -20,7 +20,7 @@ it('the local participant learns the quality of its own connection', () =>
     expect(room.localParticipant.connectionQuality).toBe('excellent')
   }))
 
-it('the scenario speaker lets it speak for 3 s', () =>
+it('the scenario speaker makes the local participant an active speaker for 3 s', () =>
   Scene.with(server, async (scene) => {
     const room = await scene.join('alice')
     const begun = event(room, RoomEvent.ActiveSpeakersChanged)

@@ -63,7 +63,7 @@ function wentOn([state, ...events]: readonly string[]): void {
 }
 
 it(
-  'packets go on being acknowledged in a subscriber that is blocked, and its loop goes on',
+  'packets are acknowledged while the subscriber’s event loop is blocked, and its stream then goes on',
   () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
@@ -92,7 +92,7 @@ it(
 )
 
 it(
-  'what a publisher queued before it was blocked is sent meanwhile, and it publishes on',
+  'frames that were queued are sent while the publisher’s event loop is blocked, and it publishes on afterwards',
   () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')

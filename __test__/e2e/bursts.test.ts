@@ -83,7 +83,7 @@ async function flows(scene: Scene, connect: ConnectOptions, prefix: string): Pro
 }
 
 // All modes run at the same time, because they wait most of the time.
-it('no frame of a burst is lost after a pause', { timeout: 120_000 }, async () => {
+it('a burst of frames after a pause arrives without a loss', { timeout: 120_000 }, async () => {
   await Promise.all(
     modes.map(({ connect, reliable }) =>
       Scene.with(server, async (scene) => {

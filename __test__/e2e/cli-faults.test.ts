@@ -19,7 +19,7 @@ function withKey(room?: string): NodeJS.ProcessEnv {
   }
 }
 
-it('a short input arrives whole where a subscriber waits for it', () =>
+it('pub sends a short input completely if a subscriber waits for it', () =>
   Scene.with(server, async (scene) => {
     const watcher = await scene.join('watcher')
     const there = event(watcher, RoomEvent.ParticipantConnected)
@@ -32,7 +32,7 @@ it('a short input arrives whole where a subscriber waits for it', () =>
     expect([code, stdout]).toEqual([0, 'one\ntwo\nthree\n'])
   }))
 
-it('ls of a room that is not there says so and does not make it', async () => {
+it('ls of a missing room reports that, and does not create the room', async () => {
   const name = `none-${process.pid}`
   const { code, stdout, stderr } = await runCli(['ls'], withKey(name))
   expect([code, stdout, stderr]).toEqual([3, '', `There is no room ${name}.\n`])
@@ -41,7 +41,7 @@ it('ls of a room that is not there says so and does not make it', async () => {
   expect(await server.admin.listRooms([name])).toEqual([])
 })
 
-it('ls does not repeat the token that the server refuses', async () => {
+it('ls does not print a token that the server refuses', async () => {
   const { code, stdout, stderr } = await runCli(['ls'], {
     ...withKey(),
     LIVEKIT_API_SECRET: 'wrong-'.repeat(8),
@@ -53,7 +53,7 @@ it('ls does not repeat the token that the server refuses', async () => {
   expect(stderr).not.toContain('eyJ')
 })
 
-it('tables are not wider than 80 columns', () =>
+it('tables are at most 80 columns wide', () =>
   Scene.with(server, async (scene) => {
     const alice = await scene.join(`alice-${'x'.repeat(60)}`)
     const bob = await scene.join('bob')
@@ -72,7 +72,7 @@ it('tables are not wider than 80 columns', () =>
     )
   }))
 
-it('a server behind a path is asked behind that path', () =>
+it('a URL with a path is used with its path', () =>
   Scene.with(server, async (scene) => {
     await scene.join('alice')
     const front = createServer((incoming, outgoing) => {

@@ -49,7 +49,7 @@ async function untilThere(
 const ticking = ['--', process.execPath, '-e', "setInterval(() => console.log('tick'), 20)"]
 
 describe('datatrack pub and sub', () => {
-  it('with --wait-for-subscriber the input arrives whole, however late the subscriber comes', async () => {
+  it('with --wait-for-subscriber the whole input arrives, however late the subscriber joins', async () => {
     const env = inNewRoom()
     const pub = startCli(['pub', '--name', 'log', '--wait-for-subscriber'], env)
     pub.child.stdin.end('one\ntwo\nthree\n')
@@ -59,7 +59,7 @@ describe('datatrack pub and sub', () => {
     expect(await pub.ending).toMatchObject({ code: 0 })
   })
 
-  it('carry lines from standard input to standard output, and end with their source', async () => {
+  it('send lines from standard input to standard output, and end with the input', async () => {
     const env = inNewRoom()
     const sub = startCli(['sub', '--name', 'log', '--once'], env)
     const pub = startCli(['pub', '--name', 'log', '--identity', 'robot'], env)
@@ -77,7 +77,7 @@ describe('datatrack pub and sub', () => {
     )
   })
 
-  it('bring the last frames to their reader, however many there are at once', async () => {
+  it('deliver the last frames before they end, however many are waiting', async () => {
     const env = inNewRoom()
     const sub = startCli(['sub', '--name', 'log', '--once'], env)
     const pub = startCli(['pub', '--name', 'log'], env)
@@ -88,7 +88,7 @@ describe('datatrack pub and sub', () => {
     expect((await sub.ending).stdout.replace(/^(probe\n)+/, '')).toBe(lines)
   })
 
-  it('carry bytes in chunks as they are, encrypted with a passphrase', async () => {
+  it('send chunks of bytes unchanged, encrypted with a passphrase', async () => {
     const env = inNewRoom()
     const file = join(folder, 'passphrase')
     writeFileSync(file, 'correct horse\n')
@@ -115,7 +115,7 @@ describe('datatrack pub and sub', () => {
     expect(said.match(/dropped 0/g)).toHaveLength(2)
   })
 
-  it('publish a file at a rate, and write JSON of so many frames', async () => {
+  it('send a file at a given rate, and print a given number of frames as JSON', async () => {
     const env = inNewRoom()
     const file = join(folder, 'scan.bin')
     writeFileSync(file, pattern(5_000_000))
@@ -144,7 +144,7 @@ describe('datatrack pub and sub', () => {
     expect(ending.stderr).toMatch(/Published [\d,]+ frames/)
   })
 
-  it("publish a command's output, and stop the command when it is enough", async () => {
+  it('send a command’s output, and stop the command after a given number of frames', async () => {
     const env = inNewRoom()
     const pub = startCli(['pub', '--name', 'ticks', '--count', '500', ...ticking], env)
     const output = join(folder, 'ticks')
@@ -157,7 +157,7 @@ describe('datatrack pub and sub', () => {
     expect(counted.stderr).toMatch(/Published 2 frames, 8 B/)
   })
 
-  it('tell of a command that fails, or is none', async () => {
+  it('report a command that fails or does not exist', async () => {
     const env = inNewRoom()
     const failing = ['pub', '--name', 'x', '--', process.execPath, '-e', 'process.exit(7)']
     const ended = await runCli(failing, env)
@@ -175,7 +175,7 @@ describe('datatrack pub and sub', () => {
     expect(noFile.stderr).toMatch(/^datatrack: ENOENT[^\n]*\n$/)
   })
 
-  it('leave out lines that are no frames, count them, and tell by the exit code', async () => {
+  it('skip and count lines that are no valid frames, and report them by the exit code', async () => {
     const pub = startCli(['pub', '--name', 'long'], inNewRoom())
     pub.child.stdin.end(`${'x'.repeat(3_000_000)}\nshort\n`)
     const { code, stderr } = await pub.ending
@@ -192,7 +192,7 @@ describe('datatrack pub and sub', () => {
     expect((await interrupt(pub)).code).toBe(0)
   })
 
-  it('end with their reader, with Ctrl-C, and when the server sends them away', async () => {
+  it('end when their reader ends, with Ctrl-C, and when the server removes them', async () => {
     const env = inNewRoom()
     const pub = startCli(['pub', '--name', 'x', ...ticking], env)
     const piped = startCli(['sub'], env)
@@ -218,7 +218,7 @@ describe('datatrack pub and sub', () => {
     expect(await interrupt(pub)).toMatchObject({ code: 0, signal: null })
   })
 
-  it('say of tracks that cannot be read why', async () => {
+  it('report why a track cannot be read', async () => {
     const env = inNewRoom()
     const pub = startCli(['pub', '--name', 'x', ...ticking], { ...env, LIVEKIT_E2EE_PASSPHRASE: 'hush-hush' })
     const sub = await runCli(['sub', '--once'], env)
@@ -230,7 +230,7 @@ describe('datatrack pub and sub', () => {
 })
 
 describe('datatrack ls', () => {
-  it('lists rooms, and who is in one with what tracks', () =>
+  it('lists rooms, and the participants of one with their tracks', () =>
     Scene.with(server, async (scene) => {
       const { LIVEKIT_ROOM: _room, ...env } = inNewRoom()
       const alice = await scene.join('alice')
@@ -265,7 +265,7 @@ describe('datatrack ls', () => {
       )
     }))
 
-  it('watches a room as people and tracks come and go', () =>
+  it('watches a room, and prints participants and tracks that come and go', () =>
     Scene.with(server, async (scene) => {
       const args = ['ls', '--room', scene.name, '--watch']
       const watchers = [startCli(args, inNewRoom()), startCli([...args, '--json'], inNewRoom())]
@@ -296,7 +296,7 @@ describe('datatrack ls', () => {
 })
 
 describe('datatrack bench', () => {
-  it('measures each rate and size from one process to another', async () => {
+  it('measures each rate and size between two processes', async () => {
     const args = ['bench', '--rate', '50,200', '--size', '16,20000', '--seconds', '1']
     const { code, stdout, stderr } = await runCli([...args, '--json'], inNewRoom())
     expect([code, stderr]).toEqual([0, ''])
@@ -321,7 +321,7 @@ describe('datatrack bench', () => {
     expect(objects.filter(({ type }) => type === 'summary').map(({ size }) => size)).toEqual([16, 20_000])
   })
 
-  it('shows a table, and what it has when it is interrupted', async () => {
+  it('prints a table, also of what it has when it is interrupted', async () => {
     const bench = startCli(['bench', '--rate', '100,200,300', '--seconds', '1'], inNewRoom())
     await bench.wrote(/256 B at 100\/s: /)
     const { code, signal, stdout } = await interrupt(bench)
@@ -333,7 +333,7 @@ describe('datatrack bench', () => {
 })
 
 describe('the demo', () => {
-  it('says what is missing with one token, and takes two', () =>
+  it('names the missing token if it has only one, and runs with two', () =>
     Scene.with(server, async (scene) => {
       const env = { LIVEKIT_URL: server.url, LIVEKIT_TOKEN: await scene.token('robot') }
       const one = await runCli(['demo'], env)
@@ -345,7 +345,7 @@ describe('the demo', () => {
     }))
 })
 
-it('flows between a command and a program', () =>
+it('frames flow between a command and a program', () =>
   Scene.with(server, async (scene) => {
     const { LIVEKIT_ROOM: _room, ...env } = inNewRoom()
     const alice = await scene.join('alice')

@@ -48,7 +48,7 @@ describe.each(['single', 'dual'] as const)(
   (peerConnections) => {
     const connect: ConnectOptions = { peerConnections }
 
-    it.each([0, 1])('who enters through different ones meet, the first through node %i', async (first) => {
+    it.each([0, 1])('participants who join through different nodes meet, first node %i', async (first) => {
       const [here, there] = [nodes[first]!, nodes[1 - first]!]
       await Scene.with(here, async (scene) => {
         const alice = await scene.join('alice', { connect })
@@ -61,7 +61,7 @@ describe.each(['single', 'dual'] as const)(
       })
     })
 
-    it('a node that only passes signalling on can be restarted: track and stream go on', async () => {
+    it('track and stream survive the restart of a node that only passes signalling on', async () => {
       await Scene.with(nodes[0], async (scene) => {
         const alice = await scene.join('alice', { connect })
         const [host, entry] = sessionsAt(nodes[0], scene.name).length > 0 ? nodes : nodes.toReversed()

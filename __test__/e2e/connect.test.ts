@@ -67,7 +67,7 @@ describe('connecting', () => {
   )
 
   it(
-    'tells listeners of before of who is there already, and what they publish',
+    'reports existing participants and tracks to listeners from before connect()',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       await alice.localParticipant.publishDataTrack({ name: 'imu' })
@@ -90,7 +90,7 @@ describe('connecting', () => {
   )
 
   it(
-    'hears of who comes and leaves',
+    'emits events when participants join and leave',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const came = event(alice, RoomEvent.ParticipantConnected)
@@ -108,7 +108,7 @@ describe('connecting', () => {
 
 describe('connecting fails', () => {
   it(
-    'with notAllowed for a token of another secret, an expired one, one without roomJoin, and no token at all',
+    'with notAllowed if the token has another secret, has expired, lacks roomJoin, or is missing',
     inScene(async (scene) => {
       const tokens = [
         await scene.token('alice', { forged: true }),
@@ -125,7 +125,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with what the server has to say about a token, and without the token',
+    'with the server’s message about the token, but without the token itself',
     inScene(async (scene) => {
       const error = await refused(server.url, await scene.token('alice', { ttl: -600 }))
       // livekit-server 1.13.5 repeats the token, 1.13.11 does not.
@@ -134,7 +134,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with serverUnreachable where nothing listens',
+    'with serverUnreachable if nothing listens at the port',
     inScene(async (scene) => {
       const error = await refused(`ws://127.0.0.1:${await freePort()}`, await scene.token('alice'))
       expect(error.reason).toBe('serverUnreachable')
@@ -143,7 +143,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with notFound at an HTTP server that is none of LiveKit',
+    'with notFound at an HTTP server that is not LiveKit’s',
     inScene(async (scene) => {
       const other = createHttpServer((_request, response) => response.writeHead(404).end())
       await listening(other, async (url) => {
@@ -154,7 +154,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with serverUnreachable at something that hangs up',
+    'with serverUnreachable if the server closes the connection',
     inScene(async (scene) => {
       await listening(
         createServer((socket) => socket.on('error', () => {}).destroy()),
@@ -166,7 +166,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with timeout when nothing answers for connectTimeout',
+    'with timeout if nothing answers within connectTimeout',
     inScene(async (scene) => {
       await silent(async (url) => {
         expect((await refused(url, await scene.token('alice'), { connectTimeout: 50 })).reason).toBe(
@@ -177,7 +177,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with the reason of the signal that aborts it, before or while it connects',
+    'with the signal’s reason if the signal aborts before or during connect()',
     inScene(async (scene) => {
       const token = await scene.token('alice')
       const reason = new Error('enough')
@@ -198,7 +198,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'with the reason of the signal at whatever moment it aborts',
+    'with the signal’s reason at whatever moment the signal aborts',
     inScene(async (scene) => {
       const token = await scene.token('alice')
       // Turns of the event loop between the call and the abort. They cover all steps of connecting.
@@ -222,7 +222,7 @@ describe('connecting fails', () => {
   )
 
   it(
-    'while the room is connected or connecting, and leaves that connection alone',
+    'if the room is connected or connecting, and does not affect that connection',
     inScene(async (scene) => {
       const room = new Room()
       const token = await scene.token('alice')
@@ -241,7 +241,7 @@ describe('connecting fails', () => {
 
 describe('disconnecting', () => {
   it(
-    'is idempotent, and is told once with its reason',
+    'can be repeated, and emits one event with its reason',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const reasons: string[] = []
@@ -254,7 +254,7 @@ describe('disconnecting', () => {
   )
 
   it(
-    'leaves a room that can connect again',
+    'allows the room to connect again',
     inScene(async (scene) => {
       const bob = await scene.join('bob')
       const alice = await scene.join('alice')
@@ -271,7 +271,7 @@ describe('disconnecting', () => {
   )
 
   it(
-    'gives up connecting',
+    'aborts an attempt to connect',
     inScene(async (scene) => {
       const token = await scene.token('alice')
       await silent(async (url, connected) => {
@@ -287,7 +287,7 @@ describe('disconnecting', () => {
   )
 
   it(
-    'happens to who is replaced by another of the same identity',
+    'happens when another participant joins with the same identity',
     inScene(async (scene) => {
       const first = await scene.join('alice')
       const reasons: string[] = []
@@ -301,7 +301,7 @@ describe('disconnecting', () => {
   )
 
   it(
-    'lets the process end by itself, also in the middle of traffic',
+    'lets the process exit by itself, also in the middle of traffic',
     inScene(async (scene) => {
       const program = `
         const url = ${JSON.stringify(server.url)}
@@ -324,14 +324,14 @@ describe('disconnecting', () => {
   )
 })
 
-describe('a room that is unreferenced', () => {
+describe('a room with unref()', () => {
   const again = 'await room.disconnect(); await room.connect(url, token)'
 
   it.each([
     ['before it is connected', 'room.unref(); await room.connect(url, token)'],
     ['before it is connected, and connected again', `room.unref(); await room.connect(url, token); ${again}`],
     ['while it is connected, and connected again', `await room.connect(url, token); room.unref(); ${again}`],
-  ])('%s keeps no process alive', (_when, steps) =>
+  ])('does not keep the process alive: %s', (_when, steps) =>
     Scene.with(server, async (scene) => {
       const program = `
         const url = ${JSON.stringify(server.url)}

@@ -10,7 +10,7 @@ const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(serve
 const statuses = (check: ConnectionCheck) => check.getResults().map(({ status }) => status)
 
 it(
-  'all is well between two participants, and each step is told of',
+  'finds no fault with two participants, and reports each step',
   inScene(async (scene) => {
     const subscriberToken = await scene.token('bob')
     const check = new ConnectionCheck(server.url, await scene.token('alice'), { subscriberToken })
@@ -26,7 +26,7 @@ it(
 )
 
 it(
-  'a token that the server refuses is told, and never repeated',
+  'reports that the server refuses the token, without printing it',
   inScene(async (scene) => {
     const token = await scene.token('alice', { forged: true })
     const check = new ConnectionCheck(server.url, token)

@@ -71,7 +71,7 @@ describe.each(['single', 'dual'] as const)('data packets, peer connections: %s',
   )
 
   it(
-    'ten thousand reliable ones arrive once and in order across 20 resumes of either end',
+    '10,000 reliable packets arrive once and in order across 20 resumes of either end',
     () =>
       Scene.with(server, async (scene) => {
         const options = { url: proxy.url, connect: { peerConnections, connectTimeout: 5000 } }
@@ -105,7 +105,7 @@ describe.each(['single', 'dual'] as const)('data packets, peer connections: %s',
 })
 
 describe('data packets', () => {
-  it('go to those whom they name', () =>
+  it('go only to the named participants', () =>
     Scene.with(server, async (scene) => {
       const [alice, bob, carol] = [
         await scene.join('alice'),
@@ -122,7 +122,7 @@ describe('data packets', () => {
       expect([bobs.all, carols.all]).toEqual([[2], [1, 2]])
     }))
 
-  it('of the server’s API arrive, too, without a sender', () =>
+  it('of the server’s API arrive without a sender', () =>
     Scene.with(server, async (scene) => {
       const bob = await scene.join('bob')
       const { apiKey, apiSecret } = server.key
@@ -140,7 +140,7 @@ describe('data packets', () => {
       ])
     }))
 
-  it('that are encrypted arrive as they were; with another key they are told and dropped', () =>
+  it('that are encrypted arrive unchanged; with another key they are dropped and reported', () =>
     Scene.with(server, async (scene) => {
       const join = async (identity: string, passphrase: string) => {
         const keyProvider = new ExternalE2EEKeyProvider()
@@ -158,7 +158,7 @@ describe('data packets', () => {
       expect(eves.all).toEqual([])
     }))
 
-  it('say which of them may be lost when the server forgets the session', () =>
+  it('that may be lost are rejected when the server does not resume the session', () =>
     Scene.with(server, async (scene) => {
       const options = { url: proxy.url, connect: { peerConnections: 'dual' as const, connectTimeout: 5000 } }
       const [alice, bob] = [await scene.join('alice', options), await scene.join('bob')]
@@ -185,7 +185,7 @@ describe('data packets', () => {
       expect(kept.filter((index) => !arrived.has(index))).toEqual([])
     }))
 
-  it('are refused without a room, and when they are too large', () =>
+  it('are refused without a connected room, and if they are too large', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
       const publish = (size: number) =>

@@ -19,7 +19,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 describe.each(['single', 'dual'] as const)('data streams, peer connections: %s', (peerConnections) => {
   const connect = { peerConnections }
 
-  it('arrive as they were, short and long, with what is known of them', () =>
+  it('arrive unchanged with their info, short and long', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice', { connect })
       const bob = await scene.join('bob', { connect })
@@ -42,7 +42,7 @@ describe.each(['single', 'dual'] as const)('data streams, peer connections: %s',
       }
     }))
 
-  it('four of 10 MB at a time arrive as they were', { timeout: 120_000 }, () =>
+  it('of 10 MB arrive unchanged, four at a time', { timeout: 120_000 }, () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice', { connect })
       const bob = await scene.join('bob', { connect })
@@ -64,7 +64,7 @@ describe.each(['single', 'dual'] as const)('data streams, peer connections: %s',
     }),
   )
 
-  it('are encrypted end to end', () =>
+  it('arrive with end-to-end encryption', () =>
     Scene.with(server, async (scene) => {
       const encrypted = async () => {
         const keyProvider = new ExternalE2EEKeyProvider()

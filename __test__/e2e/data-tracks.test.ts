@@ -37,7 +37,7 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
   const options: ConnectOptions = { peerConnections }
 
   it.each([0, 1, 256, 15_900, 16_100, 200_000, 1_000_000])(
-    'frames of %i bytes arrive as they were sent',
+    'frames of %i bytes arrive with the same bytes',
     (length) =>
       Scene.with(server, async (scene) => {
         const [alice, bob] = [
@@ -63,9 +63,9 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
   )
 })
 
-describe('tracks through a server', () => {
+describe('data tracks through a server', () => {
   it(
-    'keep a steady rate of small frames complete and in order',
+    'deliver small frames at a steady rate completely and in order',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       // On a busy machine, the driver, the server or this program may have to wait for the processor. Frames would then
@@ -92,7 +92,7 @@ describe('tracks through a server', () => {
   )
 
   it(
-    'reach several subscribers, and several streams of one',
+    'reach several subscribers, and several streams of one subscriber',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const local = await alice.localParticipant.publishDataTrack({ name: 'track' })
@@ -113,7 +113,7 @@ describe('tracks through a server', () => {
   )
 
   it(
-    'do not mix: two of one publisher, and one in each direction',
+    'do not mix: two tracks of one publisher, and tracks in both directions',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const tracks = [
@@ -133,7 +133,7 @@ describe('tracks through a server', () => {
   )
 
   it(
-    'can be subscribed to again after the last stream was closed',
+    'can be subscribed to again after their last stream was closed',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -159,7 +159,7 @@ describe('tracks through a server', () => {
   )
 
   it(
-    'end for subscribers when they are unpublished, or their publisher leaves',
+    'end for subscribers when they are unpublished or their publisher leaves',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       for (const end of ['unpublish', 'disconnect']) {
@@ -179,7 +179,7 @@ describe('tracks through a server', () => {
   )
 
   it(
-    'tell their name, schema and encoding to subscribers',
+    'have name, schema and encoding at subscribers',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { remote, local } = await publish(alice, bob, {
@@ -209,7 +209,7 @@ describe('publishing', () => {
   )
 
   it(
-    'is refused for a name that is taken, empty or too long, and works for the longest name there is',
+    'is refused for a name that is taken, empty or too long, and works for the longest allowed name',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const publishing = (name: string) => alice.localParticipant.publishDataTrack({ name })

@@ -15,7 +15,7 @@ async function noSubscribers(room: Room, track: LocalDataTrack): Promise<void> {
 }
 
 it(
-  'the frame that is pushed after stream.ready or waitForSubscriber arrives, each time',
+  'a frame that is pushed after stream.ready or waitForSubscriber() arrives, 40 times',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     for (let index = 0; index < 40; index++) {
@@ -29,7 +29,7 @@ it(
 )
 
 it(
-  'hasSubscribers is false when all have answered, and true as long as one subscribes',
+  'hasSubscribers is false once all participants have answered, and true while one of them subscribes',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     const told: unknown[] = []
@@ -50,7 +50,7 @@ it(
 )
 
 it.each(['full-reconnect', 'signal-reconnect'] as const)(
-  'after a %s of the publisher or the subscriber it is known again',
+  'hasSubscribers is known again after a %s of the publisher or the subscriber',
   (scenario) =>
     Scene.with(server, async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]

@@ -30,7 +30,7 @@ it('runs the demo through the server that the environment names', async () => {
   for (const { receivedFrames } of summaries) expect(receivedFrames).toBeGreaterThan(0)
 })
 
-it('says which variables are missing beside the URL', () => {
+it('names the variables that are missing beside the URL', () => {
   expect(serverSettings({})).toBeUndefined()
   expect(() => serverSettings({ LIVEKIT_URL: server.url })).toThrow(/LIVEKIT_API_KEY and LIVEKIT_API_SECRET/)
 })

@@ -59,7 +59,7 @@ const upTo = (check: string, status: string): readonly string[] => {
 }
 
 describe('the doctor', () => {
-  it('finds nothing wrong with a server that is well: frames go there and back', async () => {
+  it('finds no fault with a healthy server, and carries frames in both directions', async () => {
     const { code, statuses, verdict, said } = await diagnosed(withKey())
     expect(statuses).toEqual(upTo('none', 'ok').map((line) => line.replace('skipped', 'ok')))
     expect([code, verdict]).toEqual([0, 'ok'])
@@ -67,21 +67,21 @@ describe('the doctor', () => {
     expect(said('data')).toMatch(/from one participant to another and back: 64 B in [\d.]+ ms/)
   })
 
-  it('says it to people, too', async () => {
+  it('prints its findings as text', async () => {
     const { code, stdout } = await runCli(['doctor'], withKey())
     expect(code).toBe(0)
     expect(stdout).toMatch(/^ok {6}UDP +connected after \d+ ms$/m)
     expect(stdout).toMatch(/\n\nAll is well: data tracks work\.\n$/)
   })
 
-  it('does with one token what can be done with it', async () => {
+  it('runs the checks that one token allows', async () => {
     const { code, statuses, said } = await diagnosed(await withToken())
     expect([code, statuses.at(-1)]).toEqual([0, 'data: ok'])
     expect(said('token')).toMatch(/accepted, good for 60 min/)
     expect(said('data')).toMatch(/needs a second participant.*--subscriber-token/)
   })
 
-  it('measures one way when the second token does not allow to publish', async () => {
+  it('measures one direction if the second token does not permit publishing', async () => {
     const second = await server.token('surgery', 'nurse', { grant: { canPublishData: false } })
     const env = { ...(await withToken()), LIVEKIT_SUBSCRIBER_TOKEN: second }
     const { code, said } = await diagnosed(env)
@@ -89,14 +89,14 @@ describe('the doctor', () => {
     expect(said('data')).toMatch(/from one participant to another: 64 B in/)
   })
 
-  it('knows a port where nothing listens', async () => {
+  it('recognizes a port where nothing listens', async () => {
     const env = { ...withKey(), LIVEKIT_URL: `ws://127.0.0.1:${await freePort()}` }
     const { code, statuses, verdict, said } = await diagnosed(env)
     expect([code, verdict, statuses]).toEqual([1, 'failed', upTo('http', 'failed')])
     expect(said('http')).toMatch(/ECONNREFUSED.*is the port right/)
   })
 
-  it('knows a host that has no address', async () => {
+  it('recognizes a host name without an address', async () => {
     const { code, statuses, said } = await diagnosed({
       ...withKey(),
       LIVEKIT_URL: 'wss://no-such-host.invalid',
@@ -105,7 +105,7 @@ describe('the doctor', () => {
     expect(said('address')).toMatch(/no-such-host\.invalid has no address/)
   })
 
-  it('knows TLS where there is none', async () => {
+  it('recognizes that the server has no TLS', async () => {
     const { code, statuses, said } = await diagnosed({
       ...withKey(),
       LIVEKIT_URL: server.url.replace('ws', 'wss'),
@@ -114,7 +114,7 @@ describe('the doctor', () => {
     expect(said('http')).toMatch(/try ws:\/\/ instead of wss:\/\//)
   })
 
-  it('knows a server that is none of LiveKit', async () => {
+  it('recognizes a server that is not LiveKit’s', async () => {
     const other = createServer((request, response) =>
       response.writeHead(request.url === '/' ? 200 : 404).end(),
     )
@@ -127,7 +127,7 @@ describe('the doctor', () => {
     expect(said('token')).toMatch(/HTTP status 404.*Is that a LiveKit server/)
   })
 
-  it('tells a clock that is wrong', async () => {
+  it('reports a wrong clock', async () => {
     const date = new Date(Date.now() + 3_600_000).toUTCString()
     const other = createServer((_request, response) => response.writeHead(200, { date }).end())
     other.listen(0, '127.0.0.1')
@@ -142,7 +142,7 @@ describe('the doctor', () => {
     expect(said('token')).toMatch(/it expired 50 min ago/)
   })
 
-  it('knows a wrong secret, an unknown key, and a token of another secret', async () => {
+  it('recognizes a wrong secret, an unknown key, and a token of another secret', async () => {
     const secret = await diagnosed({ ...withKey(), LIVEKIT_API_SECRET: 'x'.repeat(48) })
     expect([secret.code, secret.statuses]).toEqual([1, upTo('token', 'failed')])
     expect(secret.said('token')).toMatch(/HTTP status 401, .*API secret is not the one/)
@@ -153,7 +153,7 @@ describe('the doctor', () => {
     expect(forged.said('token')).toMatch(/signed with another secret/)
   })
 
-  it('knows a token that has expired, lacks grants, or is none', async () => {
+  it('recognizes a token that has expired, lacks grants, or is invalid', async () => {
     const expired = await diagnosed(await withToken({ ttl: -600 }))
     expect([expired.code, expired.statuses]).toEqual([1, upTo('token', 'failed')])
     expect(expired.said('token')).toMatch(/it expired 10 min ago.*Make a new token/)
@@ -166,7 +166,7 @@ describe('the doctor', () => {
     expect(silent.said('token')).toMatch(/does not allow to publish data/)
   })
 
-  it('knows a server without UDP: data goes over TCP, which is a warning', async () => {
+  it('warns about a server without UDP: data goes over TCP', async () => {
     const limited = await LivekitServer.start({ udp: false })
     try {
       const { code, verdict, statuses, said } = await diagnosed(withKey(limited), ['--timeout', '8'])

@@ -35,7 +35,7 @@ const sizes = [0, 1, 256, 15_900, 16_100, 200_000]
 
 describe('encryption through a server', () => {
   it(
-    'with a shared passphrase carries frames of all sizes',
+    'carries frames of all sizes with a shared passphrase',
     inScene(async (scene) => {
       const alice = await join(scene, 'alice', await passphrase('correct horse'))
       const bob = await join(scene, 'bob', await passphrase('correct horse'))
@@ -53,7 +53,7 @@ describe('encryption through a server', () => {
   )
 
   it(
-    'with a key for each participant carries frames in both directions',
+    'carries frames in both directions with a key for each participant',
     inScene(async (scene) => {
       const provider = async () => {
         const keyProvider = new ExternalE2EEKeyProvider({ sharedKey: false })
@@ -80,7 +80,7 @@ describe('encryption through a server', () => {
   )
 
   it(
-    'with another key hands out nothing, tells and counts it, and works once the key is right',
+    'delivers no frame with another key, counts and reports the failures, and works once the key is right',
     inScene(async (scene) => {
       const keys = await passphrase('wrong')
       const alice = await join(scene, 'alice', await passphrase('right'))
@@ -108,7 +108,7 @@ describe('encryption through a server', () => {
   )
 
   it(
-    'refuses tracks of the other kind: no keys for an encrypted one, no encryption where it is wanted',
+    'refuses encrypted tracks without keys, and unencrypted tracks in an encrypted room',
     inScene(async (scene) => {
       const alice = await join(scene, 'alice', await passphrase('right'))
       const bob = await join(scene, 'bob')

@@ -12,7 +12,7 @@ vi.mock('../../src/connection/backoff', async (importOriginal) => ({
 
 const server = withServer()
 
-it('a server that is gone for good disconnects the room, once; tracks end, streams throw, and it can connect again', async () => {
+it('a room whose server never returns disconnects once, ends tracks and streams, and can connect again', async () => {
   await Scene.with(server, async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     const { local, remote } = await publish(alice, bob)

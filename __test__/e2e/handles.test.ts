@@ -108,7 +108,7 @@ it.each([
   ["new sessions of the subscriber's", 'reconnect', 'bob', 'auto'],
   ["new sessions of the publisher's", 'reconnect', 'alice', 'dual'],
 ] as const)(
-  `${ROUNDS} %s in a row while frames flow: none arrives on another track`,
+  `after ${ROUNDS} %s in a row, no frame has arrived on another track`,
   (_what, action, who, peerConnections) =>
     Scene.with(server, async (scene) => {
       const join = (identity: string) =>

@@ -136,7 +136,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
       })
 
     it(
-      'lossy data before disconnect()',
+      'lossy data before disconnect() arrives',
       withBob(async (scene, bob) => {
         const failed = await lost(bob, `lossy-${peerConnections}`, async (name) => {
           const told = message(bob, name)
@@ -151,7 +151,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
     )
 
     it(
-      'reliable data, awaited and not awaited, before disconnect()',
+      'reliable data before disconnect() arrives, awaited or not',
       withBob(async (scene, bob) => {
         const failed = await lost(bob, `reliable-${peerConnections}`, async (name) => {
           const both = Promise.all([message(bob, name), message(bob, name, `${name}-last`)])
@@ -171,7 +171,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
     )
 
     it(
-      'a text before disconnect()',
+      'a text before disconnect() arrives',
       withBob(async (scene, bob) => {
         const texts = new Map<string, string>()
         bob.registerTextStreamHandler('last', async (reader, { identity }) => {
@@ -205,7 +205,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
       })
 
     it(
-      'frames, flush() and disconnect()',
+      'frames before flush() and disconnect() arrive',
       frames('disconnect', async (alice, local) => {
         await local.flush()
         return await leave(alice)
@@ -213,12 +213,12 @@ describe.concurrent.each(['single', 'dual'] as const)(
     )
 
     it(
-      'frames and disconnect(), without flush()',
+      'frames before disconnect() without flush() arrive',
       frames('unflushed', (alice) => leave(alice)),
     )
 
     it(
-      'frames at the end of withDataTrack(), of writable({ unpublish: true }), and before flush() and unpublish()',
+      'frames arrive before withDataTrack() ends, before writable({ unpublish: true }) ends, and before flush() and unpublish()',
       withBob(async (scene, bob) => {
         const alice = await scene.join('alice', { connect: options })
         const ready = async (track: LocalDataTrack): Promise<DataTrackStream> => {
@@ -256,7 +256,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
     )
 
     it(
-      'data before the end of `await using`',
+      'data before the end of `await using` arrives',
       withBob(async (scene, bob) => {
         const failed = await lost(bob, `using-${peerConnections}`, async (name) => {
           const told = message(bob, name)
@@ -276,7 +276,7 @@ describe.concurrent.each(['single', 'dual'] as const)(
   },
 )
 
-describe.concurrent('a program', () => {
+describe.concurrent('a program that publishes and disconnects', () => {
   const end = (words: string) => () =>
     Scene.with(server, async (scene) => {
       const bob = await scene.join('bob')
@@ -295,10 +295,10 @@ describe.concurrent('a program', () => {
     })
   const publish = `await room.localParticipant.publishData(Buffer.from('last'), { topic: 'alice' })`
 
-  it('that publishes and disconnects ends when that has arrived', end(`${publish}; await room.disconnect()`))
-  it('that does not wait does so, too', end(`${publish}; void room.disconnect()`))
+  it('exits once its data has arrived', end(`${publish}; await room.disconnect()`))
+  it('exits once its data has arrived, even if it does not wait', end(`${publish}; void room.disconnect()`))
   it(
-    'whose room does not keep it alive does so, too',
+    'exits once its data has arrived, with an unreferenced room',
     end(`room.unref(); ${publish}; void room.disconnect()`),
   )
 })

@@ -6,7 +6,7 @@ import { withServer } from '../helpers/with-server'
 
 const server = withServer()
 
-it('of 2 MB is had by one who joins late, and after a full reconnect of either', () =>
+it('a late joiner gets the last frame of 2 MB, also after either connection was rebuilt', () =>
   Scene.with(server, async (scene) => {
     const alice = await scene.join('alice')
     const local = await alice.localParticipant.publishDataTrack({ name: 'map', latch: true })

@@ -81,7 +81,7 @@ async function check(round: string): Promise<void> {
 }
 
 it(
-  `${ROUNDS} times connecting, publishing, subscribing and disconnecting`,
+  `${ROUNDS} times connecting, publishing, subscribing and disconnecting leaves nothing behind`,
   () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
@@ -103,7 +103,7 @@ it(
 )
 
 it(
-  `${ROUNDS} connections that fail: nothing listens, a bad token, a server that says nothing`,
+  `${ROUNDS} failed connections leave nothing behind: nothing listens, a bad token, a silent server`,
   () =>
     Scene.with(server, async (scene) => {
       const [good, bad] = [await scene.token('bob'), await scene.token('bob', { forged: true })]

@@ -39,7 +39,7 @@ const of = ({ name, metadata, attributes }: LocalParticipant | RemoteParticipant
 
 describe('metadata, name and attributes', () => {
   it(
-    'may have attributes of any name, also such that every object has, and they go when they are taken away',
+    'can have attributes with any key, also names of members of Object.prototype, and without them after removal',
     inScene(async (scene) => {
       const alice = await scene.join('alice', { grant })
       const bob = await scene.join('bob')
@@ -58,7 +58,7 @@ describe('metadata, name and attributes', () => {
   )
 
   it(
-    'are set by one and observed by both',
+    'are set by one participant and seen by both',
     inScene(async (scene) => {
       const alice = await scene.join('alice', { grant })
       const bob = await scene.join('bob')
@@ -91,7 +91,7 @@ describe('metadata, name and attributes', () => {
   )
 
   it(
-    'are refused as notAllowed without the grant, and as limitExceeded when too large',
+    'are refused as notAllowed without the grant, and as limitExceeded if they are too large',
     inScene(async (scene) => {
       const bob = await scene.join('bob')
       expect(bob.localParticipant.permissions).toMatchObject({
@@ -119,7 +119,7 @@ describe('metadata, name and attributes', () => {
   )
 
   it.each(['single', 'dual'] as const)(
-    'are asked for again after a reconnect that lost the request, and outlive a rebuilt connection (%s)',
+    'are requested again if a reconnect lost the request, and survive a rebuilt connection (%s)',
     (peerConnections) =>
       Scene.with(server, async (scene) => {
         const proxy = await TcpProxy.start(server.port)
@@ -158,7 +158,7 @@ describe('metadata, name and attributes', () => {
 
 describe('an administrator', () => {
   it(
-    "changes a participant's permissions and the room's metadata, and all see it",
+    'changes a participant’s permissions and the room’s metadata, and all participants see it',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob')
@@ -192,7 +192,7 @@ describe('an administrator', () => {
   )
 
   it(
-    'removes participants and rooms, which is told with its reason',
+    'removes participants and deletes rooms, and the participants get the reason',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob')

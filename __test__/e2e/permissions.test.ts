@@ -42,7 +42,7 @@ describe('a token', () => {
   )
 
   it(
-    'without canPublishData: what is reliable fails at once with notAllowed, and receiving works',
+    'without canPublishData: reliable data fails at once with notAllowed, and receiving works',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       alice.registerRpcMethod('echo', ({ payload }) => payload)
@@ -69,7 +69,7 @@ describe('a token', () => {
   )
 
   it(
-    'without canSubscribe: streams fail with notAllowed at once, though the SFU says nothing',
+    'without canSubscribe: streams fail at once with notAllowed, although the SFU does not answer',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob', { grant: { canSubscribe: false } })
@@ -84,7 +84,7 @@ describe('a token', () => {
   )
 
   it(
-    'of another room leads there, and one without a room nowhere',
+    'for another room leads to that room, and one without a room is refused',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       await alice.localParticipant.publishDataTrack({ name: 'track' })
@@ -98,7 +98,7 @@ describe('a token', () => {
   )
 
   it(
-    'that has expired: notAllowed, and what is connected stays so',
+    'that has expired is refused with notAllowed, while the connected room stays connected',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const error = await rejection(scene.join('alice', { ttl: -60 }))
@@ -111,7 +111,7 @@ describe('a token', () => {
 
 describe('an administrator', () => {
   it(
-    'who takes canPublishData away fails streams in the midst of them, and new ones work once it is given back',
+    'who revokes canPublishData makes data streams fail; new ones work once it is granted again',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { localParticipant } = alice
@@ -141,7 +141,7 @@ describe('an administrator', () => {
   )
 
   it(
-    'who takes canPublishData away unpublishes the tracks, and publishing works again once it is given back',
+    'who revokes canPublishData unpublishes the tracks; publishing works once it is granted again',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -171,7 +171,7 @@ describe('an administrator', () => {
   )
 
   it(
-    'who takes canSubscribe away leaves what is subscribed to, refuses what comes then, and can give it back',
+    'who revokes canSubscribe keeps running subscriptions, but new ones are refused until it is granted again',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -195,7 +195,7 @@ describe('an administrator', () => {
   )
 
   it(
-    'who removes a participant disconnects it, once, with that reason',
+    'who removes a participant disconnects it once, with that reason',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -218,7 +218,7 @@ describe('an administrator', () => {
   )
 
   it(
-    'who deletes a room disconnects all in it, and they can connect again',
+    'who deletes a room disconnects all participants, and they can connect again',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)

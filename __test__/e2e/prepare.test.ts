@@ -48,7 +48,7 @@ afterEach(async () => {
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
 it(
-  'a connection that was prepared is the one that the room uses, once',
+  'a room uses the prepared connection, and uses it once',
   inScene(async (scene) => {
     const [room, other] = [new Room(), new Room()]
     await room.prepareConnection(url)
@@ -62,7 +62,7 @@ it(
 )
 
 it(
-  'over TLS, for those who trust the same authority',
+  'a connection over TLS is prepared for rooms that trust the same authority',
   inScene(async (scene) => {
     const tls = await TlsFront.start(server.port)
     try {
@@ -83,7 +83,7 @@ it(
 )
 
 it(
-  'one that is gone when it is wanted is replaced by another one',
+  'a prepared connection that was closed meanwhile is replaced by a new one',
   inScene(async (scene) => {
     const room = new Room()
     await room.prepareConnection(url)
@@ -94,7 +94,7 @@ it(
   }),
 )
 
-it('as many as the bound are kept; the oldest goes first', async () => {
+it('at most MAX_PREPARED connections are kept, and the oldest is closed first', async () => {
   const room = new Room()
   for (let count = 0; count < MAX_PREPARED + 3; count++) await room.prepareConnection(url)
   await until(() => open.size === MAX_PREPARED)
@@ -103,7 +103,7 @@ it('as many as the bound are kept; the oldest goes first', async () => {
   await until(() => open.size === 0)
 })
 
-it('what cannot be prepared is no error, and wrong arguments are one', async () => {
+it('a connection that cannot be prepared causes no error, but wrong arguments do', async () => {
   const room = new Room()
   await room.prepareConnection('ws://127.0.0.1:1')
   await room.prepareConnection('ws://does-not-exist.invalid')

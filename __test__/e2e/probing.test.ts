@@ -78,7 +78,7 @@ async function withDoor(
 describe.each<PeerConnectionMode>(['single', 'dual'])('with %s peer connections', (peerConnections) => {
   const options = { peerConnections, iceTransports: 'tcp' } as const
 
-  it('a server on this machine is dialled here, and does not learn which ports are open', () =>
+  it('candidates on this machine are tried for a server on this machine, which does not learn its open ports', () =>
     Scene.with(server, (scene) =>
       withDoor(async (proxy, door, candidates) => {
         const alice = await scene.join('alice', { url: proxy.url, connect: options })
@@ -92,7 +92,7 @@ describe.each<PeerConnectionMode>(['single', 'dual'])('with %s peer connections'
       }),
     ))
 
-  it('ports of this machine are not dialled for a server elsewhere', () =>
+  it('candidates on this machine are not tried for a server elsewhere', () =>
     Scene.with(server, (scene) =>
       withDoor(async (proxy, door) => {
         // The agent works like a tunnel: signalling goes to this machine, but the URL names a server elsewhere.

@@ -31,7 +31,7 @@ afterEach(async () => {
 })
 
 it.each(['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'])(
-  '%s is used for ws: URLs, to begin with and for reconnects',
+  'the proxy of %s is used for ws: URLs, when connecting and when reconnecting',
   (name) =>
     Scene.with(server, async (scene) => {
       vi.stubEnv(name, proxy.url)
@@ -48,7 +48,7 @@ it.each(['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'])(
     }),
 )
 
-it('HTTPS_PROXY is used for wss: URLs, with TLS to the server behind it', () =>
+it('the proxy of HTTPS_PROXY is used for wss: URLs, with TLS to the server behind it', () =>
   Scene.with(server, async (scene) => {
     vi.stubEnv('HTTPS_PROXY', proxy.url)
     const alice = await scene.join('alice', { url: front.url, connect: { ca: front.ca } })
@@ -66,7 +66,7 @@ it.each([
   ['NO_PROXY is *', { no_proxy: '*' }, {}],
   ['there is one for https: only', { HTTP_PROXY: '', HTTPS_PROXY: 'http://127.0.0.1:1' }, {}],
   ['`proxy` is false', {}, { proxy: false }],
-] as const)('none is used where %s', (_, variables, connect) =>
+] as const)('no proxy is used if %s', (_, variables, connect) =>
   Scene.with(server, async (scene) => {
     vi.stubEnv('HTTP_PROXY', proxy.url)
     for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value)
@@ -75,14 +75,14 @@ it.each([
   }),
 )
 
-it('`agent` counts more', () =>
+it('the option `agent` takes precedence over the environment', () =>
   Scene.with(server, async (scene) => {
     vi.stubEnv('HTTP_PROXY', 'http://127.0.0.1:1')
     await scene.join('alice', { connect: { agent: proxy.agent } })
     expect(proxy.asked).toHaveLength(1)
   }))
 
-it('credentials of the URL are used, and never told', () =>
+it('the proxy URL’s credentials are used, and never logged', () =>
   Scene.with(server, async (scene) => {
     proxy.credentials = 'me:p@ss wörd'
     vi.stubEnv('HTTP_PROXY', proxy.url.replace('//', '//me:p%40ss%20w%C3%B6rd@'))
@@ -110,7 +110,7 @@ it('credentials of the URL are used, and never told', () =>
     }
   }))
 
-it('a proxy that refuses, or is not there, is named as the cause', () =>
+it('a proxy that refuses or is unreachable is named as the cause', () =>
   Scene.with(server, async (scene) => {
     proxy.forbids = true
     vi.stubEnv('HTTP_PROXY', proxy.url)
@@ -122,7 +122,7 @@ it('a proxy that refuses, or is not there, is named as the cause', () =>
     expect(error.message).toMatch(/connection to the proxy failed: ECONNREFUSED/)
   }))
 
-it('a proxy that answers nothing ends in a timeout, and its connection with it', () =>
+it('a proxy that does not answer causes a timeout, and its connection is closed', () =>
   Scene.with(server, async (scene) => {
     proxy.silent = true
     vi.stubEnv('HTTP_PROXY', proxy.url)
@@ -137,7 +137,7 @@ it('a proxy that answers nothing ends in a timeout, and its connection with it',
     while (proxy.open > 0) await delay(5)
   }))
 
-it('regions are asked for through the proxy', () =>
+it('regions are requested through the proxy of the environment', () =>
   Scene.with(server, async (scene) => {
     const host = await RegionHost.start()
     try {
@@ -155,7 +155,7 @@ it('regions are asked for through the proxy', () =>
     }
   }))
 
-it('the command line goes through it, and not with --no-proxy', async () => {
+it('the command line uses the proxy of the environment, but not with --no-proxy', async () => {
   const { apiKey, apiSecret } = server.key
   const env = {
     LIVEKIT_URL: server.url,

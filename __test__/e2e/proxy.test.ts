@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([proxy.close(), front.close()]))
 
 it.each(['single', 'dual'] as const)(
-  'a server with a certificate of a private authority is trusted with `ca`, and not without (%s)',
+  'a certificate of a private authority is accepted with the option `ca`, and refused without it (%s)',
   (peerConnections) =>
     Scene.with(server, async (scene) => {
       const error = await rejection(scene.join('alice', { url: front.url, connect: { peerConnections } }))
@@ -40,7 +40,7 @@ it.each(['single', 'dual'] as const)(
     }),
 )
 
-it('signalling goes through the proxy of `agent`, to begin with and for reconnects', () =>
+it('signalling uses the proxy of `agent`, when connecting and when reconnecting', () =>
   Scene.with(server, async (scene) => {
     proxy.asked.length = 0
     const alice = await scene.join('alice', { connect: { agent: proxy.agent } })
@@ -56,7 +56,7 @@ it('signalling goes through the proxy of `agent`, to begin with and for reconnec
     await flowing(local, remote.subscribe())
   }))
 
-it('a private authority works behind a proxy, too', () =>
+it('a certificate of a private authority is accepted behind a proxy, too', () =>
   Scene.with(server, async (scene) => {
     proxy.asked.length = 0
     const connect = { agent: proxy.secureAgent, ca: front.ca }
@@ -65,7 +65,7 @@ it('a private authority works behind a proxy, too', () =>
     expect(proxy.asked).toEqual([`localhost:${front.port}`])
   }))
 
-it('a proxy that refuses is a server that cannot be reached, with its own code', () =>
+it('a proxy that refuses is reported as an unreachable server, with the code of its answer', () =>
   Scene.with(server, async (scene) => {
     proxy.forbids = true
     try {
@@ -76,7 +76,7 @@ it('a proxy that refuses is a server that cannot be reached, with its own code',
     }
   }))
 
-it('regions are asked for through the proxy as well', () =>
+it('regions are requested through the proxy of `agent`', () =>
   Scene.with(server, async (scene) => {
     const host = await RegionHost.start()
     try {

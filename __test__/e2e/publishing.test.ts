@@ -15,9 +15,9 @@ afterEach(() => proxy.close())
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
-describe('a name', () => {
+describe('the name of a publication', () => {
   it(
-    'that is empty, too long or taken is refused, and the next publication works',
+    'must not be empty, too long or taken; after a refusal the next publication works',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob, { name: 'taken' })
@@ -39,7 +39,7 @@ describe('a name', () => {
   )
 
   it(
-    'may be that of another participant, or of a track that has ended',
+    'may be used by another participant’s track, or by a track that has ended',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       await bob.localParticipant.publishDataTrack({ name: 'track' })
@@ -54,9 +54,9 @@ describe('a name', () => {
   )
 })
 
-describe('a publish answer that is lost', () => {
+describe('a publish response that is lost', () => {
   it(
-    'fails with timeout after its ten seconds; then the name is free, here and at the SFU',
+    'makes the publication time out after ten seconds; the name is then free, also at the SFU',
     inScene(async (scene) => {
       const alice = await scene.join('alice', { url: proxy.url })
       const bob = await scene.join('bob')
@@ -75,7 +75,7 @@ describe('a publish answer that is lost', () => {
   )
 
   it.each(['resume', 'reconnect'] as const)(
-    'is asked for again after a connection that was lost meanwhile (%s): the SFU has the handle already',
+    'is requested again after the connection was lost (%s), although the SFU has the handle already',
     (action) =>
       Scene.with(server, async (scene) => {
         const alice = await scene.join('alice', { url: proxy.url })
@@ -101,7 +101,7 @@ describe('a publish answer that is lost', () => {
 
 describe('a subscription', () => {
   it(
-    'to a track that is unpublished meanwhile fails with unpublished, or its stream ends',
+    'fails with unpublished, or its stream ends, if the track is unpublished in the meantime',
     inScene(async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       for (let round = 0; round < 20; round++) {
@@ -126,7 +126,7 @@ describe('a subscription', () => {
   )
 
   it(
-    'to a track whose publisher leaves meanwhile ends the same way',
+    'fails or ends in the same way if the publisher leaves in the meantime',
     inScene(async (scene) => {
       const bob = await scene.join('bob')
       for (let round = 0; round < 5; round++) {
@@ -145,7 +145,7 @@ describe('a subscription', () => {
   )
 
   it(
-    'whose handle is never told fails with timeout after its ten seconds, and subscribing again works',
+    'without a subscriber handle fails with timeout after ten seconds, and subscribing again works',
     inScene(async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob', { url: proxy.url })
@@ -165,9 +165,9 @@ describe('a subscription', () => {
   )
 })
 
-describe('a name', () => {
+describe('the name of a publication that was aborted or unpublished', () => {
   it(
-    'can be published again at once when the first attempt was given up, or its track unpublished',
+    'can be published again at once',
     inScene(async (scene) => {
       const { localParticipant } = await scene.join('alice')
       for (let round = 0; round < 20; round++) {

@@ -138,7 +138,7 @@ async function reconnect(room: Room): Promise<void> {
 
 describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerConnections) => {
   it.each(['alice', 'bob'] as const)(
-    'signalling of %s that is cut is resumed: same tracks, SIDs and loops',
+    'the session is resumed when signalling of %s is cut: same tracks, SIDs and loops',
     (who) =>
       withTraffic(
         { proxied: [who], peerConnections },
@@ -156,7 +156,7 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
   )
 
   it(
-    'a server that was killed and started anew is joined again: same track objects and loops',
+    'the room is joined again after the server was killed and restarted: same track objects and loops',
     () =>
       withTraffic({ proxied: [], peerConnections }, async ({ alice, bob, local, remote, events, flows }) => {
         const back = Promise.all([reconnect(alice), reconnect(bob)])
@@ -176,8 +176,8 @@ describe.each(['single', 'dual'] as const)('with peer connections: %s', (peerCon
   )
 })
 
-describe('over TCP, where this server does not survive an ICE restart', () => {
-  it.each(['alice', 'bob'] as const)('signalling of %s that is cut begins a new session: same loops', (who) =>
+describe('over TCP, where this server version fails at an ICE restart', () => {
+  it.each(['alice', 'bob'] as const)('a new session begins when signalling of %s is cut: same loops', (who) =>
     withTraffic({ proxied: [who], iceTransports: 'tcp' }, async ({ alice, bob, events, flows }) => {
       const back = reconnect(who === 'alice' ? alice : bob)
       proxy.cut()
@@ -190,7 +190,7 @@ describe('over TCP, where this server does not survive an ICE restart', () => {
 
 describe('a session that the server does not resume', () => {
   it.each(['alice', 'bob'] as const)(
-    'of %s is made anew three times while frames flow: same objects and loops',
+    'of %s is replaced by a new one three times while frames flow: same objects and loops',
     (who) =>
       withTraffic(
         { proxied: [who], peerConnections: 'dual' },
@@ -236,7 +236,7 @@ describe('a connection that is lost', () => {
   )
 
   it(
-    'three times with its server while frames flow is rebuilt each time',
+    'three times together with its server while frames flow is rebuilt each time',
     () =>
       withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
         for (let round = 0; round < 3; round++) {
@@ -251,7 +251,7 @@ describe('a connection that is lost', () => {
     90_000,
   )
 
-  it('goes on after the server stood still for five seconds', () =>
+  it('because the server was paused for five seconds comes back', () =>
     withTraffic({ proxied: [] }, async ({ alice, bob, local, remote, events, flows }) => {
       const { sid } = local.info
       server.pause()
@@ -267,7 +267,7 @@ describe('a connection that is lost', () => {
       expect(events.filter((name) => !name.includes('Reconnect'))).toEqual([])
     }))
 
-  it('keeps a publish request, an unpublish and a subscription that were made meanwhile', () =>
+  it('keeps a publication, an unpublication and a subscription that were requested meanwhile', () =>
     withTraffic({ proxied: ['alice', 'bob'] }, async ({ alice, bob, local, remote, flows }) => {
       const second = await publish(alice, bob, { name: 'second' })
       const back = Promise.all([reconnect(alice), reconnect(bob)])
@@ -292,7 +292,7 @@ describe('a connection that is lost', () => {
       await flowing(local, stream)
     }))
 
-  it('can be given up while it is rebuilt', () =>
+  it('can be abandoned while it is rebuilt', () =>
     withTraffic({ proxied: ['alice'] }, async ({ alice, local, events }) => {
       const away = event(alice, RoomEvent.Reconnecting)
       proxy.refuse(true)

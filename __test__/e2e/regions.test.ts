@@ -23,7 +23,7 @@ async function connectCloud(token: string, options: ConnectOptions = {}): Promis
   return room
 }
 
-it('a host that refuses all clients leads to its regions, past one where nothing listens', () =>
+it('a room connects to a region of a host that refuses all clients, after a region where nothing listens', () =>
   Scene.with(server, async (scene) => {
     const token = await scene.token('alice')
     host.regions(`ws://127.0.0.1:${await freePort()}`, server.url)
@@ -36,7 +36,7 @@ it('a host that refuses all clients leads to its regions, past one where nothing
     await alice.disconnect()
   }))
 
-it('where no region lets in either, the last error is the one, and the list is gone through once', () =>
+it('if no region accepts the client, the list is tried once, and the last error is reported', () =>
   Scene.with(server, async (scene) => {
     host.regions(`ws://127.0.0.1:${await freePort()}`)
     const error = await rejection(connectCloud(await scene.token('alice')))
@@ -51,7 +51,7 @@ it('where no region lets in either, the last error is the one, and the list is g
     expect([without.reason, without.status]).toEqual(['serverUnreachable', 503])
   }))
 
-it('a token that is refused is refused everywhere; one that a region does not want is tried at the next', () =>
+it('a token that a server refuses is not tried elsewhere; a client that a region refuses tries the next region', () =>
   Scene.with(server, async (scene) => {
     host.regions(server.url)
     host.refusal = 401
@@ -63,7 +63,7 @@ it('a token that is refused is refused everywhere; one that a region does not wa
     await alice.disconnect()
   }))
 
-it('each region has the whole time for connecting', () =>
+it('the connect timeout applies to each region separately', () =>
   Scene.with(server, async (scene) => {
     const silent = await TcpProxy.start(server.port)
     silent.silence(true)
@@ -77,7 +77,7 @@ it('each region has the whole time for connecting', () =>
     }
   }))
 
-it('a connection that is lost and cannot be rebuilt where it was goes on in another region', () =>
+it('a connection that cannot be rebuilt at its region is rebuilt at another one', () =>
   Scene.with(server, async (scene) => {
     const [first, second] = [await TcpProxy.start(server.port), await TcpProxy.start(server.port)]
     try {
@@ -105,7 +105,7 @@ it('a connection that is lost and cannot be rebuilt where it was goes on in anot
     }
   }))
 
-it('giving up connecting also gives up asking for regions', () =>
+it('aborting connect() also aborts the request for regions', () =>
   Scene.with(server, async (scene) => {
     const silent = await TcpProxy.start(server.port)
     silent.silence(true)

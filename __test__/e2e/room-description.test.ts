@@ -19,7 +19,7 @@ const server = withServer()
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
 it(
-  'the server names itself, and the room since when it exists',
+  'the server describes itself, and names the room’s creation time',
   inScene(async (scene) => {
     const before = Date.now()
     const alice = await scene.join('alice')
@@ -33,7 +33,7 @@ it(
 )
 
 it(
-  'a recorder that comes and goes is a recording, and the room counts its participants',
+  'a recorder that joins and leaves changes isRecording and the room’s number of participants',
   inScene(async (scene) => {
     const alice = await scene.join('alice')
     const began = event(alice, RoomEvent.RecordingStatusChanged)
@@ -48,7 +48,7 @@ it(
 )
 
 it(
-  'a participant may publish only some sources, and is an agent by its kind',
+  'a participant has its permitted sources, and is an agent by its kind',
   inScene(async (scene) => {
     await scene.join('bob', {
       grant: { canPublishSources: [TrackSource.CAMERA, TrackSource.SCREEN_SHARE] },
@@ -80,14 +80,14 @@ async function leaving(scene: Scene, leave: (bob: Room) => unknown): Promise<unk
 }
 
 it(
-  'a participant that leaves by itself is told with that reason',
+  'a participant that leaves by itself has that disconnect reason',
   inScene(async (scene) => {
     expect(await leaving(scene, (bob) => bob.disconnect())).toBe('clientInitiated')
   }),
 )
 
 it(
-  'a participant that is removed is told with that reason',
+  'a participant that is removed has that disconnect reason',
   inScene(async (scene) => {
     const remove = () => server.admin.removeParticipant(scene.name, 'bob')
     expect(await leaving(scene, remove)).toBe('participantRemoved')
@@ -95,7 +95,7 @@ it(
 )
 
 it(
-  'an agent that fails says so by the reason with which it leaves',
+  'an agent that fails has the disconnect reason that it gave',
   inScene(async (scene) => {
     const proxy = await SignalProxy.start(server.url)
     try {
@@ -111,7 +111,7 @@ it(
 )
 
 it(
-  'a participant that is missing from a list of all has left, and a new one is found',
+  'a participant that is missing from a complete list has left, and a new one in it has joined',
   inScene(async (scene) => {
     const proxy = await SignalProxy.start(server.url)
     try {
@@ -137,7 +137,7 @@ it(
 )
 
 it(
-  'signalling that is lost and comes back is told of, in order',
+  'signalling that is lost and comes back emits events in order',
   inScene(async (scene) => {
     const proxy = await SignalProxy.start(server.url)
     try {

@@ -22,7 +22,7 @@ const identitiesIn = async ({ name }: Scene): Promise<string[]> =>
   (await server.admin.listParticipants(name)).map(({ identity }) => identity).sort()
 
 describe('a participant that is moved', () => {
-  it('has the other room, its participants and a SID of its own, and reconnects there', () =>
+  it('has the other room’s name, participants and a new SID, and reconnects to that room', () =>
     Scene.with(server, (before) =>
       Scene.with(server, async (after) => {
         const alice = await before.join('alice', { url: proxy.url })

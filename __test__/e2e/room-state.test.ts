@@ -19,7 +19,7 @@ async function turns(count: number): Promise<void> {
 
 describe('the state of a room', () => {
   it(
-    'is connecting while it connects, and disconnected when that fails',
+    'is connecting during connect(), and disconnected after it fails',
     inScene(async (scene) => {
       const room = new Room()
       const states: string[] = []
@@ -39,8 +39,8 @@ describe('the state of a room', () => {
   )
 })
 
-describe('a room whose attempt to connect is given up can connect again at once', () => {
-  it.each(['disconnect, not awaited', 'disconnect', 'the signal'] as const)('by %s', (way) =>
+describe('a room whose attempt to connect was aborted can connect again at once', () => {
+  it.each(['disconnect, not awaited', 'disconnect', 'the signal'] as const)('after %s', (way) =>
     Scene.with(server, async (scene) => {
       const bob = await scene.join('bob')
       const token = await scene.token('alice')
@@ -79,7 +79,7 @@ describe('a room whose attempt to connect is given up can connect again at once'
 describe('a listener that disconnects its room', () => {
   const early = ['connectionStateChanged', 'connected', 'participantConnected'] as const
 
-  it.each(early)('in %s while it connects makes that fail, and is told nothing afterwards', (name) =>
+  it.each(early)('in %s makes a running connect() fail, and hears nothing afterwards', (name) =>
     Scene.with(server, async (scene) => {
       await scene.join('bob')
       const room = new Room()
@@ -98,7 +98,7 @@ describe('a listener that disconnects its room', () => {
   )
 
   it.each([...early, 'reconnecting', 'reconnected'] as const)(
-    'and connects it again in %s has the second room',
+    'and connects it again in %s gets the second connection',
     (name) =>
       Scene.with(server, async (scene) => {
         const proxy = await SignalProxy.start(server.url)

@@ -58,7 +58,7 @@ function textOf(bytes: number): string {
 
 describe.each([1, 2] as const)('RPC of version %s', (version) => {
   // All sizes are in one test, because the server takes three seconds to announce a new participant.
-  it('carries texts of up to 15,360 bytes, and longer ones in version 2', () =>
+  it('carries payloads of up to 15,360 bytes, and longer ones in version 2', () =>
     withPair(version, async (alice, bob) => {
       bob.registerRpcMethod('make', ({ payload }) => textOf(Number(payload)))
       for (const size of [0, 100, 15_360, 15_361, 1_000_000]) {
@@ -70,7 +70,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       }
     }))
 
-  it('carries 1,000 calls at once, both ways', () =>
+  it('carries 1,000 calls at once in both directions', () =>
     withPair(version, async (alice, bob) => {
       alice.registerRpcMethod('echo', ({ payload }) => payload)
       const payloads = Array.from({ length: 1000 }, (_, index) => textOf(index))
@@ -82,7 +82,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       expect(back).toEqual(payloads)
     }))
 
-  it('fails with the code that fits', () =>
+  it('fails with the right code', () =>
     withPair(version, async (alice, bob) => {
       const codeOf = async (...rest: Parameters<typeof call>): Promise<number | undefined> =>
         (await outcome(call(...rest))).code
@@ -136,7 +136,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
   )
 
   it(
-    'calls in a session that the server does not resume settle by their deadline, and the next ones work',
+    'calls in a session that the server does not resume settle by their deadline, and later ones work',
     () =>
       withPair(
         version,
@@ -165,7 +165,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
     60_000,
   )
 
-  it('works end-to-end encrypted, and a wrong key ends in a timeout', async () => {
+  it('works with end-to-end encryption, and ends in a timeout with a wrong key', async () => {
     const [right, wrong] = [new ExternalE2EEKeyProvider(), new ExternalE2EEKeyProvider()]
     await Promise.all([right.setKey('correct horse'), wrong.setKey('battery staple')])
     await withPair(
@@ -189,7 +189,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
 })
 
 describe('a hidden participant', () => {
-  it('answers, in one packet and with an error, and has streams of its own', () =>
+  it('can be called in one packet and as a stream, also with an error, and can send streams', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
       const bob = await scene.join('bob', {
@@ -212,8 +212,8 @@ describe('a hidden participant', () => {
     }))
 })
 
-describe('a newcomer', () => {
-  it('can be called back before the server has told of it, with texts of any length', () =>
+describe('a new participant', () => {
+  it('can be called back before the server has announced it, with payloads of any length', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
       const back = (payload: string): Promise<string> => call(alice, 'bob', 'echo', payload)
@@ -229,8 +229,8 @@ describe('a newcomer', () => {
     }))
 })
 
-describe("the server's API", () => {
-  it('calls methods, too', () =>
+describe('the server’s API', () => {
+  it('can call methods', () =>
     withPair(2, async (_, bob, scene) => {
       const callers: string[] = []
       bob.registerRpcMethod('who', ({ callerIdentity, payload }) => {

@@ -10,7 +10,7 @@ const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(serve
 const pose = { name: 'acme.Pose', encoding: 'jsonschema' } as const
 
 it(
-  'a schema is defined by one participant, and found by another from the track that is published with it',
+  'a participant finds the schema of another one by the track that was published with it',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     const definition = '{ "title": "Pose, über alles" }'
@@ -28,7 +28,7 @@ it(
 )
 
 it(
-  'a schema can be defined anew, and the same large one twice; what is too much is limitExceeded',
+  'a schema can be redefined, and defined twice if it is large; above the limit it is limitExceeded',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     await alice.localParticipant.defineSchema(pose, 'first')
@@ -58,7 +58,7 @@ it(
 )
 
 it(
-  'a schema is there after the connection was rebuilt, before the tracks are published again',
+  'a schema exists after the connection was rebuilt, before the tracks are published again',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     await alice.localParticipant.defineSchema(pose, 'definition')
@@ -80,7 +80,7 @@ it(
 )
 
 it(
-  'requests settle by their deadline when the server has gone silent',
+  'requests settle by their deadline if the server stops answering',
   inScene(async (scene) => {
     const [alice, bob] = [
       await scene.join('alice', { grant: { canUpdateOwnMetadata: true } }),
@@ -111,7 +111,7 @@ it(
 )
 
 it(
-  'a data blob is stored by one participant and found by another, beside a schema of the same name',
+  'a data blob that one participant stored is found by another, beside a schema of the same name',
   inScene(async (scene) => {
     const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
     await alice.localParticipant.defineSchema(pose, 'definition')

@@ -22,7 +22,7 @@ beforeAll(async () => {
 })
 afterAll(() => proxy.close())
 
-it('secrets are known when they are seen', () => {
+it('the check recognizes secrets in texts', () => {
   learnFromSdp(
     'a=ice-ufrag:Zk4x\r\na=ice-pwd:0123456789abcdef\r\na=candidate:1 1 udp 2130706431 10.1.2.3 4567 typ host\r\n',
   )
@@ -41,7 +41,7 @@ it('secrets are known when they are seen', () => {
   expect(secretsIn('the server at 127.0.0.1 cannot be reached: ECONNREFUSED')).toEqual([])
 })
 
-it.each(['single', 'dual'] as const)('a session with peer connections: %s', (peerConnections) =>
+it.each(['single', 'dual'] as const)('a session logs no secrets, peer connections: %s', (peerConnections) =>
   Scene.with(server, async (scene) => {
     const join = async (identity: string, passphrase: string): Promise<Room> => {
       const keyProvider = new ExternalE2EEKeyProvider()

@@ -52,7 +52,7 @@ function connectionEvents(room: Room): string[] {
   return told
 }
 
-describe.each(endings)('a participant that is sent away ($reason) does not come back', (ending) => {
+describe.each(endings)('a participant that is removed ($reason) does not return', (ending) => {
   const { reason, end, left } = ending
 
   /** The end comes while alice is reconnecting: the proxy keeps the server's answer to her offer back. */
@@ -81,13 +81,13 @@ describe.each(endings)('a participant that is sent away ($reason) does not come 
 
   for (const mode of ['single', 'dual'] as const) {
     it(
-      `while its new session has no path yet (${mode})`,
+      `while its new session has no ICE path yet (${mode})`,
       inScene((scene) => whileReturning(scene, 'reconnect', mode)),
     )
   }
 
   it(
-    'while its resumed session has no path yet',
+    'while its resumed session has no ICE path yet',
     inScene((scene) => whileReturning(scene, 'resume', 'single')),
   )
 
@@ -106,8 +106,8 @@ describe.each(endings)('a participant that is sent away ($reason) does not come 
   )
 })
 
-describe.each(['single', 'dual'] as const)('an end for good (%s)', (peerConnections) => {
-  it.each(endings)('($reason) is never told as a reconnect: 20 runs', async ({ reason, end }) => {
+describe.each(['single', 'dual'] as const)('a final removal (%s)', (peerConnections) => {
+  it.each(endings)('($reason) is never reported as a reconnect, in 20 runs', async ({ reason, end }) => {
     for (let run = 0; run < 20; run++) {
       await Scene.with(server, async (scene) => {
         const alice = await scene.join('alice', { connect: { peerConnections } })
@@ -122,7 +122,7 @@ describe.each(['single', 'dual'] as const)('an end for good (%s)', (peerConnecti
 })
 
 describe.each(['resume', 'reconnect'] as const)('a participant whose request to %s', (action) => {
-  it.each(endings)('is answered by being sent away ($reason) does not ask again', ({ reason }) =>
+  it.each(endings)('is answered with its removal ($reason) does not ask again', ({ reason }) =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice', { url: proxy.url })
       const told = connectionEvents(alice)

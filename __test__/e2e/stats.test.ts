@@ -26,7 +26,7 @@ async function back(room: Room, cause: () => unknown): Promise<void> {
 
 describe('room.stats()', () => {
   it.each(['all', 'tcp'] as const)(
-    'measures the connection and counts what it carries (%s)',
+    'measures the connection, and counts its packets and bytes (%s)',
     (iceTransports) =>
       Scene.with(server, async (scene) => {
         const connect = { iceTransports }
@@ -62,13 +62,13 @@ describe('room.stats()', () => {
       }),
   )
 
-  it('knows the round trip of signalling after a ping', () =>
+  it('has the round-trip time of signalling after a ping', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
       await expect.poll(() => alice.stats().connection!.signalRtt).toBeGreaterThanOrEqual(0)
     }))
 
-  it('goes on counting across reconnects of both kinds', () =>
+  it('keeps counting across reconnects of both kinds', () =>
     Scene.with(server, async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -102,7 +102,7 @@ describe('room.simulateScenario()', () => {
   ]
   /** In these scenarios, the other participants see the participant leave and join again. */
   const leaves: readonly SimulationScenario[] = ['node-failure', 'migration']
-  it.each(scenarios)('%s: the room comes back, and frames flow again', (scenario, how) =>
+  it.each(scenarios)('%s: the connection comes back, and frames flow again', (scenario, how) =>
     Scene.with(server, async (scene) => {
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
       const { local, remote } = await publish(alice, bob)
@@ -123,7 +123,7 @@ describe('room.simulateScenario()', () => {
     }),
   )
 
-  it('server-leave: the server sends the participant away', () =>
+  it('server-leave: the server removes the participant', () =>
     Scene.with(server, async (scene) => {
       const alice = await scene.join('alice')
       const disconnected = event(alice, RoomEvent.Disconnected)
@@ -131,7 +131,7 @@ describe('room.simulateScenario()', () => {
       expect(await disconnected).toEqual(['serverShutdown'])
     }))
 
-  it('wants a name that it knows, and a connection', async () => {
+  it('rejects an unknown name, and a room that is not connected', async () => {
     const room = new Room()
     expect(await rejection(room.simulateScenario('no-such-scenario' as never))).toBeInstanceOf(RangeError)
     expect(await rejection(room.simulateScenario(5 as never))).toBeInstanceOf(TypeError)
@@ -141,7 +141,7 @@ describe('room.simulateScenario()', () => {
 })
 
 describe('room.reconnectNow()', () => {
-  it('resumes at once, and does nothing for a room that is not connected', () =>
+  it('resumes at once, and does nothing in a room that is not connected', () =>
     Scene.with(server, async (scene) => {
       expect(new Room().reconnectNow()).toBe(false)
       const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
@@ -157,7 +157,7 @@ describe('room.reconnectNow()', () => {
       expect(alice.reconnectNow()).toBe(false)
     }))
 
-  it('cuts the wait for the next attempt short, and gives up one that hangs', () =>
+  it('cuts short the wait for the next attempt, and aborts an attempt that hangs', () =>
     Scene.with(server, async (scene) => {
       const proxy = await TcpProxy.start(server.port)
       try {

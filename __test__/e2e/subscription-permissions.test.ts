@@ -10,7 +10,7 @@ const server = withServer()
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
 
 it(
-  'a subscription that is revoked ends with notAllowed, and can be had again when it is allowed',
+  'a subscription ends with notAllowed when the permission is revoked, and works again when it is granted',
   inScene(async (scene) => {
     const [alice, bob, carol] = [
       await scene.join('alice'),
@@ -43,7 +43,7 @@ it(
 )
 
 it(
-  'a track that is permitted by name flows to one who subscribes at once, and after a full reconnect of its publisher',
+  'a track that is permitted by name is forwarded at once, also after its publisher’s connection was rebuilt',
   inScene(async (scene) => {
     const [alice, bob, carol] = [
       await scene.join('alice'),

@@ -45,7 +45,7 @@ async function withProxy(use: (proxy: SignalProxy) => Promise<void>): Promise<vo
 
 describe('a function that gives tokens', () => {
   it(
-    'is asked for the first one, and not again while that is good',
+    'is called once while its token is valid',
     inScene(async (scene) => {
       let asked = 0
       const token = () => {
@@ -65,7 +65,7 @@ describe('a function that gives tokens', () => {
   )
 
   it.each(['resume', 'reconnect'] as const)(
-    'is asked again for a connection that comes back (%s) after its token has expired; tracks go on',
+    'is called again for a reconnect (%s) after its token has expired; tracks go on',
     (way) =>
       Scene.with(server, async (scene) => {
         const bob = await scene.join('bob')
@@ -98,7 +98,7 @@ describe('a function that gives tokens', () => {
   )
 
   it(
-    'is asked again when the server refuses the token that the room has',
+    'is called again if the server refuses the token that the room has',
     inScene(async (scene) => {
       await withProxy(async (proxy) => {
         const token = () => scene.token('alice')
@@ -116,7 +116,7 @@ describe('a function that gives tokens', () => {
   )
 
   it(
-    'whose token the server refuses is not asked again, and the error says so',
+    'is not called again if the server refuses its new token, and the error says so',
     inScene(async (scene) => {
       let asked = 0
       const token = () => {
@@ -143,7 +143,7 @@ describe('a function that gives tokens', () => {
 })
 
 it(
-  'a token source that asks an endpoint connects a room',
+  'a room connects with a token source that asks an endpoint',
   inScene(async (scene) => {
     const endpoint = createServer((request, response) => {
       let body = ''
@@ -175,8 +175,8 @@ it(
   }),
 )
 
-describe('a server that is away', () => {
-  it('is waited for by a room that never gives up, while it connects and while it reconnects', async () => {
+describe('a server that is unreachable', () => {
+  it('is tried until it returns if the room never gives up, when connecting and when reconnecting', async () => {
     const own = await LivekitServer.start()
     try {
       const token = await own.token('lab', 'robot')
@@ -235,7 +235,7 @@ describe('a server that is away', () => {
     }
   })
 
-  it('is not waited for any longer when the signal aborts', async () => {
+  it('is not tried any more when the signal aborts', async () => {
     const stop = new AbortController()
     const reconnectPolicy = {
       nextRetryDelayInMs: () => {

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => proxy.close())
 
 it.each(['single', 'dual'] as const)(
-  'credentials of the path are masked, peer connections: %s',
+  'ICE credentials are masked in the log, peer connections: %s',
   (peerConnections) =>
     Scene.with(server, async (scene) => {
       const options = { connect: { peerConnections }, url: proxy.url }

@@ -52,7 +52,7 @@ async function take(loop: Transcriptions): Promise<string> {
   return `${participantIdentity} ${id} ${text}${final ? ' final' : ''}${ended ? ' ended' : ''} ${trackSid}`
 }
 
-it('every public name of rtc-node has its row, or is about media', () => {
+it('each public name of rtc-node has a row, or is about media', () => {
   const script = `
     const rtc = require('@livekit/rtc-node')
     const membersOf = (type) => Object.getOwnPropertyNames(type.prototype)
@@ -77,7 +77,7 @@ it('every public name of rtc-node has its row, or is about media', () => {
 })
 
 describe('rtc-node as an agent', () => {
-  it('its transcriptions come as segments of the participant who spoke, interim and final', () =>
+  it('its transcriptions arrive as segments of the participant who spoke, interim and final', () =>
     withPeer(
       server,
       sdks.rtcNode,
@@ -109,7 +109,7 @@ describe('rtc-node as an agent', () => {
       AGENT,
     ))
 
-  it('its transcription packets come, too; and those of participants that are no agents do not', () =>
+  it('its transcription packets arrive, but not those of participants that are no agents', () =>
     withPeer(
       server,
       sdks.rtcNode,
@@ -136,7 +136,7 @@ describe('rtc-node as an agent', () => {
       AGENT,
     ))
 
-  it('digits go both ways', () =>
+  it('DTMF digits are sent in both directions', () =>
     withPeer(server, sdks.rtcNode, null, async (room, peer) => {
       const dialled = event(room, RoomEvent.SipDTMFReceived)
       await peer.digit(11, '#')
@@ -146,7 +146,7 @@ describe('rtc-node as an agent', () => {
       expect(await peer.hears(1)).toEqual([{ what: 'digit', code: 10, digit: '*', from: OURS }])
     }))
 
-  it('our interceptors surround its calls, and their errors reach it', () =>
+  it('our interceptors surround its calls, and their errors arrive there', () =>
     withPeer(server, sdks.rtcNode, null, async (room, peer) => {
       const handled: string[] = []
       room.localParticipant.addRpcInterceptor({
@@ -169,7 +169,7 @@ describe('rtc-node as an agent', () => {
 
 describe.each([sdks.rtcNode, sdks.chromium])('chat with $name', (sdk) => {
   it.each(sdk === sdks.chromium ? [null, 'secret'] : [null])(
-    'goes both ways, with edits; passphrase: %s',
+    'works in both directions, with edits; passphrase: %s',
     (passphrase) =>
       withPeer(server, sdk, passphrase, async (room, peer) => {
         const chat = chatOf(room)
@@ -199,7 +199,7 @@ describe.each([sdks.rtcNode, sdks.chromium])('chat with $name', (sdk) => {
 })
 
 describe.each([sdks.rtcNode, sdks.chromium])('our agent and $name', (sdk) => {
-  it('a text in the name of a participant is that participant’s, as are packets', () =>
+  it('texts and packets in the name of a participant arrive with that participant’s identity', () =>
     withPeer(server, sdk, null, async (_room, peer, scene) => {
       const agent = await scene.join('agent', AGENT)
       expect(agent.localParticipant.kind).toBe('agent')
@@ -221,7 +221,7 @@ describe.each([sdks.rtcNode, sdks.chromium])('our agent and $name', (sdk) => {
 })
 
 describe('livekit-client', () => {
-  it('gets our transcription packets and digits, and sends digits', () =>
+  it('receives our transcription packets and digits, and sends digits', () =>
     withPeer(server, sdks.chromium, null, async (room, peer, scene) => {
       const agent = await scene.join('agent', AGENT)
       const segments = [{ id: 'S1', text: 'hello', final: true }]
@@ -238,7 +238,7 @@ describe('livekit-client', () => {
       expect((await dialled)[0]).toEqual({ code: 2, digit: '2' })
     }))
 
-  it('its plain digits are refused in an encrypted room, and told', () =>
+  it('its unencrypted digits are refused in an encrypted room, and reported', () =>
     withPeer(server, sdks.chromium, 'secret', async (room, peer) => {
       const told = event(room, RoomEvent.EncryptionError)
       room.on(RoomEvent.SipDTMFReceived, () => expect.unreachable())

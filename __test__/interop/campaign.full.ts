@@ -66,7 +66,7 @@ describe.each(kinds)('ours and %s', (kind) => {
   it.each([
     ['plain', null],
     ['encrypted', passphrase('correct horse')],
-  ] as const)('%s: nothing of ours is lost, and nothing changed by anybody', async (encryption, keys) => {
+  ] as const)('%s: no frame of ours is lost, and none is changed', async (encryption, keys) => {
     await inRoom(server, [us, other], { keys }, async (there, back) => {
       const faults = await allSizes(there, encryption)
       // The other direction of the same SDK is the same.

@@ -14,7 +14,7 @@ beforeAll(() => {
 }, 300_000)
 
 it.each([sdks.rtcNode, sdks.chromium])(
-  `${VISITS} visitors of $name are all greeted`,
+  `${VISITS} participants of $name are each greeted when they become active`,
   (sdk) =>
     Scene.with(server, async (scene) => {
       const host = await scene.join('host')
@@ -35,7 +35,7 @@ it.each([sdks.rtcNode, sdks.chromium])(
 )
 
 it.each([sdks.rtcNode, sdks.chromium])(
-  '$name does not say whether it subscribes, so that is not known',
+  'a participant of $name does not announce its subscriptions, so hasSubscribers stays undefined',
   (sdk) =>
     Scene.with(server, async (scene) => {
       const host = await scene.join('host')

@@ -8,11 +8,11 @@ import { describeReliable } from './reliable-scenarios'
 
 describeReliable(sdks.chromium, sdks.chromiumOld)
 
-describe('livekit-client 2.15.16, which drops what it has not sent while it resumes', () => {
+describe('livekit-client 2.15.16, which drops unsent data while it resumes', () => {
   const server = withServer()
 
   it(
-    "a text with such a gap ends with an error, and the loss is known to be the sender's",
+    'a text with such a gap ends with an error, and the loss counts as the sender’s',
     () =>
       withPeer(server, sdks.chromiumOld, null, async (room, peer) => {
         const begun = nextText(room, 'made')

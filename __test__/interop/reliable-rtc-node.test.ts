@@ -12,7 +12,7 @@ beforeAll(() => {
   sdks.rtcNode.install()
 }, 300_000)
 
-it('a text that an agent writes in the name of a participant is whole, and is that participant’s', () =>
+it('a text that an agent writes in the name of a participant is complete, and has the participant’s identity', () =>
   withPeer(
     server,
     sdks.rtcNode,
@@ -37,7 +37,7 @@ it('a text that an agent writes in the name of a participant is whole, and is th
     { kind: 'agent' },
   ))
 
-it('who is no agent writes in its own name only', () =>
+it('a participant that is no agent can write in its own name only', () =>
   withPeer(server, sdks.rtcNode, null, async (room, peer) => {
     const arriving = nextText(room, 'made')
     await peer.behalf('speaker', ['hello'])

@@ -26,7 +26,7 @@ export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
 
   // Much of their time is the server's, which tells of those who come and go some seconds later: few rooms.
   it.each([null, 'correct horse'])(
-    `with ${sdk.name}, passphrase: %s, calls, data streams and packets are carried both ways`,
+    `with ${sdk.name}, passphrase: %s, calls, data streams and packets work in both directions`,
     (passphrase) =>
       withPeer(server, sdk, passphrase, async (room, peer) => {
         expect(room.remoteParticipants.get(PEER)!.clientProtocol).toBeGreaterThanOrEqual(1)
@@ -41,7 +41,7 @@ export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
   )
 
   it(
-    `with ${sdk.name}, data streams and packets are carried both ways by a single peer connection of ours`,
+    `with ${sdk.name}, data streams and packets work in both directions with a single peer connection of ours`,
     () =>
       withPeer(server, sdk, null, (room, peer) => streamsAndPackets(room, peer, sdk, false), {
         peerConnections: 'single',
@@ -51,7 +51,7 @@ export function describeReliable(sdk: PeerSdk, old?: PeerSdk): void {
 
   if (old === undefined) return
   it(
-    `with ${old.name}, from before RPC over data streams, version 1 works both ways, with its limits`,
+    `with ${old.name}, which has no RPC over data streams, version 1 works in both directions within its limits`,
     () =>
       withPeer(server, old, null, async (room, peer) => {
         expect(room.remoteParticipants.get(PEER)!.clientProtocol).toBe(0)

@@ -56,7 +56,7 @@ const cases = peers.flatMap((sdk) =>
 describe.each(cases)('ours and $name, passphrase: $passphrase', ({ sdk, passphrase }) => {
   beforeAll(() => sdk.install(), 300_000)
 
-  it('everything arrives as it was sent, or is known to be what the peer cannot do', async () => {
+  it('everything arrives unchanged, except for what the peer is known not to support', async () => {
     faults.length = 0
     await withPeer(server, sdk, passphrase, async (room, peer) => {
       const encryption = passphrase === null ? 'plain' : 'encrypted'

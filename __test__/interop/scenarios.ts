@@ -74,7 +74,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
       ['encrypted', passphrase('correct horse')],
     ] as const) {
       it.each(['single', 'dual'] as const)(
-        `frames arrive as they were sent, both ways, ${title}, our peer connections: %s`,
+        `frames arrive unchanged in both directions, ${title}, our peer connections: %s`,
         (peerConnections) =>
           bothWays({ keys, peerConnections }, async (pair) => {
             for (const size of [0, 1, 256, 15_900, 16_100]) {
@@ -91,7 +91,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
       )
 
       it(
-        `what is lost of large frames is accounted for, both ways, ${title}`,
+        `each loss of a large frame is accounted for, in both directions, ${title}`,
         () =>
           bothWays({ keys }, async (pair) => {
             const { faults, sent, delivered, ...lost } = await carry(
@@ -105,7 +105,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
       )
     }
 
-    it('a plain frame without bytes: theirs never comes to the server, ours arrives', () =>
+    it('an unencrypted empty frame: the SDK does not send its own to the server, ours arrives', () =>
       bothWays({ keys: null }, async (pair) => {
         const outcome = await carry(pair, run(`empty from ${pair.from.kind}`, { size: 0 }))
         expect(outcome.faults).toEqual([])
@@ -117,14 +117,14 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
     it.each([
       ['a key for each participant', each('first', 'second')],
       ['raw bytes and HKDF', raw],
-    ])('encrypted with %s, frames arrive as they were sent, both ways', (_title, keys) =>
+    ])('frames encrypted with %s arrive unchanged in both directions', (_title, keys) =>
       bothWays({ keys }, async (pair) => {
         const { good, garbage, mistimed } = await carryEach(pair, run(`from ${pair.from.kind}`))
         expect([good, garbage, mistimed]).toEqual([20, 0, 0])
       }),
     )
 
-    it('a new key at a new index, first at the receivers, costs no frame, both ways', () =>
+    it('a new key at a new index, set first at the receivers, costs no frame in either direction', () =>
       eachWay({ keys: passphrase('the first') }, async (pair) => {
         const { from, to, witness } = pair
         const next: Key = { keyIndex: 3, key: 'the second' }
@@ -145,7 +145,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
         expect([good, garbage]).toEqual([20, 0])
       }))
 
-    it('a ratchet step at all ends keeps frames coming, and shuts out who does not take it, both ways', () =>
+    it('a ratchet step at all ends keeps frames arriving, and excludes a participant that does not take it', () =>
       // The witness follows no step of a shared key by itself.
       eachWay({ keys: passphrase('to be ratcheted') }, async (pair) => {
         const { from, to, witness } = pair
@@ -181,7 +181,7 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
         'noKey',
       ],
     ] as const)(
-      'with %s we hand out nothing, and tell and count it',
+      'with %s we deliver nothing, and report and count it',
       async (_title, keys, reason, counter) => {
         await inRoom(server, [us, other], { keys }, async (_there, { from, to, witness }) => {
           const unreadable = run('unreadable')

@@ -59,7 +59,7 @@ async function echo(
 
 const numbers = (count: number) => Array.from({ length: count }, (_none, index) => index)
 
-it('carries packets as they are, and counts them', () =>
+it('the network carries packets unchanged, and counts them', () =>
   BadNetwork.with(async (network) => {
     expect((await echo(network, 100)).back).toEqual(numbers(100))
     const { up, down } = await network.counters()
@@ -71,7 +71,7 @@ it('carries packets as they are, and counts them', () =>
     ])
   }))
 
-it('delays both ways', () =>
+it('the network delays packets in both directions', () =>
   BadNetwork.with(async (network) => {
     await network.set({ delayMs: 50 })
     const { back, firstMs } = await echo(network, 10)
@@ -98,7 +98,7 @@ it.each<[string, NetworkChange, (back: readonly number[]) => void]>([
   }),
 )
 
-it('refuses what it does not know', () =>
+it('the program refuses unknown settings', () =>
   BadNetwork.with(async (network) => {
     await expect(network.set({ loss: 2 })).rejects.toThrow('loss is 0 to 1')
     await expect(network.set({ dealy: 2 } as NetworkChange)).rejects.toThrow('dealy')

@@ -74,7 +74,7 @@ const subscriber = (token: string) => `
   say(arrivals)
   await room.disconnect()`
 
-it('keeps memory bounded, and afterwards brings at most what the channel held, then fresh frames only', async () => {
+it('a link that stalls keeps the publisher’s memory bounded; then the channel’s content arrives, and only fresh frames', async () => {
   await network.set({ delayMs: DELAY_MS, bytesPerSecond: CARRIED, queueBytes: QUEUE_BYTES })
   const room = `room-${process.pid}`
   await Child.with(

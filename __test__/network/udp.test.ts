@@ -40,7 +40,7 @@ const publisher = (token: string) => `
   }
   await room.disconnect()`
 
-it('UDP that is cut in mid-stream: TCP serves, the same track and loop go on', async () => {
+it('if UDP is cut in the middle of a stream, TCP takes over: the same track and loop go on', async () => {
   const room = `room-${process.pid}`
   await Child.with(
     publisher(await server.token(room, 'alice')),

@@ -17,7 +17,7 @@ afterAll(() => {
 })
 
 describe('the tarball', () => {
-  test('has the compiled package, its declarations and its licence, and nothing else', () => {
+  test('contains the compiled package, its declarations and its licence, and nothing else', () => {
     const list = execFileSync('tar', ['-tzf', packed.main], { encoding: 'utf8' }).trim().split('\n')
     expect(list).toEqual(
       expect.arrayContaining([
@@ -39,7 +39,7 @@ describe('the tarball', () => {
     ).toEqual([])
   })
 
-  test.each(['main', 'platform', 'self-contained'])('has the licences of what is in it: %s', (kind) => {
+  test.each(['main', 'platform', 'self-contained'])('contains the licences of its parts: %s', (kind) => {
     const own = {
       main: packed.main,
       platform: packed.platforms[`@node-datatrack/native-${target()}`],
@@ -60,7 +60,7 @@ describe('the tarball', () => {
     if (kind !== 'main') expect(text).toMatch(/\naws-lc-sys [\d.]+(?:, [^\n]*)?\n\n[\s\S]{0,400}OpenSSL/)
   })
 
-  test('asks for the packages of the platforms, this one among them, in its own version', () => {
+  test('depends on the packages of all platforms, also of this one, in its own version', () => {
     const manifest = JSON.parse(
       readFileSync(join(folder, 'node_modules/node-datatrack/package.json'), 'utf8'),
     )
@@ -69,7 +69,7 @@ describe('the tarball', () => {
     expect(wanted.filter(([, version]) => version !== manifest.version)).toEqual([])
   })
 
-  test('the folders in npm/ are what `napi create-npm-dirs` makes of package.json', () => {
+  test('the folders in npm/ equal those that `napi create-npm-dirs` makes of package.json', () => {
     const fresh = mkdtempSync(join(tmpdir(), 'datatrack-npm-'))
     const napi = resolve('node_modules/@napi-rs/cli/dist/cli.js')
     writeFileSync(join(fresh, 'package.json'), readFileSync('package.json'))
@@ -84,12 +84,12 @@ describe('the tarball', () => {
   })
 })
 
-describe('installed', () => {
-  test('npm takes the package of this platform and no other', () => {
+describe('the installed package', () => {
+  test('npm installs the package of this platform only', () => {
     expect(readdirSync(join(folder, 'node_modules/@node-datatrack'))).toEqual([`native-${target()}`])
   })
 
-  test('importing loads neither the binary nor a dependency, and gives the same objects both ways', () => {
+  test('importing loads neither the binary nor a dependency, and `import` and `require` give the same objects', () => {
     const report = JSON.parse(runIn(folder, process.execPath, ['lazy.cjs'])) as Record<string, any>
     expect(report['names']).toContain('Loopback')
     expect(report['names']).toEqual([...report['required']].sort())
@@ -98,11 +98,11 @@ describe('installed', () => {
     expect(new Set(report['packages'])).toEqual(new Set(['node-datatrack']))
   })
 
-  test.each(['import.mjs', 'require.cjs'])('a frame goes through, %s', (script) => {
+  test.each(['import.mjs', 'require.cjs'])('carries a frame, %s', (script) => {
     expect(runIn(folder, process.execPath, [script])).toMatch(/^smoke ok/)
   })
 
-  test('the command line tool is there', () => {
+  test('has the command line tool', () => {
     expect(runIn(folder, process.execPath, ['node_modules/.bin/datatrack', '--version'])).toMatch(
       /^\d+\.\d+\.\d+/,
     )
@@ -120,8 +120,8 @@ describe('installed', () => {
   })
 })
 
-describe('self-contained', () => {
-  test('the binary comes from prebuilds/, with no package of the platform installed', () => {
+describe('the self-contained package', () => {
+  test('loads the binary from prebuilds/, without a package of the platform', () => {
     const own = consumer(packed.selfContained, {})
     try {
       expect(readdirSync(join(own, 'node_modules'))).not.toContain('@node-datatrack')

@@ -29,7 +29,7 @@ afterAll(() => {
 })
 
 describe.each(programs)('%s', (_, program, options) => {
-  test.each(['import.mjs', 'require.cjs'])('a frame goes through, %s', (script) => {
+  test.each(['import.mjs', 'require.cjs'])('carries a frame, %s', (script) => {
     expect(runIn(folder, join(installed, program), [...options, script])).toMatch(/^smoke ok/)
   })
 })

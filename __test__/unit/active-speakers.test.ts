@@ -33,7 +33,7 @@ function joined() {
 const speaks = (sid: string, level: number, active = true) => ({ sid: `PA_${sid}`, level, active })
 
 describe('active speakers', () => {
-  it('are those that the server named, the loudest first, until it names them as silent', () => {
+  it('are the participants that the server named, the loudest first, until it reports them as silent', () => {
     const { room, speakers } = joined()
     const bob = room.remoteParticipants.get('bob')!
     expect([bob.isSpeaking, bob.audioLevel, bob.lastSpokeAt]).toEqual([false, 0, undefined])
@@ -52,7 +52,7 @@ describe('active speakers', () => {
     void room.disconnect()
   })
 
-  it('end with the participant, its session, and the connection', () => {
+  it('are removed when the participant leaves, when its session ends, and when the connection ends', () => {
     const { room, speakers } = joined()
     const bob = room.remoteParticipants.get('bob')!
     const all = [speaks('bob', 0.5), speaks('carol', 0.25), speaks('me', 0.125)]
@@ -65,7 +65,7 @@ describe('active speakers', () => {
     expect([room.localParticipant.isSpeaking, room.activeSpeakers]).toEqual([false, []])
   })
 
-  it('listeners may keep and change the list that they get', () => {
+  it('are given to listeners as lists of their own, which they may keep and change', () => {
     const { room } = joined()
     room.on(RoomEvent.ActiveSpeakersChanged, (all) => (all.length = 0))
     say(room, 'speakersChanged', { speakers: [speaks('bob', 0.5)] })
@@ -75,7 +75,7 @@ describe('active speakers', () => {
 })
 
 describe('connection quality', () => {
-  it('is unknown at first, then what the server said last; an event tells changes', () => {
+  it('is unknown at first, and then what the server reported last; each change emits an event', () => {
     const { room, qualities } = joined()
     const quality = () => room.remoteParticipants.get('bob')!.connectionQuality
     expect([quality(), room.localParticipant.connectionQuality]).toEqual(['unknown', 'unknown'])
@@ -95,7 +95,7 @@ describe('connection quality', () => {
   })
 })
 
-describe('nonsense of a server', () => {
+describe('invalid values from a server', () => {
   it.each([
     ['speakersChanged', undefined],
     ['speakersChanged', { speakers: 'all' }],
@@ -123,7 +123,7 @@ describe('nonsense of a server', () => {
     void room.disconnect()
   })
 
-  it('levels beyond the range are cut, and a list of thousands takes one pass', () => {
+  it('levels out of range are clamped, and a list of thousands is processed in one pass', () => {
     const { room } = joined()
     const many = Array.from({ length: 10_000 }, (_, index) => speaks(String(index), 1))
     say(room, 'speakersChanged', { speakers: [speaks('bob', 99), speaks('carol', -1), ...many] })
@@ -132,8 +132,8 @@ describe('nonsense of a server', () => {
   })
 })
 
-describe('the scenario speaker', () => {
-  it('lets a participant of the loopback speak for 3 s, for all', () =>
+describe('the scenario speaker of the loopback', () => {
+  it('makes a participant an active speaker for 3 s, in the rooms of all participants', () =>
     withPair(async ({ alice, bob }) => {
       const heard: boolean[] = []
       await until(() => bob.remoteParticipants.has('alice'))

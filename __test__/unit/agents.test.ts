@@ -58,7 +58,7 @@ async function take(loop: Transcriptions, count: number): Promise<string[]> {
 }
 
 describe('senderIdentity', () => {
-  it('of an agent is the sender of its texts, short and long, whole and in pieces', () =>
+  it('of an agent becomes the sender of its texts: short, long, whole and written in pieces', () =>
     withAgent(async ({ agent, listener }) => {
       for (const text of ['short', 'x'.repeat(100_000)]) {
         const arriving = nextText(listener, 'said')
@@ -82,7 +82,7 @@ describe('senderIdentity', () => {
       ])
     }))
 
-  it('of others, of bytes and of packets is not taken by the server', () =>
+  it('is ignored by the server for participants that are no agents, and for byte streams and packets', () =>
     withAgent(async ({ agent, user, listener }) => {
       const text = nextText(listener)
       await user.localParticipant.sendText('x', { senderIdentity: 'agent' })
@@ -101,7 +101,7 @@ describe('senderIdentity', () => {
       expect((await packet)[1].identity).toBe('agent')
     }))
 
-  it('that is no identity is an error that names it, and nothing is sent', () =>
+  it('that is not a valid identity is rejected with an error that names the option, and nothing is sent', () =>
     withAgent(async ({ agent, listener }) => {
       const { localParticipant } = agent
       const calls = (senderIdentity: unknown) => {
@@ -128,8 +128,8 @@ describe('senderIdentity', () => {
     }))
 })
 
-describe('close with attributes', () => {
-  it('checks them, and the writer stays open', () =>
+describe('close() of a text writer with attributes', () => {
+  it('rejects invalid attributes and leaves the writer open', () =>
     withAgent(async ({ agent, listener }) => {
       const arriving = nextText(listener)
       const writer = await agent.localParticipant.streamText()
@@ -143,7 +143,7 @@ describe('close with attributes', () => {
 })
 
 describe('room.transcriptions()', () => {
-  it('has versions that come as streams of their own, and those of a stream that grows', () =>
+  it('yields each version of a segment, whether the versions are streams of their own or one growing stream', () =>
     withAgent(async ({ agent, listener }) => {
       const loop = listener.transcriptions()
       const versions = [
@@ -169,7 +169,7 @@ describe('room.transcriptions()', () => {
       expect(await take(loop, 1)).toEqual(['agent S2 I am.|'])
     }))
 
-  it('says what it knows of a segment, and takes the id of a stream without one', () =>
+  it('yields the details of a segment, and uses the ID of the stream if the segment has none', () =>
     withAgent(async ({ agent, listener }) => {
       const loop = listener.transcriptions()
       await agent.localParticipant.sendText('hi', { ...stream, attributes: attributes('S1', true) })
@@ -180,7 +180,7 @@ describe('room.transcriptions()', () => {
       expect((await loop.next()).value).toMatchObject({ id, trackSid: undefined, final: false, ended: true })
     }))
 
-  it('filters by participant and by final versions, and several loops get all', () =>
+  it('filters by participant and by final versions, and gives each loop all segments', () =>
     withAgent(async ({ agent, user, listener }) => {
       const [all, ofUser, finals] = [
         listener.transcriptions(),
@@ -197,7 +197,7 @@ describe('room.transcriptions()', () => {
       expect(await take(own, 2)).toEqual(['user S1 a|', 'agent S2 b.|'])
     }))
 
-  it('keeps the newest version of each segment for a loop that is behind, up to a limit', () =>
+  it('keeps the newest version of each segment for a slow loop, up to a limit of segments', () =>
     withAgent(async ({ agent, listener }) => {
       const loop = listener.transcriptions()
       const send = (segment: string, text: string) =>
@@ -214,7 +214,7 @@ describe('room.transcriptions()', () => {
       expect(await take(loop, 1)).toEqual(['user M10 x|'])
     }))
 
-  it('keeps so many bytes of segments for a loop that is behind', () =>
+  it('keeps segments for a slow loop up to a limit of bytes', () =>
     withAgent(async ({ agent, listener }) => {
       const loop = listener.transcriptions()
       // In memory each character counts twice.
@@ -235,7 +235,7 @@ describe('room.transcriptions()', () => {
       expect(bytes).toBeGreaterThan(MAX_WAITING_SEGMENT_BYTES - 2 * one)
     }))
 
-  it('ends with the room, with its signal and by leaving; then streams are dropped as before', () =>
+  it('ends with the room, with its signal and when the loop is left; later streams are dropped as before', () =>
     withAgent(async ({ agent, listener }) => {
       const stop = new AbortController()
       const aborted = listener.transcriptions({ signal: stop.signal })
@@ -280,7 +280,7 @@ describe('room.transcriptions()', () => {
       expect((await loop.next()).value?.text).toBe('next')
     }))
 
-  it('is encrypted with the room', () =>
+  it('decrypts in a room with encryption', () =>
     withAgent(async ({ agent, listener }) => {
       const loop = listener.transcriptions()
       await agent.localParticipant.sendText('hi', { ...stream, attributes: attributes('S1', true) })
@@ -289,7 +289,7 @@ describe('room.transcriptions()', () => {
       expect(value).toMatchObject({ text: 'hi', encrypted: true, participantIdentity: 'agent' })
     }, true))
 
-  it('checks its options', () => {
+  it('rejects invalid options', () => {
     const room = new Room()
     for (const [name, bad] of [
       ['options', 7],
@@ -309,7 +309,7 @@ describe('transcription packets', () => {
     segments: [{ id: 'S1', text: 'hello', startTime: 5n, endTime: 7, language: 'en', final: true }],
   }
 
-  it('of an agent arrive with the participant who spoke; those of others do not', () =>
+  it('of an agent are yielded with the participant who spoke; those of other participants are ignored', () =>
     withAgent(async ({ agent, user, listener }) => {
       const told: unknown[][] = []
       listener.on(RoomEvent.TranscriptionReceived, (...args) => told.push(args))
@@ -327,7 +327,7 @@ describe('transcription packets', () => {
       expect((await own)[1]).toBe(user.localParticipant)
     }))
 
-  it('remember when a segment came first until it is final, within a bound', () => {
+  it('keep the first arrival time of a segment until it is final, for a bounded number of segments', () => {
     const packets = new TranscriptionPackets()
     const packet = (id: string, final = false) =>
       new TranscriptionMessage({
@@ -375,7 +375,7 @@ describe('transcription packets', () => {
       'transcription.segments[0].language',
       { ...transcription, segments: [{ id: '', text: '', language: 7 }] },
     ],
-  ])('that are wrong name %s', async (name, bad) => {
+  ])('that are invalid are rejected with an error that names %s', async (name, bad) => {
     const error = await rejection(new Room().localParticipant.publishTranscription(bad as never))
     expect(['TypeError', 'RangeError']).toContain(error.name)
     expect(error.message).toContain(`"${name}"`)
@@ -383,7 +383,7 @@ describe('transcription packets', () => {
 })
 
 describe('publishDtmf', () => {
-  it('reaches all, or those who are named, in order', () =>
+  it('sends digits in order, to all participants or to the given ones', () =>
     withAgent(async ({ agent, user, listener }) => {
       const dialled: string[] = []
       listener.on(RoomEvent.SipDTMFReceived, ({ code, digit }, from) =>
@@ -409,7 +409,7 @@ describe('publishDtmf', () => {
     ['options', [1, '1', 7]],
     ['options.destinationIdentities', [1, '1', { destinationIdentities: 'user' }]],
     ['options.signal', [1, '1', { signal: 7 }]],
-  ])('names a wrong %s: %j', async (name, args) => {
+  ])('rejects an invalid %s: %j', async (name, args) => {
     const { localParticipant } = new Room()
     const error = await rejection(
       (localParticipant.publishDtmf as (...given: unknown[]) => Promise<void>).apply(localParticipant, args),
@@ -418,7 +418,7 @@ describe('publishDtmf', () => {
     expect(error.message).toContain(`"${name}"`)
   })
 
-  it('cannot be withdrawn once it has left, but before', () =>
+  it('can be aborted before the packet has left, but not afterwards', () =>
     withAgent(async ({ agent }) => {
       const signal = AbortSignal.abort(new Error('enough'))
       expect((await rejection(agent.localParticipant.publishDtmf(1, '1', { signal }))).message).toBe('enough')
@@ -426,7 +426,7 @@ describe('publishDtmf', () => {
 })
 
 describe('in a room with encryption', () => {
-  it('digits and transcription packets are not sent, and those of others are refused', () =>
+  it('digits and transcription packets are not sent, and received plain ones are refused', () =>
     withAgent(async ({ agent, listener, sfu }) => {
       const { localParticipant } = agent
       const transcription = { participantIdentity: 'user', trackSid: 'TR_1', segments: [] }

@@ -21,7 +21,7 @@ const nowhere = 'ws://127.0.0.1:1'
 
 describe('the URL of a server', () => {
   it.each(['ws://127.0.0.1:1#x', 'wss://127.0.0.1:1/path?a=b#', 'http://127.0.0.1:1/#/room'])(
-    'has no fragment: %s',
+    'is refused if it has a fragment: %s',
     async (url) => {
       const error = await rejection(connect(url, 'token'))
       expect(error).toMatchObject({ ...refused, message: 'url must be without a fragment (#…)' })
@@ -31,7 +31,7 @@ describe('the URL of a server', () => {
 
 describe('a token', () => {
   it.each(['a\nb', 'a\r\nX-Evil: 1', 'secret\0', 'secret😀', 'ä', 'a\x7f'])(
-    'has printable characters only, and is not in the error: %j',
+    'is refused if it has unprintable characters, and is not in the error message: %j',
     async (token) => {
       const error = await rejection(connect(nowhere, token))
       expect(error).toMatchObject(refused)
@@ -40,7 +40,7 @@ describe('a token', () => {
     },
   )
 
-  it('may have line breaks around it, and is not only of them', async () => {
+  it('may have line breaks around it, but must not consist of line breaks only', async () => {
     const error = await rejection(connect(nowhere, '\r\n token\n'))
     expect(error).toMatchObject({ name: 'DataTrackConnectionError', reason: 'serverUnreachable' })
     expect(await rejection(connect(nowhere, '\n'))).toMatchObject({
@@ -55,7 +55,7 @@ describe('certificate authorities', () => {
   const pem = rootCertificates[0]!
   const ca = (given: unknown): ConnectOptions['ca'] => checkConnectOptions({ ca: given as string }).ca
 
-  it('are certificates in PEM, one or more', () => {
+  it('may be one or more certificates in PEM', () => {
     const others = [
       pem,
       Buffer.from(pem),
@@ -74,24 +74,24 @@ describe('certificate authorities', () => {
     ['options.ca', '-----BEGIN CERTIFICATE-----\nzzzz\n-----END CERTIFICATE-----'],
     ['options.ca', `${pem}\n-----BEGIN CERTIFICATE-----\nzzzz\n-----END CERTIFICATE-----`],
     ['options.ca[1]', [pem, 'garbage']],
-  ])('are named where they are none: %s', (name, given) => {
+  ])('are refused with an error that names the option if they are not PEM: %s', (name, given) => {
     expect(thrown(() => ca(given))).toMatchObject({
       ...refused,
       message: `The argument "${name}" must be of certificates in PEM`,
     })
   })
 
-  it.each([5, null, [5]])('are texts or bytes: %j', (given) => {
+  it.each([5, null, [5]])('are refused unless they are strings or bytes: %j', (given) => {
     expect(thrown(() => ca(given))).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' })
   })
 
-  it('are checked before anything is connected', async () => {
+  it('are checked before the room opens a connection', async () => {
     expect(await rejection(connect(nowhere, 'token', { ca: 'garbage' }))).toMatchObject(refused)
   })
 })
 
 describe('bytes whose memory was transferred', () => {
-  it('are named by whatever takes bytes', () =>
+  it('are refused with an error by each function that takes bytes', () =>
     withPair(async (pair) => {
       const { localParticipant } = pair.alice
       const { local } = await publish(pair)
@@ -121,10 +121,10 @@ describe('bytes whose memory was transferred', () => {
     }))
 })
 
-describe('the clock', () => {
+describe('a system clock', () => {
   afterEach(() => void vi.useRealTimers())
 
-  it('set to a time before 1970 gives a timestamp that a frame can have', () =>
+  it('before 1970 still gives a timestamp that a frame can have', () =>
     withPair(async (pair) => {
       const { local } = await publish(pair)
       vi.useFakeTimers({ toFake: ['Date'], now: -86_400_000 })
@@ -133,7 +133,7 @@ describe('the clock', () => {
     }))
 })
 
-describe('what the managers of data tracks are told by signalling', () => {
+describe('arguments that signalling passes to the managers of data tracks', () => {
   it.each([undefined, 0, 65_536, 1.5, '1'])('a handle is a number from 1 to 65,535, not %j', (handle) => {
     const manager = new LocalDataTrackManager()
     const outOfRange = { name: 'RangeError', message: expect.stringContaining('pubHandle') }
@@ -142,7 +142,7 @@ describe('what the managers of data tracks are told by signalling', () => {
     manager.close()
   })
 
-  it.each([undefined, null, 1, 'true'])('yes and no are booleans, not %j', (value) => {
+  it.each([undefined, null, 1, 'true'])('a flag must be a boolean, not %j', (value) => {
     const [local, remote] = [new LocalDataTrackManager(), new RemoteDataTrackManager()]
     const invalid = (name: string) => ({ name: 'TypeError', message: expect.stringContaining(name) })
     const demand = thrown(() => local.handleDemandUpdate(1, value as never))

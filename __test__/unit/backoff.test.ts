@@ -11,25 +11,25 @@ import { RETURN_TIME } from '../../src/room/returning'
 const delays = (chance: number) =>
   Array.from({ length: RECONNECT_ATTEMPTS }, (_, attempt) => reconnectDelay(attempt, () => chance))
 
-it('the first attempt to reconnect comes at once, and the last one within a minute', () => {
+it('the first attempt to reconnect starts at once, and the last one within a minute', () => {
   expect(delays(0)[0]).toBe(0)
   expect(delays(0).reduce((total, delay) => total + delay, 0)).toBeLessThan(60_000)
   expect(delays(1)).toEqual([...delays(1)].sort((left, right) => left - right))
 })
 
-it('chance makes delays up to a third shorter, never longer', () => {
+it('the random part makes a delay up to a third shorter, never longer', () => {
   for (const [attempt, longest] of delays(0).entries()) {
     expect(reconnectDelay(attempt, () => 0.5)).toBeLessThanOrEqual(longest)
     expect(reconnectDelay(attempt, () => 1)).toBeGreaterThanOrEqual(Math.floor((longest * 2) / 3))
   }
 })
 
-it('publishers who reconnect are waited for longer than the longest delay', () => {
+it('the wait for publishers that reconnect is longer than the longest delay between attempts', () => {
   expect(Math.max(...delays(0))).toBeLessThan(RETURN_TIME)
 })
 
 describe('a connection that is lost', () => {
-  it('is looked for at once, also many times in a row; one that is always dropped, later and later', () => {
+  it('is reconnected at once, however often it is lost; if it always drops soon, the delay grows', () => {
     const pace = new LossPace()
     const lose = (count: number) => Array.from({ length: count }, () => pace.lost(1000, () => 0))
     expect(lose(QUICK_LOSSES)).toEqual(Array.from({ length: QUICK_LOSSES }, () => 0))
@@ -41,7 +41,7 @@ describe('a connection that is lost', () => {
     expect(pace.lost(later, () => 0)).toBe(300)
   })
 
-  it('because the program asks for it is looked for at once, and does not count', () => {
+  it('because the program asked for it is reconnected at once, and does not count as a loss', () => {
     const pace = new LossPace()
     for (let count = 0; count < 10 * QUICK_LOSSES; count++) {
       pace.reset()

@@ -63,8 +63,8 @@ async function handled({ messages }: Signalling): Promise<void> {
   messages.pop()
 }
 
-describe('of what a server says', () => {
-  it('a participant keeps so many attributes', async () => {
+describe('bounds on what a server sends', () => {
+  it('at most MAX_ATTRIBUTES attributes of a participant are kept', async () => {
     const signalling = await opened()
     const attributes = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`key ${index}`, 'x']))
     server.say({ case: 'update', value: { participants: [{ identity: 'a', sid: 'PA', attributes }] } })
@@ -74,7 +74,7 @@ describe('of what a server says', () => {
     signalling.client.close()
   })
 
-  it('the table of subscriber handles keeps so many', async () => {
+  it('at most MAX_SUBSCRIBER_HANDLES entries of the table of subscriber handles are kept', async () => {
     const signalling = await opened()
     const subHandles = Object.fromEntries(
       Array.from({ length: 60_000 }, (_, index) => [index + 1, { trackSid: `DTR_${index}` }]),
@@ -85,7 +85,7 @@ describe('of what a server says', () => {
     signalling.client.close()
   })
 
-  it('a part that is too large or costs too much is left out, and what comes next counts', async () => {
+  it('a part that is too large or too costly to decode is skipped, and the next one is handled', async () => {
     const signalling = await opened()
     const room = (bytes: number): ResponseContent => ({
       case: 'roomUpdate',
@@ -106,7 +106,7 @@ describe('of what a server says', () => {
     signalling.client.close()
   })
 
-  it('a token of more than is sent in a header leaves the one that there is', async () => {
+  it('a refreshed token that is longer than MAX_TOKEN is ignored, and the old token stays', async () => {
     const signalling = await opened()
     server.say({ case: 'refreshToken', value: `${'a'.repeat(MAX_TOKEN)}.b.c` })
     server.say({ case: 'refreshToken', value: `${'a'.repeat(MAX_TOKEN - 4)}.b.c` })
@@ -115,7 +115,7 @@ describe('of what a server says', () => {
     signalling.client.close()
   })
 
-  it('only so much is handled before the event loop has its turn', async () => {
+  it('handling of messages pauses after TURN_MS, so that the event loop has its turn', async () => {
     let now = 0
     let turns = 0
     const most: number[] = []
@@ -148,7 +148,7 @@ describe('of what a server says', () => {
   })
 })
 
-it('a server that says more than is kept before data can flow is left, with the reason', async () => {
+it('a server that sends more than MAX_HELD_BYTES before data can flow is disconnected, with the reason', async () => {
   const room = new Room()
   const connecting = rejection(room.connect(server.url, 'a.b.c', { peerConnections: 'dual' }))
   await server.accept()
@@ -166,7 +166,7 @@ it('a server that says more than is kept before data can flow is left, with the 
   expect(room.remoteParticipants.size).toBe(0)
 })
 
-it('a server that does not read what is sent to it counts as lost', async () => {
+it('a connection counts as lost if the server does not read what is sent to it', async () => {
   const { client, ends } = await opened()
   server.client.pause()
   const message = { case: 'updateMetadata', value: { metadata: 'm'.repeat(1 << 20) } }
@@ -183,7 +183,7 @@ it('a server that does not read what is sent to it counts as lost', async () => 
 })
 
 describe('pings', () => {
-  it('of a server that answers none are forgotten but for the last ones', async () => {
+  it('without answers are forgotten, except for the last MAX_PINGS', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const { client, ends } = await opened()
     const timestamps: bigint[] = []
@@ -208,7 +208,7 @@ describe('pings', () => {
     client.close()
   })
 
-  it('end a connection after so long, whatever the server asks for', async () => {
+  it('end a connection after at most MAX_PING_TIMEOUT, whatever timeout the server asks for', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
     const { client, ends } = await opened({ pingInterval: 2 ** 31 - 1, pingTimeout: 2 ** 31 - 1 })
     vi.advanceTimersByTime(MAX_PING_TIMEOUT * 1000 - 1)
@@ -225,7 +225,7 @@ describe('regions', () => {
   const direct = { agent: undefined, ca: undefined }
   const { signal } = new AbortController()
 
-  it('of so many hosts are kept; the oldest are forgotten', async () => {
+  it('are kept for at most MAX_HOSTS hosts; the oldest are forgotten', async () => {
     // Nothing listens there: what is not known is not learnt.
     const silent = createServer().listen(0, '127.0.0.1')
     await until(() => silent.listening)
@@ -243,7 +243,7 @@ describe('regions', () => {
     expect(known).toEqual(Array.from({ length: MAX_HOSTS }, (_, index) => index + 11))
   })
 
-  it('in an answer that is too long are not read', async () => {
+  it('are not read from an answer that is longer than MAX_ANSWER', async () => {
     const host = await RegionHost.start()
     try {
       host.maxAge = 0

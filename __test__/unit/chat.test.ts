@@ -51,7 +51,7 @@ async function settled(alice: Room, bob: Room): Promise<void> {
 }
 
 describe.each([false, true])('chat, encrypted: %s', (encrypted) => {
-  it('a message is told once, to the receivers and the sender, and so is its edit', () =>
+  it('a message and its edit are each reported once, to the recipients and to the sender', () =>
     withChat(async ({ alice, bob }) => {
       const [own, told] = [listen(alice), listen(bob)]
       for (const text of ['hello', 'x'.repeat(40_000), '']) {
@@ -74,7 +74,7 @@ describe.each([false, true])('chat, encrypted: %s', (encrypted) => {
       }
     }, encrypted))
 
-  it('texts that return to what they were are told each time', () =>
+  it('each edit is reported, also if the text returns to an earlier one', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       const first = await alice.localParticipant.sendChatMessage('A')
@@ -85,14 +85,14 @@ describe.each([false, true])('chat, encrypted: %s', (encrypted) => {
     }, encrypted))
 })
 
-describe('the forms of a message', () => {
+describe('a chat message arrives as a text stream, as a packet, or as both', () => {
   const packet = (id: string, message: string, fields: Partial<ChatMessageMessage> = {}) =>
     ({
       case: 'chatMessage',
       value: new ChatMessageMessage({ id, message, timestamp: 5n, ...fields }),
     }) as const
 
-  it('a packet alone counts, with its times', () =>
+  it('a packet alone is reported, with its times', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       alice.writePacket(packet('m', 'one'))
@@ -106,7 +106,7 @@ describe('the forms of a message', () => {
       ])
     }))
 
-  it('a text stream alone counts, with its attachments; handlers of the topic get it, too', () =>
+  it('a text stream alone is reported, with its attachments; a stream handler of the topic gets it, too', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       const handled = nextText(bob, 'lk.chat')
@@ -131,7 +131,7 @@ describe('the forms of a message', () => {
       ])
     }))
 
-  it('a message too long for a packet goes as a stream alone', () =>
+  it('a message that is too long for a packet is sent as a stream only', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       const text = 'x'.repeat(MAX_CHAT_BYTES)
@@ -143,14 +143,14 @@ describe('the forms of a message', () => {
       expect(told.map(({ message }) => message.message.length)).toEqual([text.length, text.length])
     }))
 
-  it('without a listener nothing is read', () =>
+  it('a stream is not read if the room has no listener for chat messages', () =>
     withChat(async ({ alice, bob }) => {
       await alice.localParticipant.sendChatMessage('hello')
       await settled(alice, bob)
       expect(bob.dataStreamStats().dropped).toEqual({ noHandler: 1 })
     }))
 
-  it('of an agent may have the name of another participant, and says so', () =>
+  it('a message that an agent sends in the name of another participant says so', () =>
     withChat(
       async ({ alice, bob }) => {
         const told = listen(bob)
@@ -165,7 +165,7 @@ describe('the forms of a message', () => {
       'agent',
     ))
 
-  it('many messages of which one form never comes cost a bounded memory', () =>
+  it('many messages of which only one form arrives take a bounded amount of memory', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       for (let count = 0; count < MAX_HALF_ARRIVED + 100; count++) {
@@ -182,7 +182,7 @@ describe('the forms of a message', () => {
       expect(told).toHaveLength(MAX_HALF_ARRIVED + 101)
     }))
 
-  it('a text that is longer than a message may be is not told', () =>
+  it('a text that is longer than MAX_CHAT_BYTES is not reported', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)
       await alice.localParticipant.sendText('x'.repeat(MAX_CHAT_BYTES + 1), { topic: 'lk.chat' })
@@ -192,7 +192,7 @@ describe('the forms of a message', () => {
     }))
 })
 
-describe('bad input', () => {
+describe('invalid arguments', () => {
   const original = { id: 'm', timestamp: 1, message: 'x' }
 
   it.each([
@@ -202,7 +202,7 @@ describe('bad input', () => {
     ['options.destinationIdentities', ['x', { destinationIdentities: 'bob' }]],
     ['options.attachments', ['x', { attachments: 7 }]],
     ['options.signal', ['x', { signal: 7 }]],
-  ])('sendChatMessage names %s', async (name, args) => {
+  ])('sendChatMessage names the wrong argument: %s', async (name, args) => {
     const { localParticipant } = new Room()
     const error = await rejection((localParticipant.sendChatMessage as any).apply(localParticipant, args))
     expect(['TypeError', 'RangeError']).toContain(error.name)
@@ -219,7 +219,7 @@ describe('bad input', () => {
     ['originalMessage.timestamp', ['x', { ...original, timestamp: 1.5 }]],
     ['options', ['x', original, 7]],
     ['options.attributes.a', ['x', original, { attributes: { a: 1 } }]],
-  ])('editChatMessage names %s', (name, args) =>
+  ])('editChatMessage names the wrong argument: %s', (name, args) =>
     withChat(async ({ alice, bob }) => {
       const { localParticipant } = alice
       const error = await rejection((localParticipant.editChatMessage as any).apply(localParticipant, args))
@@ -231,7 +231,7 @@ describe('bad input', () => {
     }),
   )
 
-  it('a room that is not connected sends none', async () => {
+  it('a room that is not connected rejects chat messages', async () => {
     const { localParticipant } = new Room()
     expect((await rejection(localParticipant.sendChatMessage('x'))).reason).toBe('disconnected')
     expect((await rejection(localParticipant.editChatMessage('x', original))).reason).toBe('disconnected')

@@ -32,7 +32,7 @@ async function runHere(args: readonly string[]): Promise<{ code: unknown; stdout
 
 const commands = ['demo', 'pub', 'sub', 'ls', 'bench', 'doctor']
 
-test('each command has its help, with examples', async () => {
+test('each command has a help text with examples', async () => {
   const overview = await runHere(['--help'])
   expect(overview.code).toBe(0)
   for (const command of commands) expect(overview.stdout).toContain(`  ${command} `)
@@ -44,7 +44,7 @@ test('each command has its help, with examples', async () => {
   }
 })
 
-test.each(commands)('docs/cli.md has all options of %s, and no others', async (command) => {
+test.each(commands)('docs/cli.md lists exactly the options of %s', async (command) => {
   const page = readFileSync('docs/cli.md', 'utf8')
   const { stdout } = await runHere([command, '--help'])
   const [options = ''] = stdout.split('\nExamples:')
@@ -93,7 +93,7 @@ const wrong: readonly [string, readonly string[], RegExp][] = [
   ],
 ]
 
-test.each(wrong)('%s is told in one line, and is exit code 2', async (_what, args, message) => {
+test.each(wrong)('%s is reported in one line with exit code 2', async (_what, args, message) => {
   const { code, stdout, stderr } = await runHere(args)
   expect(stderr).toMatch(message)
   expect(stderr).toMatch(/^datatrack: [^\n]+\n$/)
@@ -101,7 +101,7 @@ test.each(wrong)('%s is told in one line, and is exit code 2', async (_what, arg
   expect([code, stdout]).toEqual([2, ''])
 })
 
-test('the program itself says so, too', async () => {
+test('the installed program reports a wrong command line in the same way', async () => {
   expect(await runCli(['sub', '--nmae', 'x'])).toMatchObject({
     code: 2,
     stdout: '',
@@ -109,13 +109,13 @@ test('the program itself says so, too', async () => {
   })
 })
 
-test('a server that is not there is exit code 1, in one line', async () => {
+test('an unreachable server is reported in one line with exit code 1', async () => {
   const { code, stderr } = await runCli(['sub', ...server, '--room', 'x'])
   expect(code).toBe(1)
   expect(stderr).toBe('datatrack: the server cannot be reached: ECONNREFUSED\n')
 })
 
-test('the doctor looks at this machine alone when no server is named', async () => {
+test('the doctor checks only this machine if no server is given', async () => {
   const { code, stdout } = await runCli(['doctor'])
   expect(code).toBe(0)
   expect(stdout).toMatch(/^ok {6}binary +version \d/)

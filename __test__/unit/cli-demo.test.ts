@@ -16,7 +16,7 @@ afterEach(() => {
 
 const never = new AbortController().signal
 
-test('the demo shows three tracks arriving, and ends by itself', async () => {
+test('the demo shows three tracks with arriving frames, and ends by itself', async () => {
   const lines = captured()
   expect(await demo({ seconds: 1.5, json: false, network: {} }, never)).toBe(DemoExit.Ok)
   expect(lines[0]).toBe(
@@ -29,7 +29,7 @@ test('the demo shows three tracks arriving, and ends by itself', async () => {
   expect(lines.at(-1)).toMatch(/^[\d,]+ of [\d,]+ frames arrived \(\d+\.\d\d %\)\.$/)
 })
 
-test('--json gives an object a line, with a summary of each track that closes', async () => {
+test('with --json the demo prints one object per line, and a summary of each track that closes', async () => {
   const lines = captured()
   await demo({ seconds: 1.5, json: true, network: {} }, never)
   const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
@@ -42,12 +42,12 @@ test('--json gives an object a line, with a summary of each track that closes', 
   }
 })
 
-test('a network that loses everything is told by the exit code', async () => {
+test('the demo exits with another code if the network loses everything', async () => {
   captured()
   expect(await demo({ seconds: 1, json: true, network: { loss: 1 } }, never)).toBe(DemoExit.NothingArrived)
 })
 
-test('what the network spoils is told by reason', async () => {
+test('the demo reports frames that the network lost or damaged, by reason', async () => {
   const lines = captured()
   await demo({ seconds: 2, json: true, network: { loss: 0.05, seed: 1 } }, never)
   const points = lines
@@ -56,7 +56,7 @@ test('what the network spoils is told by reason', async () => {
   expect(points?.['dropped']).toMatchObject({ incomplete: expect.any(Number) })
 })
 
-test('aborting ends it with its summary', async () => {
+test('an aborted demo ends with its summary', async () => {
   const lines = captured()
   const stop = new AbortController()
   const running = demo({ seconds: Infinity, json: true, network: {} }, stop.signal)

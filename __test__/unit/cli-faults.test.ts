@@ -60,7 +60,7 @@ describe.skipIf(!existsSync('/dev/full'))('standard output that is full', () => 
   )
 })
 
-it('a source that is a folder or is not there, and a file that cannot be written, are told before anything is joined', () =>
+it('a source that is a folder or missing, and a target that cannot be written, are reported before joining a room', () =>
   counting(async (url, connections) => {
     const args = ['--name', 'x', '--quiet', '--url', url, ...credentials]
     const none = join(tmpdir(), 'no', 'such', 'file')
@@ -81,7 +81,7 @@ it('a source that is a folder or is not there, and a file that cannot be written
     expect(connections()).toBeGreaterThan(0)
   }))
 
-it('ls says why the server cannot be asked', async () => {
+it('ls reports why the server cannot be asked', async () => {
   const { code, stderr } = await runCli(['ls', ...unreachable])
   expect([code, stderr]).toEqual([
     1,
@@ -89,7 +89,7 @@ it('ls says why the server cannot be asked', async () => {
   ])
 })
 
-it('doctor without a server does not say that data tracks work', async () => {
+it('doctor without a server does not claim that data tracks work', async () => {
   const { code, stdout } = await runCli(['doctor'])
   expect(code).toBe(0)
   expect(stdout).toMatch(/\n\nNothing fails\. Whether data tracks work was not tried: [^\n]+\n$/)
@@ -97,7 +97,7 @@ it('doctor without a server does not say that data tracks work', async () => {
   expect(JSON.parse(lines.trim().split('\n').at(-1) ?? '')).toEqual({ verdict: 'ok', dataSeen: false })
 })
 
-it('tables stay within their width by the columns that are widest', () => {
+it('tables keep their width by shrinking the widest columns', () => {
   const headings = ['participant', 'track', 'encoding']
   const rows = [['a'.repeat(60), 'b'.repeat(40), 'json']]
   const lines = layOutWithin(headings, rows, 80)
@@ -108,7 +108,7 @@ it('tables stay within their width by the columns that are widest', () => {
   expect(layOutWithin(headings, rows, 10).at(-1)).toMatch(/^a{7}… {2}b{7}… {2}json$/)
 })
 
-it('what looks like a token is not told', () => {
+it('an error message does not contain what looks like a token', () => {
   expect(withoutTokens('invalid token: eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3OTU3.x-_1, error: no')).toBe(
     'invalid token: …, error: no',
   )

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { LatencyHistogram } from '../../src/cli/histogram'
 import { decimals, layOut, LiveBlock } from '../../src/cli/table'
 
-test('percentiles are within 2.5 % of the truth, from a microsecond to an hour', () => {
+test('percentiles are accurate to 2.5 %, from a microsecond to an hour', () => {
   const histogram = new LatencyHistogram()
   expect(histogram.percentile(0.5)).toBeUndefined()
   for (let ms = 1; ms <= 1000; ms += 1) histogram.record(ms)
@@ -15,7 +15,7 @@ test('percentiles are within 2.5 % of the truth, from a microsecond to an hour',
   expect(histogram.percentile(0.25)).toBeLessThan(0.0011)
 })
 
-test('a table aligns the first column to the left, numbers to the right, and leaves the last as it is', () => {
+test('a table aligns the first column to the left and numbers to the right, and does not pad the last column', () => {
   expect(
     layOut(
       ['track', 'rate', 'notes'],
@@ -34,7 +34,7 @@ test('a table aligns the first column to the left, numbers to the right, and lea
   expect(decimals(undefined, 2)).toBe('–')
 })
 
-test('a live block goes up as many lines as it drew, and cuts what would wrap', () => {
+test('a live block moves the cursor up by the lines that it drew, and cuts lines that would wrap', () => {
   const written: string[] = []
   const out = { columns: 6, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream
   const block = new LiveBlock(out)

@@ -17,7 +17,7 @@ async function all(frames: AsyncIterable<Uint8Array>): Promise<string[]> {
   return texts
 }
 
-test('lines are cut wherever a part ends, without their line breaks; empty ones are frames', async () => {
+test('input is split into lines without their line breaks, wherever chunks end; an empty line is an empty frame', async () => {
   const never = (): never => {
     throw new Error('none is too long')
   }
@@ -32,20 +32,20 @@ test('lines are cut wherever a part ends, without their line breaks; empty ones 
   expect(await all(lines(parts(), 10, never))).toEqual([])
 })
 
-test('a line that is too long is left out and told, however many parts it has', async () => {
+test('a line that is too long is skipped and reported, however many chunks it spans', async () => {
   let tooLong = 0
   const input = parts('1234\n12345\n', '123', '45', '6789\r\n', '1234\r\n', '12345')
   expect(await all(lines(input, 4, () => (tooLong += 1)))).toEqual(['1234', '1234'])
   expect(tooLong).toBe(3)
 })
 
-test('chunks have their size but for the last', async () => {
+test('all chunks except the last one have the requested size', async () => {
   expect(await all(chunks(parts('1', '2345', '67890', 'a'), 3))).toEqual(['123', '456', '789', '0a'])
   expect(await all(chunks(parts('123'), 3))).toEqual(['123'])
   expect(await all(chunks(parts(), 3))).toEqual([])
 })
 
-test('a source is closed when no more is wanted', async () => {
+test('a source is closed when no more frames are wanted', async () => {
   let closed = false
   async function* endless(): AsyncGenerator<Buffer> {
     try {
@@ -58,7 +58,7 @@ test('a source is closed when no more is wanted', async () => {
   expect(closed).toBe(true)
 })
 
-test('frames are written as lines, raw, in hexadecimal and as JSON', () =>
+test('frames are written as lines, raw, in hexadecimal or as JSON', () =>
   withPair(async (pair) => {
     const written = async (
       encoding: 'json' | 'custom:x',
@@ -96,11 +96,11 @@ test('frames are written as lines, raw, in hexadecimal and as JSON', () =>
     expect(await object('custom:x', Buffer.from('{"x":1}'))).toMatchObject({ text: '{"x":1}' })
   }))
 
-test('what others wrote cannot play with the terminal', () => {
+test('control characters of other participants are not written to the terminal', () => {
   expect(printable('a\u001b[2J\n\u009bb\u202eü')).toBe('a\\x1b[2J\\x0a\\x9bb\\u202eü')
 })
 
-test('progress tells frames, bytes, rates and drops by reason', () => {
+test('the progress line shows frames, bytes, rates, and drops by reason', () => {
   const throughput = new Throughput()
   for (let frame = 0; frame < 1234; frame++) throughput.add(1000)
   expect(throughput.line('0')).toMatch(/^1,234 frames, 1\.2 MB, \d+ frames\/s, [\d.]+ [kMG]?B\/s, dropped 0$/)

@@ -20,7 +20,7 @@ function refused(env: NodeJS.ProcessEnv, flags = {}): string {
 }
 
 describe('settings of the server', () => {
-  it('come from the environment, and nothing at all means none', () => {
+  it('come from the environment; without any variable there are none', () => {
     expect(serverSettings({})).toBeUndefined()
     expect(serverSettings({ LIVEKIT_URL: '', ...key })).toBeUndefined()
     expect(serverSettings({ LIVEKIT_URL: url, ...key, LIVEKIT_ROOM: 'lab', LIVEKIT_IDENTITY: 'me' })).toEqual(
@@ -38,7 +38,7 @@ describe('settings of the server', () => {
     })
   })
 
-  it('come from the options first, the key before the token, and an option before either', () => {
+  it('prefer options to the environment, and a key to a token', () => {
     const env = { LIVEKIT_URL: url, ...key, LIVEKIT_TOKEN: 'token', LIVEKIT_ROOM: 'lab' }
     expect(serverSettings(env)?.key?.apiKey).toBe('key')
     expect(serverSettings(env, { token: 'other' })).toMatchObject({ key: undefined, room: undefined })
@@ -60,7 +60,7 @@ describe('settings of the server', () => {
     })
   })
 
-  it('that are missing or contradict each other are told in one line, without what is secret', () => {
+  it('that are missing or contradict each other are reported in one line, without secrets', () => {
     expect(refused({ LIVEKIT_URL: url })).toMatch(/LIVEKIT_API_KEY and LIVEKIT_API_SECRET.*LIVEKIT_TOKEN/)
     expect(refused({ LIVEKIT_URL: url, LIVEKIT_API_KEY: 'key' })).toMatch(/no secret/)
     expect(refused({ LIVEKIT_URL: url, LIVEKIT_API_SECRET: 'hush' })).toMatch(/no key/)
@@ -77,7 +77,7 @@ describe('settings of the server', () => {
 })
 
 describe('credentials', () => {
-  it('lose the line breaks that a file or a clipboard left around them', () => {
+  it('are used without the line breaks that a file or a clipboard left around them', () => {
     const env = { LIVEKIT_URL: url, LIVEKIT_API_KEY: 'key\r\n', LIVEKIT_API_SECRET: ' secret\n' }
     expect(serverSettings(env)?.key).toEqual({ apiKey: 'key', apiSecret: 'secret' })
     expect(serverSettings({ LIVEKIT_URL: url }, { apiKey: '\nkey', apiSecret: 'secret\n' })?.key).toEqual({
@@ -95,7 +95,7 @@ describe('credentials', () => {
     ['API secret', { apiKey: 'key', apiSecret: 'sec\nret' }, 'U+000A'],
     ['token', { token: 'eyJ\u{1f511}' }, 'U+1F511'],
     ['token', { token: 'eyJ', subscriberToken: 'a b' }, 'U+0020'],
-  ])('with a character that cannot be sent are refused by name: %s', (name, flags, character) => {
+  ])('are refused by name if they have characters that cannot be sent: %s', (name, flags, character) => {
     const message = refused({ LIVEKIT_URL: url }, flags)
     expect(message).toMatch(new RegExp(`^The ${name} \\(--[a-z-]+ or LIVEKIT_[A-Z_]+\\)`))
     expect(message).toContain(character)
@@ -106,7 +106,7 @@ describe('credentials', () => {
 describe('tokens', () => {
   const settings = serverSettings({ LIVEKIT_URL: url, ...key })!
 
-  it('for one participant need a room, and a token is taken as it is', async () => {
+  it('for one participant are made for the given room; a given token is used as it is', async () => {
     expect(
       await rejection((async () => tokenFor(settings, 'sub', { canPublishData: false }))()),
     ).toMatchObject({
@@ -121,7 +121,7 @@ describe('tokens', () => {
     expect(await tokenFor(ready, 'sub', { canPublishData: false })).toBe('ready')
   })
 
-  it('for two come with a new room, or are asked for', async () => {
+  it('for two participants are made for a new room; without a key, two tokens must be given', async () => {
     const { publisher, subscriber } = await tokenPair(settings, 'demo')
     const [robot, desk] = [decodeClaims(publisher), decodeClaims(subscriber)]
     expect([robot?.identity, robot?.canPublishData]).toEqual(['robot', true])
@@ -149,7 +149,7 @@ describe('claims of a token', () => {
   const said = (claims: object, now = 0): readonly string[] =>
     claimProblems({ ...good, ...claims }, now * 1000).map(({ fatal, what }) => `${fatal ? '!' : ''}${what}`)
 
-  it('are read without the secret; what is no token is none', () => {
+  it('are read without the secret; a text that is no token has none', () => {
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
     expect(
       decodeClaims(`x.${part({ sub: 'me', exp: 5, video: { roomJoin: true, canPublish: false } })}.y`),
@@ -164,7 +164,7 @@ describe('claims of a token', () => {
     }
   })
 
-  it('that keep it from working are told, by the clock of the server', () => {
+  it('that make the token unusable are reported, measured by the clock of the server', () => {
     expect(said({})).toEqual([])
     expect(said({ expires: day }, day + 59)).toEqual([])
     expect(said({ expires: day }, day + 600)).toEqual(['!it expired 10 min ago'])
@@ -181,7 +181,7 @@ describe('claims of a token', () => {
 })
 
 describe('the passphrase', () => {
-  it('comes from a file or the environment, and what is wrong with the file is told without its name', async () => {
+  it('is read from a file or the environment; an error about the file does not contain its name', async () => {
     expect(await encryptionOf({}, {})).toBeUndefined()
     expect(await encryptionOf({ LIVEKIT_E2EE_PASSPHRASE: 'hush' }, {})).toHaveProperty('keyProvider')
     const file = join(mkdtempSync(join(tmpdir(), 'datatrack-')), 'passphrase')

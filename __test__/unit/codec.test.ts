@@ -19,7 +19,7 @@ describe('codecs', () => {
     })
   })
 
-  it('round-trip', () => {
+  it('decode any value that they have encoded', () => {
     const round = <T>(codec: DataTrackCodec<T>, value: T) =>
       codec.decode(Uint8Array.from(codec.encode(value)))
     expect(round(json(), [1, 'é', null])).toEqual([1, 'é', null])
@@ -30,7 +30,7 @@ describe('codecs', () => {
     expect(() => json().decode(Buffer.from('{'))).toThrow(SyntaxError)
   })
 
-  it('say what a track carries, and the options of the publication overrule them', async () => {
+  it('name the schema and encoding of a track, which options of the publication override', async () => {
     await withPair(async ({ alice }) => {
       const codec: DataTrackCodec<number> = {
         encode: (value) => new Uint8Array([value]),
@@ -52,7 +52,7 @@ describe('codecs', () => {
     })
   })
 
-  it('that cannot encode make a typed error with the value and the cause', async () => {
+  it('that fail to encode cause a typed error with the value and the cause', async () => {
     await withPair(async (pair) => {
       const { local } = await publish(pair, { codec: json() })
       for (const value of [undefined, () => 1, 1n]) {
@@ -66,7 +66,7 @@ describe('codecs', () => {
     })
   })
 
-  it('that cannot decode end the stream with a typed error, and are counted', async () => {
+  it('that fail to decode end the stream with a typed error, and the failure is counted', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote, { codec: json() })
@@ -87,7 +87,7 @@ describe('codecs', () => {
     })
   })
 
-  it('skip what they cannot decode where that is asked for', async () => {
+  it('skip frames that they cannot decode if the subscriber asked for it', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote, { codec: json(), onDecodeError: 'skip' })

@@ -14,11 +14,11 @@ describe('a check', () => {
     [() => new ConnectionCheck('ws://a', 't', 5 as never), '"options"'],
     [() => new ConnectionCheck('ws://a', 't', { timeout: 10 }), '"options.timeout"'],
     [() => new ConnectionCheck('ws://a', 't', { subscriberToken: 5 as never }), '"options.subscriberToken"'],
-  ])('is not made of wrong arguments', (make, name) => {
+  ])('refuses wrong arguments', (make, name) => {
     expect(thrown(make).message).toContain(name)
   })
 
-  it('of a server that is not there says so, skips the rest, and tells of each step', async () => {
+  it('of an unreachable server fails that step, skips the later ones, and reports each step', async () => {
     const check = new ConnectionCheck('ws://127.0.0.1:1', 'a.secret.token', { timeout: 500 })
     expect(check.getResults().map(({ name, status }) => [name, status])).toEqual(
       names.map((name) => [name, 'idle']),
@@ -39,7 +39,7 @@ describe('a check', () => {
     for (const { description } of results) expect(description).not.toBe('')
   })
 
-  it('can be ended between two steps, and run again, but not twice at once', async () => {
+  it('can be aborted between two steps and run again, but not run twice at once', async () => {
     const check = new ConnectionCheck('ws://127.0.0.1:1', 'a.b.c')
     const stop = new AbortController()
     check.once('checkUpdate', () => stop.abort('enough'))

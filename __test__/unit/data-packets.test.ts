@@ -29,7 +29,7 @@ const numbers = (got: readonly Got[]): number[] => got.map(({ payload }) => (pay
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
 describe('publishData', () => {
-  it.each([true, false])('reaches the others with topic and sender, reliable: %s', (reliable) =>
+  it.each([true, false])('sends to the other participants with topic and sender, reliable: %s', (reliable) =>
     withPair(async ({ alice, bob }) => {
       const got = collect(bob)
       await alice.localParticipant.publishData(Uint8Array.of(1, 2), { reliable, topic: 'greeting' })
@@ -46,7 +46,7 @@ describe('publishData', () => {
     }),
   )
 
-  it('reaches the participants that it names only, and never the sender', () =>
+  it('sends only to the given participants, and never back to the sender', () =>
     withPair(async ({ sfu, alice, bob }) => {
       const carol = sfu.join('carol')
       const [mine, bobs, carols] = [collect(alice), collect(bob), collect(carol)]
@@ -59,7 +59,7 @@ describe('publishData', () => {
       expect([numbers(mine), numbers(bobs), numbers(carols)]).toEqual([[], [2], [1, 2]])
     }))
 
-  it('carries an empty packet, and refuses one that is too large with both sizes', () =>
+  it('sends an empty packet; a packet that is too large is rejected with its size and the limit', () =>
     withPair(async ({ alice, bob }) => {
       const got = collect(bob)
       await alice.localParticipant.publishData(new Uint8Array(0), { reliable: true })
@@ -86,7 +86,7 @@ describe('publishData', () => {
       )
     }))
 
-  it('fails without a connection, and when the room ends meanwhile', async () => {
+  it('rejects without a connection, and when the room ends in the meantime', async () => {
     const sfu = new Loopback({ delay: 60_000 })
     const alice = sfu.join('alice')
     const pending = rejection(alice.localParticipant.publishData(numbered(1), { reliable: true }))
@@ -114,7 +114,7 @@ describe('publishData', () => {
       { bandwidth: 1_000_000 },
     ))
 
-  it('needs a grant: without it reliable packets are refused, and the SFU drops lossy ones', () =>
+  it('without the permission rejects reliable packets, while the SFU drops lossy ones', () =>
     withPair(
       async ({ alice, bob }) => {
         const [alices, bobs] = [collect(alice), collect(bob)]
@@ -131,7 +131,7 @@ describe('publishData', () => {
 })
 
 describe('reliable packets', () => {
-  it('arrive once and in order across resumes of both ends', () =>
+  it('arrive once and in order while both ends resume', () =>
     withPair(
       async ({ sfu, alice, bob }) => {
         const got = collect(bob)
@@ -148,7 +148,7 @@ describe('reliable packets', () => {
       { delay: 2, jitter: 2 },
     ))
 
-  it('reject in a full reconnect what may or may not have arrived, and deliver the rest in order', () =>
+  it('that may or may not have arrived are rejected when the connection is rebuilt; the others arrive in order', () =>
     withPair(
       async ({ sfu, alice, bob }) => {
         const got = collect(bob)
@@ -180,7 +180,7 @@ describe('encrypted packets', () => {
     return { encryption: { keyProvider } }
   }
 
-  it('arrive as they were, those sent before the key is derived too', async () => {
+  it('arrive unchanged, also if they were sent before the key was derived', async () => {
     const sfu = new Loopback()
     const [alice, bob] = [sfu.join('alice', await encrypted('a')), sfu.join('bob', await encrypted('a'))]
     const got = collect(bob)
@@ -193,7 +193,7 @@ describe('encrypted packets', () => {
     sfu.close()
   })
 
-  it('are dropped and told with another key, without a key, and without encryption', async () => {
+  it('are dropped and reported if the recipient has another key, no key, or no encryption', async () => {
     const sfu = new Loopback()
     const alice = sfu.join('alice', await encrypted('a'))
     const bob = sfu.join('bob', await encrypted('b'))
@@ -212,7 +212,7 @@ describe('encrypted packets', () => {
     sfu.close()
   })
 
-  it('are not sent without a key, nor by a custom provider', async () => {
+  it('are not sent without a key, nor with a custom provider', async () => {
     const sfu = new Loopback()
     const keyless = sfu.join('keyless', { encryption: { keyProvider: new ExternalE2EEKeyProvider() } })
     expect(
@@ -226,7 +226,7 @@ describe('encrypted packets', () => {
 })
 
 describe('the queue of packets', () => {
-  it('lets single messages go first and bulk writers take turns', () => {
+  it('sends single messages before bulk data, and lets bulk writers take turns', () => {
     const queue = new PacketQueue<string>()
     const [one, two] = [new Turn<string>(), new Turn<string>()]
     for (const item of ['a1', 'a2', 'a3']) queue.push(item, one)
@@ -249,7 +249,7 @@ describe('the receiver', () => {
       value: { case: 'user', value: new UserPacket({ payload: numbered(sequence) }) },
     }).toBinary()
 
-  it('drops what came before, of each sender for itself, and what is no packet', () => {
+  it('drops packets that it has received before, for each sender separately, and data that is no packet', () => {
     const got: string[] = []
     const receiver = new PacketReceiver(
       { user: ({ senderSid, value }) => got.push(`${senderSid} ${value.payload[1]}`) },
@@ -297,7 +297,7 @@ describe('the seed of a loopback', () => {
     return before
   }
 
-  it('fixes which lossy messages are lost, for each participant, and starts anew with setNetwork', async () => {
+  it('decides which lossy messages are lost, for each participant; setNetwork() restarts the sequence', async () => {
     const [first, again, other] = [await arrived(7, 3), await arrived(7, 5), await arrived(8, 3)]
     expect(again).toEqual(first)
     expect(other).not.toEqual(first)

@@ -53,7 +53,7 @@ const reasonOf = async (reading: Promise<unknown>): Promise<string> => {
 }
 
 describe('a stream', () => {
-  it('has all chunks in order, those that are empty too, and the attributes of its end', async () => {
+  it('consists of all chunks in order, also empty ones, and has the attributes of its trailer', async () => {
     const arrivals = new Arrivals().header('s', { attributes: { a: '1', b: '1' } })
     arrivals.chunk('s', 0).chunk('s', 1, new Uint8Array(0)).chunk('s', 2)
     const reader = arrivals.bytes[0]!
@@ -63,7 +63,7 @@ describe('a stream', () => {
     expect(reader.info.attributes).toEqual({ a: '1', b: '2' })
   })
 
-  it('fails where a chunk is missing, after what came before', async () => {
+  it('fails at a missing chunk, after the content before it was read', async () => {
     const arrivals = new Arrivals().header('gap')
     arrivals.chunk('gap', 0).chunk('gap', 2)
     const [gap] = arrivals.bytes as [ByteStreamReader]
@@ -74,14 +74,14 @@ describe('a stream', () => {
     expect(arrivals.streams.stats()).toMatchObject({ received: 1, failed: 1, open: 0, bufferedBytes: 0 })
   })
 
-  it('ignores a chunk that comes again, whatever it has, at once or later', async () => {
+  it('ignores a repeated chunk, whatever it contains and whenever it arrives', async () => {
     const arrivals = new Arrivals().header('s').chunk('s', 0).chunk('s', 0).chunk('s', 1)
     arrivals.chunk('s', 0, Uint8Array.of(9)).chunk('s', 1, new Uint8Array(100_000)).chunk('s', 2).trailer('s')
     expect(await arrivals.bytes[0]!.bytes()).toEqual(Uint8Array.of(0, 1, 2))
     expect(arrivals.streams.stats()).toMatchObject({ completed: 1, failed: 0, open: 0, bufferedBytes: 0 })
   })
 
-  it('is read at once where all of it is there, in one piece as it was sent, and sound', async () => {
+  it('that has arrived completely is read at once, in one piece and unchanged', async () => {
     const arrivals = new Arrivals()
     const inline = (content: Uint8Array, fields: Record<string, unknown> = {}): TextStreamReader =>
       arrivals.text(`s${arrivals.texts.length}`, { inlineContent: content, ...fields }).texts.at(-1)!
@@ -108,13 +108,13 @@ describe('a stream', () => {
     expect(await pieces.readAll()).toBe('größergrößer')
   })
 
-  it('does not mind new versions of what was read', async () => {
+  it('is not changed by a new version of a chunk that was already read', async () => {
     const arrivals = new Arrivals().header('s').chunk('s', 0).chunk('s', 0, Uint8Array.of(9), 1)
     arrivals.chunk('s', 1).trailer('s')
     expect(await arrivals.bytes[0]!.bytes()).toEqual(Uint8Array.of(0, 1))
   })
 
-  it('fails where it is shorter or longer than its sender said; a size of 0 says nothing', async () => {
+  it('fails if it is shorter or longer than its header says; a declared size of 0 means unknown', async () => {
     const arrivals = new Arrivals()
     for (const [id, totalLength] of [
       ['short', 3n],
@@ -129,7 +129,7 @@ describe('a stream', () => {
     expect(await none.bytes()).toEqual(Uint8Array.of(0, 1))
   })
 
-  it('is its sender’s: chunks of others are ignored, and other encryption ends it', async () => {
+  it('takes chunks of its sender only, and fails if a chunk has another encryption', async () => {
     const arrivals = new Arrivals().header('s').header('mixed')
     const { from } = arrivals
     arrivals.from = { ...from, senderIdentity: 'mallory', senderSid: 'PA_9' }
@@ -143,7 +143,7 @@ describe('a stream', () => {
     expect(await reasonOf(mixed.readAll())).toBe('encryptionTypeMismatch')
   })
 
-  it('of a server that names no sessions is its sender’s, too', async () => {
+  it('takes chunks of its sender only, also if the server names no sessions', async () => {
     const arrivals = new Arrivals()
     const from = { ...arrivals.from, senderSid: '' }
     arrivals.from = from
@@ -155,7 +155,7 @@ describe('a stream', () => {
     expect(await arrivals.bytes[0]!.bytes()).toEqual(Uint8Array.of(0))
   })
 
-  it('that an agent sends in the name of a participant is the agent’s session’s, and has that identity', async () => {
+  it('that an agent sends in the name of a participant belongs to the agent’s session, and has the participant’s identity', async () => {
     const arrivals = new Arrivals()
     const agent = { ...arrivals.from, senderIdentity: 'agent', senderSid: 'PA_7' }
     let identity: string | undefined
@@ -169,7 +169,7 @@ describe('a stream', () => {
     expect(arrivals.streams.stats()).toMatchObject({ completed: 1, open: 0 })
   })
 
-  it('ends some time after its sender’s session, and no other session’s does', async () => {
+  it('ends some time after the session of its sender has ended, and not after another session', async () => {
     vi.useFakeTimers()
     try {
       const arrivals = new Arrivals().header('left').header('going')
@@ -193,21 +193,21 @@ describe('a stream', () => {
     }
   })
 
-  it('ends when another one takes its id', async () => {
+  it('ends when another stream uses its ID', async () => {
     const arrivals = new Arrivals().header('s').chunk('s', 0).header('s').chunk('s', 1).trailer('s')
     expect(arrivals.bytes.length).toBe(1)
     expect(await reasonOf(arrivals.bytes[0]!.readAll())).toBe('alreadyOpened')
     expect(arrivals.streams.stats()).toMatchObject({ received: 2, failed: 1, dropped: { alreadyOpened: 1 } })
   })
 
-  it('is dropped and counted if it is of an unknown kind', () => {
+  it('of an unknown kind is dropped and counted', () => {
     const arrivals = new Arrivals().header('').header('s', { contentHeader: { case: undefined } })
     arrivals.header('t', { compression: 7 }).header('u', { topic: 'other' })
     expect(arrivals.bytes).toEqual([])
     expect(arrivals.streams.stats()).toMatchObject({ received: 4, dropped: { unsupported: 3, noHandler: 1 } })
   })
 
-  it('is text, or fails', async () => {
+  it('of text fails if its bytes are not valid text', async () => {
     const arrivals = new Arrivals().text('s').chunk('s', 0, Uint8Array.of(0x61, 0xff)).trailer('s')
     expect(await reasonOf(arrivals.texts[0]!.readAll())).toBe('decodeFailed')
     const cut = new Arrivals().text('s').chunk('s', 0, Uint8Array.of(0xe4, 0xb8)).trailer('s')
@@ -220,7 +220,7 @@ describe('a stream', () => {
 describe('compressed content', () => {
   const zeros = deflateRawSync(new Uint8Array(100_000_000))
 
-  it('that becomes larger than was said, or than is allowed, fails without being kept', async () => {
+  it('that becomes larger than declared or allowed fails, and is not kept', async () => {
     const said = new Arrivals().header('s', { compression: 1, totalLength: 1000n })
     said.chunk('s', 0, zeros).trailer('s')
     expect(await reasonOf(said.bytes[0]!.readAll())).toBe('lengthExceeded')
@@ -232,7 +232,7 @@ describe('compressed content', () => {
     expect(await reasonOf(large.bytes[0]!.readAll())).toBe('payloadTooLarge')
   })
 
-  it('is decompressed as it is read, no further', async () => {
+  it('is decompressed only as far as it is read', async () => {
     const arrivals = new Arrivals().header('s', { compression: 1 }).chunk('s', 0, zeros).trailer('s')
     const before = process.memoryUsage().arrayBuffers
     let length = 0
@@ -245,7 +245,7 @@ describe('compressed content', () => {
     expect(arrivals.streams.stats().bufferedBytes).toBe(0)
   })
 
-  it.each([undefined, 1000n])('that is damaged or cut off fails, length: %s', async (totalLength) => {
+  it.each([undefined, 1000n])('that is damaged or truncated fails, length: %s', async (totalLength) => {
     const whole = deflateRawSync(pattern(1000))
     for (const content of [whole.subarray(0, whole.length / 2), Buffer.alloc(100, 0xff)]) {
       const length = totalLength === undefined ? {} : { totalLength }
@@ -258,7 +258,7 @@ describe('compressed content', () => {
 })
 
 describe('limits', () => {
-  it('a stream that is not read fails when too much of it waits; others go on', async () => {
+  it('a stream that is not read fails when too many of its bytes wait; other streams go on', async () => {
     const arrivals = new Arrivals({ maxBufferedBytes: 100_000 }).header('s').header('other')
     for (let index = 0; index < 20; index++) arrivals.chunk('s', index, new Uint8Array(15_000))
     arrivals.chunk('other', 0).trailer('other')
@@ -268,7 +268,7 @@ describe('limits', () => {
     expect(arrivals.streams.stats()).toMatchObject({ cancelled: 1, completed: 1, bufferedBytes: 0 })
   })
 
-  it('over the limit of all, the stream fails that holds most, not the one that is read', async () => {
+  it('above the limit of all streams, the stream with the most unread bytes fails, not one that is being read', async () => {
     const arrivals = new Arrivals({ maxTotalBufferedBytes: 100_000 }).header('unread').header('read')
     const [unread, read] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
     for (let index = 0; index < 6; index++) arrivals.chunk('unread', index, new Uint8Array(15_000))
@@ -283,7 +283,7 @@ describe('limits', () => {
     expect((await pieces.next()).done).toBe(true)
   })
 
-  it('tiny chunks and long headers count, too', () => {
+  it('tiny chunks and long headers count with the memory that they take', () => {
     const arrivals = new Arrivals({ maxBufferedBytes: 100_000 }).header('s')
     for (let index = 0; index < 2000; index++) arrivals.chunk('s', index)
     expect(arrivals.streams.stats()).toMatchObject({ cancelled: 1, bufferedBytes: 0 })
@@ -292,7 +292,7 @@ describe('limits', () => {
     expect(long.streams.stats().bufferedBytes).toBeLessThanOrEqual(100_000)
   })
 
-  it('a sender has so many streams open at a time, no more', () => {
+  it('a sender can have at most MAX_STREAMS_PER_SENDER open streams', () => {
     const arrivals = new Arrivals({ maxStreamsPerSender: 2 }).header('a').header('b').header('c')
     arrivals.trailer('a').header('d')
     arrivals.from = { ...arrivals.from, senderIdentity: 'carol', senderSid: 'PA_2' }
@@ -300,7 +300,7 @@ describe('limits', () => {
     expect(arrivals.streams.stats()).toMatchObject({ open: 3, completed: 1, dropped: { tooManyStreams: 1 } })
   })
 
-  it('a stream on which nothing happens ends, and so does one that is not read', async () => {
+  it('a stream ends after the idle timeout, whether no packet arrives or it is not read', async () => {
     const arrivals = new Arrivals({ idleTimeout: 20 }).header('silent').header('unread')
     arrivals.chunk('unread', 0).trailer('unread')
     const [silent, unread] = arrivals.bytes as [ByteStreamReader, ByteStreamReader]
@@ -309,7 +309,7 @@ describe('limits', () => {
     expect(await reasonOf(unread.readAll())).toBe('timeout')
   })
 
-  it('names the wrong limit', () => {
+  it('an invalid limit is refused with an error that names it', () => {
     expect(() => new Room({ dataStreams: { maxBufferedBytes: 0 } })).toThrow(
       /options\.dataStreams\.maxBufferedBytes/,
     )
@@ -317,8 +317,8 @@ describe('limits', () => {
   })
 })
 
-describe('giving up', () => {
-  it('a reader that leaves the loop, cancels or aborts gets nothing more, and the sender goes on', () =>
+describe('aborting and cancelling', () => {
+  it('a reader that leaves the loop, cancels or aborts gets no more data, and the sender goes on', () =>
     withPair(async ({ alice, bob }) => {
       const content = pattern(300_000)
       const left = nextBytes(bob)
@@ -363,7 +363,7 @@ describe('giving up', () => {
       await writer.close()
     }))
 
-  it('a writer that aborts ends the stream at the other end, with its reason', () =>
+  it('a writer that aborts ends the stream at the recipient, with its reason', () =>
     withPair(async ({ alice, bob }) => {
       const opened = nextText(bob)
       const writer = await alice.localParticipant.streamText()
@@ -381,7 +381,7 @@ describe('giving up', () => {
       expect(await reasonOf(writer.close())).toBe('closed')
     }))
 
-  it('a signal ends sending at both ends', () =>
+  it('a signal of the sender ends the stream at both ends', () =>
     withPair(
       async ({ sfu, alice, bob }) => {
         const stop = new AbortController()
@@ -400,7 +400,7 @@ describe('giving up', () => {
       { bandwidth: 1_000_000 },
     ))
 
-  it('a declared size is kept, or the stream fails at both ends', () =>
+  it('a stream that does not match its declared size fails at both ends', () =>
     withPair(async ({ alice, bob }) => {
       for (const [size, reason] of [
         [3, 'incomplete'],
@@ -417,7 +417,7 @@ describe('giving up', () => {
       }
     }))
 
-  it('a header that is too large is not sent', () =>
+  it('a stream with a header that is too large is not sent', () =>
     withPair(async ({ alice, bob }) => {
       const attributes = { a: 'x'.repeat(15_000) }
       expect(await reasonOf(alice.localParticipant.sendText('', { attributes }))).toBe('headerTooLarge')
@@ -425,7 +425,7 @@ describe('giving up', () => {
       expect(bob.dataStreamStats().received).toBe(0)
     }))
 
-  it('a handler that fails disturbs no other one', () =>
+  it('a handler that throws does not affect the other handlers', () =>
     withPair(async ({ alice, bob }) => {
       bob.registerTextStreamHandler('t', (reader) => reader.readAll())
       const writer = await alice.localParticipant.streamText({ topic: 't' })
@@ -435,8 +435,8 @@ describe('giving up', () => {
     }))
 })
 
-describe('the connection', () => {
-  it.each(['alice', 'bob'])('of %s may be resumed: all arrives, once', (who) =>
+describe('streams when the connection', () => {
+  it.each(['alice', 'bob'])('of %s is resumed: all data arrives once', (who) =>
     withPair(
       async ({ sfu, alice, bob }) => {
         const content = pattern(3_000_000)
@@ -450,7 +450,7 @@ describe('the connection', () => {
     ),
   )
 
-  it.each(['alice', 'bob'])('of %s is rebuilt: what is not complete fails with a typed error', (who) =>
+  it.each(['alice', 'bob'])('of %s is rebuilt: incomplete streams fail with a typed error', (who) =>
     withPair(
       async ({ sfu, alice, bob }) => {
         const opened = nextBytes(bob)
@@ -470,7 +470,7 @@ describe('the connection', () => {
     ),
   )
 
-  it('of a sender who leaves: what is complete is there, what is not fails', () =>
+  it('of the sender ends: complete streams can be read, incomplete ones fail', () =>
     withPair(async ({ alice, bob }) => {
       const opened = nextText(bob)
       await alice.localParticipant.streamText()
@@ -482,7 +482,7 @@ describe('the connection', () => {
       expect(await reasonOf(reader.readAll())).toBe('abnormalEnd')
     }))
 
-  it('that ends: what is open fails at both ends, what is complete can be read', () =>
+  it('of the recipient ends: open streams fail at both ends, and complete ones can be read', () =>
     withPair(async ({ sfu, alice, bob }) => {
       const complete = nextText(bob)
       await alice.localParticipant.sendText('complete')
@@ -498,8 +498,8 @@ describe('the connection', () => {
     }))
 })
 
-describe('with end-to-end encryption', () => {
-  it('streams arrive as they were, and say so', async () => {
+describe('streams with end-to-end encryption', () => {
+  it('arrive unchanged, and are marked as encrypted', async () => {
     const room = async () => {
       const keyProvider = new ExternalE2EEKeyProvider()
       await keyProvider.setKey('passphrase')

@@ -6,8 +6,8 @@ import { until, withPair } from '../helpers/rooms'
 
 const text = fc.string({ unit: 'binary', maxLength: 400 })
 
-describe('cutting', () => {
-  it('cuts between characters, wherever the cut falls', () => {
+describe('cutting a text or bytes into chunks', () => {
+  it('never splits a character', () => {
     const encoder = new TextEncoder()
     const bytes = encoder.encode('aä三😀'.repeat(3))
     for (let start = 0; start < bytes.length; start = chunkEnd(bytes, start, 4)) {
@@ -22,7 +22,7 @@ describe('cutting', () => {
     }
   })
 
-  it('gives chunks of text that are together the text, each as long as can be', () => {
+  it('gives chunks of text that are as long as possible and together equal the text', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 4, max: 50 }), (given, size) => {
         const bytes = Buffer.from(given)
@@ -35,7 +35,7 @@ describe('cutting', () => {
     )
   })
 
-  it('gives chunks of bytes that are together the bytes', () => {
+  it('gives chunks of bytes that together equal the bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 1, max: 50 }), (bytes, size) => {
         const chunks = [...byteChunks(bytes, size)]
@@ -46,8 +46,8 @@ describe('cutting', () => {
   })
 })
 
-describe('a text', () => {
-  it('that is written in whatever pieces arrives as it was', () =>
+describe('a text stream', () => {
+  it('arrives unchanged, however its pieces were written', () =>
     withPair(async ({ alice, bob }) => {
       await until(() => alice.remoteParticipants.has('bob'))
       await fc.assert(
@@ -64,7 +64,7 @@ describe('a text', () => {
       )
     }))
 
-  it('that is sent at once arrives as it was, at every cut', () =>
+  it('that is sent at once arrives unchanged, wherever it is cut', () =>
     withPair(async ({ alice, bob }) => {
       await until(() => alice.remoteParticipants.has('bob'))
       for (let shift = 0; shift < 13; shift++) {

@@ -31,8 +31,8 @@ describe.each([
   ['a peer of today', 2, [2]],
   ['a peer that cannot decompress', 2, []],
   ['an old peer', 0, []],
-] as const)('to %s', (_, clientProtocol, capabilities) => {
-  it.each(sizes)('%i bytes arrive as they were, with all that is known of them', (size) =>
+] as const)('data streams to %s', (_, clientProtocol, capabilities) => {
+  it.each(sizes)('%i bytes arrive unchanged, with the stream’s info', (size) =>
     withPair(async ({ alice, bob }) => {
       await older(alice, clientProtocol, capabilities)
       for (const content of [pattern(size), new Uint8Array(size).fill(7)]) {
@@ -48,7 +48,7 @@ describe.each([
     }),
   )
 
-  it.each(sizes)('a text of %i bytes arrives as it was', (size) =>
+  it.each(sizes)('a text of %i bytes arrives unchanged', (size) =>
     withPair(async ({ alice, bob }) => {
       await older(alice, clientProtocol, capabilities)
       for (const text of ['x'.repeat(size), Buffer.from(pattern(size)).toString('latin1')]) {
@@ -69,7 +69,7 @@ describe.each([
 })
 
 describe('streams that are written', () => {
-  it('arrive piece by piece, while they are written', () =>
+  it('arrive piece by piece while they are written', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = nextText(bob)
       const writer = await alice.localParticipant.streamText({ attributes: { a: '1' } })
@@ -84,7 +84,7 @@ describe('streams that are written', () => {
       expect(await pieces.next()).toEqual({ done: true, value: undefined })
     }))
 
-  it('keep characters whole, those that are cut between two writes too', () =>
+  it('keep characters whole, also those that two writes split', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = receiveText(bob)
       const writer = await alice.localParticipant.streamText()
@@ -93,7 +93,7 @@ describe('streams that are written', () => {
       expect((await arriving).text).toBe('a😀b\ufffd')
     }))
 
-  it('hold writes in their order, awaited or not', () =>
+  it('keep the order of writes, awaited or not', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = receiveBytes(bob)
       const writer = await alice.localParticipant.streamBytes({ totalSize: 200_000 })
@@ -108,7 +108,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 
 // They take as long as the machine is busy.
 describe('long streams', { timeout: 120_000 }, () => {
-  it.each([true, false])('50 MB arrive as they were, compressible: %s', (compressible) =>
+  it.each([true, false])('of 50 MB arrive unchanged, compressible: %s', (compressible) =>
     withPair(async ({ alice, bob }) => {
       const content = compressible
         ? Buffer.alloc(50_000_000, 'all work and no play ')
@@ -122,7 +122,7 @@ describe('long streams', { timeout: 120_000 }, () => {
     }),
   )
 
-  it('eight at a time share the way, and single packets overtake them', () =>
+  it('share the channel if eight are sent at a time, and single packets overtake them', () =>
     withPair(async ({ alice, bob }) => {
       const contents = Array.from({ length: 8 }, () => randomBytes(20_000_000))
       const done: string[] = []
@@ -146,7 +146,7 @@ describe('long streams', { timeout: 120_000 }, () => {
     }))
 })
 
-it('so many at a time that more waits than single packets may: none is refused', { timeout: 120_000 }, () =>
+it('are all sent, however many wait at once', { timeout: 120_000 }, () =>
   withPair(async ({ alice, bob }) => {
     const content = pattern(16_000)
     let good = 0
@@ -165,7 +165,7 @@ it('so many at a time that more waits than single packets may: none is refused',
 )
 
 describe('files and attachments', () => {
-  it('files go by path, URL, Blob and File, whatever their size', async () => {
+  it('a file can be a path, a URL, a Blob or a File of any size', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'datatrack-'))
     try {
       await withPair(async ({ alice, bob }) => {
@@ -196,7 +196,7 @@ describe('files and attachments', () => {
     }
   })
 
-  it('a file that is not there sends nothing', () =>
+  it('a missing file sends nothing', () =>
     withPair(async ({ alice, bob }) => {
       bob.registerByteStreamHandler('', () => undefined)
       const missing = alice.localParticipant.sendFile('/does/not/exist')
@@ -207,7 +207,7 @@ describe('files and attachments', () => {
       expect(bob.dataStreamStats().received).toBe(0)
     }))
 
-  it('attachments follow their text on its topic, under the ids that it names', () =>
+  it('attachments follow their text on its topic, with the IDs that the text names', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = receiveText(bob, 'chat')
       const attached = new Map<string, { text: string; mimeType: string }>()
@@ -232,7 +232,7 @@ describe('files and attachments', () => {
 })
 
 describe('platform streams', () => {
-  it('Node streams and web streams, at both ends', () =>
+  it('readers and writers work as Node streams and as web streams', () =>
     withPair(async ({ alice, bob }) => {
       const content = pattern(200_000)
       const pieces = [content.subarray(0, 70_000), content.subarray(70_000)]
@@ -259,7 +259,7 @@ describe('platform streams', () => {
       expect(text === 'grün' + '😀'.repeat(10_000)).toBe(true)
     }))
 
-  it('are ended by a scope', () =>
+  it('the end of a scope (`await using`) ends them', () =>
     withPair(async ({ alice, bob }) => {
       const arriving = receiveText(bob)
       const writer = await alice.localParticipant.streamText()
@@ -269,8 +269,8 @@ describe('platform streams', () => {
     }))
 })
 
-describe('handlers', () => {
-  it('may be registered before the room is connected, and survive reconnects', async () => {
+describe('handlers of data streams', () => {
+  it('may be registered before the room connects, and stay registered after reconnects', async () => {
     const sfu = new Loopback()
     const room = new Room()
     const got: string[] = []
@@ -288,7 +288,7 @@ describe('handlers', () => {
     sfu.close()
   })
 
-  it('several of a topic get a reader each, and bytes of their own', () =>
+  it('of the same topic each get a reader and bytes of their own', () =>
     withPair(async ({ alice, bob }) => {
       const content = pattern(40_000)
       const readers = [receiveBytes(bob), nextBytes(bob)] as const
@@ -299,7 +299,7 @@ describe('handlers', () => {
       expect(bob.dataStreamStats()).toMatchObject({ received: 1, completed: 1, bufferedBytes: 0 })
     }))
 
-  it('of this package can neither be taken away nor disturbed, and others may listen besides', () =>
+  it('of this package itself cannot be removed or disturbed, and the application can listen to the same topics', () =>
     withPair(async ({ alice, bob }) => {
       const table = new HandlerTable<() => string>()
       const [internal, one, two] = [() => 'internal', () => 'one', () => 'two']
@@ -327,7 +327,7 @@ describe('handlers', () => {
       expect(bob.dataStreamStats().dropped).toEqual({ noHandler: 1 })
     }))
 
-  it('names the wrong argument', () =>
+  it('cannot be registered with wrong arguments, and the error names the argument', () =>
     withPair(async ({ alice, bob }) => {
       const { localParticipant } = alice
       expect(thrown(() => bob.registerTextStreamHandler(1 as any, () => undefined)).message).toContain(

@@ -18,7 +18,7 @@ import { collectedWhen, publish, rejection, thrown, turn, until, withPair } from
 const logged = keepLogs({ debug: false })
 
 describe('stream.ready', () => {
-  it('resolves when the SFU forwards: what is pushed then arrives', () =>
+  it('resolves when the SFU forwards frames: a frame that is pushed afterwards arrives', () =>
     withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       for (let index = 0; index < 50; index++) {
@@ -32,7 +32,7 @@ describe('stream.ready', () => {
       }
     }))
 
-  it('rejects as reading does when the stream ends before: closed, aborted, unpublished, disconnected', () =>
+  it('rejects with the same error as reading if the stream ends first: closed, aborted, unpublished, disconnected', () =>
     withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const closed = remote.subscribe()
@@ -58,7 +58,7 @@ describe('stream.ready', () => {
       expect(await cut).toMatchObject({ reason: 'disconnected' })
     }))
 
-  it('needs no reader, and is no unhandled rejection when no one looks at it', () =>
+  it('needs no reader, and causes no unhandled rejection if the application ignores it', () =>
     withPair(async (pair) => {
       const { remote } = await publish(pair)
       const stream = remote.subscribe()
@@ -67,7 +67,7 @@ describe('stream.ready', () => {
       await turn()
     }))
 
-  it('keeps its stream from being collected while it is waited for', async () => {
+  it('keeps its stream from being garbage-collected while the application awaits it', async () => {
     // No server answers here, so the stream waits.
     const { room } = fakeRoom()
     room.engine.receive({
@@ -102,8 +102,8 @@ describe('stream.ready', () => {
   })
 })
 
-describe('what the server says', () => {
-  it('is hasSubscribers, resolves waitForSubscriber, and is told', () =>
+describe("a server's report about subscribers", () => {
+  it('sets hasSubscribers, resolves waitForSubscriber, and emits an event', () =>
     withPair(async (pair) => {
       const { alice, bob, sfu } = pair
       const told: unknown[] = []
@@ -133,7 +133,7 @@ describe('what the server says', () => {
       await bob.disconnect()
     }))
 
-  it('waitForSubscriber rejects with the end of the track and with the signal, and names a wrong option', () =>
+  it('waitForSubscriber() rejects when the track ends or its signal aborts, and names a wrong option', () =>
     withPair(async (pair) => {
       const { local } = await publish(pair)
       const controller = new AbortController()
@@ -154,7 +154,7 @@ describe('what the server says', () => {
       expect(local.hasSubscribers).toBeUndefined()
     }))
 
-  it('is not known after a reconnect, until the server or the participants say so', () =>
+  it('is forgotten when the connection is lost, until the server or the participants report again', () =>
     withPair(async (pair) => {
       const { alice, bob, sfu } = pair
       const { local, remote } = await publish(pair)
@@ -174,7 +174,7 @@ describe('what the server says', () => {
       await alice.disconnect()
     }))
 
-  it('is read from the wire, whatever else is in the message; nonsense changes nothing and is logged once', async () => {
+  it('is read from the wire beside other fields; an invalid one changes nothing and is logged once', async () => {
     const update = (...bytes: number[]) => Uint8Array.of(0x82, 0x02, bytes.length, ...bytes)
     const read = (bytes: Uint8Array) =>
       [...signalParts(bytes)].map((part) => part?.message as unknown).filter((part) => part !== undefined)
@@ -303,8 +303,8 @@ const settle = async (): Promise<void> => {
   for (let turns = 0; turns < 5; turns++) await turn()
 }
 
-describe('what rooms of this package tell each other', () => {
-  it('is told to those who ask only: now, and each change', async () => {
+describe("a participant's announcement of its subscriptions", () => {
+  it('goes to the participants that ask for it: at once, and after each change', async () => {
     const net = new Net()
     const [alice, bob] = [net.join('alice', [1, 2]), net.join('bob')]
     bob.demand.forwarded('alice', 1, true)
@@ -327,7 +327,7 @@ describe('what rooms of this package tell each other', () => {
     expect(net.calls).toEqual([`alice>bob ${ASK}`, 'bob>alice {"count":2,"tracks":[2]}'])
   })
 
-  it('is undefined while a participant says nothing, and no guess', async () => {
+  it('leaves hasSubscribers undefined until the participant has answered', async () => {
     const net = new Net()
     const [alice, bob] = [net.join('alice', [1]), net.join('bob')]
     alice.demand.want()
@@ -353,7 +353,7 @@ describe('what rooms of this package tell each other', () => {
     ])
   })
 
-  it('is asked again of a new session, and after a rebuild of the own one', async () => {
+  it('is requested again from a new session, and after the own connection was rebuilt', async () => {
     const net = new Net()
     const [alice, bob] = [net.join('alice', [1]), net.join('bob')]
     bob.demand.forwarded('alice', 1, true)
@@ -376,7 +376,7 @@ describe('what rooms of this package tell each other', () => {
     expect(alice.known.get(1)).toBeUndefined()
   })
 
-  it('does not count when it comes late: an answer behind a newer announcement, or of an older session', async () => {
+  it('is ignored when it is late: an answer after a newer announcement, or one of an older session', async () => {
     const net = new Net()
     const alice = net.join('alice', [1])
     alice.add('bob')
@@ -401,7 +401,7 @@ describe('what rooms of this package tell each other', () => {
     expect(alice.known.get(1)).toBeUndefined()
   })
 
-  it('is told again when that failed, a few times', async () => {
+  it('is sent again a few times if sending failed', async () => {
     const net = new Net()
     const [alice, bob] = [net.join('alice', [1]), net.join('bob')]
     alice.demand.want()
@@ -424,7 +424,7 @@ describe('what rooms of this package tell each other', () => {
     expect(net.calls).toHaveLength(6)
   })
 
-  it('changes nothing when it is nonsense, which is logged once', async () => {
+  it('changes nothing if it is invalid, which is logged once', async () => {
     const net = new Net()
     const [alice] = [net.join('alice', [1]), net.join('bob')]
     alice.demand.want()
@@ -458,7 +458,7 @@ describe('what rooms of this package tell each other', () => {
     expect(logged.filter((text) => text.includes(DEMAND_METHOD))).toHaveLength(1)
   })
 
-  it('is asked of so many at a time only, and kept within a bound', async () => {
+  it('is requested from a limited number of participants at a time, and kept within a bound', async () => {
     const participants = new Map<string, DemandParticipant>()
     for (let index = 0; index < 100; index++) {
       const identity = `p${index}`
@@ -487,7 +487,7 @@ describe('what rooms of this package tell each other', () => {
   })
 })
 
-it('interceptors are not given what rooms of this package tell each other', () =>
+it('RPC interceptors do not see the calls of this package itself', () =>
   withPair(async (pair) => {
     const seen: string[] = []
     for (const { localParticipant } of [pair.alice, pair.bob]) {
@@ -501,7 +501,7 @@ it('interceptors are not given what rooms of this package tell each other', () =
     expect(seen).toEqual([])
   }))
 
-it('methods that begin with node-datatrack/ are reserved', () => {
+it('the application cannot register methods that begin with node-datatrack/', () => {
   const room = new Room()
   for (const method of [DEMAND_METHOD, 'node-datatrack/mine']) {
     const error = thrown(() => room.registerRpcMethod(method, () => ''))

@@ -45,7 +45,7 @@ function dispatch(kind: string | undefined, value: unknown): boolean {
 }
 
 describe('a dispatcher', () => {
-  it('routes what is about data tracks alone, and consumes it', () => {
+  it('handles and consumes messages that are about data tracks only', () => {
     expect(dispatch('publishDataTrackResponse', { info: message })).toBe(true)
     expect(dispatch('unpublishDataTrackResponse', { info: message })).toBe(true)
     expect(dispatch('dataTrackSubscriberHandles', { subHandles: { 5: { trackSid: 'DTR_a' } } })).toBe(true)
@@ -56,7 +56,7 @@ describe('a dispatcher', () => {
     ])
   })
 
-  it('reads the tracks of participants and leaves the message to others', () => {
+  it('reads the tracks in updates of participants, and leaves the message to others', () => {
     const other = { identity: 'you', sid: 'PA_1', state: 2, dataTracks: [message] }
     const self = { identity: 'me', sid: 'PA_2', state: 2, dataTracks: [message] }
     expect(dispatch('join', { participant: self, otherParticipants: [other] })).toBe(false)
@@ -68,7 +68,7 @@ describe('a dispatcher', () => {
     ])
   })
 
-  it('routes whether a publisher lets this participant subscribe, as it is received', () => {
+  it('passes on whether a publisher permits this participant to subscribe', () => {
     const value = new SubscriptionPermissionUpdate({ trackSid: 'DTR_a', allowed: false })
     const response = new SignalResponse({ message: { case: 'subscriptionPermissionUpdate', value } })
     for (const part of signalParts(response.toBinary())) {
@@ -77,13 +77,13 @@ describe('a dispatcher', () => {
     expect(calls).toEqual([['permission', 'DTR_a', false]])
   })
 
-  it("does not let the end of a participant's old session end the new one", () => {
+  it('does not end a participant’s new session when its old session ends', () => {
     const participant = { identity: 'you', sid: 'PA_new', state: 2, dataTracks: [message] }
     dispatch('update', { participants: [participant, { identity: 'you', sid: 'PA_old', state: 3 }] })
     expect(calls).toEqual([['update', 'you', [info]]])
   })
 
-  it('names the reasons of refusals', () => {
+  it('translates the reasons for which the server refuses a request', () => {
     const reasons = {
       2: 'notAllowed',
       3: 'limitReached',
@@ -109,7 +109,7 @@ describe('a dispatcher', () => {
     expect(calls).toEqual([])
   })
 
-  it('skips a malformed entry, keeps the rest and says so', () => {
+  it('skips a malformed entry, keeps the others and logs the fault', () => {
     const bad = [
       null,
       1,
@@ -145,7 +145,7 @@ describe('a dispatcher', () => {
     ])
   })
 
-  it('takes any value of any case without throwing', () => {
+  it('accepts any value in any message without throwing', () => {
     const cases = [
       'publishDataTrackResponse',
       'unpublishDataTrackResponse',
@@ -175,7 +175,7 @@ describe('a dispatcher', () => {
     expect(calls).toEqual([])
   })
 
-  it('consumes nothing for a side that it does not serve', () => {
+  it('consumes no message for a side that it does not serve', () => {
     dispatcher = new SignalDispatcher({ remote: handlers })
     expect(dispatch('publishDataTrackResponse', { info: message })).toBe(false)
     dispatcher = new SignalDispatcher({ local: handlers })
@@ -184,7 +184,7 @@ describe('a dispatcher', () => {
     expect(calls).toEqual([])
   })
 
-  it('takes the messages of the protocol package', () => {
+  it('accepts the messages of the package @livekit/protocol', () => {
     const track = new DataTrackInfoMessage({
       ...message,
       encryption: 1,
@@ -233,7 +233,7 @@ describe('requests', () => {
     schemaEncoding: 'custom:mine',
   }
 
-  it('have the shape that the protocol package takes', () => {
+  it('have the shape that the package @livekit/protocol expects', () => {
     const { sid: _sid, pubHandle: handle, ...rest } = native
     const request = requestOf({ source: 1, type: 'publishRequest', handle, ...rest })
     expect(request.case).toBe('publishDataTrackRequest')
@@ -255,7 +255,7 @@ describe('requests', () => {
     })
   })
 
-  it('name what is subscribed to, and the wish for a rate where there is one', () => {
+  it('name the tracks to subscribe to, and the wanted frame rate if there is one', () => {
     const event = {
       source: 1,
       type: 'updateSubscription',

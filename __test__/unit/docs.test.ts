@@ -82,13 +82,13 @@ function run(text: string): Promise<{ status: number | null; output: string; err
 describe('examples', () => {
   const all = pages.flatMap(examples)
 
-  test('there are some, in the README too', () => {
+  test('exist in the README and the other pages', () => {
     expect(existsSync('dist/index.mjs'), 'run `npm run build:dev` first').toBe(true)
     expect(examples('README.md')).toHaveLength(1)
     expect(all.length).toBeGreaterThan(10)
   })
 
-  test.each(all)('$name runs, prints what it promises and ends', async ({ text, promised }) => {
+  test.each(all)('$name runs, prints what its comments say, and ends', async ({ text, promised }) => {
     const { status, output, errors } = await run(text)
     expect(errors).toBe('')
     expect(status).toBe(0)
@@ -105,7 +105,7 @@ describe('errors.md', () => {
   const page = read('docs/errors.md')
   const names = [...new Set(errorTable().map(({ name }) => name))]
 
-  test.each(names)('%s: code, reasons, messages and advice are those of the table', (name) => {
+  test.each(names)('%s: code, reasons, messages and advice equal those of the table in the code', (name) => {
     const text = section('docs/errors.md', name)
     const table = errorTable().filter((row) => row.name === name)
     expect(text).toContain(`\`code\`: \`${table[0]!.code}\``)
@@ -119,7 +119,7 @@ describe('errors.md', () => {
     expect(codes).toEqual(new Set(errorTable().map((row) => row.code)))
   })
 
-  test('RpcError: names, codes, messages and advice are those of the code', () => {
+  test('RpcError: names, codes, messages and advice equal those in the code', () => {
     const expected = Object.entries(RpcError.ErrorCode).map(([name, number]) => {
       const { message, doc } = rpcErrors[name as RpcErrorName]
       return [`\`${name}\``, String(number), message, doc]
@@ -183,7 +183,7 @@ describe('options in api.md', () => {
     ],
   ]
 
-  test.each(tables)('%s: every option has a row, with its default', (heading, interfaces, absent) => {
+  test.each(tables)('%s: each option has a row with its default', (heading, interfaces, absent) => {
     const written = Object.fromEntries(
       rows(section('docs/api.md', heading))
         .filter((row) => row.length === 4)
@@ -198,7 +198,7 @@ describe('options in api.md', () => {
     }
   })
 
-  test('of a key for each participant', () => {
+  test('the options for a key of each participant have rows', () => {
     const { ratchetWindowSize } = new ExternalE2EEKeyProvider({ sharedKey: false }).getOptions()
     const row = rows(section('docs/api.md', 'ExternalE2EEKeyProvider')).find(
       ([option]) => code(option) === 'ratchetWindowSize',
@@ -206,7 +206,7 @@ describe('options in api.md', () => {
     expect(row?.[1]).toContain(`${ratchetWindowSize} with \`sharedKey: false\``)
   })
 
-  test('of calls, in rpc.md', () => {
+  test('the options of calls have rows in rpc.md', () => {
     const written = Object.fromEntries(
       rows(section('docs/rpc.md', 'performRpc'))
         .filter((row) => row.length === 4)
@@ -216,7 +216,7 @@ describe('options in api.md', () => {
     expect(written['maxRoundTripLatency']?.replaceAll(',', '')).toBe(String(MAX_ROUND_TRIP_LATENCY))
   })
 
-  test('the reasons for drops are those of the types', () => {
+  test('the reasons for drops equal those of the types', () => {
     const files = ['src/data-track/stats.ts', 'src/data-packet/receiver.ts', 'src/data-stream/incoming.ts']
     const sources = files.map(read).join('')
     const types = [...sources.matchAll(/^export type \w+DropReason =\s([\s\S]*?)\n\n/gm)]
@@ -230,7 +230,7 @@ describe('options in api.md', () => {
     expect(written).toEqual([0, 2, 3, 1, 4, 5].map((index) => expected[index]))
   })
 
-  test('all events of a room, by both names', () => {
+  test('all room events are listed, by both names', () => {
     const written = rows(section('docs/api.md', 'Room'))
       .filter((row) => row.length === 4)
       .map((row) => [code(row[0]), code(row[1])])
@@ -238,7 +238,7 @@ describe('options in api.md', () => {
   })
 })
 
-describe('counters and events, wherever they must stand', () => {
+describe('counters and events are in each place that must list them', () => {
   /** The keys that Rust puts into an object of that type. */
   function written(rust: string, type: string): string[] {
     const [, body = ''] =
@@ -252,12 +252,12 @@ describe('counters and events, wherever they must stand', () => {
     ['ConnectionStats', ['ConnectionCounters', 'NativeConnectionStats']],
     ['ChannelStats', ['NativeChannelStats']],
     ['PeerStats', ['NativePeerStats']],
-  ])('%s of the binding has the keys of the contract', (type, interfaces) => {
+  ])('%s of the binding has the keys of the native contract', (type, interfaces) => {
     const declared = interfaces.flatMap((name) => properties(contract, name))
     expect(written(rust, type).sort()).toEqual([...new Set(declared)].sort())
   })
 
-  test('every figure of a connection has its place in api.md', () => {
+  test('each counter of a connection has a row in api.md', () => {
     const table = section('docs/api.md', 'Room statistics')
     const figures = [
       ...properties(contract, 'ConnectionCounters'),
@@ -269,7 +269,7 @@ describe('counters and events, wherever they must stand', () => {
     }
   })
 
-  test('every event of a room says what its listeners get', () => {
+  test('each room event has the arguments of its listeners in api.md', () => {
     const listeners = properties('src/room/events.ts', 'RoomEvents')
     expect(listeners.sort()).toEqual(Object.values(RoomEvent).sort())
   })
@@ -292,7 +292,7 @@ function constant(file: string, name: string): number {
 }
 
 describe('data-streams.md', () => {
-  test('the limits are those of the code', () => {
+  test('the limits equal those in the code', () => {
     const written = rows(section('docs/data-streams.md', 'Limits'))
     const limits = Object.fromEntries(
       written.map((row) => [code(row[0]), Number(row[3]?.replaceAll(',', ''))]),
@@ -304,12 +304,12 @@ describe('data-streams.md', () => {
 describe('ARCHITECTURE.md', () => {
   const bounds = rows(section('ARCHITECTURE.md', 'Bounds'))
 
-  test.each(bounds)('%s: %s', (_, value, where) => {
+  test.each(bounds)('the bound %s equals the code: %s', (_, value, where) => {
     const [, file = '', name = ''] = /`([^`]+)` `([^`]+)`/.exec(where) ?? []
     expect(constant(file, name)).toBe(Number(value.replaceAll(',', '')))
   })
 
-  test('there are bounds', () => {
+  test('it has a table of bounds', () => {
     expect(bounds.length).toBeGreaterThan(20)
   })
 
@@ -321,7 +321,7 @@ describe('ARCHITECTURE.md', () => {
       : text.slice(text.indexOf('\nmod tests {'))
   }
 
-  test.each(bounds)('%s: a test fills it, and names it', (_, _value, where, by) => {
+  test.each(bounds)('%s: a test file fills the bound, and names it', (_, _value, where, by) => {
     const [, source = '', name = ''] = /`([^`]+)` `([^`]+)`/.exec(where) ?? []
     const option = /option `(?:\w+\.)?(\w+)`/.exec(where)?.[1]
     const [, file = ''] = /^`([^`]+)`$/.exec(by) ?? []
@@ -338,7 +338,7 @@ describe('ARCHITECTURE.md', () => {
     ).toBe(true)
   })
 
-  test('its map has the folders of src from the highest floor to the lowest, as the layer check has them', async () => {
+  test('its map lists the folders of src from the highest floor to the lowest, like the layer check', async () => {
     const { floors } = (await import(resolve('.dependency-cruiser.mjs'))) as { floors: string[][] }
     const map = section('ARCHITECTURE.md', 'What is where')
     const [, source = ''] = /^src\/.*\n([\s\S]*?)^crates\//m.exec(map) ?? []
@@ -349,7 +349,7 @@ describe('ARCHITECTURE.md', () => {
     expect(floors.flat().sort()).toEqual([...named].sort())
   })
 
-  test('its map names every crate, and every folder that it names is there', () => {
+  test('its map names each crate, and each folder that it names exists', () => {
     const map = section('ARCHITECTURE.md', 'What is where')
     for (const entry of readdirSync('crates')) expect(map).toContain(`${entry}/`)
     for (const [, folder = ''] of map.matchAll(/^(\S+)\//gm)) expect(existsSync(folder), folder).toBe(true)
@@ -380,7 +380,7 @@ describe('links', () => {
         .replaceAll(' ', '-'),
     )
 
-  test.each(pages)('of %s lead somewhere', (page) => {
+  test.each(pages)('of %s lead to existing files and headings', (page) => {
     const text = read(page).replace(/^```[\s\S]*?^```$/gm, '')
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(target)) continue

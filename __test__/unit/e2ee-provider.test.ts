@@ -78,7 +78,7 @@ describe('a custom provider', () => {
     })
   })
 
-  it('that returns promises needs an awaited push, and keeps the order of frames', async () => {
+  it('that returns promises requires awaited pushes, and keeps the order of frames', async () => {
     await withProviders(slow, slow, async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -95,7 +95,7 @@ describe('a custom provider', () => {
     })
   })
 
-  it('that throws, rejects or returns what is no frame fails the push with its error as the cause', async () => {
+  it('that throws, rejects or returns no frame fails the push with its error as the cause', async () => {
     const cause = new Error('cause')
     const wrong: [unknown, boolean][] = [
       [() => Promise.reject(cause), false],
@@ -120,7 +120,7 @@ describe('a custom provider', () => {
     }
   })
 
-  it('that cannot open a frame drops it, counts it and says so once a second', async () => {
+  it('that cannot decrypt a frame drops it, counts it, and reports it once a second', async () => {
     const cause = new Error('cause')
     const open: { fails: boolean } = { fails: true }
     const provider: E2eeProvider = {
@@ -152,7 +152,7 @@ describe('a custom provider', () => {
     })
   })
 
-  it('is checked', async () => {
+  it('is refused if it lacks a method', async () => {
     await withPair(async ({ sfu }) => {
       for (const provider of [null, {}, { encrypt: () => undefined }]) {
         const error = thrown(() => sfu.join('carol', { encryption: { provider } as any }))

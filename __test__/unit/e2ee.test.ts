@@ -65,7 +65,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('never sends what was pushed in the clear', async () => {
+  it('never sends a frame in the clear that was pushed for encryption', async () => {
     const manager = new LocalDataTrackManager({ encryption: { keyProvider: await provider(1) } })
     const publishing = manager.publishDataTrack({ name: 'a' })
     manager.handlePublishResponse({ sid: 'DTR_a', pubHandle: 1, name: 'a', usesE2ee: true })
@@ -78,7 +78,7 @@ describe('the built-in encryption', () => {
     manager.close()
   })
 
-  it('fails the publish when the SFU answers without encryption, and when it answers with one that was not asked for', async () => {
+  it('fails the publication if the SFU answers without encryption, or with encryption that was not requested', async () => {
     for (const asked of [true, false]) {
       const encryption: { encryption?: EncryptionOptions } = asked
         ? { encryption: { keyProvider: await provider(1) } }
@@ -94,7 +94,7 @@ describe('the built-in encryption', () => {
     }
   })
 
-  it('refuses plain tracks of others unless they are welcome', async () => {
+  it('refuses unencrypted tracks of other participants, unless the room allows them', async () => {
     await withEncryptedPair(
       async (pair) => {
         const { local, remote } = await publish(pair)
@@ -110,7 +110,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('never hands out ciphertext: a room without keys cannot subscribe to an encrypted track', async () => {
+  it('never delivers ciphertext: a room without keys cannot subscribe to an encrypted track', async () => {
     await withEncryptedPair(
       async (pair) => {
         const { remote } = await publish(pair)
@@ -121,7 +121,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('says that keys differ, by an event and by counters', async () => {
+  it('reports by an event and counters that the keys differ', async () => {
     await withEncryptedPair(
       async (pair) => {
         const { local, remote } = await publish(pair)
@@ -144,7 +144,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('refuses frames without a key, and takes them once there is one', async () => {
+  it('refuses frames while there is no key, and accepts them once there is one', async () => {
     const keyProvider = new ExternalE2EEKeyProvider({ keyDerivation: 'HKDF' })
     await withEncryptedPair(
       async (pair) => {
@@ -160,7 +160,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('rotates: the new key at a new index everywhere first, then at the sender', async () => {
+  it('changes the key without a loss: all participants set it at a new index first, then the sender uses it', async () => {
     const [alices, bobs] = [await provider(1), await provider(1)]
     await withEncryptedPair(
       async (pair) => {
@@ -186,7 +186,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('ratchets by hand on both sides', async () => {
+  it('ratchets keys when the application ratchets them on both sides', async () => {
     const keyProvider = await provider(1)
     await withEncryptedPair(
       async (pair) => {
@@ -206,7 +206,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('has a key for each participant where they do not share one', async () => {
+  it('uses a key for each participant if there is no shared key', async () => {
     const both = async () => {
       const keyProvider = await provider(0, { sharedKey: false })
       await keyProvider.setKey(raw(1), { participantIdentity: 'alice' })
@@ -226,7 +226,7 @@ describe('the built-in encryption', () => {
     )
   })
 
-  it('checks keys and options', async () => {
+  it('rejects invalid keys and options', async () => {
     const shared = new ExternalE2EEKeyProvider()
     expect((await rejection(shared.setKey(''))).code).toBe('ERR_OUT_OF_RANGE')
     expect((await rejection(shared.setKey('a', { keyIndex: 16 }))).message).toContain('<= 15')
@@ -258,7 +258,7 @@ describe('the built-in encryption', () => {
     expect(message).not.toMatch(/1, 2, 3/)
   })
 
-  it('meets itself between managers, and drops frames without encryption', async () => {
+  it('works between two managers, and drops frames without encryption', async () => {
     const keyProvider = await provider(1)
     const remote = new RemoteDataTrackManager({ encryption: { keyProvider } })
     const local = new LocalDataTrackManager()

@@ -42,7 +42,7 @@ describe('the table of errors', () => {
     expect(new Set(errorTable().map(({ code }) => code)).size).toBe(classes.size)
   })
 
-  it('is complete: each exported class of errors is in it', () => {
+  it('contains each exported class of errors', () => {
     const exported = Object.entries(api).filter(
       ([, value]) => typeof value === 'function' && value.prototype instanceof Error,
     )
@@ -72,7 +72,7 @@ describe('reasons of the native side', () => {
 })
 
 describe('instanceof', () => {
-  it('tells the classes apart', () => {
+  it('distinguishes the classes', () => {
     for (const { name, reason } of errorTable()) {
       const error = make(name, reason)
       expect(error instanceof DataTrackError).toBe(true)
@@ -94,7 +94,7 @@ describe('instanceof', () => {
     expect(foreign instanceof DataTrackSubscribeError).toBe(false)
   })
 
-  it("goes by the prototype for a user's own subclass", () => {
+  it('uses the prototype chain for an application’s own subclass', () => {
     class Mine extends DataTrackPublishError {}
     expect(new Mine('timeout') instanceof Mine).toBe(true)
     expect(new Mine('timeout') instanceof DataTrackPublishError).toBe(true)
@@ -103,7 +103,7 @@ describe('instanceof', () => {
 })
 
 describe('an error', () => {
-  it('has its cause and its frame, and puts the detail behind the message', () => {
+  it('has its cause and its frame, and a message that ends with the detail', () => {
     const cause = new Error('cause')
     const frame = { payload: new Uint8Array(1) }
     const error = new DataTrackPushFrameError('encodeFailed', frame, { cause, detail: 'more' })
@@ -113,7 +113,7 @@ describe('an error', () => {
     expect('cause' in new DataTrackPublishError('timeout')).toBe(false)
   })
 
-  it('type-checks to the last reason', () => {
+  it('has reasons that TypeScript checks for completeness', () => {
     const text = (error: unknown): string => {
       if (!(error instanceof DataTrackSubscribeError)) return 'other'
       switch (error.reason) {

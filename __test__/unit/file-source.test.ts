@@ -56,7 +56,7 @@ async function carried({ alice, bob }: Pair, source: string) {
 }
 
 describe.runIf(unix)('a named pipe', () => {
-  it('is sent to its end, whenever its writer comes', () =>
+  it('is sent completely, even if its writer opens it late', () =>
     withPair(async (pair) => {
       for (const size of [0, 1, 10_000, 256 * 1024, 1_000_000]) {
         const content = pattern(size)
@@ -69,7 +69,7 @@ describe.runIf(unix)('a named pipe', () => {
       }
     }))
 
-  it('without a writer is given up by the signal, and holds none of the threads for files', () =>
+  it('without a writer is abandoned when the signal aborts, and occupies no thread for files', () =>
     withPair(async ({ alice }) => {
       const stop = new AbortController()
       const { signal } = stop
@@ -81,7 +81,7 @@ describe.runIf(unix)('a named pipe', () => {
       for (const error of await Promise.all(waiting)) expect(error).toBe(signal.reason)
     }))
 
-  it('of which the signal comes in the midst is given up', () =>
+  it('is abandoned when the signal aborts in the middle', () =>
     withPair(async ({ alice, bob }) => {
       const stop = new AbortController()
       const name = pipe()
@@ -99,8 +99,8 @@ describe.runIf(unix)('a named pipe', () => {
     }))
 })
 
-describe.runIf(linux)('a file of the kernel, which says nothing true of its size', () => {
-  it('is sent to its end', () =>
+describe.runIf(linux)('a file in /proc or /sys, whose reported size is wrong', () => {
+  it('is sent completely', () =>
     withPair(async (pair) => {
       for (const name of ['/proc/version', '/proc/cpuinfo', '/sys/kernel/mm/transparent_hugepage/enabled']) {
         const content = readFileSync(name)
@@ -113,7 +113,7 @@ describe.runIf(linux)('a file of the kernel, which says nothing true of its size
     }))
 })
 
-describe.runIf(unix)('what does not end', () => {
+describe.runIf(unix)('a socket or a device that never ends', () => {
   it('is refused, and nothing is sent', () =>
     withPair(async ({ alice, bob }) => {
       const socket = join(folder, 'socket')
@@ -130,7 +130,7 @@ describe.runIf(unix)('what does not end', () => {
     }))
 })
 
-describe('a file that changes meanwhile', () => {
+describe('a file that changes in the meantime', () => {
   const all = async (name: string, change: () => void): Promise<unknown> => {
     const opened = await openFile('source', name)
     change()
@@ -142,7 +142,7 @@ describe('a file that changes meanwhile', () => {
     }
   }
 
-  it.each([0, 1, 1000, 240_000, 500_000])('before it is read fails, size: %s', async (size) => {
+  it.each([0, 1, 1000, 240_000, 500_000])('fails if it changes before it is read, size: %s', async (size) => {
     const name = file(pattern(size))
     expect(await all(name, () => undefined)).toBe('whole')
     expect(await rejection(all(name, () => appendFileSync(name, 'x')))).toMatchObject({
@@ -155,7 +155,7 @@ describe('a file that changes meanwhile', () => {
     })
   })
 
-  it.each(['longer', 'shorter'] as const)('while it is sent fails at both ends: %s', (how) =>
+  it.each(['longer', 'shorter'] as const)('fails at both ends if it changes while it is sent: %s', (how) =>
     withPair(async ({ alice, bob }) => {
       const name = file(pattern(2_000_000))
       const reading = rejection(receiveBytes(bob))

@@ -9,7 +9,7 @@ function pattern(length: number): Uint8Array {
 }
 
 describe('frames', () => {
-  it('arrive as they were sent, whatever their size', async () => {
+  it('arrive unchanged, whatever their size', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -24,7 +24,7 @@ describe('frames', () => {
     })
   })
 
-  it('carry any unsigned 64-bit user timestamp, 0n included, or none', async () => {
+  it('carry any unsigned 64-bit user timestamp, also 0n, or none', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -35,7 +35,7 @@ describe('frames', () => {
     })
   })
 
-  it('are numbered and stamped in the order of sending', async () => {
+  it('have numbers and timestamps in the order of sending', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -62,7 +62,7 @@ describe('frames', () => {
     })
   })
 
-  it('are refused with a TypeError or RangeError where they are none', async () => {
+  it('are refused with a TypeError or RangeError if they are invalid', async () => {
     await withPair(async (pair) => {
       const { local } = await publish(pair)
       const payload = pattern(1)
@@ -95,7 +95,7 @@ describe('frames', () => {
     })
   })
 
-  it('survive the transfer of a neighbour: the slab that is gone is replaced', async () => {
+  it('stay intact if the buffer of another frame in the same slab is transferred', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -109,7 +109,7 @@ describe('frames', () => {
     })
   })
 
-  it('have a buffer of their own where the subscriber asks for it, and always when they are large', async () => {
+  it('have a buffer of their own if the subscriber asks for it, and always if they are large', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote, { ownedPayloads: true })

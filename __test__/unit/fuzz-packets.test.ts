@@ -11,14 +11,14 @@ const fuzz = (...options: string[]) =>
     ...options,
   ])
 
-it('a participant may send any data packets: nothing throws, counters close, memory is given back', async () => {
+it('no data packet of a participant causes an exception, and all counters and memory return to their start', async () => {
   const { stdout } = await fuzz('--sequences=30', '--seed=2')
   const [, packets = '', delivered = ''] = /^30 sequences, (\d+) packets, (\d+) delivered/.exec(stdout) ?? []
   expect(Number(packets), stdout).toBeGreaterThan(3000)
   expect(Number(delivered), stdout).toBeGreaterThan(1000)
 }, 120_000)
 
-it('an exception that a packet causes ends the fuzzer, which says how to repeat it', async () => {
+it('an exception that a packet causes ends the fuzzer, which prints how to repeat the run', async () => {
   const ending = fuzz('--sequences=30', '--seed=2', '--fail-at=1')
   await expect(ending).rejects.toMatchObject({
     code: 1,

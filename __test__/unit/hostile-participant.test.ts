@@ -79,8 +79,8 @@ const reasonOf = async (reading: Promise<unknown>): Promise<string> => (await re
 /** 14 kB that become 14.5 MB. */
 const bomb = deflateRawSync(new Uint8Array(14_500_000), { level: 9 })
 
-describe('content that is far larger decompressed', () => {
-  it('counts for all readers that put it together, and is given up over the limit of all', async () => {
+describe('content that decompresses to far more bytes', () => {
+  it('counts for each reader that assembles it, and fails above the limit of all streams', async () => {
     const arrivals = new Arrivals({ maxTotalBufferedBytes: 20_000_000 })
     for (let id = 0; id < 10; id++)
       arrivals.text('mallory', String(id), { compression: 1, inlineContent: bomb })
@@ -108,7 +108,7 @@ describe('content that is far larger decompressed', () => {
     expect(arrivals.held).toBe(0)
   })
 
-  it('and content that is not compressed counts while it is put together, too', async () => {
+  it('counts while it is assembled, also if it was not compressed', async () => {
     const arrivals = new Arrivals({ maxTotalBufferedBytes: 1_000_000 }).header('mallory', 's')
     const reading = reasonOf(arrivals.bytes[0]!.readAll())
     for (let index = 0; index < 100; index++) {
@@ -120,7 +120,7 @@ describe('content that is far larger decompressed', () => {
     expect(arrivals.held).toBe(0)
   })
 
-  it('is decompressed for so many streams of a sender at a time; the others wait for their turn', async () => {
+  it('is decompressed for a limited number of streams of a sender at a time; the others wait', async () => {
     const places = new Places(2)
     const inside: string[] = []
     const waiting = new Map<string, () => void>()
@@ -142,7 +142,7 @@ describe('content that is far larger decompressed', () => {
     expect(places.idle).toBe(true)
   })
 
-  it('is decompressed for 64 streams of a sender, and for another sender at once', async () => {
+  it('is decompressed for 64 streams of one sender, and at the same time for another sender', async () => {
     const arrivals = new Arrivals()
     const content = deflateRawSync(new Uint8Array(100_000).fill(1))
     const begun: string[] = []
@@ -172,7 +172,7 @@ describe('content that is far larger decompressed', () => {
     expect(begun).toHaveLength(2 * MAX_INFLATING_PER_SENDER + 1)
   })
 
-  it('of a hundred streams of one sender is all read, a few at a time', async () => {
+  it('of a hundred streams of one sender is read completely, a few streams at a time', async () => {
     const arrivals = new Arrivals()
     const content = deflateRawSync(new Uint8Array(100_000))
     for (let id = 0; id < 100; id++)
@@ -182,7 +182,7 @@ describe('content that is far larger decompressed', () => {
     expect(arrivals.held).toBe(0)
   })
 
-  it('does not reach the handler of a call, whose caller is told', async () => {
+  it('of an RPC request does not reach the handler, and the caller gets an error', async () => {
     const sfu = new Loopback({ seed: 1 })
     try {
       const bob = sfu.join('bob')
@@ -232,7 +232,7 @@ function request(id: string, inlineContent: Uint8Array) {
 }
 
 describe('streams that no handler reads', () => {
-  it('in one packet count as those do that are open; the oldest makes room', async () => {
+  it('in one packet count like open ones, and the oldest are dropped for new ones', async () => {
     const arrivals = new Arrivals({ maxStreamsPerSender: 2 })
     const inlineContent = Uint8Array.of(1)
     for (const id of ['a', 'b', 'c', 'd']) arrivals.header('mallory', id, { inlineContent })
@@ -243,7 +243,7 @@ describe('streams that no handler reads', () => {
     expect(arrivals.streams.stats()).toMatchObject({ completed: 5, open: 0, bufferedBytes: 0, dropped: {} })
   })
 
-  it('do not make room while they are being read: more are dropped', async () => {
+  it('are not dropped while they are being read; new ones are dropped instead', async () => {
     const arrivals = new Arrivals({ maxStreamsPerSender: 2 }).header('mallory', 'a').header('mallory', 'b')
     const reading = arrivals.bytes.map((reader) => reader.bytes())
     arrivals.header('mallory', 'c')
@@ -254,7 +254,7 @@ describe('streams that no handler reads', () => {
     expect(arrivals.bytes).toHaveLength(3)
   })
 
-  it('fill no more than is said, whatever they carry, and cost others nothing', async () => {
+  it('take no more memory than the limit, whatever they carry, and do not affect other senders', async () => {
     const arrivals = new Arrivals({ maxTotalBufferedBytes: 2_000_000 }).header('alice', 'large')
     for (let index = 0; index < 60; index++) arrivals.chunk('alice', 'large', index, new Uint8Array(15_000))
     const attributes = Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`k${n}`, '']))
@@ -268,7 +268,7 @@ describe('streams that no handler reads', () => {
     expect((await arrivals.bytes[0]!.bytes()).length).toBe(900_000)
   })
 
-  it('that failed with content unread make room as well', async () => {
+  it('that failed with unread content are dropped for new ones, too', async () => {
     const arrivals = new Arrivals({ maxTotalBufferedBytes: 50_000 })
       .header('mallory', 'a')
       .header('alice', 'b')
@@ -281,8 +281,8 @@ describe('streams that no handler reads', () => {
   })
 })
 
-describe('the heaviest of many', () => {
-  it('is known at once, whatever changes', () => {
+describe('the heaviest of many items', () => {
+  it('is found at once after any change', () => {
     const steps = fc.array(fc.tuple(fc.nat(19), fc.option(fc.nat(1000), { nil: undefined })), {
       maxLength: 200,
     })
@@ -310,8 +310,8 @@ describe('the heaviest of many', () => {
   })
 })
 
-describe('a share', () => {
-  it('leaves something for the next one, and what is given back is there again', () => {
+describe('a share of a bounded amount', () => {
+  it('leaves something for the next owner, and can be taken again after it was given back', () => {
     const shares = new Shares(16)
     const takes = (who: string): number => {
       let count = 0
@@ -324,8 +324,8 @@ describe('a share', () => {
   })
 })
 
-describe('what a packet carries beside what is known of it', () => {
-  it('is not kept with the content of a stream, which is in a buffer of its own', async () => {
+describe('unknown fields and spare bytes of a packet', () => {
+  it('are not kept with the content of a stream, which has a buffer of its own', async () => {
     const streams = new IncomingStreams(checkLimits(undefined))
     const readers: ByteStreamReader[] = []
     streams.bytes.register('', (reader) => readers.push(reader))
@@ -359,7 +359,7 @@ describe('what a packet carries beside what is known of it', () => {
     expect(pieces.map(({ buffer }) => buffer.byteLength)).toEqual([1, 1, 1])
   })
 
-  it('counts for packets that wait for a key: of a sender, and of all', () => {
+  it('count for packets that wait for a key, per sender and in total', () => {
     const receiver = new PacketReceiver({ user: () => undefined }, () => undefined)
     receiver.attach({ openMessage: () => 'wait' } as never, 'native')
     const sealed = (identity: string): Uint8Array => {
@@ -378,8 +378,8 @@ describe('what a packet carries beside what is known of it', () => {
   })
 })
 
-describe('senders', () => {
-  it('are remembered with their last numbers, so many of them; who was silent the longest is forgotten', () => {
+describe('the last packet numbers of senders', () => {
+  it('are kept for at most MAX_SENDERS senders; the sender that was silent the longest is forgotten', () => {
     const got: number[] = []
     const receiver = new PacketReceiver({ user: ({ value }) => got.push(value.payload[0]!) }, () => undefined)
     const send = (sender: number, sequence: number): void => {
@@ -404,10 +404,10 @@ describe('senders', () => {
   })
 })
 
-describe('messages that come', () => {
+describe('received messages', () => {
   afterEach(() => void vi.restoreAllMocks())
 
-  it('are handled in portions, with a turn of the event loop in between, in their order', async () => {
+  it('are handled in order and in portions, with a turn of the event loop in between', async () => {
     let now = 0
     vi.spyOn(performance, 'now').mockImplementation(() => now)
     const waiting = Array.from({ length: 1000 }, (_, n) => ({
@@ -450,8 +450,8 @@ describe('messages that come', () => {
   })
 })
 
-describe('errors of encryption', () => {
-  it('are told once a second of each sender, and of all others together however many names there are', () => {
+describe('encryption errors', () => {
+  it('are reported once a second per sender, and in total for senders beyond MAX_KEYS', () => {
     let now = 0
     const throttle = new EventThrottle(() => now)
     let events = 0
@@ -479,8 +479,8 @@ describe('errors of encryption', () => {
   })
 })
 
-describe('a sealed packet', () => {
-  it('is handled once, whatever the server says of its sender and its number', async () => {
+describe('an encrypted packet', () => {
+  it('is handled once, even if the server changes its sender and its number', async () => {
     const keyProvider = new ExternalE2EEKeyProvider()
     await keyProvider.setKey('key')
     const sfu = new Loopback({ seed: 1 })
@@ -514,7 +514,7 @@ describe('a sealed packet', () => {
     }
   })
 
-  it('is remembered among the last ones', () => {
+  it('is recognized as repeated among the last REPLAY_WINDOW packets', () => {
     const window = new ReplayWindow()
     const iv = (number: number): Uint8Array => Buffer.from(String(number).padStart(12))
     const tag = new Uint8Array(16)
@@ -534,7 +534,7 @@ describe('a sealed packet', () => {
 })
 
 describe('a user packet', () => {
-  it('of thousands of destinations and unknown fields is handed out as any other', () => {
+  it('with thousands of destinations and unknown fields is delivered like any other', () => {
     const got: UserPacket[] = []
     const receiver = new PacketReceiver({ user: ({ value }) => got.push(value) }, () => undefined)
     const value = new UserPacket({

@@ -35,7 +35,7 @@ const tracks = (count: number, session = '') =>
     encryption: 0,
   }))
 
-it('70,000 participants: as many as the bound are kept, and one warning says so', async () => {
+it('of 70,000 participants at most MAX_PARTICIPANTS are kept, and one warning is logged', async () => {
   const { room } = joined()
   const all = Array.from({ length: 70_000 }, (_, index) => ({ identity: `p${index}`, sid: 'PA', state: 2 }))
   for (let at = 0; at < all.length; at += 1000) room.engine.receive(update(...all.slice(at, at + 1000)))
@@ -49,7 +49,7 @@ it('70,000 participants: as many as the bound are kept, and one warning says so'
   expect(room.remoteParticipants.size).toBe(0)
 })
 
-it('metadata of all participants together are bounded, and so are those that change', async () => {
+it('the metadata of all participants together is bounded, also when it changes', async () => {
   const { room } = joined()
   const metadata = 'm'.repeat(1 << 20)
   for (let index = 0; index < 200; index++) {
@@ -66,7 +66,7 @@ it('metadata of all participants together are bounded, and so are those that cha
   await room.disconnect()
 })
 
-it('65,536 tracks of one participant: the list is cut with a warning, and the room goes on', async () => {
+it('a list of 65,536 tracks of one participant is cut with a warning, and the room goes on', async () => {
   const { room } = joined()
   room.engine.receive(update({ identity: 'a', sid: 'PA', state: 2, dataTracks: tracks(65_536) }))
   expect(room.remoteParticipants.get('a')?.dataTracks.size).toBe(MAX_TRACKS_OF_PARTICIPANT)
@@ -77,7 +77,7 @@ it('65,536 tracks of one participant: the list is cut with a warning, and the ro
   await room.disconnect()
 })
 
-it('tracks of all participants together are bounded by their memory, and who leaves makes room', async () => {
+it('the memory for tracks of all participants is bounded, and a participant that leaves frees its part', async () => {
   const { room } = joined()
   const name = (index: number): string => `${index}`.padEnd(900, 'ü')
   const many = tracks(1000).map((track, index) => ({ ...track, name: name(index) }))
@@ -107,7 +107,7 @@ it('a participant without an identity is ignored', async () => {
   await room.disconnect()
 })
 
-it('a message that is malformed in very many places is told of in one line', async () => {
+it('a message with very many faults is logged in one line', async () => {
   const { room } = joined()
   room.engine.receive(
     update({ identity: 'a', sid: 'PA', state: 2, dataTracks: Array.from({ length: 4000 }, () => ({})) }),
@@ -116,7 +116,7 @@ it('a message that is malformed in very many places is told of in one line', asy
   await room.disconnect()
 })
 
-it('an event of the native side that cannot be handled ends the room, and no exception leaves', () => {
+it('a native event that cannot be handled disconnects the room, and throws no exception', () => {
   const { room, connection } = joined()
   const ends: string[] = []
   room.on(RoomEvent.Disconnected, (reason) => ends.push(reason))

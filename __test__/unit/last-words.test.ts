@@ -25,7 +25,7 @@ async function flowing(pair: Pair): Promise<{ local: LocalDataTrack; stream: Dat
 }
 
 describe.each([{}, { delay: 30, jitter: 10 }])('over a network of %o', (network) => {
-  it('frames arrive that were flushed before their track was unpublished', () =>
+  it('frames that were flushed before their track was unpublished arrive', () =>
     withPair(async (pair) => {
       const { local, stream } = await flowing(pair)
       push(local)
@@ -67,11 +67,11 @@ describe.each([{}, { delay: 30, jitter: 10 }])('over a network of %o', (network)
     }, network))
 })
 
-describe('while a room ends', () => {
+describe('while a room is disconnecting', () => {
   /** Bytes a second: what is pushed takes longer than a room waits for it, which is `LINGER_TIMEOUT`. */
   const slow = { bandwidth: 1000 }
 
-  it('nothing more is taken or told, what cannot arrive is given up, and that is one end for all callers', () =>
+  it('it accepts and reports nothing more, gives up what cannot arrive, and ends once for all callers', () =>
     withPair(async (pair) => {
       const { alice } = pair
       const { local } = await flowing(pair)
@@ -93,7 +93,7 @@ describe('while a room ends', () => {
       expect(sent + Object.values(dropped).reduce((sum, count) => sum + count, 0) + queued).toBe(pushed)
     }, slow))
 
-  it('the server may end it first', () =>
+  it('the server may remove the participant first', () =>
     withPair(async (pair) => {
       const { sfu, alice } = pair
       const { local } = await flowing(pair)
@@ -106,7 +106,7 @@ describe('while a room ends', () => {
       expect([alice.state, told]).toEqual(['disconnected', ['clientInitiated']])
     }, slow))
 
-  it('the same room can be elsewhere already', () =>
+  it('the same room can connect to another server', () =>
     withPair(
       async (pair) => {
         const { local, stream } = await flowing(pair)
@@ -127,7 +127,7 @@ describe('while a room ends', () => {
       { delay: 50 },
     ))
 
-  it('its streams end normally, and it hears nothing more', () =>
+  it('its streams end normally, and it emits no more events', () =>
     withPair(
       async (pair) => {
         const { local, stream } = await flowing(pair)
@@ -146,7 +146,7 @@ describe('while a room ends', () => {
       { delay: 20 },
     ))
 
-  it('the same room can be connected again at once', () =>
+  it('the same room can connect again at once', () =>
     withPair(async (pair) => {
       const { sfu, alice, bob } = pair
       const { local, stream } = await flowing(pair)
@@ -166,7 +166,7 @@ describe('requests about publications', () => {
     value: { pubHandle: 2, name: 'track', encryption: 0 },
   } as const
 
-  it('keep their order behind one that waits for the last packets', async () => {
+  it('keep their order behind a request that waits for the last packets', async () => {
     const sent: unknown[] = []
     let arrived = (): void => undefined
     const drained = new Promise<void>((resolve) => (arrived = resolve))
@@ -185,7 +185,7 @@ describe('requests about publications', () => {
     expect(sent).toEqual([publishAgain, unpublish, publishAgain])
   })
 
-  it('leave at once where nothing is under way', () => {
+  it('are sent at once if no packets are waiting', () => {
     const sent: unknown[] = []
     const requests = new PublicationRequests(
       () => undefined,

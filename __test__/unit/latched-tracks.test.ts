@@ -10,7 +10,7 @@ const logged = keepLogs({ debug: false })
 
 const MEGABYTES = 2_000_000
 
-it('is had by one who joins late, with its timestamp, 2 MB too, before and after a full reconnect of either', () =>
+it('a late joiner gets the last frame with its timestamp, also of 2 MB, before and after either connection was rebuilt', () =>
   withPair(async (pair) => {
     const { local, remote } = await publish(pair, { latch: true })
     expect(await remote.latest()).toBeUndefined()
@@ -35,7 +35,7 @@ it('is had by one who joins late, with its timestamp, 2 MB too, before and after
     expect(await late.latest()).toBeUndefined()
   }))
 
-it('is decoded by a codec, and its failure is a DataTrackDecodeError', () =>
+it('the last frame is decoded by the codec; a failure is a DataTrackDecodeError', () =>
   withPair(async (pair) => {
     const { local, remote } = await publish(pair, { latch: true, codec: json<{ x: number }>() })
     local.tryPush({ x: 1 })
@@ -45,7 +45,7 @@ it('is decoded by a codec, and its failure is a DataTrackDecodeError', () =>
     expect(await rejection(remote.latest({ codec: failing }))).toBeInstanceOf(DataTrackDecodeError)
   }))
 
-it('goes over an encrypted room', async () => {
+it('the last frame is available in an encrypted room', async () => {
   const keyProvider = new ExternalE2EEKeyProvider()
   await keyProvider.setKey('passphrase')
   const encryption = { keyProvider }
@@ -60,7 +60,7 @@ it('goes over an encrypted room', async () => {
   )
 })
 
-it('is not had where the track is not latched, or may not be subscribed to', () =>
+it('latest() is undefined for a track that is not latched, and for a participant that may not subscribe to it or not publish data', () =>
   withPair(async (pair) => {
     const plain = await publish(pair, { name: 'plain' })
     plain.local.tryPush(Uint8Array.of(1))
@@ -75,7 +75,7 @@ it('is not had where the track is not latched, or may not be subscribed to', () 
     expect(await remote.latest()).toBeUndefined()
   }))
 
-it('names the option that is wrong, and rejects with the reason of the signal', () =>
+it('latest() names the option that is wrong, and rejects with the reason of the signal', () =>
   withPair(async (pair) => {
     expect(await rejection(publish(pair, { latch: 1 as never }))).toBeInstanceOf(TypeError)
     const { remote } = await publish(pair)
@@ -92,7 +92,7 @@ it('names the option that is wrong, and rejects with the reason of the signal', 
     expect(await rejection(remote.latest({ signal: AbortSignal.abort(mine) }))).toBe(mine)
   }))
 
-it('a frame that is too large leaves none, and no older one', () => {
+it('a frame above MAX_LATCHED_BYTES is not kept, and the frame before it is forgotten', () => {
   const latch = new Latch()
   latch.keep(Uint8Array.of(1), 5n)
   expect(latch.frame).toEqual({ payload: Uint8Array.of(1), userTimestamp: 5n })
@@ -102,7 +102,7 @@ it('a frame that is too large leaves none, and no older one', () => {
   expect(latch.frame).toBeUndefined()
 })
 
-it('nonsense of either side changes nothing, and is logged once', async () => {
+it('an invalid request or answer changes nothing, and is logged once', async () => {
   let answer: string | Error = ''
   let asked: ((data: never) => unknown) | undefined
   const rpc = {
@@ -136,7 +136,7 @@ it('nonsense of either side changes nothing, and is logged once', async () => {
   expect(asked!({ callerIdentity: 'x', payload: '{"handle":1}' } as never)).toBe('{}')
 })
 
-it('live frames are not latched', () =>
+it('frames of a stream are not kept as the last frame', () =>
   withPair(async (pair) => {
     const { local, remote } = await publish(pair, { latch: true })
     const stream = remote.subscribe()

@@ -76,11 +76,11 @@ function packet(
   return bytes
 }
 
-it('is compared with the version that the documentation names', () => {
+it('the installed version of livekit-client is the one that the documentation names', () => {
   expect(livekitClientVersion()).toBe('2.23.0')
 })
 
-describe('the bytes are the same', () => {
+describe('the bytes of our packets equal those of livekit-client', () => {
   it.each(timestamps)('for frames of all sizes with the user timestamp %s', async (userTimestamp) => {
     const ours = await publisher()
     const packetizer = new theirs.Packetizer(1, MTU)
@@ -120,7 +120,7 @@ describe('the bytes are the same', () => {
   })
 })
 
-describe('our packets, read by their classes', () => {
+describe('livekit-client reads our packets', () => {
   it.each([...timestamps, 0n])('frames of all sizes with the user timestamp %s', async (userTimestamp) => {
     const ours = await publisher()
     for (const size of [0, ...sizesFor(userTimestamp === undefined ? HEADER.plain : HEADER.timestamp)]) {
@@ -140,7 +140,7 @@ describe('our packets, read by their classes', () => {
   })
 })
 
-describe('their packets, read by us', () => {
+describe('we read the packets of livekit-client', () => {
   it.each(timestamps)('frames of all sizes with the user timestamp %s', async (userTimestamp) => {
     const packetizer = new theirs.Packetizer(1, MTU)
     const ours = await subscriber()
@@ -158,7 +158,7 @@ describe('their packets, read by us', () => {
     ours.manager.close()
   })
 
-  it.each([13, 64, 256, 1200, 15_999])('cut at %i bytes', async (mtu) => {
+  it.each([13, 64, 256, 1200, 15_999])('frames that were cut at %i bytes', async (mtu) => {
     const packetizer = new theirs.Packetizer(1, mtu)
     const ours = await subscriber()
     const full = mtu - HEADER.plain
@@ -171,7 +171,7 @@ describe('their packets, read by us', () => {
     ours.manager.close()
   })
 
-  it('for any loss they deliver what we deliver, with one partial frame each', async () => {
+  it('with any loss we deliver the same frames as livekit-client, with one partial frame per track', async () => {
     // Numbers with a pattern, not at random, so that a failure is the same tomorrow.
     let state = 1
     const next = (below: number) => (state = (state * 48_271) % 0x7fff_ffff) % below
@@ -243,7 +243,7 @@ describe('encrypted frames', () => {
   ]
 
   describe.each(cases)('%s', (_name, prepare) => {
-    it.each([undefined, MS])('ours are opened by their cryptor, user timestamp %s', async (userTimestamp) => {
+    it.each([undefined, MS])('livekit-client decrypts ours, user timestamp %s', async (userTimestamp) => {
       const { ours: keyProvider, keys } = await prepare()
       const ours = await publisher({ encryption: { keyProvider } })
       const header = userTimestamp === undefined ? HEADER.e2ee : HEADER.both
@@ -266,7 +266,7 @@ describe('encrypted frames', () => {
       ours.manager.close()
     })
 
-    it.each([undefined, MS])('theirs are opened by us, user timestamp %s', async (userTimestamp) => {
+    it.each([undefined, MS])('we decrypt theirs, user timestamp %s', async (userTimestamp) => {
       const { ours: keyProvider, keys } = await prepare()
       const ours = await subscriber({ encryption: { keyProvider } })
       const packetizer = new theirs.Packetizer(1, MTU)
@@ -307,7 +307,7 @@ describe('malformed packets', () => {
       Uint8Array.from([0b0001_1100, ...valid.slice(1, 12), 0, 9, 2, 8, 0, 0]),
     ],
     ['an unknown extension longer than the block', extended(0, 0, 77, 9)],
-  ])('both refuse %s', async (_name, bytes) => {
+  ])('livekit-client and we refuse %s', async (_name, bytes) => {
     expect(() => parsed(bytes)).toThrow()
     const ours = await subscriber()
     expect(await ours.frames([bytes])).toEqual([])
@@ -326,7 +326,7 @@ describe('malformed packets', () => {
     ],
     ['padding before an extension', extended(0, 3, 0, 0, 2, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0), 7n],
     ['an empty block', extended(0, 0, 0, 0), undefined],
-  ])('both read %s', async (_name, bytes, userTimestamp) => {
+  ])('livekit-client and we read %s', async (_name, bytes, userTimestamp) => {
     const frame = theirs.DataTrackFrameInternal.lossyIntoFrame(theirFrames([bytes])[0]!)
     const ours = await subscriber()
     const frames = await ours.frames([bytes])
@@ -336,7 +336,7 @@ describe('malformed packets', () => {
   })
 })
 
-describe('where we differ on purpose', () => {
+describe('intended differences from livekit-client', () => {
   /** What of these packets they deliver, and what we do: the payloads' first bytes, which are the frames' numbers. */
   async function delivered(packets: Uint8Array[]): Promise<{ theirs: number[]; ours: number[] }> {
     const ours = await subscriber()
@@ -348,7 +348,7 @@ describe('where we differ on purpose', () => {
     }
   }
 
-  it('an empty frame is a frame: they send no packet for it, though they count it', async () => {
+  it('we send an empty frame; livekit-client sends no packet for it, but counts it', async () => {
     const empty = { payload: new Uint8Array(0), extensions: new theirs.DataTrackExtensions({}) }
     const packetizer = new theirs.Packetizer(1, MTU)
     expect(written(packetizer.packetize(empty))).toEqual([])
@@ -364,7 +364,7 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('a user timestamp of 0 is one: they leave it out', async () => {
+  it('we send a user timestamp of 0; livekit-client omits it', async () => {
     const frame = theirs.DataTrackFrameInternal.from({ payload: payload(1), userTimestamp: 0n })
     expect(frame.extensions.userTimestamp).toBeUndefined()
     const ours = await publisher()
@@ -374,7 +374,7 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('packet timestamps advance: theirs stay at their start', async () => {
+  it('our packet timestamps advance; those of livekit-client keep their first value', async () => {
     const packetizer = new theirs.Packetizer(1, MTU)
     const frame = { payload: payload(1), extensions: new theirs.DataTrackExtensions({}) }
     const theirTicks = () => [...packetizer.packetize(frame)][0]!.header.timestamp.asTicks()
@@ -391,7 +391,7 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('what no receiver can put together is refused: they send 129 packets and more', async () => {
+  it('we refuse a frame that no receiver could assemble; livekit-client sends its 129 packets or more', async () => {
     const size = 128 * (MTU - HEADER.plain) + 1
     const packetizer = new theirs.Packetizer(1, MTU)
     const extensions = new theirs.DataTrackExtensions({})
@@ -406,17 +406,17 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('a final packet that overtakes loses them the frame', async () => {
+  it('we deliver a frame whose final packet arrives early; livekit-client loses it', async () => {
     const packets = [packet('start', 1, 0), packet('final', 1, 2), packet('inter', 1, 1)]
     expect(await delivered(packets)).toEqual({ theirs: [], ours: [1] })
   })
 
-  it('a packet that overtakes its start loses them the frame', async () => {
+  it('we deliver a frame with a packet that arrives before its first one; livekit-client loses it', async () => {
     const packets = [packet('inter', 1, 1), packet('start', 1, 0), packet('final', 1, 2)]
     expect(await delivered(packets)).toEqual({ theirs: [], ours: [1] })
   })
 
-  it('two partial frames by default: theirs is one, so one reordered packet loses a frame', async () => {
+  it('we keep two partial frames by default; livekit-client keeps one, so a reordered packet costs it a frame', async () => {
     const packets = [
       packet('start', 1, 0),
       packet('start', 2, 2),
@@ -426,22 +426,22 @@ describe('where we differ on purpose', () => {
     expect(await delivered(packets)).toEqual({ theirs: [2], ours: [1, 2] })
   })
 
-  it('a frame of one packet takes nothing from a partial one: theirs evicts it', async () => {
+  it('a frame of one packet evicts no partial frame of ours; livekit-client evicts its own', async () => {
     const packets = [packet('start', 1, 0), packet('single', 2, 2), packet('final', 1, 1)]
     expect(await delivered(packets)).toEqual({ theirs: [2], ours: [2, 1] })
   })
 
-  it('a late packet of an older frame evicts nothing: theirs does', async () => {
+  it('a late packet of an older frame evicts no frame of ours; livekit-client evicts the newer one', async () => {
     const packets = [packet('start', 9, 8), packet('start', 1, 0), packet('final', 9, 9)]
     expect(await delivered(packets)).toEqual({ theirs: [], ours: [9] })
   })
 
-  it('a packet that comes twice is one frame: theirs delivers it twice', async () => {
+  it('we deliver a frame once if its packet arrives twice; livekit-client delivers it twice', async () => {
     const packets = [packet('single', 1, 0), packet('single', 1, 0)]
     expect(await delivered(packets)).toEqual({ theirs: [1, 1], ours: [1] })
   })
 
-  it('of two packets with the same sequence number the first counts: theirs takes the last', async () => {
+  it('of two packets with the same sequence number we keep the first, and livekit-client the last', async () => {
     const inter = packet('inter', 1, 1)
     inter[12] = 99
     const doubled = [packet('start', 1, 0), packet('inter', 1, 1), inter, packet('final', 1, 2)]
@@ -453,7 +453,7 @@ describe('where we differ on purpose', () => {
     subscribed.manager.close()
   })
 
-  it('a known extension that is too short is skipped: they refuse the packet', async () => {
+  it('we skip a known extension that is too short; livekit-client refuses the packet', async () => {
     const bytes = packet('single', 1, 1, [0, 1, 2, 2, 0, 5, 0, 0])
     expect(() => parsed(bytes)).toThrow()
     const ours = await subscriber()
@@ -462,7 +462,7 @@ describe('where we differ on purpose', () => {
     ours.manager.close()
   })
 
-  it('the length of extensions that clients wrote before April 2026 is read: they refuse it', async () => {
+  it('we read the length of extensions that clients wrote before April 2026; livekit-client refuses it', async () => {
     // With encryption alone: the block was counted without the two bytes of its length.
     const e2ee = [1, 13, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     const bytes = packet('single', 1, 1, [0, 3, ...e2ee, 0])

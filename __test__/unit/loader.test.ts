@@ -37,13 +37,13 @@ describe('targetName', () => {
     expect(targetName(platform)).toBe(name)
   })
 
-  test('this machine is what its dynamic linker says', () => {
+  test('the name of this machine’s target agrees with its dynamic linker', () => {
     const musl = existsSync('/lib/ld-musl-x86_64.so.1') && !existsSync('/lib64/ld-linux-x86-64.so.2')
     const libc = process.platform === 'linux' ? (musl ? 'musl' : 'glibc') : null
     expect(currentPlatform()).toEqual({ platform: process.platform, arch: process.arch, libc })
   })
 
-  test('the targets of package.json and those the loader knows are the same', () => {
+  test('package.json and the loader have the same targets', () => {
     const triples: Record<string, string> = {
       'x86_64-unknown-linux-gnu': 'linux-x64-gnu',
       'x86_64-unknown-linux-musl': 'linux-x64-musl',
@@ -57,7 +57,7 @@ describe('targetName', () => {
     expect(manifest.napi.targets.map((triple) => triples[triple])).toEqual(supportedTargets)
   })
 
-  test('each package stands literally in the source, where bundlers look', () => {
+  test('each package name is a literal in the source, where bundlers find it', () => {
     const source = readFileSync('src/native/loader.ts', 'utf8')
     for (const target of supportedTargets) {
       expect(source).toContain(`require('${manifest.napi.packageName}-${target}')`)
@@ -66,7 +66,7 @@ describe('targetName', () => {
 })
 
 describe('loadBinding', () => {
-  test('loads the addon that was built, once', () => {
+  test('loads the built addon once', () => {
     expect(loadBinding()).toBe(loadBinding())
     expect(typeof loadBinding().version()).toBe('string')
   })
@@ -81,7 +81,7 @@ describe('findBinding', () => {
     rmSync(folder, { recursive: true })
   })
 
-  test('an override replaces all other places', () => {
+  test('DATATRACK_NATIVE_PATH replaces all other places', () => {
     const file = join(folder, 'other.node')
     const message = failure(() => findBinding(currentPlatform(), file))
     expect(message).toContain('DATATRACK_NATIVE_PATH')
@@ -89,17 +89,17 @@ describe('findBinding', () => {
     expect(message.match(/^ {2}- /gm)).toHaveLength(1)
   })
 
-  test('an override is loaded', () => {
+  test('the addon that DATATRACK_NATIVE_PATH names is loaded', () => {
     const file = join(folder, 'fake.cjs')
     writeFileSync(file, 'exports.version = () => "fake"')
     expect(findBinding(currentPlatform(), file).version()).toBe('fake')
   })
 
-  test('an empty override is none', () => {
+  test('an empty DATATRACK_NATIVE_PATH is ignored', () => {
     expect(findBinding(currentPlatform(), '')).toBe(loadBinding())
   })
 
-  test('a missing binary: the message says where it runs, what was tried and what to install', () => {
+  test('a missing binary: the message names the target, the places that were tried, and what to install', () => {
     const message = failure(() => findBinding({ platform: 'darwin', arch: 'x64', libc: null }, undefined))
     expect(message).toContain('darwin x64')
     expect(message).toContain(process.version)
@@ -109,14 +109,14 @@ describe('findBinding', () => {
     expect(message).toContain('--omit=optional')
   })
 
-  test('musl is named, and never given the untagged prebuild', () => {
+  test('a musl system is named, and never gets the untagged prebuild', () => {
     const message = failure(() => findBinding({ platform: 'linux', arch: 'arm64', libc: 'musl' }, undefined))
     expect(message).toContain('linux arm64, musl')
     expect(message).toContain(join('linux-arm64', 'datatrack.musl.node'))
     expect(message).not.toContain(join('linux-arm64', 'datatrack.node'))
   })
 
-  test('an unknown platform: the message lists those there are', () => {
+  test('an unknown platform: the message lists the known ones', () => {
     const message = failure(() => findBinding({ platform: 'sunos', arch: 'x64', libc: null }, undefined))
     for (const target of supportedTargets) expect(message).toContain(target)
   })

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { RemoteDataTrackManager, setLogger, setLogLevel, SignalDispatcher } from '../../index'
 import { thrown } from '../helpers/rooms'
 
-it('records go to the logger that was set, from the level on that was set', () => {
+it('records from the set level upwards go to the logger that was set', () => {
   const lines: string[] = []
   const line = (level: string) => (fields: { target: string }, message: string) =>
     void lines.push(`${level} ${fields.target.length > 0} ${message.length > 0}`)

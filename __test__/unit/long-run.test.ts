@@ -59,8 +59,8 @@ class Watch {
   }
 }
 
-describe('with one signal that never aborts', () => {
-  it('a loop over 1,000,000 frames loses none, keeps the heap flat and has one listener', async () => {
+describe('one signal that never aborts', () => {
+  it('a loop over 1,000,000 frames loses none, keeps the heap flat, and adds one listener to the signal', async () => {
     const frames = 1_000_000
     const { signal } = new AbortController()
     await withTrack({}, async (local, remote) => {
@@ -141,7 +141,7 @@ describe('with one signal that never aborts', () => {
     })
   })
 
-  it('100,000 awaited pushes, of which many wait for room, leave no listener', async () => {
+  it('100,000 awaited pushes, of which many wait for room, leave no listener at the signal', async () => {
     const { signal } = new AbortController()
     await withTrack({ maxQueueBytes: 4096 }, async (local) => {
       const watch = new Watch(signal)
@@ -158,7 +158,7 @@ describe('with one signal that never aborts', () => {
     })
   })
 
-  it('has one listener, however many streams, loops and pushes have it, and tells them all', async () => {
+  it('many streams, loops and pushes share one listener at the signal, which ends them all', async () => {
     const controller = new AbortController()
     const { signal } = controller
     await withTrack({}, async (local, remote, bob) => {
@@ -180,7 +180,7 @@ describe('with one signal that never aborts', () => {
     })
   })
 
-  it('5,000 streams, loops over tracks and publications, one after the other, leave nothing behind', async () => {
+  it('5,000 streams, loops over tracks and publications, one after another, leave no object and no listener', async () => {
     const { signal } = new AbortController()
     await withTrack({}, async (local, remote, bob) => {
       const open = debug.handles().length

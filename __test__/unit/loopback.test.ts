@@ -5,7 +5,7 @@ import { publish, rejection, subscribe, thrown, turn, withPair } from '../helper
 
 const payload = new Uint8Array([1])
 
-it('checks its arguments', async () => {
+it('rejects wrong arguments', async () => {
   const wrong: [object, string][] = [
     [{ loss: 1.1 }, 'loss'],
     [{ delay: -1 }, 'delay'],
@@ -24,7 +24,7 @@ it('checks its arguments', async () => {
   })
 })
 
-it('loses and doubles what it is told to', async () => {
+it('loses and duplicates messages as its options say', async () => {
   await withPair(
     async (pair) => {
       const { local, remote } = await publish(pair, { maxQueueAge: Infinity })

@@ -67,7 +67,7 @@ async function withWire(use: (wire: Wire) => Promise<void>): Promise<void> {
 }
 
 describe('managers', () => {
-  it('carry frames back to back, driven by hand', async () => {
+  it('carry frames if the program passes the packets by hand', async () => {
     await withWire(async (wire) => {
       const track = await wire.publish()
       const [remote] = wire.remote.tracks
@@ -93,7 +93,7 @@ describe('managers', () => {
     })
   })
 
-  it('announce packets once for however many pushes there were in a turn', async () => {
+  it('announce packets once per turn, however many frames were pushed', async () => {
     await withWire(async (wire) => {
       const track = await wire.publish()
       let announced = 0
@@ -108,7 +108,7 @@ describe('managers', () => {
     })
   })
 
-  it('take any bytes as a packet, and count what is none', async () => {
+  it('accept any bytes as a packet, and count invalid ones', async () => {
     await withWire(async (wire) => {
       for (const packet of [new Uint8Array(0), new Uint8Array(11), new Uint8Array(40).fill(0xff)]) {
         wire.remote.handlePacket(packet)
@@ -120,7 +120,7 @@ describe('managers', () => {
     })
   })
 
-  it('keep their own time: what has timed out is said without anybody asking', async () => {
+  it('run their own timers: a timeout is reported without a call of the application', async () => {
     await withWire(async (wire) => {
       expect(wire.local.nextTimeout()).toBe(-1)
       const publishing = wire.local.publishDataTrack({ name: 'a' })
@@ -130,7 +130,7 @@ describe('managers', () => {
     })
   })
 
-  it('work through a dispatcher, with messages of any copy of the protocol', async () => {
+  it('work through a dispatcher, with messages of any copy of the protocol package', async () => {
     await withWire(async (wire) => {
       const dispatcher = new SignalDispatcher({ local: wire.local, remote: wire.remote, identity: 'bob' })
       const publishing = wire.local.publishDataTrack({ name: 'a' })
@@ -154,7 +154,7 @@ describe('managers', () => {
     })
   })
 
-  it('answer typed errors after close, which may be called twice', async () => {
+  it('reject with typed errors after close(), which may be called twice', async () => {
     const { local, remote } = new Wire()
     const publishing = local.publishDataTrack({ name: 'a' })
     for (const manager of [local, remote]) {
@@ -170,10 +170,10 @@ describe('managers', () => {
   })
 })
 
-describe('a queue that is never emptied', () => {
+describe('a queue of frames that is not sent', () => {
   const frame = (index: number) => new Uint8Array(900).fill(index)
 
-  it('drops its oldest frames, or refuses new ones', async () => {
+  it('drops its oldest frames or refuses new ones, as the option says', async () => {
     await withWire(async (wire) => {
       const dropping = await wire.publish({ maxQueueBytes: 2000, maxQueueAge: Infinity })
       for (let index = 0; index < 5; index++) dropping.tryPush(frame(index))
@@ -191,7 +191,7 @@ describe('a queue that is never emptied', () => {
     })
   })
 
-  it('lets push wait for room in order, whatever the queue does when it is full', async () => {
+  it('lets push() wait for room in order, with either option', async () => {
     for (const whenFull of ['dropOldest', 'refuse'] as const) {
       await withWire(async (wire) => {
         const track = await wire.publish({ maxQueueBytes: 2000, maxQueueAge: Infinity, whenFull })
@@ -219,7 +219,7 @@ describe('a queue that is never emptied', () => {
     }
   })
 
-  it('lets go of those who wait: by a signal, and by the end of the track', async () => {
+  it('rejects waiting pushes when their signal aborts and when the track ends', async () => {
     await withWire(async (wire) => {
       const track = await wire.publish({ maxQueueBytes: 1000, maxQueueAge: Infinity })
       track.tryPush(frame(0))
@@ -241,7 +241,7 @@ describe('a queue that is never emptied', () => {
     })
   })
 
-  it('keeps its frames through a connection that comes back, and refuses meanwhile', async () => {
+  it('keeps its frames while the connection is lost, and refuses new ones', async () => {
     await withWire(async (wire) => {
       const track = await wire.publish()
       wire.local.handleConnectionLost()

@@ -18,8 +18,8 @@ import { event } from '../helpers/scene'
 const named = (value: (name: string) => string): Record<string, string> =>
   Object.fromEntries(membersOfObjects.map((name) => [name, value(name)]))
 
-describe('attributes of a participant', () => {
-  it('are set, changed and taken away', () =>
+describe('attributes that have names of members of Object.prototype', () => {
+  it('can be set, changed and removed', () =>
     withPair(async ({ alice, bob }) => {
       await until(() => bob.remoteParticipants.has('alice'))
       const bobsAlice = bob.remoteParticipants.get('alice')!
@@ -51,7 +51,7 @@ describe.each(['plain', 'encrypted'])('data streams, %s', (how) => {
     return how === 'plain' ? {} : { encryption: { keyProvider } }
   }
 
-  it('have topics and attributes of those names', async () => {
+  it('can have topics and attributes with names of members of Object.prototype', async () => {
     const joining = { alice: await room(), bob: await room() }
     await withPair(
       async ({ alice, bob }) => {
@@ -77,8 +77,8 @@ describe.each(['plain', 'encrypted'])('data streams, %s', (how) => {
   })
 })
 
-describe('methods and identities', () => {
-  it('of those names are called, and those that were not registered are not there', () =>
+describe('methods and identities with names of members of Object.prototype', () => {
+  it('can be called if they are registered, and are unknown if they are not', () =>
     withPair(async ({ sfu, alice }) => {
       for (const name of membersOfObjects) {
         const other = sfu.join(name)
@@ -92,10 +92,10 @@ describe('methods and identities', () => {
     }))
 })
 
-describe('the messages of a server', () => {
+describe('a server’s message', () => {
   const attributes = { ...named((name) => `of ${name}`), other: '__proto__', '__proto__ ': 'x' }
 
-  it('have all entries, and texts that are the same name', () => {
+  it('keeps entries with the key __proto__, and texts that equal the key', () => {
     const participant = new ParticipantInfo({ identity: '__proto__', name: 'a __proto__ b' })
     participant.attributes = attributes
     const participants = [participant, new ParticipantInfo({ identity: 'b' })]
@@ -111,12 +111,12 @@ describe('the messages of a server', () => {
     expect(entries(read[1]!.attributes)).toEqual([])
   })
 
-  it('that have none of them are left as they are', () => {
+  it('without such a key is not copied', () => {
     const packet = new DataPacket({ participantIdentity: 'alice' })
     expect(withAllKeys(DataPacket, packet.toBinary(), packet)).toBe(packet)
   })
 
-  it('have bytes in which the name is what it was', () => {
+  it('keeps bytes that equal the key', () => {
     const header = new DataStream_Header({ streamId: 's', inlineContent: Buffer.from('__proto__') })
     header.attributes = attributes
     const value = { case: 'streamHeader', value: header } as const
@@ -128,8 +128,8 @@ describe('the messages of a server', () => {
   })
 })
 
-describe('an entry', () => {
-  it('is none that every object has', () => {
+describe('the lookup of an entry', () => {
+  it('does not find members of Object.prototype', () => {
     for (const name of membersOfObjects) expect(entryOf({}, name)).toBeUndefined()
     expect(
       entryOf(

@@ -28,7 +28,7 @@ function changes(room: Room): unknown[] {
 const bobsAlice = ({ bob }: Pair) => bob.remoteParticipants.get('alice')!
 
 describe('metadata, name and attributes of a participant', () => {
-  it('are set, and observed by oneself and by others, with what changed', async () => {
+  it('can be set, and all participants see the change by an event', async () => {
     await withPair(async (pair) => {
       const { alice, bob } = pair
       const [mine, theirs] = [changes(alice), changes(bob)]
@@ -53,7 +53,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it('can be set at once without undoing each other', async () => {
+  it('can be set at the same time without undoing each other', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       await Promise.all([
         localParticipant.setName('Alice'),
@@ -65,7 +65,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it('do not change by what changes nothing', async () => {
+  it('emit no event if the new value equals the old one', async () => {
     await withPair(async ({ alice }) => {
       await alice.localParticipant.setName('Alice')
       const heard = changes(alice)
@@ -76,7 +76,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it('are refused as notAllowed without the permission, and then change nothing', async () => {
+  it('are refused as notAllowed without the permission, and do not change', async () => {
     const permissions = { canUpdateMetadata: false }
     await withPair(
       async ({ alice: { localParticipant } }) => {
@@ -97,7 +97,7 @@ describe('metadata, name and attributes of a participant', () => {
     )
   })
 
-  it('are refused as limitExceeded when they are too large', async () => {
+  it('are refused as limitExceeded if they are too large', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       for (const attempt of [
         localParticipant.setMetadata('m'.repeat(512 * 1024 + 1)),
@@ -110,7 +110,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it('are refused with an error that names the argument when they are no texts, or empty', async () => {
+  it('are refused with an error that names the argument if they are not strings, or if a key is empty', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       const set = localParticipant as unknown as Record<string, (value: unknown) => Promise<void>>
       for (const [method, value, type, name] of [
@@ -130,7 +130,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it('are kept while the connection is rebuilt, and set when it is back', async () => {
+  it('keep their values while the connection is rebuilt, and a waiting change is sent afterwards', async () => {
     for (const kind of ['resume', 'full'] as const) {
       await withPair(async (pair) => {
         const { sfu, alice } = pair
@@ -149,7 +149,7 @@ describe('metadata, name and attributes of a participant', () => {
     }
   })
 
-  it('cannot be set without a connection, nor after it has ended', async () => {
+  it('cannot be set before the room connects, nor after it has ended', async () => {
     const room = new Room()
     expect((await rejection(room.localParticipant.setName('x'))).reason).toBe('disconnected')
     await withPair(async ({ sfu, alice }) => {
@@ -160,7 +160,7 @@ describe('metadata, name and attributes of a participant', () => {
     })
   })
 
-  it("can be given up with the signal's reason, and leave no listener behind", async () => {
+  it('can be aborted: the call rejects with the signal’s reason, and leaves no listener', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       const controller = new AbortController()
       const { signal } = controller
@@ -176,7 +176,7 @@ describe('metadata, name and attributes of a participant', () => {
 })
 
 describe('an administrator', () => {
-  it('changes what is said of a participant', async () => {
+  it('changes name, metadata and attributes of a participant', async () => {
     await withPair(async ({ sfu, alice, bob }) => {
       await alice.localParticipant.setAttributes({ a: '1', b: '2' })
       const heard = changes(bob)
@@ -190,7 +190,7 @@ describe('an administrator', () => {
     })
   })
 
-  it('changes permissions: both see it, and tracks that are not allowed any more end', async () => {
+  it('changes permissions: both ends report it, and tracks that are not permitted any more end', async () => {
     await withPair(async (pair) => {
       const { sfu, alice, bob } = pair
       const { local } = await publish(pair)
@@ -216,7 +216,7 @@ describe('an administrator', () => {
     })
   })
 
-  it('is held to the names of participants and to types', async () => {
+  it('gets an error for an unknown participant, and for a wrong type', async () => {
     await withPair(({ sfu }) => {
       expect(() => sfu.updateParticipant('nobody', {})).toThrow(RangeError)
       expect(() => sfu.updateParticipant('alice', { name: 5 as never })).toThrow(/options\.name/)
@@ -229,7 +229,7 @@ describe('an administrator', () => {
 })
 
 describe('the room', () => {
-  it('has a name, a SID and metadata, and tells when they change', async () => {
+  it('has a name, a SID and metadata, and emits an event when they change', async () => {
     const room = new Room()
     expect([room.name, room.sid, room.metadata]).toEqual(['', '', ''])
     const sfu = new Loopback()
@@ -257,7 +257,7 @@ describe('the room', () => {
     sfu.close()
   })
 
-  it('finds participants by identity, oneself too', async () => {
+  it('finds participants by identity, also the local one', async () => {
     await withPair(({ bob }) => {
       expect(bob.getParticipantByIdentity('alice')).toBe(bob.remoteParticipants.get('alice'))
       expect(bob.getParticipantByIdentity('bob')).toBe(bob.localParticipant)
@@ -267,7 +267,7 @@ describe('the room', () => {
     })
   })
 
-  it('knows what its participants are, and since when', async () => {
+  it('knows the kind of each participant, and when it joined', async () => {
     const before = Date.now()
     await withPair(({ alice: { localParticipant } }) => {
       expect(localParticipant.kind).toBe('standard')
@@ -283,16 +283,16 @@ describe('the room', () => {
   })
 })
 
-describe('what a server says of a participant', () => {
+describe('a participant update of the server', () => {
   const info = { sid: 'PA_1', identity: 'a', state: 2, name: 'n', version: 3 }
 
-  it('is left out when it is older than what is known, within one session', () => {
+  it('is ignored if it is older than the known state of the same session', () => {
     expect(isOlder({ ...info, version: 2 }, info)).toBe(true)
     expect(isOlder({ ...info, version: 3 }, info)).toBe(false)
     expect(isOlder({ ...info, sid: 'PA_2', version: 1 }, info)).toBe(false)
   })
 
-  it('changes only what it names', () => {
+  it('changes only the fields that it contains', () => {
     expect(changesOf(info, { ...info })).toEqual({})
     expect(changesOf(info, { ...info, name: '' })).toEqual({ name: '' })
     expect(changesOf({ ...info, attributes: { __proto__x: '1' } }, info)).toEqual({
@@ -306,7 +306,7 @@ describe('a request', () => {
     ({ case: 'updateMetadata', value: { requestId, metadata: 'm', name: '', attributes: {} } }) as const
   const none = { signal: undefined }
 
-  it('settles by its deadline when nothing answers', async () => {
+  it('settles at its deadline if no answer arrives', async () => {
     const requests = new PendingRequests(() => undefined, 5)
     const error = await rejection(requests.request(make, none))
     expect(error).toBeInstanceOf(SignalRequestError)
@@ -315,7 +315,7 @@ describe('a request', () => {
     expect(requests.handle('requestResponse', { requestId: 1, reason: 0 })).toBe(false)
   })
 
-  it('goes on waiting when it is queued, and is settled by its own answer alone', async () => {
+  it('keeps waiting if the server answers that it is queued, and is settled by its own answer only', async () => {
     const sent: number[] = []
     const requests = new PendingRequests(({ value }) => sent.push(value.requestId))
     const [first, second] = [requests.request(make, none), rejection(requests.request(make, none))]
@@ -338,7 +338,7 @@ describe('a request', () => {
     expect(sent).toHaveLength(3)
   })
 
-  it('has a reason for each of the server', async () => {
+  it('translates each reason of the server', async () => {
     const reasons = [
       'notFound',
       'notAllowed',
@@ -358,7 +358,7 @@ describe('a request', () => {
     }
   })
 
-  it('is done when its effect shows, for servers that say nothing', async () => {
+  it('succeeds when its effect shows, for servers that do not answer', async () => {
     const requests = new PendingRequests(() => undefined)
     let shows = false
     const done = requests.request(make, { signal: undefined, done: () => shows })
@@ -368,7 +368,7 @@ describe('a request', () => {
     expect(await done).toEqual({})
   })
 
-  it('fails when the room is closed, and so does one that comes later', async () => {
+  it('fails when the room is closed, and so does a later one', async () => {
     const requests = new PendingRequests(() => undefined)
     const pending = rejection(requests.request(make, none))
     requests.close()
@@ -377,7 +377,7 @@ describe('a request', () => {
   })
 })
 
-describe("one's own profile in a new session", () => {
+describe('the local participant’s profile in a new session', () => {
   afterEach(() => vi.useRealTimers())
 
   /** A profile of which that was set here, and what it asks for; every request succeeds at once. */
@@ -396,14 +396,14 @@ describe("one's own profile in a new session", () => {
   const now = { name: 'Alice', metadata: 'm', attributes: { a: '1', b: '2' } }
   const token = { name: '', metadata: 'of the token', attributes: { c: '3', d: '4' } }
 
-  it('is set again as it was, as far as it was set here', async () => {
+  it('is set again, as far as this room had set it', async () => {
     const { own, sent } = await profile(now, { metadata: 'earlier' }, { attributes: { a: '0', d: '' } })
     expect(sent()).toHaveLength(2)
     own.restore(token)
     expect(sent()).toEqual([{ name: '', metadata: 'm', attributes: { a: '1', d: '' } }])
   })
 
-  it('is left as it is when it is what was set, or nothing was', async () => {
+  it('is not set again if the server still has it, or if this room had set nothing', async () => {
     const { own, sent } = await profile(now, { name: 'Alice', attributes: { a: '1' } })
     sent()
     own.restore({ ...token, name: 'Alice', attributes: { a: '1' } })
@@ -413,7 +413,7 @@ describe("one's own profile in a new session", () => {
     expect(other.sent()).toEqual([])
   })
 
-  it('is set again in the session after, too, when the one before was lost first', async () => {
+  it('is set again in the session after that if the new session was lost first', async () => {
     vi.useFakeTimers()
     const sent: unknown[] = []
     const requests = new PendingRequests(({ value }) => sent.push(value))
@@ -436,7 +436,7 @@ describe("one's own profile in a new session", () => {
     requests.close()
   })
 
-  it('leaves alone what a call that is under way sets', async () => {
+  it('does not overwrite what a running call sets', async () => {
     const sent: unknown[] = []
     const requests = new PendingRequests(({ value }) => sent.push(value))
     const own = new OwnProfile(now, requests)

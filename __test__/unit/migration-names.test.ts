@@ -52,7 +52,7 @@ const classes = [
   ['data-track/RemoteDataTrack', 'RemoteDataTrack'],
 ] as const
 
-describe('every public name of livekit-client has its place', () => {
+describe('each public name of livekit-client has a row', () => {
   it.each(classes)('%s', (file, type) => {
     const members = membersOf(file, type)
     const known = named(type)
@@ -73,7 +73,7 @@ describe('every public name of livekit-client has its place', () => {
   })
 })
 
-describe('what the page calls the same is there', () => {
+describe('what the page calls equal exists in this package', () => {
   it('members of rooms, participants and tracks', async () => {
     await using sfu = new Loopback()
     const alice = sfu.join('alice')
@@ -104,7 +104,7 @@ describe('what the page calls the same is there', () => {
     expect(names.filter((name) => !(name in RoomEvent))).toEqual([])
   })
 
-  it('what has another name, or none, is not there', () => {
+  it('what the page calls different or missing does not exist', () => {
     const room = new Room()
     const lost = ['getSid', 'options', 'isE2EEEnabled', 'hasE2EESetup', 'setE2EEEnabled']
     expect(lost.filter((name) => name in room)).toEqual([])

@@ -460,7 +460,7 @@ describe.each(Object.entries(sections))('%s', (heading, tests) => {
   it.each(Object.entries(tests))('%s', async (_name, test) => test())
 })
 
-it('the sections are those of the page', () => {
+it('the tested sections are those of the page', () => {
   const headings = [...page.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading)
   expect(headings).toEqual([...Object.keys(sections), 'Media'])
 })

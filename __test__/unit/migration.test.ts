@@ -897,7 +897,7 @@ function rowsOf(heading: string): string[] {
   return [...part.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name!)
 }
 
-it('has the headings that are tested, and no others', () => {
+it('the tested headings are those of the page', () => {
   expect([...page.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading)).toEqual(Object.keys(sections))
 })
 
@@ -911,7 +911,7 @@ describe.each(Object.entries(sections))('%s', (heading, tests) => {
   it.each(Object.entries(tests))('%s', async (_name, test) => test())
 })
 
-it('says of livekit-client what its sources say', async () => {
+it('the page describes the values in livekit-client’s source', async () => {
   const theirs = await livekitClient()
   const { extensions } = theirs.DataTrackFrameInternal.from({ payload: bytes(1), userTimestamp: 0n })
   expect(extensions.userTimestamp).toBeUndefined()

@@ -8,7 +8,7 @@ function kinds(file: string, within: RegExp, each: RegExp): string[] {
   return [...body.matchAll(each)].map(([, kind]) => kind!).sort()
 }
 
-it('has the same kinds in Rust as in TypeScript', () => {
+it('Rust and TypeScript name the same kinds of native events', () => {
   const rust = kinds('crates/node/src/convert/event.rs', /.*/s, /c"type", "(\w+)"/g)
   const publisher = kinds('crates/node/src/convert/event.rs', /.*/s, /PublisherEvent::\w+.* => \("(\w+)"/g)
   const known = kinds('src/native/native.ts', /export type NativeEvent = .*?\n\)\n/s, /\btype: '(\w+)'/g)

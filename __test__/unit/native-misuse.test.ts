@@ -126,7 +126,7 @@ const wrong = (value: unknown) => value as never
 const slab = new Uint8Array(SLAB_SIZE)
 const rows = new Uint32Array(64 * Row.Columns)
 
-describe('messages', () => {
+describe('messages to a native connection', () => {
   const session = binding.createServerSession(sessionOptions)
   const connection = session.connect({
     mode: 'single',
@@ -153,7 +153,7 @@ describe('messages', () => {
     expect(thrown(act)).toEqual(expected)
   })
 
-  it('too large ones, too many, and those after the end are answered with a status', () => {
+  it('that are too large, too many, or sent after the end get a status instead of an exception', () => {
     expect(connection.send('reliable', new Uint8Array(65_536), false)).toBe(SendStatus.TooLarge)
     const large = new Uint8Array(65_535)
     let status: number = SendStatus.Queued
@@ -167,7 +167,7 @@ describe('messages', () => {
     session.close()
   })
 
-  it('without keys are neither sealed nor opened', () => {
+  it('without keys are neither encrypted nor decrypted', () => {
     const plain = binding.createSession(sessionOptions)
     expect(plain.sealMessage(bytes)).toBe('missingKey')
     expect(plain.openMessage('alice', 0, iv, bytes)).toBe('missingKey')
@@ -191,11 +191,11 @@ describe('push', () => {
     ['a timestamp of NaN', [handle, bytes, NaN], outOfRange],
     ['a timestamp beyond 2^53 − 1', [handle, bytes, 2 ** 53], outOfRange],
     ['nothing at all', [], wrongType],
-  ])('refuses %s', (_, values, error) => {
+  ])('throws for %s', (_, values, error) => {
     expect(thrown(() => publisher.push(...(values as [number, Uint8Array, number])))).toEqual(error)
   })
 
-  it('answers with a status what is no mistake of the types', () => {
+  it('returns a status for a frame that has the right types but cannot be sent', () => {
     expect(publisher.push(handle, new Uint8Array(new SharedArrayBuffer(4)), -1)).toBe(PushStatus.SharedMemory)
     expect(publisher.push(handle, new Uint8Array(3_000_000), -1)).toBe(PushStatus.FrameTooLarge)
     expect(publisher.push(9, bytes, -1)).toBe(PushStatus.TrackUnpublished)
@@ -207,7 +207,7 @@ describe('push', () => {
 })
 
 describe('options', () => {
-  it('are refused by the name of the field', () => {
+  it('with a wrong value are refused with an error that names the field', () => {
     const session = binding.createSession(sessionOptions)
     expect(() => session.publish({ ...publishOptions, name: wrong(1) })).toThrow(
       'options.name must be a string',
@@ -227,7 +227,7 @@ describe('options', () => {
     )
   })
 
-  it('whose getters throw pass that error on', () => {
+  it('with a getter that throws pass its error on', () => {
     const mine = new Error('mine')
     const options = new Proxy(publishOptions, {
       get() {
@@ -248,7 +248,7 @@ describe('drain', () => {
     ['rows in the slab', [slab, 0, new Uint32Array(slab.buffer, 64, 8)], wrongType],
     ['rows of another type', [slab, 0, new Int32Array(8)], wrongType],
     ['rows that are an array', [slab, 0, []], wrongType],
-  ])('refuses %s', (_, values, error) => {
+  ])('throws for %s', (_, values, error) => {
     expect(thrown(() => binding.drain(...(values as [Uint8Array, number, Uint32Array])))).toEqual(error)
     const session = binding.createSession(sessionOptions)
     expect(thrown(() => session.readStream(1, ...(values as [Uint8Array, number, Uint32Array])))).toEqual(
@@ -256,7 +256,7 @@ describe('drain', () => {
     )
   })
 
-  it('keeps what had no room for the next call', () => {
+  it('keeps frames that had no room for the next call', () => {
     const { publisher, subscriber, handle, stream, move } = connected()
     const frames = 10
     for (let frame = 0; frame < frames; frame++)
@@ -278,7 +278,7 @@ describe('drain', () => {
     expect(calls).toBe(Math.ceil(frames / 3) + 1)
   })
 
-  it('hands large frames out in their order, into buffers of the right size only', () => {
+  it('gives large frames in order, and only into buffers of the right size', () => {
     const { publisher, subscriber, handle, stream, move } = connected()
     for (const fill of [1, 2]) publisher.push(handle, new Uint8Array(LARGE_FRAME + fill).fill(fill), -1)
     move()
@@ -303,7 +303,7 @@ describe('drain', () => {
 })
 
 describe('methods', () => {
-  it('refuse objects that are not theirs', () => {
+  it('refuse objects of another class as `this`', () => {
     const { publisher, handle } = connected()
     const hub = binding.createLoopback({
       seed: 0,
@@ -325,7 +325,7 @@ describe('methods', () => {
     expect(thrown(() => hub.join(sessionOptions)).code).toBe('CLOSED')
   })
 
-  it('refuse what another addon wrapped, also in an object of our class', () => {
+  it('refuse objects that another addon has wrapped, also within an object of our class', () => {
     const { publisher, handle } = connected()
     const wrap = foreignAddon()
     const Constructor = publisher.constructor as new () => NativeSession
@@ -338,7 +338,7 @@ describe('methods', () => {
     publisher.close()
   })
 
-  it('of a closed session answer, and closing again does nothing', () => {
+  it('of a closed session return, and closing it again does nothing', () => {
     const { publisher, handle } = connected()
     publisher.close()
     publisher.close()
@@ -348,8 +348,8 @@ describe('methods', () => {
   })
 })
 
-describe('a panic', () => {
-  it('is an error, closes the session that it was in and no other', () => {
+describe('a panic in Rust', () => {
+  it('throws an error, and closes the session of the call only', () => {
     const { publisher, subscriber, handle, stream } = connected()
     events()
     expect(thrown(() => subscriber.testPanic())).toEqual({
@@ -369,13 +369,13 @@ describe('a panic', () => {
     expect(publisher.push(handle, new Uint8Array(1), -1)).toBe(PushStatus.Ok)
   })
 
-  it('on the runtime rejects its promise', async () => {
+  it('on the runtime rejects the promise of the call', async () => {
     await expect(binding.testPanicAsync()).rejects.toMatchObject({ code: 'NATIVE_PANIC' })
   })
 })
 
 describe('keys', () => {
-  it('reject what the session cannot use', async () => {
+  it('that the session cannot use are rejected', async () => {
     const plain = binding.createSession(sessionOptions)
     const material = new TextEncoder().encode('a passphrase')
     await expect(plain.setKey(null, 0, material)).rejects.toMatchObject({
@@ -392,7 +392,7 @@ describe('keys', () => {
 })
 
 describe('cancel', () => {
-  it('rejects what was started with that number, and nothing else', async () => {
+  it('rejects only the promise with the given number', async () => {
     const [first, second] = [binding.testPanicAsync(1), binding.testPanicAsync(2)]
     binding.cancel(3)
     binding.cancel(1)
@@ -404,7 +404,7 @@ describe('cancel', () => {
 })
 
 describe('the doorbell', () => {
-  it('rings for events, and again for those that were too many for one call', async () => {
+  it('rings for events, and again if there are too many for one call', async () => {
     events()
     const rings: number[] = []
     binding.setDoorbell((news) => rings.push(news))

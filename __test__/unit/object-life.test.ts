@@ -508,7 +508,7 @@ describe('a stream in use', () => {
     })
   })
 
-  it('is not collected while a loop that only has the iterator goes on', async () => {
+  it('is not collected while a loop runs that holds its iterator only', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       let frames = 0
@@ -530,7 +530,7 @@ describe('a stream in use', () => {
 })
 
 describe('a local track', () => {
-  it('that was collected stays published, and a warning says so', async () => {
+  it('that was collected stays published, and a warning is logged', async () => {
     const warnings: string[] = []
     const ignore = () => undefined
     const warn = (_: object, message: string) => void warnings.push(message)
@@ -549,7 +549,7 @@ describe('a local track', () => {
     }
   })
 
-  it('is of some use after its room has ended', async () => {
+  it('can still be read after its room has ended', async () => {
     const sfu = new Loopback()
     const alice = sfu.join('alice')
     const track = await alice.localParticipant.publishDataTrack({ name: 'a' })
@@ -568,7 +568,7 @@ describe('a local track', () => {
 })
 
 describe('a remote track', () => {
-  it('is of some use after its room has ended', async () => {
+  it('can still be read after its room has ended', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)

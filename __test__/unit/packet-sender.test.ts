@@ -61,8 +61,8 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   return is
 }
 
-describe('the packets of a room that has left', () => {
-  it('leave by the connection that was, whatever the next one does', async () => {
+describe('packets of a room that has left', () => {
+  it('are sent over the old connection, whatever the next connection does', async () => {
     const packets = new DataPackets({}, () => undefined)
     const [before, after] = [new ScriptedChannel(), new ScriptedChannel()]
     packets.attach(before, {} as NativeSession, 'none')
@@ -82,7 +82,7 @@ describe('the packets of a room that has left', () => {
     await waiting.acknowledged
   })
 
-  it('reject when they cannot arrive', async () => {
+  it('are rejected if they cannot arrive', async () => {
     const { sender } = setUp()
     const { acknowledged } = sender.sendReliable(ack('a'))
     sender.close()
@@ -91,7 +91,7 @@ describe('the packets of a room that has left', () => {
 })
 
 describe('the acknowledgement of a packet', () => {
-  it('is asked for when a promise waits for it, and not otherwise', async () => {
+  it('is requested if a promise waits for it, and only then', async () => {
     const { sender, channel } = setUp()
     const patient = sender.sendReliable(ack('a'), { awaited: false })
     expect(channel.log).toEqual(['send'])
@@ -101,7 +101,7 @@ describe('the acknowledgement of a packet', () => {
     expect(channel.log).toEqual(['send', 'send', 'watch 0'])
   })
 
-  it('of a packet without a waiting promise is noticed with the next packet', async () => {
+  it('without a waiting promise is noticed with the next packet', async () => {
     const { sender, channel } = setUp()
     const first = sender.sendReliable(ack('a'), { awaited: false })
     channel.buffered = 0
@@ -109,7 +109,7 @@ describe('the acknowledgement of a packet', () => {
     expect(await settled(first.acknowledged)).toBe(true)
   })
 
-  it('is asked for when too much is kept, also if no promise waits', () => {
+  it('is requested if too many packets are kept, also if no promise waits', () => {
     const { sender, channel } = setUp()
     const many = 'x'.repeat(10_000)
     for (let sent = 0; sent < 7; sent++) sender.sendReliable(ack(many), { awaited: false })
@@ -124,10 +124,10 @@ describe('the acknowledgement of a packet', () => {
   })
 })
 
-describe('what waits', () => {
+describe('waiting packets', () => {
   const large = ack('x'.repeat(50_000))
 
-  it('is so much of reliable packets, in the channel and outside; more are refused', async () => {
+  it('of the reliable channel are limited, in the channel and before it; further ones are refused', async () => {
     const { sender, channel } = setUp()
     const refused: unknown[] = []
     let accepted = 0
@@ -143,7 +143,7 @@ describe('what waits', () => {
     expect((accepted - channel.messages.length) * size).toBeLessThan(MAX_WAITING_BYTES + 10 * size)
   })
 
-  it('is so much of lossy ones in the channel; more are refused', () => {
+  it('of the lossy channel are limited in the channel; further ones are refused', () => {
     const { sender, channel } = setUp()
     const send = (): void => {
       for (;;) sender.sendLossy(large)
@@ -154,7 +154,7 @@ describe('what waits', () => {
 })
 
 describe('packets of one turn', () => {
-  it('one that may leave later leaves with the next one, before it', async () => {
+  it('that may be sent later are sent with the next packet, before it', async () => {
     const { sender, channel } = setUp()
     sender.sendReliable(ack('first'), { awaited: false, later: true })
     expect(channel.log).toEqual([])
@@ -167,7 +167,7 @@ describe('packets of one turn', () => {
     expect(packets.map(({ sequence }) => sequence)).toEqual([1, 2])
   })
 
-  it('and alone, at the end of the turn', async () => {
+  it('that may be sent later are sent at the end of the turn if no packet follows', async () => {
     const { sender, channel } = setUp()
     sender.sendReliable(ack('only'), { awaited: false, later: true })
     await turn()
@@ -175,7 +175,7 @@ describe('packets of one turn', () => {
     expect(channel.log).toEqual(['send'])
   })
 
-  it('wake the other side once, also when the last one was taken back', async () => {
+  it('wake the driver once, also if the last one was withdrawn', async () => {
     const { sender, channel } = setUp()
     sender.sendReliable(ack('a'), { awaited: false, later: true })
     const gone = sender.sendReliable(ack('b'), { awaited: false, later: true })
@@ -186,7 +186,7 @@ describe('packets of one turn', () => {
     expect(channel.log).toEqual(['send more', 'flush'])
   })
 
-  it('a packet that has left cannot be taken back', async () => {
+  it('cannot be withdrawn once they are sent', async () => {
     const { sender, channel } = setUp()
     const packet = sender.sendReliable(ack('a'))
     packet.withdraw(new Error('too late'))
@@ -197,8 +197,8 @@ describe('packets of one turn', () => {
   })
 })
 
-describe('the number of a packet', () => {
-  it.each([1, 127, 128, 16_383, 16_384])('%i comes as it was counted', (count) => {
+describe('the sequence number of a packet', () => {
+  it.each([1, 127, 128, 16_383, 16_384])('%i is written to the wire as counted', (count) => {
     const { sender, channel } = setUp()
     channel.limit = Infinity
     for (let sent = 0; sent < count; sent++) sender.sendReliable(ack(''), { awaited: false })
@@ -206,7 +206,7 @@ describe('the number of a packet', () => {
   })
 })
 
-describe('whether a header fits a packet', () => {
+describe('the check whether a header fits into a packet', () => {
   const header = (length: number, text: string) => {
     const info = {
       id: text.repeat(36),
@@ -225,7 +225,7 @@ describe('whether a header fits a packet', () => {
     return headerOf({ kind: 'text', info }, { compressed: true, inlineContent })
   }
 
-  it.each(['x', 'é', '漢', '😀'])('is said truly to the byte, of texts of %s', (text) => {
+  it.each(['x', 'é', '漢', '😀'])('is exact to the byte, for texts of %s', (text) => {
     const to = [text.repeat(30), text.repeat(30)]
     const sizeOf = (length: number): number =>
       new DataPacket({ destinationIdentities: to, value: header(length, text) }).toBinary().length
@@ -242,7 +242,7 @@ describe('whether a header fits a packet', () => {
 describe('without the permission to send', () => {
   const reasonOf = async (promise: Promise<unknown>) => (await rejection(promise)).reason as unknown
 
-  it('reliable packets are refused at once, lossy ones are the server’s to drop', async () => {
+  it('reliable packets are refused at once, and lossy ones are sent and dropped by the server', async () => {
     const { sender, channel } = setUp()
     sender.setAllowed(false)
     expect(thrown(() => sender.assertUsable())).toMatchObject({ reason: 'notAllowed' })
@@ -254,7 +254,7 @@ describe('without the permission to send', () => {
     expect(channel.messages.length).toBe(1)
   })
 
-  it('that is taken away fails what waits and what is not acknowledged, and no more once it is given back', async () => {
+  it('waiting and unacknowledged packets fail when it is revoked, and new ones are sent when it is granted again', async () => {
     const { sender, channel } = setUp()
     const early = sender.sendReliable(ack('early'))
     channel.buffered = 0
@@ -280,7 +280,7 @@ describe('without the permission to send', () => {
     expect([channel.messages.length, last.sequence]).toEqual([4, 4])
   })
 
-  it('of the session before says nothing of the next one', () => {
+  it('a revocation in the session before does not affect the next session', () => {
     const packets = new DataPackets({}, () => undefined)
     const { channel } = setUp()
     packets.attach(channel, {} as NativeSession, 'none')

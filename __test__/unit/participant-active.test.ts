@@ -31,7 +31,7 @@ function joined(...others: object[]): { room: Room; told: string[]; identities: 
 }
 
 describe('the state of a remote participant', () => {
-  it('goes from joining to active, which is told once for each session, and ends with disconnected', async () => {
+  it('changes from joining to active, with one event per session, and ends as disconnected', async () => {
     const { room, told } = joined(p('there', ACTIVE))
     room.engine.receive(update(p('bob', JOINING)))
     const bob = room.remoteParticipants.get('bob')!
@@ -57,7 +57,7 @@ describe('the state of a remote participant', () => {
     await room.disconnect()
   })
 
-  it('is joining while the participant is missing after a rebuild, and active again when it is back', async () => {
+  it('is joining while the participant is missing after a rebuild, and active when it is back', async () => {
     const { room, told } = joined(p('bob', ACTIVE), p('carol', ACTIVE))
     const [bob, carol] = [...room.remoteParticipants.values()]
     told.length = 0
@@ -71,7 +71,7 @@ describe('the state of a remote participant', () => {
     await room.disconnect()
   })
 
-  it('stays the same when a server sends none of LiveKit’s, which is logged once', async () => {
+  it('does not change if the server sends an unknown state, which is logged once', async () => {
     const { room, told } = joined(p('bob', ACTIVE))
     told.length = 0
     for (const state of [17, -1, 1.5, 'active', null, {}, Number.NaN])
@@ -86,7 +86,7 @@ describe('the state of a remote participant', () => {
 })
 
 describe('waitUntilActive', () => {
-  it('resolves when the participant becomes active, and at once if it is', async () => {
+  it('resolves when the participant becomes active, or at once if it already is', async () => {
     const { room } = joined(p('bob', JOINED))
     const bob = room.remoteParticipants.get('bob')!
     const waiting = [bob.waitUntilActive(), bob.waitUntilActive({ signal: new AbortController().signal })]
@@ -96,7 +96,7 @@ describe('waitUntilActive', () => {
     await room.disconnect()
   })
 
-  it('rejects when the participant leaves, when the room is disconnected, and at once afterwards', async () => {
+  it('rejects when the participant leaves or the room disconnects, and at once after that', async () => {
     const { room } = joined(p('bob', JOINED), p('carol', JOINED))
     const [bob, carol] = [...room.remoteParticipants.values()]
     const waiting = [bob!.waitUntilActive(), carol!.waitUntilActive()].map(rejection)
@@ -163,7 +163,7 @@ describe('the local participant', () => {
   })
 })
 
-it('in a loopback each participant is active as soon as it is there, and can be sent to', async () => {
+it('in a loopback each participant is active, and can receive data, as soon as it has joined', async () => {
   await withPair(async ({ sfu, alice }) => {
     const room = new Room()
     const arrived = new Promise((resolve) => room.once(RoomEvent.DataReceived, resolve))

@@ -13,7 +13,7 @@ const read = ({ buffer, byteOffset }: Uint8Array): Float64Array => new Float64Ar
 /** Topics of any length: what comes after them has any offset. */
 const topics = Array.from({ length: 9 }, (_, length) => 'x'.repeat(length))
 
-describe('typed arrays over what is received', () => {
+describe('received bytes have memory of their own, which typed arrays can use', () => {
   it.each([true, false])('as a packet, reliable: %s', (reliable) =>
     withPair(async ({ alice, bob }) => {
       for (const topic of topics) {

@@ -8,7 +8,7 @@ import { built, prelude, runProgram } from '../helpers/programs'
 /** Ended by itself, or by `process.exit(0)`, and said nothing but this. */
 const quiet = (stdout = '') => ({ code: 0, signal: null, stdout, stderr: '' })
 
-describe.concurrent('a program that does nothing more exits by itself', () => {
+describe.concurrent('a program that has nothing more to do exits by itself', () => {
   it.each<[string, string]>([
     ['that never used the addon', 'datatrack.now()'],
     ['that closed its loopback', 'new datatrack.Loopback().close()'],
@@ -63,7 +63,7 @@ describe.concurrent('a program that does nothing more exits by itself', () => {
     expect(await runProgram(source)).toEqual(quiet())
   })
 
-  it('but not while a room is connected', async () => {
+  it('but does not exit while a room is connected', async () => {
     // A timer that does not count: it fires only if something else keeps the process alive until then.
     const source = `
       const { alice, bob } = await traffic()
@@ -73,7 +73,7 @@ describe.concurrent('a program that does nothing more exits by itself', () => {
     expect(await runProgram(source)).toEqual(quiet('still here\nnothing more to do\n'))
   })
 
-  it('a key that is awaited keeps it alive until it is derived', async () => {
+  it('but does not exit before an awaited key is derived', async () => {
     const source = `
       const keyProvider = new datatrack.ExternalE2EEKeyProvider()
       globalThis.manager = new datatrack.LocalDataTrackManager({ encryption: { keyProvider } })
@@ -84,7 +84,7 @@ describe.concurrent('a program that does nothing more exits by itself', () => {
 })
 
 describe.concurrent('process.exit()', () => {
-  it('under full traffic exits at once', async () => {
+  it('exits at once under full traffic', async () => {
     const source = `
       const { local, remote, stream } = await traffic()
       flood(local)
@@ -141,7 +141,7 @@ describe.concurrent('process.exit()', () => {
   })
 })
 
-describe.concurrent('an error that a listener of the user throws', () => {
+describe.concurrent('an error that a listener of the application throws', () => {
   const throwing = `
     const { sfu, alice, bob, local } = await traffic()
     bob.on('dataTrackUnpublished', () => { throw new Error('mine') })`
@@ -153,7 +153,7 @@ describe.concurrent('an error that a listener of the user throws', () => {
     expect(stderr).toContain('Error: mine')
   })
 
-  it('is seen by `uncaughtException`, once, and everything goes on', async () => {
+  it('is reported to `uncaughtException` once, and everything goes on', async () => {
     const source = `
       process.on('uncaughtException', ({ message }) => console.log(message))
       ${throwing}
@@ -172,7 +172,7 @@ describe.concurrent('an error that a listener of the user throws', () => {
     expect(stdout).toContain('7\n')
   })
 
-  it('in a loop ends that loop only', async () => {
+  it('in a loop over a stream ends that loop only', async () => {
     const source = `
       const { sfu, local, remote, stream } = await traffic()
       const other = remote.subscribe()
@@ -187,7 +187,7 @@ describe.concurrent('an error that a listener of the user throws', () => {
 describe('worker threads', () => {
   // Starting that many takes 11 s of processor time, most of it for loading the package a hundred times.
   const limit = 180_000
-  it('100 of them started and terminated under traffic leave exit code 0', { timeout: limit }, async () => {
+  it('100 of them that start and terminate under traffic leave exit code 0', { timeout: limit }, async () => {
     const worker = `${prelude()}
       traffic().then(async ({ local, stream }) => {
         flood(local)
@@ -209,7 +209,7 @@ describe('worker threads', () => {
     expect(await runProgram(source, prelude(), limit)).toEqual(quiet('100\n'))
   })
 
-  it('the addon, loaded only in a worker that ended, works when it is loaded again in another', async () => {
+  it('the addon works in a worker after another worker that had loaded it has ended', async () => {
     // A worker that ends by itself, one that is terminated, and so on.
     const worker = `${prelude()}
       traffic().then(async ({ sfu, local, stream }) => {
@@ -239,7 +239,7 @@ describe('worker threads', () => {
     expect(await runProgram(source)).toEqual(quiet(ends.join('')))
   })
 
-  it('the main thread goes on when a worker ends, and the other way round', async () => {
+  it('the main thread goes on when a worker ends, and a worker does when another thread ends', async () => {
     const worker = `${prelude()}
       const { parentPort } = require('node:worker_threads')
       traffic().then(({ sfu, local, stream }) => {
@@ -269,7 +269,7 @@ describe('worker threads', () => {
 })
 
 describe('two copies of the package in one process', () => {
-  it('each have their own addon, and know each other by their errors', async () => {
+  it('each use an addon of their own, and recognize each other’s errors', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'datatrack-copy-'))
     try {
       for (const name of [

@@ -15,7 +15,7 @@ import { publish, rejection, subscribe, take, thrown, turn, until, withPair } fr
 const payload = new Uint8Array([1, 2, 3])
 
 describe('publishing', () => {
-  it('gives a track with the info of the SFU', async () => {
+  it('returns a track with the info that the SFU sent', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair, {
         name: 'imu',
@@ -36,7 +36,7 @@ describe('publishing', () => {
     })
   })
 
-  it('fails with a reason for each refusal of the SFU', async () => {
+  it('fails with the reason for each refusal of the SFU', async () => {
     await withPair(async ({ sfu, alice }) => {
       const reasons = {
         notAllowed: 'notAllowed',
@@ -71,7 +71,7 @@ describe('publishing', () => {
     })
   })
 
-  it('checks its options', async () => {
+  it('rejects invalid options', async () => {
     await withPair(async ({ alice }) => {
       const wrong: [any, string][] = [
         [undefined, 'options'],
@@ -91,7 +91,7 @@ describe('publishing', () => {
     })
   })
 
-  it("is given up when its signal aborts, with the signal's reason, and leaves nothing behind", async () => {
+  it('is given up when its signal aborts: it rejects with the signal’s reason, and leaves nothing behind', async () => {
     await withPair(async ({ alice, bob }) => {
       const controller = new AbortController()
       const reason = new Error('changed my mind')
@@ -111,7 +111,7 @@ describe('publishing', () => {
     })
   })
 
-  it('needs a connected room', async () => {
+  it('rejects if the room is not connected', async () => {
     const { localParticipant } = new Room()
     expect((await rejection(localParticipant.publishDataTrack({ name: 'a' }))).reason).toBe('disconnected')
     const sfu = new Loopback()
@@ -123,7 +123,7 @@ describe('publishing', () => {
 })
 
 describe('the end of a publication', () => {
-  it('by unpublish: pushes are refused, the signal aborts, others hear of it', async () => {
+  it('by unpublish(): pushes are refused, the signal aborts, and subscribers get an event', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const gone: string[] = []
@@ -173,7 +173,7 @@ describe('the end of a publication', () => {
     })
   })
 
-  it('by the end of its scope, in whatever way it is left', async () => {
+  it('by the end of its scope, however the scope is left', async () => {
     await withPair(async ({ alice, sfu }) => {
       const { localParticipant } = alice
       let track: any
@@ -217,7 +217,7 @@ describe('the end of a publication', () => {
 })
 
 describe('pushing', () => {
-  it('refuses frames that no receiver could put together', async () => {
+  it('refuses frames that no receiver could assemble', async () => {
     await withPair(async (pair) => {
       const { local } = await publish(pair)
       expect(local.maxFrameLength).toBeGreaterThan(2_000_000)
@@ -227,7 +227,7 @@ describe('pushing', () => {
     })
   })
 
-  it('waits while the connection is rebuilt; a signal ends the wait', async () => {
+  it('waits while the connection is rebuilt, and a signal ends the wait', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -247,7 +247,7 @@ describe('pushing', () => {
     })
   })
 
-  it('takes pipes of both kinds', async () => {
+  it('works through web streams and Node streams', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)

@@ -13,14 +13,14 @@ const url = 'ws://a/'
 const delays = (retries: Retries, count: number) =>
   Array.from({ length: count }, (_, attempt) => retries.next(attempt, 0, undefined))
 
-describe('attempts', () => {
-  it('are as many as the default has, without a policy and a limit', () => {
+describe('the number of attempts', () => {
+  it('is the default without a policy and without a limit', () => {
     const all = delays(new Retries(undefined, undefined, url, 0), RECONNECT_ATTEMPTS + 1)
     expect([all[0], all.at(-1)]).toEqual([0, null])
     expect(all.slice(0, -1)).not.toContain(null)
   })
 
-  it('are as many as the limit wants, above the default, too, and without end', () => {
+  it('is the given limit, also one above the default or Infinity', () => {
     expect(delays(new Retries(undefined, 0, url, 0), 2)).toEqual([0, null])
     const twenty = delays(new Retries(undefined, 20, url, 0), 22)
     expect(twenty.indexOf(null)).toBe(21)
@@ -30,7 +30,7 @@ describe('attempts', () => {
     expect(late).toBeLessThanOrEqual(7000)
   })
 
-  it('are what a policy says, which knows how many failed, for how long and why', () => {
+  it('is what a policy decides, which gets the failed attempts, the elapsed time and the cause', () => {
     const asked: ReconnectContext[] = []
     const policy = {
       nextRetryDelayInMs: (context: ReconnectContext) => {
@@ -55,7 +55,7 @@ describe('attempts', () => {
   })
 
   it.each([[NaN], [-1], [2 ** 31], ['5'], [undefined], [Infinity]])(
-    'go on as by default when a policy says %s, and that is logged once',
+    'is the default if a policy returns %s, and that is logged once',
     (said) => {
       const retries = new Retries({ nextRetryDelayInMs: () => said as never }, undefined, url, 0)
       const all = delays(retries, RECONNECT_ATTEMPTS + 1)
@@ -65,7 +65,7 @@ describe('attempts', () => {
     },
   )
 
-  it('go on as by default when a policy throws', () => {
+  it('is the default if a policy throws', () => {
     const policy = {
       nextRetryDelayInMs: () => {
         throw new Error('a mistake')
@@ -76,8 +76,8 @@ describe('attempts', () => {
   })
 })
 
-describe('a policy of given delays', () => {
-  it('has as many attempts, each a little earlier at random', () => {
+describe('a policy made of given delays', () => {
+  it('makes one attempt per delay, each at a slightly shorter, random delay', () => {
     const policy = new DefaultReconnectPolicy([0, 300, 3000])
     for (const [retryCount, most] of [0, 300, 3000].entries()) {
       const delay = policy.nextRetryDelayInMs({ retryCount, elapsedMs: 0 })!
@@ -87,7 +87,7 @@ describe('a policy of given delays', () => {
     expect(policy.nextRetryDelayInMs({ retryCount: 3, elapsedMs: 0 })).toBeNull()
   })
 
-  it('is made of numbers', () => {
+  it('refuses delays that are not valid numbers', () => {
     for (const [given, name] of [
       [5, '"retryDelays"'],
       [[1, 'x'], '"retryDelays[1]"'],
@@ -101,7 +101,7 @@ describe('a policy of given delays', () => {
 
 describe('options', () => {
   it.each([[5], [null], [{}], [{ nextRetryDelayInMs: 1 }]])(
-    'do not take %j as a policy',
+    'do not accept %j as a policy',
     (reconnectPolicy) => {
       const error = thrown(() => new Room({ reconnectPolicy: reconnectPolicy as never }))
       expect(error).toBeInstanceOf(TypeError)
@@ -110,7 +110,7 @@ describe('options', () => {
   )
 
   it.each([[-1], [1.5], ['1'], [NaN], [-Infinity]])(
-    'do not take %s as a number of retries',
+    'do not accept %s as a number of retries',
     async (maxRetries) => {
       const error = await rejection(
         new Room().connect('ws://127.0.0.1:1', 'token', { maxRetries: maxRetries as number }),

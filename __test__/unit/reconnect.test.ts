@@ -57,7 +57,7 @@ describe('a connection that is rebuilt', () => {
     })
   })
 
-  it('asks again for what was pending', async () => {
+  it('requests again what was pending', async () => {
     await withPair(async (pair) => {
       const publishing = pair.alice.localParticipant.publishDataTrack({ name: 'pending' })
       // The request is lost with the connection.
@@ -68,7 +68,7 @@ describe('a connection that is rebuilt', () => {
     })
   })
 
-  it('ends a track that the SFU does not take back', async () => {
+  it('ends a track that the SFU does not accept again', async () => {
     await withPair(async (pair) => {
       const { local } = await publish(pair)
       pair.sfu.rejectNextPublish('limitReached')
@@ -79,7 +79,7 @@ describe('a connection that is rebuilt', () => {
     })
   })
 
-  it('forgets who left meanwhile, and does not come back', async () => {
+  it('forgets participants that left in the meantime and do not return', async () => {
     await withPair(async ({ sfu, bob }) => {
       const gone: string[] = []
       bob.on(RoomEvent.ParticipantDisconnected, ({ identity }) => gone.push(identity))

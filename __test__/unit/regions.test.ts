@@ -24,7 +24,7 @@ async function tried(regions: Regions): Promise<string[]> {
 }
 
 describe('hosts with regions', () => {
-  it('are those of LiveKit Cloud alone', () => {
+  it('are those of LiveKit Cloud only', () => {
     for (const [url, expected] of [
       ['wss://project.livekit.cloud', true],
       ['wss://project.livekit.run', true],
@@ -37,8 +37,8 @@ describe('hosts with regions', () => {
   })
 })
 
-describe('regions', () => {
-  it('come in the order of the host, each once, asked for with the token', async () => {
+describe('a host’s list of regions', () => {
+  it('keeps the host’s order, names each region once, and is requested with the token', async () => {
     host.regions('https://a.example', 'wss://b.example', 'ws://c.example:80')
     const regions = new Regions(new URL(host.url), direct)
     expect(await tried(regions)).toEqual(['wss://a.example/', 'wss://b.example/', 'ws://c.example/'])
@@ -50,7 +50,7 @@ describe('regions', () => {
     expect(host.asked).toHaveLength(1)
   })
 
-  it('are asked for anew when what was said is too old, and kept when the host says nothing', async () => {
+  it('is requested again when it is too old, and stays in use if the host does not answer', async () => {
     host.maxAge = 0
     host.regions('wss://a.example')
     expect(await tried(new Regions(new URL(host.url), direct))).toEqual(['wss://a.example/'])
@@ -62,7 +62,7 @@ describe('regions', () => {
     expect(await tried(new Regions(new URL(host.url), direct))).toEqual(['wss://b.example/'])
   })
 
-  it('are not known for longer than an hour, whatever the host says', async () => {
+  it('is kept for an hour at most, whatever the host says', async () => {
     host.maxAge = 999_999_999
     host.regions('wss://a.example')
     const now = performance.now()
@@ -79,7 +79,7 @@ describe('regions', () => {
     }
   })
 
-  it('without a word on their age count for some seconds', async () => {
+  it('is kept for some seconds if the host does not say how long', async () => {
     host.maxAge = undefined
     host.regions('wss://a.example')
     const regions = new Regions(new URL(host.url), direct)
@@ -87,7 +87,7 @@ describe('regions', () => {
     expect(host.asked).toHaveLength(1)
   })
 
-  it('that make no sense are left out, and never more than 64 are kept', async () => {
+  it('is used without invalid entries, and with at most 64 entries', async () => {
     host.answer = JSON.stringify({
       regions: [{ region: 'x' }, null, { url: 5 }, { url: 'ftp://a.example' }, { url: 'wss://a.example' }],
     })
@@ -101,7 +101,7 @@ describe('regions', () => {
     expect(await tried(new Regions(new URL(host.url), direct))).toHaveLength(MAX_REGIONS)
   })
 
-  it('that would send the token in the clear are left out where the host does not', async () => {
+  it('is used without insecure entries if the host itself is secure', async () => {
     const regions = new Regions(new URL('wss://secure.example'), direct)
     regions.report({
       regions: [{ url: 'ws://a.example' }, { url: 'http://b.example' }, { url: 'https://c.example' }],
@@ -109,7 +109,7 @@ describe('regions', () => {
     expect(await tried(regions)).toEqual(['wss://c.example/'])
   })
 
-  it('of a leave request replace those that are known; an empty word does not', async () => {
+  it('is replaced by the regions of a leave request, unless they are empty', async () => {
     host.regions('wss://a.example')
     const regions = new Regions(new URL(host.url), direct)
     expect(await tried(regions)).toEqual(['wss://a.example/'])
@@ -119,7 +119,7 @@ describe('regions', () => {
     expect(await tried(regions)).toEqual(['wss://b.example/'])
   })
 
-  it('are not waited for when nothing answers and the caller gives up', async () => {
+  it('is not waited for any more when the caller aborts', async () => {
     const silent = createTcpServer((socket) => socket.on('error', () => {}))
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
     const controller = new AbortController()

@@ -29,7 +29,7 @@ function setUp() {
 }
 
 describe('a publisher with a new session', () => {
-  it('keeps tracks that are not published again yet, until they are', () => {
+  it('keeps tracks that it has not published again yet, until it does', () => {
     const { returning, told, expired, says } = setUp()
     says(imu, pose)
     returning.expect('alice')
@@ -48,7 +48,7 @@ describe('a publisher with a new session', () => {
     expect([told.length, expired]).toEqual([5, []])
   })
 
-  it('loses those that do not come back in time', () => {
+  it('loses tracks that it does not publish again in time', () => {
     const { returning, told, expired, says } = setUp()
     says(imu, pose)
     returning.expect('alice')
@@ -59,7 +59,7 @@ describe('a publisher with a new session', () => {
     expect([told.at(-1), expired]).toEqual([['DTR_3'], ['alice']])
   })
 
-  it('loses those whose name or number another track has', () => {
+  it('loses tracks whose name or number another track now has', () => {
     const { returning, told, says } = setUp()
     says(imu, pose)
     returning.expect('alice')
@@ -67,7 +67,7 @@ describe('a publisher with a new session', () => {
     expect(told.at(-1)).toEqual(['DTR_3', 'DTR_4'])
   })
 
-  it('loses all at once when the SFU says that it left', () => {
+  it('loses all tracks when the SFU says that it left', () => {
     const { returning, told, expired, says } = setUp()
     says(imu)
     returning.expect('alice')
@@ -77,7 +77,7 @@ describe('a publisher with a new session', () => {
     expect([told.at(-1), expired]).toEqual([[], []])
   })
 
-  it('that is not named before the time is over is told as expired, without tracks', () => {
+  it('is reported as expired, without tracks, if the server does not name it in time', () => {
     const { returning, told, expired, says } = setUp()
     says(imu)
     returning.expect('alice')
@@ -85,7 +85,7 @@ describe('a publisher with a new session', () => {
     expect([told.at(-1), expired]).toEqual([[], ['alice']])
   })
 
-  it('is not waited for after the end', () => {
+  it('is not waited for after the end of the room', () => {
     const { returning, told, expired, says } = setUp()
     says(imu)
     returning.expect('alice')

@@ -21,8 +21,8 @@ function joined(join: object = {}, participants: object[] = []) {
 const roomUpdate = (room: unknown) => ({ message: { case: 'roomUpdate', value: { room } } })
 const update = (...participants: object[]) => ({ message: { case: 'update', value: { participants } } })
 
-describe('a room', () => {
-  it('counts its participants, and knows since when there is one and whether it is recorded', async () => {
+describe('a room’s description', () => {
+  it('has the number of participants, the creation time, and whether the room is recorded', async () => {
     const before = Date.now()
     await withPair(async ({ sfu, alice, bob }) => {
       const told: boolean[] = []
@@ -50,7 +50,7 @@ describe('a room', () => {
     ])
   })
 
-  it('takes the server at its word in the join message, and nonsense for nothing', async () => {
+  it('is taken from the join message; invalid values count as absent', async () => {
     const { room } = joined({
       room: { numParticipants: 7, numPublishers: 3, creationTime: 5n, activeRecording: true },
       serverInfo: { edition: 1, version: '1.13.5', protocol: 17, nodeId: 'ND_1', agentProtocol: 2 },
@@ -85,7 +85,7 @@ describe('a room', () => {
 })
 
 describe('a participant', () => {
-  it('has permissions, details of its kind, and may be an agent in two ways', async () => {
+  it('has permissions and details of its kind, and is an agent by its kind or its attributes', async () => {
     const permission = {
       canPublish: true,
       canPublishSources: [1, 4, 9],
@@ -119,7 +119,7 @@ describe('a participant', () => {
     await room.disconnect()
   })
 
-  it('that leaves has the reason that the server told', async () => {
+  it('has the server’s reason when it leaves', async () => {
     const left: unknown[] = []
     const { room } = joined(
       {},
@@ -139,7 +139,7 @@ describe('a participant', () => {
     await room.disconnect()
   })
 
-  it('has lists of a bounded length, and only numbers in them', () => {
+  it('has lists of a bounded length, with numbers only', () => {
     const many = Array.from({ length: 5000 }, () => ParticipantInfo_KindDetail.CONNECTOR_WHATSAPP)
     const { participants } = partOf(new ParticipantInfo({ identity: 'a', kindDetails: many }))
     expect(participants[0]!.kindDetails).toHaveLength(MAX_KIND_DETAILS)
@@ -154,7 +154,7 @@ describe('a participant', () => {
   })
 })
 
-it('reasons of an end are those of the protocol, by their number', () => {
+it('the reasons of a disconnection have the numbers of the protocol', () => {
   const reasons = Array.from({ length: 17 }, (_, number) => disconnectReason(number))
   expect(new Set(reasons).size).toBe(17)
   expect(reasons.map(disconnectReasonNumber)).toEqual([...reasons.keys()])
@@ -172,7 +172,7 @@ it('reasons of an end are those of the protocol, by their number', () => {
 })
 
 describe('signalling', () => {
-  it.each(['resume', 'full'] as const)('that comes back by %s is told of', async (kind) => {
+  it.each(['resume', 'full'] as const)('is reported by an event when it comes back by %s', async (kind) => {
     await withPair(async ({ sfu, alice }) => {
       const told: string[] = []
       for (const name of ['SignalConnected', 'SignalReconnecting', 'Reconnecting', 'Reconnected'] as const) {
@@ -186,7 +186,7 @@ describe('signalling', () => {
     })
   })
 
-  it('a listener that disconnects its room when signalling is back ends it once', async () => {
+  it('a listener that disconnects its room when signalling is back disconnects it once', async () => {
     await withPair(async ({ sfu, alice }) => {
       const told: string[] = []
       alice.on(RoomEvent.SignalConnected, () => void alice.disconnect())

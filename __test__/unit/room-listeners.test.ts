@@ -86,7 +86,7 @@ const events: readonly EventName[] = Object.values(RoomEvent).filter(
 )
 
 describe('a listener that disconnects its room', () => {
-  it.each(events)('in %s hears of nothing after disconnected, and leaves no participants', async (name) => {
+  it.each(events)('in %s gets no event after disconnected, and has no participants', async (name) => {
     await using sfu = new Loopback()
     const others = await stage(sfu)
     const room = new Room()
@@ -127,7 +127,7 @@ describe('a listener that disconnects its room', () => {
     ])
   })
 
-  it.each(events)('and connects it again in %s hears of both in order', async (name) => {
+  it.each(events)('and reconnects it in %s gets the events of both in order', async (name) => {
     await using sfu = new Loopback()
     await using next = new Loopback()
     next.join('dave')
@@ -157,7 +157,7 @@ describe('a listener that disconnects its room', () => {
     ])
   })
 
-  it('and connects it again in disconnected has a room', async () => {
+  it('and reconnects it in disconnected gets a connected room', async () => {
     await using sfu = new Loopback()
     sfu.join('dave')
     const room = sfu.join('carol')
@@ -167,7 +167,7 @@ describe('a listener that disconnects its room', () => {
     expect(room.state).toBe('connected')
   })
 
-  it('while the loopback closes keeps it from no other room', () => {
+  it('while the loopback closes does not affect the other rooms', () => {
     const sfu = new Loopback()
     const [alice, bob] = [sfu.join('alice'), sfu.join('bob')]
     alice.once(RoomEvent.Disconnected, () => void bob.disconnect())

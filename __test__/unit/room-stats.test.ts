@@ -24,7 +24,7 @@ const nothing = {
 }
 
 describe('room.stats()', () => {
-  it('sums up tracks, those that have ended too, and closes', async () => {
+  it('sums up all tracks, also those that have ended, and its counters fulfil their equation', async () => {
     await withPair(async (pair) => {
       const { alice, bob } = pair
       const first = await publish(pair, { name: 'a' })
@@ -51,7 +51,7 @@ describe('room.stats()', () => {
     expect(new Room().stats()).toEqual(nothing)
   })
 
-  it('counts reconnects, by kind', async () => {
+  it('counts reconnects by kind', async () => {
     await withPair(async ({ sfu, alice }) => {
       const { connectedAt } = alice.stats()
       await sfu.reconnect('alice', 'resume')
@@ -65,7 +65,7 @@ describe('room.stats()', () => {
     })
   })
 
-  it('counts the connection across the peer connections that it has had', () => {
+  it('counts over all peer connections that the room has had', () => {
     const totals = new ConnectionTotals()
     const messages = {
       messagesSent: 1,
@@ -137,7 +137,7 @@ describe('room.stats()', () => {
 })
 
 describe('room.reconnectNow() and room.simulateScenario()', () => {
-  it('lose the connection of a loopback, which comes back; frames flow on', async () => {
+  it('interrupt the connection of a loopback; it comes back and frames flow again', async () => {
     const scenarios: readonly [SimulationScenario, 'resumes' | 'rebuilds'][] = [
       ['signal-reconnect', 'resumes'],
       ['resume-reconnect', 'resumes'],
@@ -161,7 +161,7 @@ describe('room.reconnectNow() and room.simulateScenario()', () => {
     }
   })
 
-  it('do it once, also when they are called again meanwhile', async () => {
+  it('interrupt it once, also if they are called again in the meantime', async () => {
     await withPair(async ({ alice }) => {
       expect([alice.reconnectNow(), alice.reconnectNow()]).toEqual([true, true])
       await alice.simulateScenario('full-reconnect')
@@ -170,7 +170,7 @@ describe('room.reconnectNow() and room.simulateScenario()', () => {
     })
   })
 
-  it('need a connection', async () => {
+  it('need a connected room', async () => {
     const room = new Room()
     expect(room.reconnectNow()).toBe(false)
     const error = await rejection(room.simulateScenario('signal-reconnect'))

@@ -4,7 +4,7 @@ import { Loopback, Room, RoomEvent } from '../../index'
 import { publish, rejection, thrown, turn, until, withPair } from '../helpers/rooms'
 
 describe('a room', () => {
-  it('shows who is there, and tells who comes and goes', async () => {
+  it('lists its participants, and emits events when they join and leave', async () => {
     await withPair(async ({ sfu, alice, bob }) => {
       expect(alice.isConnected).toBe(true)
       expect(alice.localParticipant.identity).toBe('alice')
@@ -27,7 +27,7 @@ describe('a room', () => {
     })
   })
 
-  it('tells listeners that were there before it was connected what is there already', async () => {
+  it('reports to listeners from before connect() which participants and tracks exist already', async () => {
     await withPair(async (pair) => {
       await publish(pair)
       const room = new Room()
@@ -40,7 +40,7 @@ describe('a room', () => {
     })
   })
 
-  it('says why it was disconnected', async () => {
+  it('reports why it was disconnected', async () => {
     const sfu = new Loopback()
     const reasons: string[] = []
     const join = (identity: string) => {
@@ -65,7 +65,7 @@ describe('a room', () => {
     expect(a.state).toBe('disconnected')
   })
 
-  it('can be connected again', async () => {
+  it('can connect again', async () => {
     await withPair(async ({ sfu, alice, bob }) => {
       await alice.disconnect()
       sfu.join('alice', { room: alice })
@@ -76,7 +76,7 @@ describe('a room', () => {
     })
   })
 
-  it('lets an error of a listener be uncaught, and goes on', async () => {
+  it('goes on if a listener throws; the error is an uncaught exception', async () => {
     await withPair(async ({ alice, bob }) => {
       const mine = new Error('mine')
       bob.once(RoomEvent.DataTrackPublished, () => {
@@ -100,7 +100,7 @@ describe('a room', () => {
 })
 
 describe('room.dataTracks()', () => {
-  it('yields the tracks there are, then those to come, each once', async () => {
+  it('yields existing tracks and then new ones, each once', async () => {
     await withPair(async (pair) => {
       await publish(pair, { name: 'a' })
       const tracks = pair.bob.dataTracks()
@@ -114,7 +114,7 @@ describe('room.dataTracks()', () => {
     })
   })
 
-  it('filters by name and identity, and leaves out what ended before', async () => {
+  it('filters by name and identity, and omits tracks that have ended before the loop reads them', async () => {
     await withPair(async (pair) => {
       const tracks = pair.bob.dataTracks({ name: 'a', identity: 'alice' })
       const strangers = pair.bob.dataTracks({ identity: 'nobody' })
@@ -130,7 +130,7 @@ describe('room.dataTracks()', () => {
     })
   })
 
-  it("ends with the signal's reason, with one listener that goes with the loop", async () => {
+  it('ends with the signal’s reason; its only listener at the signal is removed with the loop', async () => {
     await withPair(async ({ bob }) => {
       const controller = new AbortController()
       const { signal } = controller
@@ -157,7 +157,7 @@ async function* mixed(tracks: AsyncIterableIterator<unknown>): AsyncGenerator<un
 }
 
 describe("a participant's tracks", () => {
-  it('can be waited for by name', async () => {
+  it('can be awaited by name', async () => {
     await withPair(async ({ alice, bob }) => {
       const { dataTracks } = bob.remoteParticipants.get('alice')!
       const controller = new AbortController()

@@ -5,7 +5,7 @@ import { DataTrackError, RpcError } from '../../index'
 import { rpcErrors, truncateBytes } from '../../src/rpc/rpc-error'
 
 describe('RpcError', () => {
-  it("has livekit-client's codes, names, messages and limits", () => {
+  it('has livekit-client’s codes, names, messages and limits', () => {
     expect(RpcError.ErrorCode).toEqual(PeerRpcError.ErrorCode)
     expect([RpcError.MAX_MESSAGE_BYTES, RpcError.MAX_DATA_BYTES]).toEqual([
       PeerRpcError.MAX_MESSAGE_BYTES,
@@ -28,13 +28,13 @@ describe('RpcError', () => {
     expect(error.stack).toContain('RpcError: busy')
   })
 
-  it('cuts message and data off between characters', () => {
+  it('truncates message and data between characters', () => {
     const error = new RpcError(1, 'ä'.repeat(200), `x${'🦀'.repeat(5000)}`)
     expect(error.message).toBe('ä'.repeat(128))
     expect(error.data).toBe(`x${'🦀'.repeat(3839)}`)
   })
 
-  it('is told from others by instanceof, across copies of the package, too', () => {
+  it('is recognized by instanceof, also across copies of the package', () => {
     class Mine extends RpcError {}
     const foreign = Object.assign(new Error('x'), { [Symbol.for('node-datatrack.rpc-error')]: true })
     expect(foreign instanceof RpcError).toBe(true)
@@ -45,7 +45,7 @@ describe('RpcError', () => {
     expect(new RpcError(1, 'x') instanceof DataTrackError).toBe(false)
   })
 
-  it('cuts any text to the longest whole beginning that fits, as livekit-client does', () => {
+  it('truncates any text to the longest prefix of whole characters that fits, as livekit-client does', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }), fc.nat(80), (text, max) => {
         const cut = truncateBytes(text, max)

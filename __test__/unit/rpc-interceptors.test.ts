@@ -36,7 +36,7 @@ const add = (room: Room, ...interceptors: RpcInterceptor[]): void =>
   interceptors.forEach((one) => room.localParticipant.addRpcInterceptor(one))
 
 describe('interceptors', () => {
-  it('surround calls on both sides, the first one outermost, each once', () =>
+  it('surround calls on both sides once, the first one outermost', () =>
     calling(async ({ alice, bob }) => {
       const notes: string[] = []
       const [a, b] = [noting('a', notes), noting('b', notes)]
@@ -69,7 +69,7 @@ describe('interceptors', () => {
       expect((await outcome(call(alice, 'bob', 'echo'))).code).toBe(1400)
     }))
 
-  it('may answer by themselves, on either side', () =>
+  it('may answer without calling the next one, on either side', () =>
     calling(async ({ alice, bob }) => {
       let handled = 0
       bob.registerRpcMethod('count', () => String(++handled))
@@ -80,7 +80,7 @@ describe('interceptors', () => {
       expect(handled).toBe(0)
     }))
 
-  it('see errors as they are, and their own count as those of the handler', () =>
+  it('see errors unchanged, and their own errors count as the handler’s', () =>
     calling(async ({ alice, bob }) => {
       const seen: unknown[] = []
       const watching: RpcInterceptor = {
@@ -116,7 +116,7 @@ describe('interceptors', () => {
       expect((await outcome(call(alice, 'bob', 'echo'))).code).toBe(403)
     }))
 
-  it('stay with the calls that run when they are removed', () =>
+  it('stay in effect for running calls after their removal', () =>
     calling(async ({ alice, bob }) => {
       const notes: string[] = []
       const one = noting('a', notes)
@@ -133,7 +133,7 @@ describe('interceptors', () => {
       expect(notes).toEqual(['a calls wait', 'a handles wait of alice', 'a answers late', 'a has late'])
     }))
 
-  it('that hang on the receiving side cost the caller no more than its timeout', () =>
+  it('that hang on the recipient’s side delay the caller no longer than its timeout', () =>
     calling(async ({ alice, bob }) => {
       const aborted: unknown[] = []
       add(bob, {
@@ -145,7 +145,7 @@ describe('interceptors', () => {
       expect(aborted).toMatchObject([{ code: 1502 }])
     }))
 
-  it('that are none, or answer with no text, are a TypeError that names what is wrong', () =>
+  it('cause a TypeError if they are not functions or do not return a string', () =>
     calling(async ({ alice, bob }) => {
       const { localParticipant } = alice
       for (const bad of [undefined, null, 'text', 1]) {

@@ -71,7 +71,7 @@ const call = ({ alice }: Two, options: object = {}): Promise<string> =>
 describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
   const streams = protocol > 0
 
-  it('request, acknowledgement and answer travel as the protocol has it', async () => {
+  it('request, acknowledgement and response have the protocol’s form', async () => {
     const peers = two(protocol)
     const got: RpcInvocationData[] = []
     peers.bob.server.registerRpcMethod('echo', (data) => {
@@ -111,7 +111,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     ])
   })
 
-  it('a response that overtakes the acknowledgement settles the call', async () => {
+  it('a response that overtakes its acknowledgement settles the call', async () => {
     const peers = two(protocol, false)
     const answered = call(peers)
     await turn()
@@ -123,7 +123,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(peers.alice.client.pending).toBe(0)
   })
 
-  it('only who was called can acknowledge and answer', async () => {
+  it('only the called participant can acknowledge and respond', async () => {
     vi.useFakeTimers()
     try {
       const peers = two(protocol, false)
@@ -142,7 +142,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     }
   })
 
-  it('an acknowledgement without an answer ends at the response timeout', async () => {
+  it('a call with an acknowledgement but no response ends at the response timeout', async () => {
     vi.useFakeTimers()
     try {
       const peers = two(protocol, false)
@@ -158,7 +158,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     }
   })
 
-  it('what comes twice, or too late, does nothing', async () => {
+  it('repeated and late packets do nothing', async () => {
     const peers = two(protocol)
     let runs = 0
     peers.bob.server.registerRpcMethod('echo', async () => {
@@ -179,7 +179,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(runs).toBe(2)
   })
 
-  it('errors of handlers come as packets: an RpcError as it is, all else without its text', async () => {
+  it('errors of handlers arrive: an RpcError unchanged, any other error without its text', async () => {
     const peers = two(protocol)
     const secret = 'the password is swordfish'
     peers.bob.server.registerRpcMethod('busy', () => Promise.reject(new RpcError(42, 'busy', 'until noon')))
@@ -217,7 +217,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     ])
   })
 
-  it('payloads may be of any size, or 15,360 bytes', async () => {
+  it('payloads may have any size, or at most 15,360 bytes, depending on the protocol', async () => {
     const peers = two(protocol)
     peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
     peers.bob.server.registerRpcMethod('long', ({ payload }) => 'ä'.repeat(Number(payload)))
@@ -240,7 +240,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     }
   })
 
-  describe('a recipient who leaves', () => {
+  describe('when the recipient leaves', () => {
     beforeEach(() => void vi.useFakeTimers())
     afterEach(() => void vi.useRealTimers())
 
@@ -256,7 +256,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
       return { ...peers, answered, id: idOf(peers.wire.sent[0]) }
     }
 
-    it('may have answered before: the answer is waited for', async () => {
+    it('a response that it sent before still settles the call', async () => {
       const { wire, alice, answered, id } = await abandoned()
       await vi.advanceTimersByTimeAsync(1900)
       expect(alice.client.pending).toBe(1)
@@ -267,7 +267,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
       expect([alice.client.pending, vi.getTimerCount()]).toEqual([0, 0])
     })
 
-    it('fails its calls when nothing has come for two seconds, or at their deadlines', async () => {
+    it('its calls fail after two seconds without a response, or at their deadline', async () => {
       for (const options of [{}, { maxRoundTripLatency: 1000 }, { maxRoundTripLatency: Infinity }]) {
         const { wire, alice, answered, id } = await abandoned(options)
         await vi.advanceTimersByTimeAsync(1000)
@@ -302,7 +302,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
         }
       })
 
-    it('fails no calls of others', async () => {
+    it('calls to other participants do not fail', async () => {
       const peers = two(protocol)
       peers.wire.peer('carol', protocol).server.registerRpcMethod('echo', ({ payload }) => payload)
       const carols = call(peers, { destinationIdentity: 'carol' })
@@ -312,7 +312,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     })
   })
 
-  it('a hidden recipient, whose packets have no name, is heard', async () => {
+  it('responses of a hidden recipient, whose packets have no identity, are accepted', async () => {
     const peers = two(protocol, false)
     const answered = call(peers)
     await turn()
@@ -329,7 +329,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(await answered).toBe('from the dark')
   })
 
-  it('a caller that may not send is told at once, and nothing is sent', async () => {
+  it('a caller without permission to send gets an error at once, and nothing is sent', async () => {
     const peers = two(protocol)
     peers.alice.allowed = false
     const error = await rejection(call(peers))
@@ -347,7 +347,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     })
   })
 
-  it('a signal takes a call away with all that belongs to it', async () => {
+  it('an aborted call leaves nothing behind', async () => {
     const peers = two(protocol)
     let release: ((answer: string) => void) | undefined
     peers.bob.server.registerRpcMethod('echo', () => new Promise((resolve) => (release = resolve)))
@@ -362,7 +362,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect((await rejection(call(peers, { signal: stop.signal }))).message).toBe('enough')
   })
 
-  it('what cannot be sent fails with the reason, and an answer that cannot be sent does not disable its handler', async () => {
+  it('a request that cannot be sent fails with the reason; after a response that cannot be sent the handler still works', async () => {
     const peers = two(protocol)
     peers.bob.server.registerRpcMethod('echo', ({ payload }) => payload)
     peers.alice.failing = 'all'
@@ -378,7 +378,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
     expect(await call(peers)).toBe('hello')
   })
 
-  it("a handler's signal aborts when the caller leaves, the time is over, or the room ends", async () => {
+  it('the handler’s signal aborts when the caller leaves, the time is over, or the room ends', async () => {
     const peers = two(protocol)
     const reasons: unknown[] = []
     let calls = 0
@@ -410,7 +410,7 @@ describe.each([0, 1, 2])('with clients of protocol %s', (protocol) => {
 })
 
 describe('a call', () => {
-  it('is refused before anything is sent', async () => {
+  it('is refused before a packet is sent if its arguments are wrong', async () => {
     const peers = two(2)
     const refused = async (options: object = {}): Promise<unknown> => {
       const error: unknown = await rejection(call(peers, options))
@@ -433,7 +433,7 @@ describe('a call', () => {
     }
   })
 
-  it('to an unknown participant is sent all the same, and one that is not in the room is not found', async () => {
+  it('to an unknown participant is sent, and fails if that participant is not in the room', async () => {
     const peers = two(2)
     // Newcomers, of whom the server has not told yet, and hidden ones.
     peers.bob.clientProtocol = undefined
@@ -451,7 +451,7 @@ describe('a call', () => {
     })
   })
 
-  it('waits until its recipient is known if it is large', async () => {
+  it('with a large payload waits until its recipient is known', async () => {
     const large = 'x'.repeat(15_361)
     for (const protocol of [0, 2]) {
       const peers = two(2)
@@ -484,7 +484,7 @@ describe('a call', () => {
     expect((await rejection((peers.alice.client as any).performRpc())).message).toContain('"params"')
   })
 
-  it('is refused when too many are waiting', async () => {
+  it('is refused if too many calls are waiting', async () => {
     const peers = two(0, false)
     const waiting = Array.from({ length: MAX_PENDING_CALLS }, () => rejection(call(peers)))
     expect(await rejection(call(peers))).toMatchObject({ code: 1505, cause: { reason: 'bufferFull' } })
@@ -492,7 +492,7 @@ describe('a call', () => {
     expect((await Promise.all(waiting)).every(({ code }) => code === 1503)).toBe(true)
   })
 
-  it('fails when its answer is nothing that is understood, or breaks off', async () => {
+  it('fails if its response is invalid or incomplete', async () => {
     const peers = two(2, false)
     const strange = rejection(call(peers))
     await turn()
@@ -506,7 +506,7 @@ describe('a call', () => {
     expect(await broken).toMatchObject({ code: 1500, cause: { message: 'broken off' } })
   })
 
-  it('a long answer may take longer than an acknowledgement, but not longer than the call', async () => {
+  it('may take as long for a long response as its timeout, also longer than the wait for an acknowledgement', async () => {
     vi.useFakeTimers()
     try {
       const peers = two(2, false)
@@ -537,7 +537,7 @@ describe('a recipient', () => {
         : [],
     )
 
-  it('has one handler for a method', () => {
+  it('can register one handler per method', () => {
     const { bob } = two(2)
     bob.server.registerRpcMethod('echo', () => '')
     const error = thrown(() => bob.server.registerRpcMethod('echo', () => ''))
@@ -551,7 +551,7 @@ describe('a recipient', () => {
     expect(thrown(() => bob.server.unregisterRpcMethod(1 as never))).toBeInstanceOf(TypeError)
   })
 
-  it('answers requests of versions that it does not know with an error', async () => {
+  it('answers a request of an unknown version with an error', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
     for (const version of [0, 2, 3]) {
@@ -567,7 +567,7 @@ describe('a recipient', () => {
     expect(kinds(wire).filter((kind) => kind === 'rpcAck')).toHaveLength(6)
   })
 
-  it('answers streams that lack attributes, and ignores those whose answer no caller could match', async () => {
+  it('answers a stream without valid attributes with an error, and ignores one without a request ID', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
     const broken = ['', '-1', '1e3', 'NaN', '9'.repeat(40)]
@@ -587,7 +587,7 @@ describe('a recipient', () => {
     expect([wire.sent.length, bob.server.running]).toEqual([before, 0])
   })
 
-  it('says so when a request breaks off', async () => {
+  it('answers an incomplete request with an error', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
     wire.deliverText('alice', 'bob', requestText({}, 'x'), { copies: 1, delay: 0, breaks: true })
@@ -595,7 +595,7 @@ describe('a recipient', () => {
     expect(errors(wire)).toMatchObject([{ code: 1500, data: 'the request broke off' }])
   })
 
-  it('answers in the version in which it was asked, or in the newer one that the caller knows', async () => {
+  it('responds in the version of the request, or in a newer one that the caller supports', async () => {
     const { wire, bob } = two(2)
     bob.server.registerRpcMethod('echo', () => 'x')
     // This caller is no known participant: the server's API, or a hidden one.
@@ -611,7 +611,7 @@ describe('a recipient', () => {
     ])
   })
 
-  it('works on so many calls at a time, of which one caller has a share, and refuses more', async () => {
+  it('runs a limited number of calls at a time, shared among callers, and refuses further ones', async () => {
     const { wire, bob } = two(0)
     bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
     const call = (caller: string, id: number): void => {
@@ -630,7 +630,7 @@ describe('a recipient', () => {
     expect(bob.server.running).toBe(0)
   })
 
-  it('lets others have the slot of a call whose time is over, and sends its answer all the same', async () => {
+  it('frees the slot of a call after its timeout, and still sends the response later', async () => {
     const { wire, bob } = two(0)
     const handlers: (() => void)[] = []
     bob.server.registerRpcMethod(
@@ -652,7 +652,7 @@ describe('a recipient', () => {
     expect(kinds(wire, 'bob').filter((kind) => kind === 'rpcResponse')).toHaveLength(1)
   })
 
-  it('keeps so much of what a caller sends, in ids and requests, and no more', async () => {
+  it('keeps a bounded amount of a caller’s request IDs and payloads', async () => {
     const { wire, bob } = two(0)
     bob.server.registerRpcMethod('hang', () => new Promise(() => undefined))
     const id = (number: number): string => String(number).padEnd(50_000)
@@ -667,7 +667,7 @@ describe('a recipient', () => {
     expect(errors(wire).length).toBeGreaterThan(500)
   })
 
-  it('keeps so many calls whose time is over and whose handlers go on, by the memory that they take', async () => {
+  it('keeps a bounded amount of memory for calls after their timeout whose handlers still run', async () => {
     const { wire, bob } = two(0)
     let handlers = 0
     bob.server.registerRpcMethod('hang', () => {
@@ -690,7 +690,7 @@ describe('a recipient', () => {
     bob.server.close()
   })
 
-  it('takes requests up to the limit', async () => {
+  it('accepts requests up to the size limit', async () => {
     const { wire, bob, alice } = two(0)
     alice.clientProtocol = 1
     bob.server.registerRpcMethod('echo', ({ payload }) => payload)
@@ -701,7 +701,7 @@ describe('a recipient', () => {
     await until(() => kinds(wire, 'bob').includes('text'))
   })
 
-  it('sends codes that fit the wire, whatever a handler chose', async () => {
+  it('sends error codes that fit the wire format, whatever code a handler chose', async () => {
     const peers = two(0)
     for (const [code, sent] of [
       [-1, 2 ** 32 - 1],
@@ -716,7 +716,7 @@ describe('a recipient', () => {
   })
 })
 
-describe('a call, for its recipient: what it is answered', () => {
+describe('a recipient’s responses', () => {
   /** A recipient that sends by `send`. */
   function recipient(send: (packet: RpcPacket, to: string) => Promise<void>): RpcServerManager {
     return new RpcServerManager({
@@ -739,7 +739,7 @@ describe('a call, for its recipient: what it is answered', () => {
     ...({ senderIdentity: from, senderSid: '', channel: 'reliable', encrypted: false } as const),
   })
 
-  it('waits up to a bound where nothing leaves, of which one caller has a share', () => {
+  it('wait up to a limit if none can be sent, and the limit is shared among callers', () => {
     const bytes = { mallory: 0, alice: 0 }
     const server = recipient((packet, to) => {
       // Text in memory: two bytes for each character.
@@ -754,7 +754,7 @@ describe('a call, for its recipient: what it is answered', () => {
     expect(bytes.alice).toBe(20_000)
   })
 
-  it('is sent so many times at most, each time over another connection', async () => {
+  it('are sent at most ANSWER_ATTEMPTS times, each time over another connection', async () => {
     let attempts = 0
     const server = recipient((packet) => {
       if (packet.case === 'rpcAck') return Promise.resolve()
@@ -770,7 +770,7 @@ describe('a call, for its recipient: what it is answered', () => {
   })
 })
 
-describe('a call, for its recipient: the acknowledgement', () => {
+describe('a recipient’s acknowledgement of a call', () => {
   afterEach(() => {
     vi.useRealTimers()
     vi.restoreAllMocks()
@@ -817,7 +817,7 @@ describe('a call, for its recipient: the acknowledgement', () => {
     return { log, call }
   }
 
-  it('leaves before the handler runs, unless that was quick the last time', async () => {
+  it('is sent before the handler runs, unless the handler was quick the last time', async () => {
     let [now, takes] = [0, 0]
     vi.spyOn(performance, 'now').mockImplementation(() => now)
     const { log, call } = recipient(() => {
@@ -835,7 +835,7 @@ describe('a call, for its recipient: the acknowledgement', () => {
     expect(log).toEqual(['rpcAck', 'handler', 'rpcResponse'])
   })
 
-  it('has a signal, made when it is asked for, that is aborted if the time is over by then', async () => {
+  it('does not delay the handler’s signal, which is created on demand and aborted if the time is over', async () => {
     let data: RpcInvocationData | undefined
     const { call } = recipient((given) => {
       data = given

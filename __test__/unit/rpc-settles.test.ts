@@ -42,7 +42,7 @@ const fate: fc.Arbitrary<Fate> = fc.record({
 })
 
 describe('timers', () => {
-  it('ring once, at their time, however long it is', async () => {
+  it('fire once at their time, also after more than 2³¹ ms', async () => {
     await fc.assert(
       fc.asyncProperty(timeouts, async (ms) => {
         const rang: number[] = []
@@ -59,7 +59,7 @@ describe('timers', () => {
     )
   })
 
-  it('do not ring when they are cancelled, in whichever part of a long one', async () => {
+  it('do not fire after they were cancelled, in any part of a long wait', async () => {
     for (const after of [0, 5, 2 ** 31 - 1, 2 ** 31 + 5]) {
       let rang = false
       const alarm = new Alarm(2 ** 33, () => (rang = true))
@@ -71,14 +71,14 @@ describe('timers', () => {
     }
   })
 
-  it('never ring after Infinity, and set no timer for it', () => {
+  it('with Infinity never fire, and set no system timer', () => {
     new Alarm(Infinity, () => undefined)
     expect(vi.getTimerCount()).toBe(0)
   })
 })
 
 describe('performRpc', () => {
-  it('times out exactly then, for any timeout, when nothing comes back', async () => {
+  it('times out exactly at the timeout if no packet comes back', async () => {
     await fc.assert(
       fc.asyncProperty(
         timeouts,
@@ -118,7 +118,7 @@ describe('performRpc', () => {
     )
   })
 
-  it('settles by its deadline under any script of faults, and leaves nothing behind', async () => {
+  it('settles by its deadline under any sequence of faults, and leaves nothing behind', async () => {
     const script = fc.record({
       fates: fc.array(fate, { minLength: 1, maxLength: 8 }),
       protocol: fc.constantFrom(0, 1, 2),

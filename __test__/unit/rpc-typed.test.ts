@@ -23,7 +23,7 @@ const withRooms = (use: (pair: Pair) => Promise<void>): Promise<void> =>
   })
 
 describe('room.rpc', () => {
-  it('calls and answers with values, as JSON on the wire', () =>
+  it('sends and returns values as JSON', () =>
     withRooms(async ({ alice, bob }) => {
       const seen: TypedRpcInvocation[] = []
       bob.rpc.handle<Move, Pose>('move', ({ x, y }, invocation) => {
@@ -47,7 +47,7 @@ describe('room.rpc', () => {
       expect(await alice.rpc.call('bob', 'plain', { a: 1 })).toEqual([{ a: 1 }])
     }))
 
-  it('carries nothing as nothing', () =>
+  it('sends undefined as an empty payload', () =>
     withRooms(async ({ alice, bob }) => {
       const got: unknown[] = []
       bob.rpc.handle('stop', (request) => void got.push(request))
@@ -57,7 +57,7 @@ describe('room.rpc', () => {
       expect(got).toEqual([undefined, null, undefined])
     }))
 
-  it('takes other codecs: texts as they are, everything else as base64', () =>
+  it('uses other codecs: texts are sent unchanged, other payloads as base64', () =>
     withRooms(async ({ alice, bob }) => {
       const number: DataTrackCodec<number> = {
         encode: (value) => Uint8Array.of(value >> 8, value & 0xff),
@@ -80,7 +80,7 @@ describe('room.rpc', () => {
       expect(await alice.rpc.call('bob', 'length', '', options)).toBe(0)
     }))
 
-  it('says whose fault it is when a codec fails', () =>
+  it('reports whether the caller’s or the recipient’s codec failed', () =>
     withRooms(async ({ alice, bob }) => {
       bob.rpc.handle('json', () => 1)
       bob.rpc.handle('unencodable', () => 1n as unknown as number)
@@ -104,7 +104,7 @@ describe('room.rpc', () => {
       })
     }))
 
-  it('takes a handler away once, and never that of another', () =>
+  it('removes a handler once, and never another handler of the same method', () =>
     withRooms(async ({ alice, bob }) => {
       const remove = bob.rpc.handle('m', () => 1)
       expect(thrown(() => bob.rpc.handle('m', () => 2))).toBeInstanceOf(RangeError)
@@ -114,7 +114,7 @@ describe('room.rpc', () => {
       expect(await alice.rpc.call('bob', 'm', null)).toBe(2)
     }))
 
-  it('gives a call up when its signal aborts, and names wrong arguments', () =>
+  it('rejects when the signal aborts, and names wrong arguments', () =>
     withRooms(async ({ alice, bob }) => {
       let called = false
       bob.rpc.handle('hang', () => {

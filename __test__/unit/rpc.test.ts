@@ -21,7 +21,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       ...rest,
     )
 
-  it.each([0, 1, 100, 15_360])('carries %s bytes there and back', (size) =>
+  it.each([0, 1, 100, 15_360])('carries %s bytes to the recipient and back', (size) =>
     withVersion(async ({ alice, bob }) => {
       bob.registerRpcMethod('echo', ({ payload, callerIdentity }) => `${callerIdentity} ${payload}`.slice(6))
       const payload = 'x'.repeat(size)
@@ -42,7 +42,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       }),
   )
 
-  it('carries 1,000 calls at once, each with its own answer', () =>
+  it('carries 1,000 calls at once, each with its own response', () =>
     withVersion(async ({ alice, bob }) => {
       let running = 0
       let all: () => void = () => undefined
@@ -58,7 +58,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       )
     }))
 
-  it('goes both ways, and within a call', () =>
+  it('carries calls in both directions, also from within a handler', () =>
     withVersion(async ({ alice, bob }) => {
       alice.registerRpcMethod('name', () => 'alice')
       bob.localParticipant.registerRpcMethod('greet', async ({ callerIdentity }) => {
@@ -69,7 +69,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       expect((await outcome(call(alice, 'bob', 'greet'))).code).toBe(RpcError.ErrorCode.UNSUPPORTED_METHOD)
     }))
 
-  it('an RpcError of the handler comes as it is', () =>
+  it('an RpcError of the handler arrives unchanged', () =>
     withVersion(async ({ alice, bob }) => {
       bob.registerRpcMethod('busy', () => {
         throw new RpcError(42, 'b\u00fcsy', 'x'.repeat(20_000))
@@ -79,7 +79,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       expect(error).toMatchObject({ code: 42, message: 'b\u00fcsy', data: 'x'.repeat(15_360) })
     }))
 
-  it('a recipient who goes, or is sent away, fails its calls', () =>
+  it('calls fail when their recipient leaves or is removed', () =>
     withVersion(async ({ sfu, alice, bob }) => {
       let calls = 0
       const aborted: unknown[] = []
@@ -109,7 +109,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       expect((await outcome(call(alice, 'carol', 'hang', '', options))).code).toBe(1401)
     }))
 
-  it("one's own disconnection settles calls at once, and a caller's ends the work of its handlers", () =>
+  it('calls settle at once when the caller disconnects, and their handlers’ signals abort', () =>
     withVersion(async ({ alice, bob }) => {
       const aborted: unknown[] = []
       let calls = 0
@@ -130,7 +130,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       })
     }))
 
-  it.each(['resume', 'full'] as const)('handlers and calls outlive a connection: %s', (kind) =>
+  it.each(['resume', 'full'] as const)('handlers and calls survive a reconnect: %s', (kind) =>
     withVersion(async ({ sfu, alice, bob }) => {
       let release: ((answer: string) => void) | undefined
       bob.registerRpcMethod('wait', () => new Promise((resolve) => (release = resolve)))
@@ -148,7 +148,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
     }),
   )
 
-  it('a call that is made while the connection is away is carried when it is back', () =>
+  it('a call that is made while the connection is lost is sent when it is back', () =>
     withVersion(async ({ sfu, alice, bob }) => {
       bob.registerRpcMethod('echo', ({ payload }) => payload)
       const back = sfu.reconnect('alice', 'resume')
@@ -158,7 +158,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       expect(await answer).toBe('patience')
     }))
 
-  it('a call that times out while it waits for the connection is never carried', () =>
+  it('a call that times out while it waits for the connection is never sent', () =>
     withVersion(
       async ({ sfu, alice, bob }) => {
         const got: string[] = []
@@ -187,7 +187,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
       { bandwidth: 100_000 },
     ))
 
-  it.each([1, 2, 3])('every call settles by its deadline while connections come and go, seed %s', (seed) =>
+  it.each([1, 2, 3])('every call settles by its deadline across reconnects, seed %s', (seed) =>
     withVersion(
       async ({ sfu, alice, bob }) => {
         let state = seed * 7919
@@ -247,7 +247,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
     ),
   )
 
-  it('works end-to-end encrypted', async () => {
+  it('works with end-to-end encryption', async () => {
     const keyProvider = new ExternalE2EEKeyProvider()
     await keyProvider.setKey('correct horse')
     const encryption = { keyProvider }
@@ -262,7 +262,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
     )
   })
 
-  it('settles with a typed error where keys differ, are missing, or are only on one side', async () => {
+  it('settles with a typed error if the keys differ or are missing, or if only one side encrypts', async () => {
     const providers = await Promise.all(
       ['correct horse', 'battery staple'].map(async (passphrase) => {
         const keyProvider = new ExternalE2EEKeyProvider()
@@ -294,7 +294,7 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
 })
 
 describe('handlers', () => {
-  it('may be registered before the room is connected, and stay when it is connected again', async () => {
+  it('may be registered before the room connects, and stay registered for later connections', async () => {
     const room = new Room()
     room.registerRpcMethod('echo', ({ payload }) => payload)
     expect(() => room.localParticipant.registerRpcMethod('echo', () => '')).toThrow(RangeError)
@@ -309,7 +309,7 @@ describe('handlers', () => {
     }
   })
 
-  it("are told the caller's timeout", () =>
+  it('get the caller’s timeout', () =>
     withPair(async ({ alice, bob }) => {
       await until(() => alice.remoteParticipants.has('bob'))
       const told: number[] = []
@@ -324,7 +324,7 @@ describe('handlers', () => {
     }))
 })
 
-describe('the server', () => {
+describe('the LiveKit server', () => {
   /** Each room that joins is told that version of the server. */
   const refusedBy = async (join: object): Promise<number | undefined> => {
     const sfu = new Loopback()
@@ -345,7 +345,7 @@ describe('the server', () => {
     return code
   }
 
-  it('must be 1.8.0 or newer', async () => {
+  it('must have version 1.8.0 or newer for RPC', async () => {
     expect(await refusedBy({ serverVersion: '1.7.2' })).toBe(1403)
     expect(await refusedBy({ serverInfo: { version: '1.7.2' } })).toBe(1403)
     expect(await refusedBy({ serverInfo: { version: '1.13.5' }, serverVersion: '1.7.2' })).toBeUndefined()

@@ -7,7 +7,7 @@ const pose = { name: 'acme.Pose', encoding: 'jsonschema' } as const
 const definition = '{ "type": "object", "title": "Pose, über alles" }'
 
 describe('a schema', () => {
-  it('is defined by one and got by others, and by oneself', async () => {
+  it('that one participant defines can be read by all, also by itself', async () => {
     await withPair(async ({ alice, bob }) => {
       await alice.localParticipant.defineSchema(pose, definition)
       const track = await alice.localParticipant.publishDataTrack({
@@ -20,7 +20,7 @@ describe('a schema', () => {
     })
   })
 
-  it('is told from others by name and encoding', async () => {
+  it('is identified by name and encoding', async () => {
     await withPair(async ({ alice, bob }) => {
       const names = [pose, { ...pose, encoding: 'custom:x' }, { ...pose, name: 'acme.Other' }] as const
       for (const [index, name] of names.entries()) {
@@ -50,7 +50,7 @@ describe('a schema', () => {
     })
   })
 
-  it('can be defined anew; the same once more is fine even where the server has no room for two', async () => {
+  it('can be redefined; defining the same one again works even if the server has no room for another', async () => {
     await withPair(async ({ alice, bob }) => {
       await alice.localParticipant.defineSchema(pose, 'first')
       await alice.localParticipant.defineSchema(pose, 'second')
@@ -64,7 +64,7 @@ describe('a schema', () => {
     })
   })
 
-  it('is notFound for a participant that has not defined it, or is not in the room', async () => {
+  it('is notFound if the participant has not defined it or is not in the room', async () => {
     await withPair(async ({ alice, bob }) => {
       await alice.localParticipant.defineSchema(pose, definition)
       for (const [schema, identity] of [
@@ -77,7 +77,7 @@ describe('a schema', () => {
     })
   })
 
-  it('has limits: too large is limitExceeded with both sizes, before anything is sent', async () => {
+  it('that is too large is limitExceeded, with its size and the limit, before anything is sent', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       const error = await rejection(localParticipant.defineSchema(pose, 'ü'.repeat(MAX_SCHEMA_BYTES / 2 + 1)))
       expect(error.reason).toBe('limitExceeded')
@@ -89,7 +89,7 @@ describe('a schema', () => {
     })
   })
 
-  it('is refused with an error that names the argument when it makes no sense', async () => {
+  it('is refused with an error that names the argument if it is invalid', async () => {
     await withPair(async ({ alice: { localParticipant } }) => {
       const define = localParticipant.defineSchema.bind(localParticipant) as (
         ...args: unknown[]
@@ -113,13 +113,13 @@ describe('a schema', () => {
     })
   })
 
-  it('needs a connection', async () => {
+  it('can be defined and read in a connected room only', async () => {
     const { localParticipant } = new Room()
     expect((await rejection(localParticipant.defineSchema(pose, 'x'))).reason).toBe('disconnected')
     expect((await rejection(localParticipant.getSchema(pose, 'alice'))).reason).toBe('disconnected')
   })
 
-  it('is there after a reconnect of either kind, as it was defined last', async () => {
+  it('exists after the connection was resumed or rebuilt, in its last definition', async () => {
     for (const kind of ['resume', 'full'] as const) {
       await withPair(async ({ sfu, alice, bob }) => {
         await alice.localParticipant.defineSchema(pose, 'first')
@@ -138,7 +138,7 @@ describe('a schema', () => {
 })
 
 describe('a data blob', () => {
-  it('is stored by one and got by others, by its key, also after the connection was rebuilt', async () => {
+  it('that one participant stores can be read by others under its key, also after the connection was rebuilt', async () => {
     await withPair(async ({ sfu, alice, bob }) => {
       const bytes = Buffer.from([0xff, 1])
       await alice.localParticipant.storeDataBlob(pose.name, 'text')
@@ -165,7 +165,7 @@ describe('a data blob', () => {
     ['ü'.repeat(129), 'x', '"key.length"'],
     ['k', '', '"contents.length"'],
     ['k', 5, '"contents"'],
-  ])('has a key of 1 to 256 bytes, and contents: %.10s, %s', async (key, contents, name) => {
+  ])('must have a key of 1 to 256 bytes, and contents: %.10s, %s', async (key, contents, name) => {
     const { localParticipant } = new Room()
     const error = await rejection(localParticipant.storeDataBlob(key as string, contents as string))
     expect(error.message).toContain(name)
@@ -173,7 +173,7 @@ describe('a data blob', () => {
       expect((await rejection(localParticipant.getDataBlob(key as string, 'a'))).message).toContain(name)
   })
 
-  it('is not stored without a connection, or if it is too large', async () => {
+  it('cannot be stored without a connection, nor if it is too large', async () => {
     const { localParticipant } = new Room()
     expect((await rejection(localParticipant.storeDataBlob('k', 'x'))).reason).toBe('disconnected')
     expect((await rejection(localParticipant.getDataBlob('k', 'a'))).reason).toBe('disconnected')

@@ -69,11 +69,11 @@ function timestampOf(message: SignalRequest['message']): bigint {
   return message.value.timestamp
 }
 
-describe('what the server has sent so far', () => {
+describe('waiting until the messages that the server has sent are handled', () => {
   const never = new AbortController().signal
   const LIMIT = 60_000
 
-  it('is handled when its answer to a ping comes, and an answer to an earlier ping does not count', async () => {
+  it('resolves with the answer to the ping, not with the answer to an earlier ping', async () => {
     const { client, owner } = await opened()
     const first = timestampOf(await server.request('pingReq'))
     const caughtUp = client.caughtUp(LIMIT, never).then(() => owner.messages.length)
@@ -90,7 +90,7 @@ describe('what the server has sent so far', () => {
     ['the server ends the connection', () => server.client.terminate()],
     ['the client closes it', (client: SignalClient) => client.close()],
     ['the signal aborts', (_: SignalClient, given: AbortController) => given.abort()],
-  ])('is waited for no longer when %s', async (_, end) => {
+  ])('ends when %s', async (_, end) => {
     const { client } = await opened()
     const given = new AbortController()
     const caughtUp = client.caughtUp(LIMIT, given.signal)
@@ -99,7 +99,7 @@ describe('what the server has sent so far', () => {
     client.close()
   })
 
-  it('is not waited for beyond the limit', async () => {
+  it('ends at the time limit', async () => {
     const { client, owner } = await opened()
     await client.caughtUp(1, never)
     expect(owner.ends).toEqual([])
@@ -108,7 +108,7 @@ describe('what the server has sent so far', () => {
 })
 
 describe('pongs', () => {
-  it('count for pings that were sent, and a timestamp of −2⁶³, 0 or tomorrow says nothing', async () => {
+  it('are used if they answer a ping that was sent; a timestamp of −2⁶³, 0 or tomorrow is ignored', async () => {
     const { client, owner } = await opened()
     for (const lastPingTimestamp of [
       -(2n ** 63n),
@@ -130,7 +130,7 @@ describe('pongs', () => {
     client.close()
   })
 
-  it('measure by a clock that cannot be set', async () => {
+  it('are measured with a clock that no setting of the system time changes', async () => {
     const { client } = await opened()
     const ping = await server.request('pingReq')
     // The wall clock is set ahead by an hour between ping and pong.
@@ -148,8 +148,8 @@ describe('pongs', () => {
   })
 })
 
-describe('a message', () => {
-  it('whose handling fails ends the connection, with a word in the log, and nothing else', async () => {
+describe('a server’s message', () => {
+  it('whose handling throws ends the connection, logs the error, and throws nothing', async () => {
     const { owner } = await opened()
     owner.handle = () => {
       throw new RangeError('made by the test')
@@ -164,7 +164,7 @@ describe('a message', () => {
     )
   })
 
-  it('that cannot be decoded is left out, and the next one counts', async () => {
+  it('that cannot be decoded is skipped, and the next one is handled', async () => {
     const { client, owner } = await opened()
     server.sayBytes(Buffer.from([0x2a, 0xff, 0xff]))
     server.sayBytes(Buffer.alloc(5000, 0xff))
@@ -174,7 +174,7 @@ describe('a message', () => {
     client.close()
   })
 
-  it('with a token that is none leaves the one that there is', async () => {
+  it('with an invalid token leaves the current token', async () => {
     const { client, owner } = await opened()
     for (const value of ['', 'a\r\nb: c', 'a\0.b.c', 'x'.repeat(9 << 20), 'a b.c.d', 'nothing']) {
       server.say({ case: 'refreshToken', value })
@@ -185,7 +185,7 @@ describe('a message', () => {
     client.close()
   })
 
-  it('before the owner is ready waits, in order; of very many no more are read than are kept', async () => {
+  it('waits in order until the owner is ready; while too many wait, the socket is not read', async () => {
     const owner = newOwner()
     const opening = open(owner)
     const socket = await server.accept()
@@ -210,7 +210,7 @@ describe('a message', () => {
     client.close()
   })
 
-  it('that came before the end of the connection is handled before it, however many came', async () => {
+  it('is handled if it arrived before the end of the connection, however many there were', async () => {
     const { owner } = await opened()
     const participants = Array.from({ length: 5000 }, (_, index) => ({ identity: `p${index}`, sid: 'PA' }))
     server.say({ case: 'update', value: { participants } })
@@ -221,7 +221,7 @@ describe('a message', () => {
   })
 })
 
-describe('a large message', () => {
+describe('a large server message', () => {
   const metadata = 'm'.repeat(480_000)
   const participants = Array.from({ length: 40 }, (_, index) => ({
     identity: `p${index}`,
@@ -229,7 +229,7 @@ describe('a large message', () => {
     metadata,
   }))
 
-  it('to begin with, as a server may make it, lets in, and comes in parts', async () => {
+  it('may be the join response, which is handled in parts', async () => {
     const { client, owner, first } = await opened({ otherParticipants: participants, pingInterval: 7 })
     const here = (message: any) => message.value.otherParticipants ?? message.value.participants
     await until(() => [first.message, ...owner.messages].flatMap(here).length === participants.length)
@@ -240,7 +240,7 @@ describe('a large message', () => {
     client.close()
   })
 
-  it('beyond the limit is refused by name, to begin with and later', async () => {
+  it('beyond the limit is refused by its reason, as the first message and later', async () => {
     const opening = rejection(open(newOwner()))
     await server.accept()
     server.sayBytes(Buffer.alloc(MAX_MESSAGE_BYTES + 1))
@@ -254,7 +254,7 @@ describe('a large message', () => {
     expect(owner.ends).toEqual(['a message of the server was too large'])
   })
 
-  it('of empty things is not decoded beyond what is kept', async () => {
+  it('with millions of empty entries is decoded up to the limits of what is kept', async () => {
     const { client, owner } = await opened()
     server.sayBytes(bytesField(5, emptyMessages(1, 8 << 20)))
     server.sayBytes(bytesField(22, bytesField(7, emptyMessages(4, 1 << 20))))
@@ -268,7 +268,7 @@ describe('a large message', () => {
   })
 })
 
-it('an answer by HTTP is told without its control characters', async () => {
+it('an HTTP answer is reported without its control characters', async () => {
   const http = createServer((_request, response) => response.writeHead(500).end('\u001b[2J\u009bbad\r\nX'))
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const url = new URL(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`)
@@ -280,7 +280,7 @@ it('an answer by HTTP is told without its control characters', async () => {
   await new Promise((resolve) => http.close(resolve))
 })
 
-it('the interval of pings that a server asks for stays within reason', async () => {
+it('the server’s ping interval is clamped to a reasonable range', async () => {
   for (const [pingInterval, ms] of [
     [-1, 5000],
     [0, 5000],

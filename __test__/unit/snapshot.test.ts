@@ -45,7 +45,7 @@ function joined(...identities: string[]) {
 }
 
 describe('an update that lists all participants', () => {
-  it('removes those that are missing, with their tracks, and adds those that are new', async () => {
+  it('removes missing participants and their tracks, and adds new ones', async () => {
     const { room, left, receive } = joined('a', 'b')
     const track = { pubHandle: 1, sid: 'DTR_1', name: 'track', encryption: 0 }
     const b = { identity: 'b', sid: 'PA_b', state: 2, dataTracks: [track] }
@@ -65,14 +65,14 @@ describe('an update that lists all participants', () => {
     ['zero in many bytes', Uint8Array.of(2 << 3, 0x80, 0x80, 0)],
     ['set, and then zero', Uint8Array.of(2 << 3, 1, 2 << 3, 0)],
     ['a text', bytesField(2, Uint8Array.of(1))],
-  ])('is none if the flag is %s', async (_what, flag) => {
+  ])('is treated as an ordinary update if its flag is %s', async (_what, flag) => {
     const { room, left, receive } = joined('a')
     receive({ identities: ['me'], flag })
     expect(left).toEqual([])
     await room.disconnect()
   })
 
-  it('counts as a whole, however many parts it is handled in', async () => {
+  it('takes effect as a whole, however many parts it is handled in', async () => {
     const all = Array.from({ length: 2000 }, (_, index) => `p${index}`)
     const { room, left, receive } = joined('early', ...all.slice(0, 10))
     receive({ identities: ['me', ...all], flag: set, metadata: 'm'.repeat(500) })
@@ -80,7 +80,7 @@ describe('an update that lists all participants', () => {
     await room.disconnect()
   })
 
-  it('does not end the wait for those that may be coming back after the connection was rebuilt', async () => {
+  it('does not end the wait for participants that may return after the connection was rebuilt', async () => {
     const { room, left, receive } = joined('a')
     room.engine.connectionLost()
     room.engine.connectionReconnecting(false)
@@ -91,7 +91,7 @@ describe('an update that lists all participants', () => {
     await room.disconnect()
   })
 
-  it('is not believed if it lacks the local participant, and that is logged once', async () => {
+  it('is not applied as a list if it lacks the local participant, which is logged once', async () => {
     const { room, left, receive } = joined('a')
     receive({ identities: ['b'], flag: set })
     receive({ identities: [], flag: set })
@@ -100,7 +100,7 @@ describe('an update that lists all participants', () => {
     await room.disconnect()
   })
 
-  it('is not believed if some of it cannot be read, or if it is cut', async () => {
+  it('is not applied as a list if part of it is unreadable or was cut', async () => {
     const { room, left, receive } = joined('a')
     // A participant that ends in its midst, in a message that is too long to be decoded as it is.
     const broken = bytesField(1, Uint8Array.of(0x0a, 0x7f, 1))

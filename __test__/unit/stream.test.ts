@@ -10,7 +10,7 @@ function openStreams(): number {
 }
 
 describe('a loop over a stream', () => {
-  it('unsubscribes when it is left by break', async () => {
+  it('unsubscribes when the loop is left by break', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -30,7 +30,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it('unsubscribes when it is left by an error of its body', async () => {
+  it('unsubscribes when its body throws', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -44,7 +44,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it("throws the signal's reason when it aborts, while it waits and before", async () => {
+  it('throws the signal’s reason when the signal aborts during the wait or before it', async () => {
     await withPair(async (pair) => {
       const { remote } = await publish(pair)
       const controller = new AbortController()
@@ -62,7 +62,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it('ends normally when the track is unpublished, after the frames that came before', async () => {
+  it('ends normally when the track is unpublished, after the frames that arrived before', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -88,7 +88,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it('throws when the SFU cuts the connection', async () => {
+  it('throws when the SFU removes the participant', async () => {
     await withPair(async (pair) => {
       const { remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -101,7 +101,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it('throws when the track was gone before', async () => {
+  it('throws if the track had ended before', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       await local.unpublish()
@@ -124,7 +124,7 @@ describe('a loop over a stream', () => {
     })
   })
 
-  it('takes a million frames with one listener on its signal', { timeout: 60_000 }, async () => {
+  it('reads a million frames with one listener at its signal', { timeout: 60_000 }, async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair, { maxQueueAge: Infinity })
       const { signal } = new AbortController()
@@ -156,7 +156,7 @@ describe('a loop over a stream', () => {
 })
 
 describe('a stream', () => {
-  it('has one reader at a time', async () => {
+  it('can have one reader at a time', async () => {
     await withPair(async (pair) => {
       const { remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -174,7 +174,7 @@ describe('a stream', () => {
     })
   })
 
-  it('serves overlapping reads in their order', async () => {
+  it('serves overlapping reads in order', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote)
@@ -227,7 +227,7 @@ describe('a stream', () => {
     })
   })
 
-  it('holds exactly bufferSize frames, the newest', async () => {
+  it('keeps exactly the newest bufferSize frames', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote, { bufferSize: 3 })
@@ -252,7 +252,7 @@ describe('a stream', () => {
     })
   })
 
-  it('holds exactly bufferSize frames while a reader waits, too', async () => {
+  it('keeps exactly the newest bufferSize frames, also while a reader waits', async () => {
     await withPair(async (pair) => {
       const { local, remote } = await publish(pair)
       const stream = await subscribe(remote, { bufferSize: 3 })
@@ -283,7 +283,7 @@ describe('a stream', () => {
     })
   })
 
-  it('checks the options of subscribe and setPipelineOptions', async () => {
+  it('subscribe() and setPipelineOptions() reject invalid options', async () => {
     await withPair(async (pair) => {
       const { remote } = await publish(pair)
       const wrong: [object, string][] = [

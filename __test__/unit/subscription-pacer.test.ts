@@ -16,7 +16,7 @@ function paced() {
 }
 
 describe('requests for subscriptions', () => {
-  it('are sent at once while there are few', () => {
+  it('are sent at once if there are few', () => {
     const { pacer, sent } = paced()
     for (let index = 0; index < GROUP; index++) pacer.push([update(index)])
     expect(sent).toEqual([['DTR_0'], ['DTR_1'], ['DTR_2'], ['DTR_3']])
@@ -25,7 +25,7 @@ describe('requests for subscriptions', () => {
     expect(sent).toHaveLength(GROUP + 1)
   })
 
-  it('are sent a few at a time when there are many, in their order', () => {
+  it('are sent a few at a time and in order if there are many', () => {
     const { pacer, sent } = paced()
     for (let index = 0; index < 10; index++) pacer.push([update(index)])
     expect(sent.flat()).toHaveLength(GROUP)
@@ -37,7 +37,7 @@ describe('requests for subscriptions', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('to a track wait after the end of the last one, and what follows waits with it', () => {
+  it('to a track are delayed if the track was just unsubscribed, and later ones wait behind them', () => {
     const { pacer, sent } = paced()
     pacer.push([update(1)])
     vi.advanceTimersByTime(0.9 * INTERVAL)
@@ -54,7 +54,7 @@ describe('requests for subscriptions', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('that wait already are not sent twice when they are asked for again; a change is', () => {
+  it('that wait already are not sent twice if repeated, but a change is sent', () => {
     const { pacer, sent } = paced()
     for (let index = 0; index < 6; index++) pacer.push([update(index)])
     for (let index = 4; index < 6; index++) pacer.push([update(index)])
@@ -66,7 +66,7 @@ describe('requests for subscriptions', () => {
     expect(sent.at(-1)).toEqual(['DTR_4'])
   })
 
-  it('wait in a bounded number: of more the oldest leave at once, and none is lost', () => {
+  it('wait up to a bound; beyond it the oldest are sent at once, and none is lost', () => {
     const { pacer, sent } = paced()
     const all = MAX_WAITING + 1000
     for (let index = 0; index < all; index++) {
@@ -78,7 +78,7 @@ describe('requests for subscriptions', () => {
     expect(sent.flat()).toEqual(Array.from({ length: all }, (_, index) => `DTR_${index}`))
   })
 
-  it('are forgotten with their connection', () => {
+  it('are discarded when their connection ends', () => {
     const { pacer, sent } = paced()
     pacer.push(Array.from({ length: 10 }, (_, index) => update(index)))
     pacer.clear()

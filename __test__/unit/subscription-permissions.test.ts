@@ -34,7 +34,7 @@ async function flows(track: RemoteDataTrack, push: (frame: Uint8Array) => void):
 }
 
 describe('setTrackSubscriptionPermissions', () => {
-  it('ends what it no longer permits, with notAllowed, and says when it is permitted again', () =>
+  it('ends subscriptions that it no longer permits with notAllowed, and reports when they are permitted again', () =>
     withPair(async (pair) => {
       const told = statuses(pair)
       const { alice } = pair
@@ -56,7 +56,7 @@ describe('setTrackSubscriptionPermissions', () => {
       expect(told).toEqual(['imu of alice: not_allowed', 'imu of alice: allowed'])
     }))
 
-  it('permits a track by name before it is published: one who subscribes at once is not refused', () =>
+  it('can permit a track by name before it is published: an immediate subscription is not refused', () =>
     withPair(async (pair) => {
       const { alice, bob } = pair
       alice.localParticipant.setTrackSubscriptionPermissions(false, allow('bob', 'imu'))
@@ -67,7 +67,7 @@ describe('setTrackSubscriptionPermissions', () => {
       expect(await rejection(refused.remote.subscribe().read())).toMatchObject({ reason: 'notAllowed' })
     }))
 
-  it('holds for new SIDs, after a reconnect of either, and for the next connection', () =>
+  it('stays in effect for new SIDs, after either side’s reconnect, and for the next connection', () =>
     withPair(async (pair) => {
       const { sfu, alice, bob } = pair
       alice.localParticipant.setTrackSubscriptionPermissions(false, allow('bob', 'imu'))
@@ -90,7 +90,7 @@ describe('setTrackSubscriptionPermissions', () => {
       await bob.disconnect()
     }))
 
-  it('names the argument that is wrong, and then changes nothing', () => {
+  it('names a wrong argument, and then changes nothing', () => {
     const { localParticipant } = new Room()
     const set = (...args: unknown[]) =>
       thrown(() => localParticipant.setTrackSubscriptionPermissions(...(args as [boolean])))
@@ -122,7 +122,7 @@ describe('setTrackSubscriptionPermissions', () => {
     expect(localParticipant.subscriptionPermissions.permits({ identity: 'x', sid: '' }, 'imu')).toBe(true)
   })
 
-  it('tells the server SIDs, once for all tracks that get one in a turn', async () => {
+  it('sends SIDs to the server once for all tracks that get one in the same turn', async () => {
     const sent: SubscriptionPermissionMessage[] = []
     const published = [{ sid: 'DTR_1', pubHandle: 1, name: 'imu', usesE2ee: false }]
     const permissions = new SubscriptionPermissions({
@@ -165,7 +165,7 @@ describe('setTrackSubscriptionPermissions', () => {
   })
 })
 
-it('nonsense of a server about permissions changes nothing, and is logged once', async () => {
+it('an invalid permission from the server changes nothing, and is logged once', async () => {
   const { room } = fakeRoom()
   const dataTracks = [{ pubHandle: 1, sid: 'DTR_1', name: 't', encryption: 0 }]
   room.engine.receive({

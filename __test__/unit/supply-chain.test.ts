@@ -8,7 +8,7 @@ const workflows = readdirSync('.github/workflows').map((name) => ({
   text: readFileSync(join('.github/workflows', name), 'utf8'),
 }))
 
-it('workflows pin actions by commit, with the version beside it', () => {
+it('workflows pin actions by commit, with the version in a comment', () => {
   const uses = workflows.flatMap(({ text }) =>
     [...text.matchAll(/uses: *(.+)$/gm)].map(([, what = '']) => what),
   )
@@ -17,7 +17,7 @@ it('workflows pin actions by commit, with the version beside it', () => {
   expect(foreign.filter((what) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(what))).toEqual([])
 })
 
-it('an action has one commit in all workflows', () => {
+it('all workflows use the same commit of an action', () => {
   const commits = new Map<string, Set<string>>()
   for (const { text } of workflows) {
     for (const [, action = '', commit = ''] of text.matchAll(/uses: *([\w/-]+)@(\S+)/g)) {
@@ -27,7 +27,7 @@ it('an action has one commit in all workflows', () => {
   expect([...commits].filter(([, each]) => each.size > 1)).toEqual([])
 })
 
-it('pip installs nothing without its hash', () => {
+it('pip installs only packages whose hash is given', () => {
   const files = [
     ...workflows.map(({ text }) => text),
     ...['.ci/run', '__test__/helpers/python.ts', 'benches/e2e/peers.mjs'].map((file) =>

@@ -31,7 +31,7 @@ function tokensOf(source: ConnectToken): { tokens: Tokens; refreshed: string[] }
 }
 
 describe('the token of a connection', () => {
-  it('that was given as a text stays what it is, until the server sends another one', async () => {
+  it('that was given as a string is used until the server sends a new one', async () => {
     const [given, sent] = [token(-100), token(100)]
     const { tokens, refreshed } = tokensOf(given)
     expect(await tokens.ready(signal)).toBe(given)
@@ -42,7 +42,7 @@ describe('the token of a connection', () => {
     expect([await tokens.ready(signal), refreshed]).toEqual([sent, [sent]])
   })
 
-  it('is asked for once, and again when it has expired', async () => {
+  it('is requested once, and again after it has expired', async () => {
     const given = [token(100), token(5), token(100)]
     const { tokens, refreshed } = tokensOf(() => Promise.resolve(given.shift()!))
     const first = await tokens.ready(signal)
@@ -57,7 +57,7 @@ describe('the token of a connection', () => {
     expect(refreshed).toEqual([old, second, third])
   })
 
-  it('that says nothing of its end is asked for again when a server has refused it', async () => {
+  it('without an expiry time is requested again after a server has refused it', async () => {
     const { tokens } = tokensOf(() => token(undefined))
     const first = await tokens.ready(signal)
     // It is as good as it gets: no server has taken it.
@@ -70,7 +70,7 @@ describe('the token of a connection', () => {
     expect(tokens.refuse()).toBe(false)
   })
 
-  it('comes from a source of either kind, and an expired one is not taken from what it keeps', async () => {
+  it('may come from a function or a token source; an expired one is not taken from the source’s cache', async () => {
     const asked: unknown[][] = []
     const source = {
       fetch: (...args: unknown[]) => {
@@ -91,7 +91,7 @@ describe('the token of a connection', () => {
   it.each([
     ['another participant', () => token(100, 'bob')],
     ['another room', () => token(100, 'alice', 'elsewhere')],
-  ])('for %s is not taken', async (_what, next) => {
+  ])('for %s is refused', async (_what, next) => {
     const given = [token(0), next()]
     const { tokens, refreshed } = tokensOf(() => given.shift()!)
     await tokens.ready(signal)
@@ -100,7 +100,7 @@ describe('the token of a connection', () => {
     expect(error.message).toContain('another participant or room')
   })
 
-  it('that cannot be had is told with the cause; nonsense is a TypeError for the first one', async () => {
+  it('that a source fails to give is an error with the cause; an invalid result is a TypeError for the first token', async () => {
     const cause = new Error('no')
     for (const source of [() => Promise.reject(cause), { fetch: () => Promise.reject(cause) }] as const) {
       const error = await rejection(tokensOf(source).tokens.ready(signal))
@@ -123,7 +123,7 @@ describe('the token of a connection', () => {
     expect((await rejection(tokens.ready(signal))).reason).toBe('tokenUnavailable')
   })
 
-  it('that never comes is given up with the signal', async () => {
+  it('that never arrives is given up when the signal aborts', async () => {
     const stop = new AbortController()
     let told: AbortSignal | undefined
     const waiting = rejection(
@@ -140,7 +140,7 @@ describe('the token of a connection', () => {
 })
 
 describe('room.connect', () => {
-  it.each([[undefined], [5], [null], [{}], [{ fetch: 1 }]])('does not take %j as a token', async (given) => {
+  it.each([[undefined], [5], [null], [{}], [{ fetch: 1 }]])('refuses %j as a token', async (given) => {
     const error = await rejection(new Room().connect('ws://127.0.0.1:1', given as never))
     expect(error).toBeInstanceOf(TypeError)
     expect(error.message).toContain('"token"')
@@ -148,7 +148,7 @@ describe('room.connect', () => {
 })
 
 describe('a literal token source', () => {
-  it('is an answer, or a function that gives one each time', async () => {
+  it('is a fixed answer, or a function that is called each time', async () => {
     const given = answer(token(1))
     expect(await TokenSource.literal(given).fetch()).toBe(given)
     let count = 0
@@ -160,7 +160,7 @@ describe('a literal token source', () => {
 })
 
 describe('a custom token source', () => {
-  it('keeps an answer until its token expires or something else is asked for, or it must not', async () => {
+  it('caches an answer until its token expires, the options change, or the caller forces a new one', async () => {
     const lives: (number | undefined)[] = [100, 100, 100, 59, 100, undefined, undefined]
     const asked: unknown[] = []
     const source = TokenSource.custom((options) => {
@@ -179,14 +179,14 @@ describe('a custom token source', () => {
     expect([asked.length, lives]).toEqual([7, []])
   })
 
-  it('is asked once by two who want the same at the same time', async () => {
+  it('is called once for two identical requests at the same time', async () => {
     let count = 0
     const source = TokenSource.custom(() => Promise.resolve(answer(token(100 + ++count))))
     const [first, second] = await Promise.all([source.fetch(), source.fetch()])
     expect([first === second, count]).toEqual([true, 1])
   })
 
-  it('goes on after a failure, and checks what it is asked', async () => {
+  it('works again after a failure, and checks its arguments', async () => {
     let fail = true
     const source = TokenSource.custom(() => {
       if (fail) throw new Error('no')
@@ -209,7 +209,7 @@ describe('a custom token source', () => {
   })
 })
 
-describe('an endpoint', () => {
+describe('a token endpoint', () => {
   let server: Server
   let url: string
   let asked: { method: string | undefined; headers: NodeJS.Dict<unknown>; body: string }[]
@@ -233,7 +233,7 @@ describe('an endpoint', () => {
     await once(server, 'close')
   })
 
-  it("is asked in LiveKit's format, with headers", async () => {
+  it('is called in LiveKit’s format, with the given headers', async () => {
     const source = TokenSource.endpoint(url, { headers: { authorization: 'me' } })
     const given = await source.fetch({
       ...{ roomName: 'lab', participantIdentity: 'alice', participantName: 'A', participantMetadata: 'm' },
@@ -257,7 +257,7 @@ describe('an endpoint', () => {
     expect([asked[2]!.method, asked[2]!.body]).toEqual(['GET', ''])
   })
 
-  it('may answer in either kind of names', async () => {
+  it('may answer with snake_case or camelCase names', async () => {
     reply.text = JSON.stringify({ participantToken: 'u', roomName: 'r', participantName: 'p', more: 1 })
     expect(await TokenSource.endpoint(new URL(url)).fetch()).toEqual({
       ...{ serverUrl: '', participantToken: 'u', roomName: 'r', participantName: 'p' },
@@ -272,7 +272,7 @@ describe('an endpoint', () => {
     [200, '{"participantToken":5}', undefined],
     [200, 'null', undefined],
     [200, `{"participantToken":"t"}${' '.repeat(MAX_TOKEN_ANSWER)}`, undefined],
-  ])('that answers %i %.20s gives none', async (status, text, told) => {
+  ])('that answers %i %.20s gives no token', async (status, text, told) => {
     reply = { status, text }
     const error = await rejection(TokenSource.endpoint(url).fetch())
     expect(error).toBeInstanceOf(DataTrackConnectionError)
@@ -281,7 +281,7 @@ describe('an endpoint', () => {
     expect(asked).toHaveLength(1)
   })
 
-  it('that is not there, or is silent, gives none', async () => {
+  it('that is unreachable or silent gives no token', async () => {
     expect((await rejection(TokenSource.endpoint('http://127.0.0.1:1').fetch())).reason).toBe(
       'tokenUnavailable',
     )
@@ -302,7 +302,7 @@ describe('an endpoint', () => {
     [() => TokenSource.endpoint('http://a', { headers: { a: 1 as never } }), 'options.headers.a'],
     [() => TokenSource.endpoint('http://a', { proxy: 1 as never }), 'options.proxy'],
     [() => TokenSource.endpoint('http://a', 5 as never), 'options'],
-  ])('is not made of wrong arguments', (make, name) => {
+  ])('cannot be created with wrong arguments', (make, name) => {
     expect(thrown(make).message).toContain(`"${name}"`)
   })
 })
