@@ -146,6 +146,16 @@ function properties(file: string, name: string): string[] {
   ]
 }
 
+describe('options of publishDataTrack', () => {
+  test.each(properties('src/data-track/publish-options.ts', 'DataTrackPublishOptions'))(
+    'a wrong value of %s is refused',
+    (option) => {
+      const options = { name: 'x', [option]: Symbol('wrong') as never }
+      expect(() => checkPublishOptions(options, false)).toThrow(`options.${option}`)
+    },
+  )
+})
+
 describe('options in api.md', () => {
   const published = checkPublishOptions({ name: 'x' }, false).native
   const { native: subscribed, ...reading } = checkSubscribeOptions(undefined)
@@ -252,9 +262,34 @@ describe('counters and events are in each place that must list them', () => {
     ['ConnectionStats', ['ConnectionCounters', 'NativeConnectionStats']],
     ['ChannelStats', ['NativeChannelStats']],
     ['PeerStats', ['NativePeerStats']],
+    ['SendStats', ['NativeSendStats']],
+    ['PacketStats', ['NativePacketStats']],
+    ['FrameStats', ['NativeFrameStats']],
+    ['StreamStats', ['NativeStreamStats']],
   ])('%s of the binding has the keys of the native contract', (type, interfaces) => {
     const declared = interfaces.flatMap((name) => properties(contract, name))
     expect(written(rust, type).sort()).toEqual([...new Set(declared)].sort())
+  })
+
+  /** The fields that a Rust function reads from its argument. */
+  function fieldsOf(name: string): string[] {
+    const source = read('crates/node/src/convert/options.rs')
+    const [body = ''] = new RegExp(`pub\\(crate\\) fn ${name}\\([\\s\\S]*?^\\}`, 'm').exec(source) ?? []
+    const [metadata = ''] = /^impl Metadata \{[\s\S]*?^\}/m.exec(source) ?? []
+    const text = body.includes('Metadata::read') ? metadata + body : body
+    return [...text.matchAll(/\.field\(c"(\w+)"\)/g)].map(([, field = '']) => field)
+  }
+
+  test.each([
+    ['connection_options', 'NativeConnectionOptions'],
+    ['publish_options', 'NativePublishOptions'],
+    ['subscribe_options', 'NativeSubscribeOptions'],
+    ['pipeline_options', 'NativePipelineOptions'],
+    ['session_options', 'NativeSessionOptions'],
+    ['network_options', 'NativeNetworkOptions'],
+    ['track_info', 'NativeTrackInfo'],
+  ])('%s of the binding reads the fields of %s', (name, type) => {
+    expect(fieldsOf(name).sort()).toEqual(properties(contract, type).sort())
   })
 
   test('each counter of a connection has a row in api.md', () => {
@@ -269,7 +304,7 @@ describe('counters and events are in each place that must list them', () => {
     }
   })
 
-  test('each room event has the arguments of its listeners in api.md', () => {
+  test('each room event has a listener type', () => {
     const listeners = properties('src/room/events.ts', 'RoomEvents')
     expect(listeners.sort()).toEqual(Object.values(RoomEvent).sort())
   })

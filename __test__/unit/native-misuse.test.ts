@@ -5,7 +5,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { checkPublishOptions } from '../../src/data-track/publish-options'
+import { checkSubscribeOptions } from '../../src/data-track/subscribe-options'
 import { loadBinding } from '../../src/native/loader'
+import { newConnection, sessionOptions } from '../helpers/native-session'
 import { until } from '../helpers/rooms'
 import { LARGE_FRAME, News, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native/native'
 import type {
@@ -17,38 +20,17 @@ import type {
 
 const binding = loadBinding()
 
-const sessionOptions: NativeSessionOptions = {
-  encryption: 'none',
-  keyDerivation: 'PBKDF2',
-  sharedKey: false,
-  ratchetWindow: 16,
-  failureTolerance: -1,
-  publishTimeoutMs: 10_000,
-  subscribeTimeoutMs: 10_000,
-  pacedSubscriptions: false,
-  earlyPacketBytes: 262_144,
-  earlyPacketMs: 1_000,
-}
-
 const publishOptions = {
-  name: 'track',
-  encrypted: false,
-  frameEncoding: null,
-  schemaName: null,
-  schemaEncoding: null,
+  ...checkPublishOptions({ name: 'track' }, false).native,
   maxQueueBytes: 64 << 20,
   maxQueueAgeMs: Infinity,
-  refuseWhenFull: false,
-  maxPacketsPerFrame: 128,
 }
 
 const subscribeOptions = {
+  ...checkSubscribeOptions(undefined).native,
   bufferSize: 1_000,
-  maxBufferFrames: 1_000,
   maxBufferBytes: 64 << 20,
   maxBufferAgeMs: Infinity,
-  targetFps: 0,
-  allowUnencrypted: false,
 }
 
 /** What `__test__/helpers/foreign-addon.rs` exports: it wraps something in an object. */
@@ -127,24 +109,18 @@ const slab = new Uint8Array(SLAB_SIZE)
 const rows = new Uint32Array(64 * Row.Columns)
 
 describe('messages to a native connection', () => {
-  const session = binding.createServerSession(sessionOptions)
-  const connection = session.connect({
-    mode: 'single',
-    nextSession: false,
-    udp: true,
-    tcp: true,
-  })
+  const { session, connection } = newConnection()
   const bytes = new Uint8Array(4)
   const iv = new Uint8Array(12)
 
   it.each<[string, () => unknown, object]>([
-    ['a channel that there is not', () => connection.send(wrong('other'), bytes, false), outOfRange],
+    ['an unknown channel', () => connection.send(wrong('other'), bytes, false), outOfRange],
     ['the channel of data tracks', () => connection.send(wrong('_data_track'), bytes, false), outOfRange],
     ['a message that is text', () => connection.send('reliable', wrong('text'), false), wrongType],
     ['a message that was transferred', () => connection.send('reliable', detached(), false), wrongType],
     ['more that is a number', () => connection.send('reliable', bytes, wrong(1)), wrongType],
     ['a level of −1', () => connection.watchBuffered('reliable', -1), outOfRange],
-    ['what no channel has buffered', () => connection.bufferedAmount(wrong(1)), wrongType],
+    ['the buffered amount of an unknown channel', () => connection.bufferedAmount(wrong(1)), wrongType],
     ['a message to seal that is text', () => session.sealMessage(wrong('text')), wrongType],
     ['an IV of 11 bytes', () => session.openMessage('a', 0, new Uint8Array(11), bytes), outOfRange],
     ['a key index of 256', () => session.openMessage('a', 256, iv, bytes), outOfRange],

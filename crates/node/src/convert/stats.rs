@@ -8,6 +8,7 @@ use datatrack::stats::{
 };
 use datatrack_transport::connection::{ChannelStats, ConnectionStats};
 use datatrack_transport::loopback::HubStats;
+use datatrack_transport::network::NetworkStats;
 use datatrack_transport::peer::{PathKind, PeerStats, Protocol};
 
 use crate::js::error::Failure;
@@ -76,137 +77,161 @@ drops_into_js!(StreamDrops, StreamDrop {
     DecodeFailed => c"decodeFailed",
 });
 
+// Each of these functions names all fields of its structure: a new one does not compile until it is put here, too.
+
 impl IntoJs for SendStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let Self { pushed, sent, dropped, queued, queued_bytes, packets_sent, bytes_sent, refused } = self;
         let object = counters(
             js,
             [
-                (c"pushed", self.pushed),
-                (c"sent", self.sent),
-                (c"queued", self.queued),
-                (c"queuedBytes", self.queued_bytes),
-                (c"packetsSent", self.packets_sent),
-                (c"bytesSent", self.bytes_sent),
-                (c"refused", self.refused),
+                (c"pushed", pushed),
+                (c"sent", sent),
+                (c"queued", queued),
+                (c"queuedBytes", queued_bytes),
+                (c"packetsSent", packets_sent),
+                (c"bytesSent", bytes_sent),
+                (c"refused", refused),
             ],
         )?;
-        js.put(object, c"dropped", self.dropped)?;
+        js.put(object, c"dropped", dropped)?;
         Ok(object)
     }
 }
 
 impl IntoJs for PacketStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let Self { received, bytes_received, accepted, dropped, held } = self;
         let object = counters(
             js,
             [
-                (c"received", self.received),
-                (c"bytesReceived", self.bytes_received),
-                (c"accepted", self.accepted),
-                (c"held", self.held),
+                (c"received", received),
+                (c"bytesReceived", bytes_received),
+                (c"accepted", accepted),
+                (c"held", held),
             ],
         )?;
-        js.put(object, c"dropped", self.dropped)?;
+        js.put(object, c"dropped", dropped)?;
         Ok(object)
     }
 }
 
 impl IntoJs for FrameStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let object =
-            counters(js, [(c"opened", self.opened), (c"completed", self.completed), (c"open", self.open)])?;
-        js.put(object, c"dropped", self.dropped)?;
+        let Self { opened, completed, dropped, open } = self;
+        let object = counters(js, [(c"opened", opened), (c"completed", completed), (c"open", open)])?;
+        js.put(object, c"dropped", dropped)?;
         Ok(object)
     }
 }
 
 impl IntoJs for StreamStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let Self { received, delivered, dropped, buffered, buffered_bytes } = self;
         let object = counters(
             js,
             [
-                (c"received", self.received),
-                (c"delivered", self.delivered),
-                (c"buffered", self.buffered),
-                (c"bufferedBytes", self.buffered_bytes),
+                (c"received", received),
+                (c"delivered", delivered),
+                (c"buffered", buffered),
+                (c"bufferedBytes", buffered_bytes),
             ],
         )?;
-        js.put(object, c"dropped", self.dropped)?;
+        js.put(object, c"dropped", dropped)?;
         Ok(object)
     }
 }
 
 impl IntoJs for ConnectionStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let subscriber = self.subscriber.unwrap_or_default();
+        let Self { publisher, subscriber, data_track, reliable, lossy, data_track_limit } = self;
+        let second = subscriber.unwrap_or_default();
         let object = js.object()?;
-        let rtt = self.publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
+        let rtt = publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
         js.put(object, c"rttMs", rtt)?;
-        let over_tcp = [self.publisher.protocol, subscriber.protocol].contains(&Some(Protocol::Tcp));
+        let over_tcp = [publisher.protocol, second.protocol].contains(&Some(Protocol::Tcp));
         js.put(object, c"overTcp", over_tcp)?;
-        js.put(object, c"bytesSent", self.publisher.bytes_sent + subscriber.bytes_sent)?;
-        js.put(object, c"bytesReceived", self.publisher.bytes_received + subscriber.bytes_received)?;
-        js.put(object, c"datagramsLost", self.publisher.datagrams_lost + subscriber.datagrams_lost)?;
-        js.put(object, c"packetsSent", self.data_track.messages_sent)?;
-        js.put(object, c"packetsReceived", self.data_track.messages_received)?;
-        js.put(object, c"buffered", self.data_track.buffered)?;
-        js.put(object, c"bufferLimit", self.data_track_limit)?;
-        js.put(object, c"publisher", self.publisher)?;
-        js.put(object, c"subscriber", self.subscriber)?;
-        js.put(object, c"dataTrack", self.data_track)?;
-        js.put(object, c"reliable", self.reliable)?;
-        js.put(object, c"lossy", self.lossy)?;
+        js.put(object, c"bytesSent", publisher.bytes_sent + second.bytes_sent)?;
+        js.put(object, c"bytesReceived", publisher.bytes_received + second.bytes_received)?;
+        js.put(object, c"datagramsLost", publisher.datagrams_lost + second.datagrams_lost)?;
+        js.put(object, c"packetsSent", data_track.messages_sent)?;
+        js.put(object, c"packetsReceived", data_track.messages_received)?;
+        js.put(object, c"buffered", data_track.buffered)?;
+        js.put(object, c"bufferLimit", data_track_limit)?;
+        js.put(object, c"publisher", publisher)?;
+        js.put(object, c"subscriber", subscriber)?;
+        js.put(object, c"dataTrack", data_track)?;
+        js.put(object, c"reliable", reliable)?;
+        js.put(object, c"lossy", lossy)?;
         Ok(object)
     }
 }
 
 impl IntoJs for PeerStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let Self {
+            rtt,
+            protocol,
+            local: _,
+            remote: _,
+            kind,
+            datagrams_sent,
+            datagrams_received,
+            bytes_sent,
+            bytes_received,
+            datagrams_rejected,
+            datagrams_lost,
+        } = self;
         let object = js.object()?;
-        js.put(object, c"rttMs", self.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
-        let protocol = self.protocol.map(|protocol| match protocol {
+        js.put(object, c"rttMs", rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
+        let protocol = protocol.map(|protocol| match protocol {
             Protocol::Udp => "udp",
             Protocol::Tcp => "tcp",
         });
         js.put(object, c"protocol", protocol.unwrap_or(""))?;
-        let kind = self.kind.map(|kind| match kind {
+        let kind = kind.map(|kind| match kind {
             PathKind::Host => "host",
             PathKind::ServerReflexive => "srflx",
             PathKind::PeerReflexive => "prflx",
             PathKind::Relayed => "relay",
         });
         js.put(object, c"candidateType", kind.unwrap_or(""))?;
-        js.put(object, c"datagramsSent", self.datagrams_sent)?;
-        js.put(object, c"datagramsReceived", self.datagrams_received)?;
-        js.put(object, c"datagramsRejected", self.datagrams_rejected)?;
-        js.put(object, c"datagramsLost", self.datagrams_lost)?;
-        js.put(object, c"bytesSent", self.bytes_sent)?;
-        js.put(object, c"bytesReceived", self.bytes_received)?;
+        js.put(object, c"datagramsSent", datagrams_sent)?;
+        js.put(object, c"datagramsReceived", datagrams_received)?;
+        js.put(object, c"datagramsRejected", datagrams_rejected)?;
+        js.put(object, c"datagramsLost", datagrams_lost)?;
+        js.put(object, c"bytesSent", bytes_sent)?;
+        js.put(object, c"bytesReceived", bytes_received)?;
         Ok(object)
     }
 }
 
 impl IntoJs for ChannelStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let Self { messages_sent, bytes_sent, messages_received, bytes_received, dropped, buffered } = self;
         let object = js.object()?;
-        js.put(object, c"messagesSent", self.messages_sent)?;
-        js.put(object, c"messagesReceived", self.messages_received)?;
-        js.put(object, c"bytesSent", self.bytes_sent)?;
-        js.put(object, c"bytesReceived", self.bytes_received)?;
-        js.put(object, c"dropped", self.dropped)?;
-        js.put(object, c"buffered", self.buffered)?;
+        js.put(object, c"messagesSent", messages_sent)?;
+        js.put(object, c"messagesReceived", messages_received)?;
+        js.put(object, c"bytesSent", bytes_sent)?;
+        js.put(object, c"bytesReceived", bytes_received)?;
+        js.put(object, c"dropped", dropped)?;
+        js.put(object, c"buffered", buffered)?;
         Ok(object)
     }
 }
 
 impl IntoJs for HubStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
-        let object = js.object()?;
-        js.put(object, c"forwarded", self.forwarded)?;
-        js.put(object, c"lost", self.network.lost)?;
-        js.put(object, c"duplicated", self.network.duplicated)?;
-        js.put(object, c"reordered", self.network.reordered)?;
-        js.put(object, c"noRoute", self.no_route)?;
-        Ok(object)
+        let Self { forwarded, no_route, network: NetworkStats { lost, duplicated, reordered } } = self;
+        counters(
+            js,
+            [
+                (c"forwarded", forwarded),
+                (c"lost", lost),
+                (c"duplicated", duplicated),
+                (c"reordered", reordered),
+                (c"noRoute", no_route),
+            ],
+        )
     }
 }
