@@ -1,7 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { version } from '../../src/base/version'
 import type { Platform } from '../../src/native/loader'
 import {
   currentPlatform,
@@ -25,6 +26,49 @@ function failure(body: () => unknown): string {
     return (error as Error).message
   }
   throw new Error('nothing was thrown')
+}
+
+/** The first bytes of libraries of platforms that this machine is not: what they are built for, and the bytes. */
+function foreign(): [string, Buffer][] {
+  const head = (edit: (bytes: Buffer) => void): Buffer => {
+    const bytes = Buffer.alloc(256)
+    edit(bytes)
+    return bytes
+  }
+  const elf = (machine: number): Buffer =>
+    head((bytes) => {
+      bytes.write('\x7fELF\x02\x01\x01', 'latin1')
+      bytes.writeUInt16LE(machine, 18)
+    })
+  const pe = (machine: number): Buffer =>
+    head((bytes) => {
+      bytes.write('MZ')
+      bytes.writeUInt32LE(0x80, 0x3c)
+      bytes.write('PE', 0x80)
+      bytes.writeUInt16LE(machine, 0x84)
+    })
+  const mach = (cpu: number): Buffer =>
+    head((bytes) => {
+      bytes.writeUInt32LE(0xfeedfacf)
+      bytes.writeUInt32LE(cpu, 4)
+    })
+  const fat = head((bytes) => {
+    bytes.writeUInt32BE(0xcafebabe)
+    bytes.writeUInt32BE(2, 4)
+    bytes.writeUInt32BE(0x1000007, 8)
+    bytes.writeUInt32BE(0x100000c, 28)
+  })
+  const all: [string, Buffer][] = [
+    ['linux x64', elf(0x3e)],
+    ['linux arm64', elf(0xb7)],
+    ['linux CPU 0xf3', elf(0xf3)],
+    ['win32 x64', pe(0x8664)],
+    ['win32 arm64', pe(0xaa64)],
+    ['darwin arm64', mach(0x100000c)],
+    ['darwin x64 and arm64', fat],
+  ]
+  const own = new RegExp(`^${process.platform}.* ${process.arch}\\b`)
+  return all.filter(([built]) => !own.test(built))
 }
 
 describe('targetName', () => {
@@ -91,8 +135,46 @@ describe('findBinding', () => {
 
   test('the addon that DATATRACK_NATIVE_PATH names is loaded', () => {
     const file = join(folder, 'fake.cjs')
-    writeFileSync(file, 'exports.version = () => "fake"')
-    expect(findBinding(currentPlatform(), file).version()).toBe('fake')
+    writeFileSync(file, `exports.version = () => "${version}"; exports.fake = true`)
+    expect(findBinding(currentPlatform(), file)).toHaveProperty('fake', true)
+  })
+
+  test('a path of the override is relative to the working directory', () => {
+    const file = join(folder, 'fake.cjs')
+    writeFileSync(file, `exports.version = () => "${version}"; exports.fake = true`)
+    expect(findBinding(currentPlatform(), relative('.', file))).toHaveProperty('fake', true)
+  })
+
+  test('an addon of another version is refused, and both versions are named', () => {
+    const file = join(folder, 'stale.cjs')
+    writeFileSync(file, 'exports.version = () => "0.0.1"')
+    const message = failure(() => findBinding(currentPlatform(), file))
+    expect(message).toContain(
+      `${file}: the addon of node-datatrack 0.0.1, and this is node-datatrack ${version}`,
+    )
+  })
+
+  test.each([
+    ['no version', 'module.exports = {}'],
+    ['nothing', 'module.exports = null'],
+  ])('what is another addon is refused: it exports %s', (_, text) => {
+    const file = join(folder, 'other.cjs')
+    writeFileSync(file, text)
+    expect(failure(() => findBinding(currentPlatform(), file))).toContain(
+      `${file}: not the addon of node-datatrack`,
+    )
+  })
+
+  test('a file that is no library is named as such', () => {
+    const file = join(folder, 'pointer.node')
+    writeFileSync(file, 'version https://git-lfs.github.com/spec/v1\n'.repeat(3))
+    expect(failure(() => findBinding(currentPlatform(), file))).toContain(`${file}: not a native addon: `)
+  })
+
+  test.each(foreign())('a file of another platform is named as such: %s', (built, head) => {
+    const file = join(folder, 'foreign.node')
+    writeFileSync(file, head)
+    expect(failure(() => findBinding(currentPlatform(), file))).toContain(`${file}: built for ${built}: `)
   })
 
   test('an empty DATATRACK_NATIVE_PATH is ignored', () => {
@@ -105,7 +187,7 @@ describe('findBinding', () => {
     expect(message).toContain(process.version)
     expect(message).toContain('datatrack.darwin-x64.node: no such file')
     expect(message).toContain(join('prebuilds', 'darwin-x64', 'datatrack.node'))
-    expect(message).toContain('Install the package @node-datatrack/native-darwin-x64')
+    expect(message).toContain(`Run: npm install @node-datatrack/native-darwin-x64@${version}\n`)
     expect(message).toContain('--omit=optional')
   })
 

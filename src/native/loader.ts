@@ -1,6 +1,9 @@
 /** Finds and loads the native addon on first use. Importing the package loads no binary. */
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { createRequire } from 'node:module'
+import { isAbsolute, join, resolve } from 'node:path'
+import { version } from '../base/version'
+import { formatOf } from './binary-format'
 import type { NativeBinding } from './native'
 
 /** The environment variable with a path to the addon. If it is set, no other place is tried. */
@@ -14,19 +17,71 @@ export interface Platform {
   readonly libc: 'glibc' | 'musl' | null
 }
 
+/** What a `require` gave. */
+type Required = { readonly exports: unknown } | { readonly error: unknown }
+
 /**
- * The packages that each carry one binary. The `require` calls name them literally, because bundlers find no other
- * form. The list equals `napi.targets` in package.json; a test compares them.
+ * The packages that each carry one binary. Bundlers find a `require` only if it names the package literally, and take
+ * one of a missing package only within a `try` of its own. The list equals `napi.targets` in package.json; a test
+ * compares them.
  */
-const platformPackages: Readonly<Record<string, () => unknown>> = {
-  'linux-x64-gnu': () => require('@node-datatrack/native-linux-x64-gnu'),
-  'linux-x64-musl': () => require('@node-datatrack/native-linux-x64-musl'),
-  'linux-arm64-gnu': () => require('@node-datatrack/native-linux-arm64-gnu'),
-  'linux-arm64-musl': () => require('@node-datatrack/native-linux-arm64-musl'),
-  'darwin-x64': () => require('@node-datatrack/native-darwin-x64'),
-  'darwin-arm64': () => require('@node-datatrack/native-darwin-arm64'),
-  'win32-x64-msvc': () => require('@node-datatrack/native-win32-x64-msvc'),
-  'win32-arm64-msvc': () => require('@node-datatrack/native-win32-arm64-msvc'),
+const platformPackages: Readonly<Record<string, () => Required>> = {
+  'linux-x64-gnu': () => {
+    try {
+      return { exports: require('@node-datatrack/native-linux-x64-gnu') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'linux-x64-musl': () => {
+    try {
+      return { exports: require('@node-datatrack/native-linux-x64-musl') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'linux-arm64-gnu': () => {
+    try {
+      return { exports: require('@node-datatrack/native-linux-arm64-gnu') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'linux-arm64-musl': () => {
+    try {
+      return { exports: require('@node-datatrack/native-linux-arm64-musl') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'darwin-x64': () => {
+    try {
+      return { exports: require('@node-datatrack/native-darwin-x64') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'darwin-arm64': () => {
+    try {
+      return { exports: require('@node-datatrack/native-darwin-arm64') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'win32-x64-msvc': () => {
+    try {
+      return { exports: require('@node-datatrack/native-win32-x64-msvc') }
+    } catch (error) {
+      return { error }
+    }
+  },
+  'win32-arm64-msvc': () => {
+    try {
+      return { exports: require('@node-datatrack/native-win32-arm64-msvc') }
+    } catch (error) {
+      return { error }
+    }
+  },
 }
 
 /** The names of the supported targets, as {@link targetName} gives them. */
@@ -67,16 +122,17 @@ export function findBinding(platform: Platform, override: string | undefined): N
   const target = targetName(platform)
   const tried: Attempt[] = []
   if (override !== undefined && override !== '') {
-    const found = attempt(tried, override, () => require(resolve(override)))
+    const file = resolve(override)
+    const found = attempt(tried, platform, file, () => requireFile(file))
     if (found !== undefined) return found
-    throw missing(platform, tried, `${NATIVE_PATH_VARIABLE} names a file that cannot be loaded.`)
+    throw missing(platform, tried, `${NATIVE_PATH_VARIABLE} names a file that cannot be used.`)
   }
   for (const file of localFiles(platform, target)) {
     if (!existsSync(file)) {
       tried.push({ place: file, problem: 'no such file' })
       continue
     }
-    const found = attempt(tried, file, () => require(file))
+    const found = attempt(tried, platform, file, () => requireFile(file))
     if (found !== undefined) return found
   }
   const load = platformPackages[target]
@@ -88,14 +144,14 @@ export function findBinding(platform: Platform, override: string | undefined): N
     )
   }
   const name = `@node-datatrack/native-${target}`
-  const found = attempt(tried, name, load)
+  const found = attempt(tried, platform, name, load)
   if (found !== undefined) return found
   throw missing(
     platform,
     tried,
-    `Install the package ${name} in the version of node-datatrack. It is an optional dependency, which npm leaves ` +
-      'out after `--omit=optional`, or when the lock file was made on another platform (then: remove node_modules ' +
-      'and package-lock.json, and install again).',
+    `Run: npm install ${name}@${version}\n` +
+      'It is an optional dependency. npm leaves it out after `--omit=optional`, or when the lock file was made on ' +
+      'another platform (then: remove node_modules and package-lock.json, and run npm install).',
   )
 }
 
@@ -104,15 +160,52 @@ interface Attempt {
   readonly problem: string
 }
 
-/** Runs one `require`. An error is recorded, not thrown. */
-function attempt(tried: Attempt[], place: string, load: () => unknown): NativeBinding | undefined {
+/** Runs one `require`. A problem is recorded, not thrown. */
+function attempt(
+  tried: Attempt[],
+  platform: Platform,
+  place: string,
+  load: () => Required,
+): NativeBinding | undefined {
+  const result = load()
+  const problem = 'error' in result ? whyNot(platform, place, result.error) : whyUnfit(result.exports)
+  if (problem !== undefined) tried.push({ place, problem })
+  else if ('exports' in result) return result.exports as NativeBinding
+  return undefined
+}
+
+/**
+ * A `require` of a path. This one works in a bundle, where `require` may be the bundler's, and in a single executable,
+ * where it loads built-in modules only.
+ */
+function requireFile(file: string): Required {
   try {
-    return load() as NativeBinding
+    return { exports: createRequire(process.execPath)(file) }
   } catch (error) {
-    const [problem = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
-    tried.push({ place, problem })
-    return undefined
+    return { error }
   }
+}
+
+/** Why a file could not be loaded. The system's message does not say that the file is another platform's. */
+function whyNot({ platform, arch }: Platform, place: string, error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const [problem = ''] = message.split('\n')
+  // For a package, the message has the path.
+  const [file] = isAbsolute(place) ? [place] : (/(?:[A-Za-z]:)?[\\/][^:,()\n]*\.node/.exec(message) ?? [])
+  if (file === undefined || !existsSync(file)) return problem
+  const format = formatOf(file)
+  if (format === undefined) return `not a native addon: ${problem}`
+  if (format.platform === platform && format.archs.includes(arch)) return problem
+  return `built for ${format.platform} ${format.archs.join(' and ')}: ${problem}`
+}
+
+/** Why what was loaded cannot be used: it is not this package's, or another version's. */
+function whyUnfit(exports: unknown): string | undefined {
+  const { version: tell } = (exports ?? {}) as Partial<NativeBinding>
+  const found = typeof tell === 'function' ? tell() : undefined
+  if (found === version) return undefined
+  if (found === undefined) return 'not the addon of node-datatrack'
+  return `the addon of node-datatrack ${found}, and this is node-datatrack ${version}`
 }
 
 /** Files in the package's folder: first a local build, then prebuildify's files. */
@@ -127,17 +220,20 @@ function localFiles({ platform, arch, libc }: Platform, target: string): string[
   return files
 }
 
-/**
- * The folder of this package: two levels up from `src/native/`, three from `dist/src/native/`. `undefined` in a bundle.
- */
+/** How far below the package's folder this file is: in `dist/`, in `src/native/` and in `.cache/compiled/src/native/`. */
+const LEVELS = [1, 2, 4]
+
+/** The folder of this package. `undefined` in a bundle. */
 function packageRoot(): string | undefined {
-  for (const up of [join('..', '..'), join('..', '..', '..')]) {
-    const root = join(__dirname, up)
+  // A bundle that is an ES module has no `__dirname`.
+  if (typeof __dirname !== 'string') return undefined
+  for (const level of LEVELS) {
+    const root = join(__dirname, ...Array<string>(level).fill('..'))
     try {
       const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name?: unknown }
       if (manifest.name === 'node-datatrack') return root
     } catch {
-      // Not found, or another package's: try one level further up.
+      // Not found, or another package's: try the next level.
     }
   }
   return undefined
