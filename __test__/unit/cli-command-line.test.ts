@@ -1,52 +1,30 @@
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test, vi } from 'vitest'
-import { run } from '../../src/cli/program'
+import { expect, test } from 'vitest'
 import { runCli } from '../helpers/cli'
+import { runHere } from '../helpers/cli-here'
 
-afterEach(() => {
-  vi.restoreAllMocks()
-  vi.unstubAllEnvs()
-})
-
-/** Runs a command in this process: a row of processes would take its time. */
-async function runHere(args: readonly string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
-  for (const name of Object.keys(process.env)) if (name.startsWith('LIVEKIT_')) vi.stubEnv(name, undefined)
-  const written = { stdout: '', stderr: '' }
-  for (const stream of ['stdout', 'stderr'] as const) {
-    vi.spyOn(process[stream], 'write').mockImplementation((text) => {
-      written[stream] += String(text)
-      return true
-    })
-  }
-  const before = process.exitCode
-  try {
-    await run(['node', 'datatrack', ...args], '0.0.0')
-    return { code: process.exitCode, ...written }
-  } finally {
-    process.exitCode = before
-    vi.restoreAllMocks()
-  }
-}
-
-const commands = ['demo', 'pub', 'sub', 'ls', 'bench', 'doctor']
+/** Those that connect to a server. */
+const commands = ['demo', 'pub', 'sub', 'send', 'receive', 'rpc call', 'rpc serve', 'ls', 'bench', 'doctor']
+const others = ['token create']
 
 test('each command has a help text with examples', async () => {
   const overview = await runHere(['--help'])
   expect(overview.code).toBe(0)
-  for (const command of commands) expect(overview.stdout).toContain(`  ${command} `)
-  for (const command of commands) {
-    const { code, stdout, stderr } = await runHere([command, '--help'])
+  const all = [...commands, ...others]
+  for (const command of all) expect(overview.stdout).toContain(`  ${command.split(' ')[0]} `)
+  for (const command of all) {
+    const { code, stdout, stderr } = await runHere([...command.split(' '), '--help'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toContain('Examples:\n  ')
-    expect(stdout).toContain('LIVEKIT_URL')
+    expect(stdout).toContain(others.includes(command) ? 'LIVEKIT_API_KEY' : 'LIVEKIT_URL')
   }
 })
 
-test.each(commands)('docs/cli.md lists exactly the options of %s', async (command) => {
+test.each([...commands, ...others])('docs/cli.md lists exactly the options of %s', async (command) => {
   const page = readFileSync('docs/cli.md', 'utf8')
-  const { stdout } = await runHere([command, '--help'])
+  const { stdout } = await runHere([...command.split(' '), '--help'])
   const [options = ''] = stdout.split('\nExamples:')
   const there = new Set([...options.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option]) => option))
   there.delete('--help')
@@ -80,7 +58,24 @@ const wrong: readonly [string, readonly string[], RegExp][] = [
   ['no room', ['sub', ...server], /No room is named/],
   ['half a key', ['ls', '--url', 'ws://127.0.0.1:1', '--api-key', 'key'], /no secret/],
   ['two formats', ['sub', ...server, '--hex', '--json'], /one of --raw, --hex and --json/],
-  ['two sources', ['pub', ...server, '--name', 'x', '--file', 'y', '--', 'z'], /--file or a command/],
+  [
+    'two sources',
+    ['pub', ...server, '--name', 'x', '--file', 'y', '--', 'z'],
+    /one of --message, --file and a command/,
+  ],
+  ['a message in chunks', ['pub', ...server, '--name', 'x', '-m', 'y', '--chunk', '5'], /one frame/],
+  ['names without lines', ['sub', ...server, '--raw', '--verbose'], /--verbose does not go with it/],
+  [
+    'an answer too many',
+    ['rpc', 'serve', 'x', ...server, '--echo', '--reply', 'y'],
+    /one of --reply, --echo/,
+  ],
+  ['no answer', ['rpc', 'serve', 'x', ...server], /one of --reply, --echo/],
+  ['a call of no participant', ['rpc', 'call', 'x', ...server], /'--to <identity>' not specified/],
+  ['nothing to send', ['send', ...server], /--message or --file/],
+  ['two things to send', ['send', ...server, '-m', 'x', '-f', 'y'], /--message or --file/],
+  ['waiting for no participant', ['send', ...server, '-m', 'x', '--wait'], /--wait goes with --to/],
+  ['a shell that is none', ['completion', 'cmd'], /Allowed choices are bash, zsh, fish/],
   ['two ways of cutting', ['pub', ...server, '--name', 'x', '--lines', '--chunk', '5'], /--lines or --chunk/],
   ['an encoding that LiveKit does not have', ['pub', '--name', 'x', '--encoding', 'xml'], /ros1, cdr/],
   ['a schema of unknown language', ['pub', ...server, '--name', 'x', '--schema', 'S'], /--schema-encoding/],

@@ -1,6 +1,9 @@
 /** The messages between `datatrack bench` and its two processes, and the header of its frames. */
 import type { IceTransports } from '../connection/connect-options'
 
+/** The command that a process of the bench runs. The help does not list it. */
+export const WORKER_COMMAND = 'bench-worker'
+
 /**
  * A request to a process. Tokens go through these messages because other users of the machine can read command lines,
  * but not messages between processes.

@@ -206,7 +206,8 @@ async function connect(request: Extract<BenchRequest, { type: 'connect' }>): Pro
   return await (role === 'publisher' ? Publisher.start(room, track) : Subscriber.start(room, track))
 }
 
-function serve(): void {
+/** Serves the requests of the process that has forked this one. */
+export function serveBench(): void {
   let worker: Promise<Worker> | undefined
   const answer = (message: BenchAnswer): void => {
     // The parent process may have ended. Sending to it would then throw.
@@ -230,5 +231,3 @@ function serve(): void {
   // Ctrl-C signals all processes of the terminal. This process ignores it, and ends when the parent disconnects.
   process.on('SIGINT', () => undefined)
 }
-
-serve()

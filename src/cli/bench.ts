@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { Deferred, onAbort } from '../base/abort'
 import type { IceTransports } from '../connection/connect-options'
+import { WORKER_COMMAND } from './bench-messages'
 import type { BenchAnswer, BenchRequest, ReceivedFigures, SentFigures } from './bench-messages'
 import { note, say, Stopped } from './output'
 import { dropsOf, dropsText } from './progress'
@@ -64,7 +65,7 @@ const HOLDS = { delivered: 0.999, p99: 250 }
 /** Runs all sizes and rates, and resolves with the exit code. */
 export async function bench(options: BenchOptions, signal: AbortSignal): Promise<number> {
   const { server, json } = options
-  const tokens = await tokenPair(server, 'bench')
+  const tokens = tokenPair(server, 'bench')
   const publisher = new Worker(signal)
   const subscriber = new Worker(signal)
   const runs: BenchRun[] = []
@@ -135,7 +136,9 @@ class Worker {
   #waiting: Deferred<unknown> | undefined
 
   constructor(signal: AbortSignal) {
-    this.#child = fork(join(__dirname, 'bench-worker.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child = fork(join(__dirname, 'main.js'), [WORKER_COMMAND], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     this.#child.on('message', (answer: BenchAnswer) => {
       if (answer.ok) this.#waiting?.resolve(answer.value)
       else this.#waiting?.reject(new Error(answer.message))

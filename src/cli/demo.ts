@@ -107,7 +107,7 @@ function openLoopback(network: LoopbackNetworkOptions): DemoRooms {
 }
 
 async function openServer(settings: ServerSettings, options: ConnectOptions): Promise<DemoRooms> {
-  const tokens = await tokenPair(settings, 'demo')
+  const tokens = tokenPair(settings, 'demo')
   const [publisher, subscriber] = await connectPair(settings.url, tokens, options)
   return {
     publisher,

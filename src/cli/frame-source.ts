@@ -2,13 +2,14 @@
 import { spawn } from 'node:child_process'
 import { constants, createReadStream, fstatSync } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
-import { addAbortSignal } from 'node:stream'
-import type { Readable } from 'node:stream'
+import { addAbortSignal, Readable } from 'node:stream'
 import { printable } from '../base/printable'
 
 /** Where the bytes come from. */
 export type SourceKind =
   | { readonly kind: 'stdin' }
+  /** The text is one frame. */
+  | { readonly kind: 'message'; readonly text: string }
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'command'; readonly command: string; readonly args: readonly string[] }
 
@@ -29,7 +30,7 @@ export interface ByteSource {
  * @throws the system's error
  */
 export async function checkSource(source: SourceKind): Promise<void> {
-  if (source.kind === 'command') return
+  if (source.kind === 'command' || source.kind === 'message') return
   const stats = source.kind === 'file' ? await stat(source.path) : fstatSync(0)
   if (stats.isDirectory()) {
     const what = source.kind === 'file' ? printable(source.path) : 'standard input'
@@ -41,11 +42,13 @@ export async function checkSource(source: SourceKind): Promise<void> {
 /** Opens a source. The source ends when the signal aborts. */
 export function openSource(source: SourceKind, signal: AbortSignal): ByteSource {
   if (source.kind === 'command') return openCommand(source.command, source.args, signal)
-  const bytes = addAbortSignal(
-    signal,
-    source.kind === 'file' ? createReadStream(source.path) : (process.stdin as Readable),
-  )
+  const bytes = addAbortSignal(signal, streamOf(source))
   return { bytes, failure: () => Promise.resolve(undefined), close: () => bytes.destroy() }
+}
+
+function streamOf(source: Exclude<SourceKind, { readonly kind: 'command' }>): Readable {
+  if (source.kind === 'message') return Readable.from([Buffer.from(source.text)], { objectMode: false })
+  return source.kind === 'file' ? createReadStream(source.path) : process.stdin
 }
 
 function openCommand(command: string, args: readonly string[], signal: AbortSignal): ByteSource {
@@ -70,6 +73,13 @@ function openCommand(command: string, args: readonly string[], signal: AbortSign
   }
   signal.addEventListener('abort', close, { once: true })
   return { bytes: addAbortSignal(signal, child.stdout), failure: () => ended, close }
+}
+
+/** The whole of a stream as one frame. */
+export async function* whole(input: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array, void, undefined> {
+  const parts: Buffer[] = []
+  for await (const part of input) parts.push(part)
+  yield Buffer.concat(parts)
 }
 
 /**

@@ -52,7 +52,7 @@ export async function ls(options: LsOptions, signal: AbortSignal): Promise<numbe
     }
   }
   // With an API key the command can make a token for a hidden participant, so that it does not disturb the others.
-  const token = await tokenFor(server, 'ls', { canPublishData: false, hidden: true })
+  const token = tokenFor(server, 'ls', { canPublishData: false, hidden: true })
   const { watch, json } = options
   const watcher = !watch ? undefined : json ? new JsonWatcher() : watcherFor()
   const room = await joinRoom(server.url, token, options.connect, (joining) => watcher?.listen(joining))

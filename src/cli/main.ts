@@ -3,16 +3,12 @@
  * The command `datatrack`. Exit codes: 0 success, 1 an error, 2 a wrong command line or setting, 3 has a meaning of its
  * own in each command.
  */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { endWithReader } from './output'
-import { run } from './program'
+import module = require('node:module')
 
-/** Reads the version from package.json, which is three folders above the compiled file in each installation. */
-function packageVersion(): string {
-  const text = readFileSync(join(__dirname, '../../../package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
+// V8 keeps what it has compiled, from Node 22.1 on. It does so for files that are loaded after this call, so all the
+// rest is in another file. A library must not do that for the program that uses it.
+;(module as { enableCompileCache?: () => unknown }).enableCompileCache?.()
 
-endWithReader()
-void run(process.argv, packageVersion())
+import program = require('./program')
+
+void program.main(process.argv)

@@ -47,15 +47,10 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
   command
     .optionsGroup('Server:')
     .option('--url <url>', "the server's URL, wss://host or ws://host:port (LIVEKIT_URL)")
-    .option('--api-key <key>', 'API key to make tokens with, together with --api-secret (LIVEKIT_API_KEY)')
-    .option(
-      '--api-secret <secret>',
-      'API secret; other users of this machine can see options, so prefer LIVEKIT_API_SECRET',
-    )
-    .option(
-      '--token <token>',
-      'access token, in place of an API key; prefer LIVEKIT_TOKEN for the same reason',
-    )
+  apiKeyOptions(command).option(
+    '--token <token>',
+    'access token, in place of an API key; prefer LIVEKIT_TOKEN for the same reason',
+  )
   if (kind === 'pair') {
     command.option(
       '--subscriber-token <token>',
@@ -78,6 +73,23 @@ export function serverOptions(command: Command, kind: 'single' | 'pair'): Comman
       // The variables turn proxies off for all requests of this process, and for the processes that it starts.
       process.env['no_proxy'] = process.env['NO_PROXY'] = '*'
     })
+}
+
+function apiKeyOptions(command: Command): Command {
+  return command
+    .option('--api-key <key>', 'API key to make tokens with, together with --api-secret (LIVEKIT_API_KEY)')
+    .option(
+      '--api-secret <secret>',
+      'API secret; other users of this machine can see options, so prefer LIVEKIT_API_SECRET',
+    )
+}
+
+/** Adds the options for the API key, for commands that connect to no server. */
+export function keyOptions(command: Command): Command {
+  return apiKeyOptions(command.optionsGroup('API key:')).option(
+    '--dev',
+    'use the API key of `livekit-server --dev`',
+  )
 }
 
 /** Adds the option that chooses the network path. */

@@ -1,4 +1,5 @@
 /** `datatrack pub`: publishes the lines or chunks of a stream as frames. */
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectOptions } from '../connection/connect-options'
 import type { DataTrackFrameEncoding, DataTrackSchema } from '../base/codec'
@@ -6,9 +7,8 @@ import { now } from '../data-track/frame'
 import type { LocalDataTrack } from '../data-track/local'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { DataTrackPushFrameError } from '../base/errors'
-import { RoomEvent } from '../room/events'
 import type { Room } from '../room/room'
-import { checkSource, chunks, lines, openSource } from './frame-source'
+import { checkSource, chunks, lines, openSource, whole } from './frame-source'
 import type { SourceKind } from './frame-source'
 import { printable } from '../base/printable'
 import { note, Stopped } from './output'
@@ -16,7 +16,7 @@ import { Progress, Throughput, dropsOf, dropsText } from './progress'
 import { joinRoom } from '../check/rooms'
 import { tokenFor } from './server'
 import type { ServerSettings } from './settings'
-import { untilDisconnected } from './room-notes'
+import { participantIn, untilDisconnected } from './room-notes'
 
 /** Options of {@link pub}. */
 export interface PubOptions {
@@ -64,7 +64,7 @@ const FLUSH = 10_000
 export async function pub(options: PubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
   await checkSource(options.source)
-  const token = await tokenFor(server, 'pub', { canPublishData: true })
+  const token = tokenFor(server, 'pub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
     const ended = untilDisconnected(room, signal)
@@ -97,10 +97,7 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
   const dropped = (): string => dropsText(track.stats().dropped, { frameTooLarge: refused })
   const progress = new Progress(() => throughput.line(dropped()), { quiet: options.quiet, live: true })
   const source = openSource(options.source, signal)
-  const frames =
-    options.chunk === undefined
-      ? lines(source.bytes, track.maxFrameLength, () => (refused += 1))
-      : chunks(source.bytes, options.chunk)
+  const frames = framesOf(options, source.bytes, track, () => (refused += 1))
   let failure: string | undefined
   let end: Error | undefined
   try {
@@ -117,6 +114,16 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
   if (end !== undefined && !(end instanceof Stopped)) throw end
   if (failure !== undefined) throw new Error(failure)
   return Object.keys(dropsOf(track.stats().dropped)).length + refused > 0 ? PubExit.Dropped : PubExit.Ok
+}
+
+function framesOf(
+  { source, chunk }: PubOptions,
+  bytes: Readable,
+  { maxFrameLength }: LocalDataTrack,
+  tooLong: () => void,
+): AsyncIterable<Uint8Array> {
+  if (source.kind === 'message') return whole(bytes)
+  return chunk === undefined ? lines(bytes, maxFrameLength, tooLong) : chunks(bytes, chunk)
 }
 
 /**
@@ -180,19 +187,4 @@ async function subscribed(track: LocalDataTrack, signal: AbortSignal): Promise<v
 async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.size === 0 || seconds === 0) return
   await delay(seconds * 1000, undefined, { signal }).catch(() => signal.throwIfAborted())
-}
-
-/** Waits until a participant is in the room. */
-async function participantIn(room: Room, identity: string, signal: AbortSignal): Promise<void> {
-  if (room.remoteParticipants.has(identity)) return
-  note(`Waiting for ${printable(identity)}.`)
-  await new Promise<void>((resolve, reject) => {
-    const came = (participant: { readonly identity: string }): void => {
-      if (participant.identity !== identity) return
-      room.off(RoomEvent.ParticipantConnected, came)
-      resolve()
-    }
-    room.on(RoomEvent.ParticipantConnected, came)
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
 }

@@ -1,10 +1,11 @@
 /** The server's room service. It is an HTTP API that lists rooms without joining them. */
 import { withDeadline } from '../base/abort'
-import { loadProtocol, loadServerSdk } from '../base/lazy'
+import { isObject } from '../base/arguments'
 import { httpRequest } from '../connection/http-request'
 import { ProxyError } from '../connection/proxy'
 import { codeOf, httpUrl } from '../check/http'
 import { printable } from '../base/printable'
+import { accessToken } from './access-token'
 import { withoutTokens } from './output'
 import type { ApiKey } from './settings'
 
@@ -19,6 +20,9 @@ export interface RoomSummary {
 const TIMEOUT = 10_000
 /** Characters of an answer at most, which is enough for some 50,000 rooms. */
 const MAX_ANSWER = 32 << 20
+/** Lifetime of the token of a request, s. */
+const TOKEN_LIFE = 60
+const NO_ANSWER = 'the rooms cannot be listed: the server answers with something else than rooms'
 
 /** All rooms of the server. If `names` is not empty, only the rooms with these names. */
 export async function listRooms(
@@ -27,15 +31,11 @@ export async function listRooms(
   signal: AbortSignal,
   names: readonly string[] = [],
 ): Promise<readonly RoomSummary[]> {
-  const { ListRoomsRequest, ListRoomsResponse } = loadProtocol()
-  const { AccessToken } = loadServerSdk()
-  const access = new AccessToken(key.apiKey, key.apiSecret, { ttl: '1m' })
-  access.addGrant({ roomList: true })
-  const token = await access.toJwt()
+  const token = accessToken(key, { grant: { roomList: true }, lifetime: TOKEN_LIFE })
   const { status, text } = await httpRequest(httpUrl(url, '/twirp/livekit.RoomService/ListRooms'), {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: new ListRoomsRequest({ names: [...names] }).toJsonString(),
+    body: JSON.stringify({ names }),
     signal: withDeadline(TIMEOUT, signal),
     maxLength: MAX_ANSWER,
   }).catch((error: unknown) => {
@@ -46,7 +46,32 @@ export async function listRooms(
     const said = printable(withoutTokens(text).trim().slice(0, 200))
     throw new Error(`the rooms cannot be listed: HTTP status ${status}, ${said}`)
   }
-  return ListRoomsResponse.fromJsonString(text, { ignoreUnknownFields: true }).rooms
+  return roomsIn(text)
+}
+
+/** Reads the answer. Its fields have the names of the protocol's file, or those names in camel case. */
+function roomsIn(text: string): RoomSummary[] {
+  const { rooms = [] } = objectIn(text)
+  if (!Array.isArray(rooms)) throw new Error(NO_ANSWER)
+  return rooms.filter(isObject).map((room) => {
+    const { name, sid, num_participants: count, numParticipants = count } = room
+    return {
+      name: typeof name === 'string' ? name : '',
+      sid: typeof sid === 'string' ? sid : '',
+      numParticipants: typeof numParticipants === 'number' ? numParticipants : 0,
+    }
+  })
+}
+
+function objectIn(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new Error(NO_ANSWER)
+  }
+  if (!isObject(value)) throw new Error(NO_ANSWER)
+  return value
 }
 
 function reasonOf(error: unknown): string {

@@ -1,4 +1,5 @@
 /** Reports on standard error what happens to a room's connection. */
+import { printable } from '../base/printable'
 import { RoomEvent } from '../room/events'
 import type { Room } from '../room/room'
 import { note } from './output'
@@ -20,4 +21,19 @@ export function untilDisconnected(room: Room, signal: AbortSignal): AbortSignal 
     )
   })
   return AbortSignal.any([signal, ended.signal])
+}
+
+/** Waits until a participant is in the room. */
+export async function participantIn(room: Room, identity: string, signal: AbortSignal): Promise<void> {
+  if (room.remoteParticipants.has(identity)) return
+  note(`Waiting for ${printable(identity)}.`)
+  await new Promise<void>((resolve, reject) => {
+    const came = (participant: { readonly identity: string }): void => {
+      if (participant.identity !== identity) return
+      room.off(RoomEvent.ParticipantConnected, came)
+      resolve()
+    }
+    room.on(RoomEvent.ParticipantConnected, came)
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
 }

@@ -1,7 +1,7 @@
 /** Tokens for the server that the settings name. */
-import { loadServerSdk } from '../base/lazy'
 import { uniqueName } from '../check/rooms'
 import type { TokenPair } from '../check/rooms'
+import { accessToken } from './access-token'
 import { SettingsError } from './settings'
 import type { ApiKey, ServerSettings } from './settings'
 
@@ -12,8 +12,10 @@ export interface Grant {
   readonly hidden?: boolean
 }
 
-/** Lifetime of tokens. It only has to cover connecting, because the server renews tokens of connected participants. */
-const TOKEN_LIFE = '1h'
+/**
+ * Lifetime of tokens, s. It only has to cover connecting, because the server renews tokens of connected participants.
+ */
+const TOKEN_LIFE = 3600
 
 /** The host and port of the server, for messages. */
 export function hostOf({ url }: ServerSettings): string {
@@ -25,9 +27,9 @@ export function hostOf({ url }: ServerSettings): string {
  *
  * @throws `SettingsError` if there is an API key, but no room
  */
-export function tokenFor(settings: ServerSettings, command: string, grant: Grant): Promise<string> {
+export function tokenFor(settings: ServerSettings, command: string, grant: Grant): string {
   const { key, tokens, room, identity } = settings
-  if (tokens !== undefined) return Promise.resolve(tokens.publisher)
+  if (tokens !== undefined) return tokens.publisher
   if (room === undefined) throw new SettingsError('No room is named. Give --room or LIVEKIT_ROOM.')
   return makeToken(key, room, identity ?? uniqueName(`datatrack-${command}`), grant)
 }
@@ -38,11 +40,7 @@ export function tokenFor(settings: ServerSettings, command: string, grant: Grant
  *
  * @throws `SettingsError` if there is a token for one participant only
  */
-export async function tokenPair(
-  settings: ServerSettings,
-  command: string,
-  subscriberPublishes = false,
-): Promise<TokenPair> {
+export function tokenPair(settings: ServerSettings, command: string, subscriberPublishes = false): TokenPair {
   const { key, tokens } = settings
   if (tokens !== undefined) {
     const { publisher, subscriber } = tokens
@@ -57,8 +55,8 @@ export async function tokenPair(
   // The room may be in use. A participant with the same identity would be disconnected, so the identities are unique.
   const name = (role: string): string => (settings.room === undefined ? role : uniqueName(role))
   return {
-    publisher: await makeToken(key, room, name('robot'), { canPublishData: true }),
-    subscriber: await makeToken(key, room, name('desk'), { canPublishData: subscriberPublishes }),
+    publisher: makeToken(key, room, name('robot'), { canPublishData: true }),
+    subscriber: makeToken(key, room, name('desk'), { canPublishData: subscriberPublishes }),
   }
 }
 
@@ -67,9 +65,8 @@ function makeToken(
   room: string,
   identity: string,
   { canPublishData, hidden = false }: Grant,
-): Promise<string> {
-  const { AccessToken } = loadServerSdk()
-  const access = new AccessToken(key?.apiKey, key?.apiSecret, { identity, ttl: TOKEN_LIFE })
-  access.addGrant({ roomJoin: true, room, canPublishData, canSubscribe: true, canPublish: false, hidden })
-  return access.toJwt()
+): string {
+  if (key === undefined) throw new SettingsError('There is no API key to make a token with.')
+  const grant = { roomJoin: true, room, canPublishData, canSubscribe: true, canPublish: false, hidden }
+  return accessToken(key, { identity, grant, lifetime: TOKEN_LIFE })
 }

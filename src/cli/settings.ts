@@ -109,6 +109,17 @@ export function requiredServer(env: NodeJS.ProcessEnv, flags: ServerFlags): Serv
   return settings
 }
 
+/** The API key, for commands that connect to no server. */
+export function requiredKey(env: NodeJS.ProcessEnv, flags: ServerFlags): ApiKey {
+  const { apiKey, apiSecret, dev } = flags
+  const key = keyOf(apiKey, apiSecret, flags, env) ?? (dev === true ? DEV : keyOfEnvironment(env))
+  if (key !== undefined) return { apiKey: key.apiKey, apiSecret: key.apiSecret }
+  throw new SettingsError(
+    'No API key is given. Give --api-key and --api-secret, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or --dev for a ' +
+      'local `livekit-server --dev`.',
+  )
+}
+
 function missingUrl(): string {
   return 'No server is named. Give --url, LIVEKIT_URL, or --dev for a local `livekit-server --dev`.'
 }

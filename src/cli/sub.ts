@@ -28,6 +28,8 @@ export interface SubOptions {
   /** Only tracks of the participant with this identity are read. `undefined`: of all participants. */
   readonly from: string | undefined
   readonly format: FrameFormat
+  /** Whether the track's name precedes each line. */
+  readonly named: boolean
   /** The file to write to. `undefined`: standard output. */
   readonly output: string | undefined
   /** The command ends after so many frames. `undefined`: no limit. */
@@ -52,7 +54,7 @@ export async function sub(options: SubOptions, signal: AbortSignal): Promise<num
   const out = await openOutput(options.output, signal)
   // The command publishes no track. It needs the grant to answer publishers that wait for a subscriber, because the
   // answer is a data packet.
-  const token = await tokenFor(server, 'sub', { canPublishData: true })
+  const token = tokenFor(server, 'sub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
     return await new Subscriber(room, options, out).run(untilDisconnected(room, signal))
@@ -154,14 +156,16 @@ class Subscriber {
     frame: Parameters<typeof formatFrame>[2],
     signal: AbortSignal,
   ): Promise<void> {
-    const { format, output, count = Infinity } = this.#options
+    const { format, named, output, count = Infinity } = this.#options
     const before = this.#writing
     const done = (async () => {
       await before
       if (this.#throughput.frames >= count || signal.aborted) return
       this.#throughput.add(frame.payload.byteLength)
       const terminal = output === undefined && process.stdout.isTTY
-      await writeAll(this.#out, formatFrame(format, track, frame, terminal), signal)
+      const text = formatFrame(format, track, frame, terminal)
+      const prefix = named ? `${printable(track.name)} ` : ''
+      await writeAll(this.#out, prefixed(prefix, text), signal)
       if (this.#throughput.frames >= count) this.#end()
     })()
     this.#writing = done.catch(() => undefined)
@@ -175,6 +179,11 @@ class Subscriber {
   #dropped(): string {
     return dropsText(this.#droppedBefore, ...[...this.#open].flat().map((part) => part.stats().dropped))
   }
+}
+
+function prefixed(prefix: string, text: Uint8Array | string): Uint8Array | string {
+  if (prefix === '') return text
+  return typeof text === 'string' ? prefix + text : Buffer.concat([Buffer.from(prefix), text])
 }
 
 function label(track: RemoteDataTrack): string {

@@ -13,6 +13,7 @@ import { requiredServer, SettingsError } from '../settings'
 
 interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly name: string
+  readonly message?: string
   readonly file?: string
   readonly lines?: boolean
   readonly chunk?: number
@@ -56,6 +57,7 @@ export function addPub(datatrack: Command): void {
     .usage('[options] [-- command arguments…]')
     .argument('[command...]', 'publish what this command writes to its standard output')
     .requiredOption('-n, --name <name>', 'name of the track')
+    .option('-m, --message <text>', 'publish this text as one frame')
     .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes by default`)
     .option('--lines', 'each line is a frame, also of a file')
     .option('--chunk <bytes>', 'each frame has this many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
@@ -122,6 +124,7 @@ export function addPub(datatrack: Command): void {
 
 const EXAMPLES = `
 Examples:
+  datatrack pub --room lab --name command --message stop
   ping 192.0.2.1 | datatrack pub --room lab --name ping
   datatrack pub --room lab --name log --timestamp -- journalctl -f
   datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20`
@@ -134,15 +137,23 @@ function encoding(known: readonly string[]): (text: string) => string {
   }
 }
 
-function sourceOf({ file }: PubFlags, [command, ...args]: readonly string[]): SourceKind {
-  if (command === undefined) return file === undefined ? { kind: 'stdin' } : { kind: 'file', path: file }
-  if (file !== undefined) throw new SettingsError('Give --file or a command, not both.')
-  return { kind: 'command', command, args }
+function sourceOf({ message, file }: PubFlags, [command, ...args]: readonly string[]): SourceKind {
+  const given: SourceKind[] = [
+    ...(command === undefined ? [] : [{ kind: 'command', command, args } as const]),
+    ...(file === undefined ? [] : [{ kind: 'file', path: file } as const]),
+    ...(message === undefined ? [] : [{ kind: 'message', text: message } as const]),
+  ]
+  const [source = { kind: 'stdin' }, another] = given
+  if (another !== undefined) throw new SettingsError('Give one of --message, --file and a command behind --.')
+  return source
 }
 
-function chunkOf({ chunk, lines }: PubFlags, { kind }: SourceKind): number | undefined {
+function chunkOf({ chunk, lines }: PubFlags, source: SourceKind): number | undefined {
+  if (source.kind === 'message' && (lines === true || chunk !== undefined)) {
+    throw new SettingsError('--message is one frame: --lines and --chunk do not go with it.')
+  }
   if (lines === true && chunk !== undefined) throw new SettingsError('Give --lines or --chunk, not both.')
-  return chunk ?? (kind === 'file' && lines !== true ? FILE_CHUNK : undefined)
+  return chunk ?? (source.kind === 'file' && lines !== true ? FILE_CHUNK : undefined)
 }
 
 function schemaOf({ encoding: frames, schema: name, schemaEncoding }: PubFlags): DataTrackSchema | undefined {

@@ -14,6 +14,7 @@ interface SubFlags extends ConnectFlags, EncryptionFlags {
   readonly raw?: boolean
   readonly hex?: boolean
   readonly json?: boolean
+  readonly verbose?: boolean
   readonly output?: string
   readonly count?: number
   readonly seconds?: number
@@ -40,6 +41,7 @@ export function addSub(datatrack: Command): void {
       '--json',
       'one JSON object a line: track, identity, times, and the payload as value, text or base64',
     )
+    .option('-v, --verbose', 'put the name of the track before each line, also with --hex')
     .option('-o, --output <file>', 'write to this file')
     .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
     .option('-s, --seconds <seconds>', 'end after this time', numberIn(0.1, 86_400, ' (s)'))
@@ -60,6 +62,7 @@ export function addSub(datatrack: Command): void {
           name: flags.name,
           from: flags.from,
           format: formatOf(flags),
+          named: namedOf(flags),
           output: flags.output,
           count: flags.count,
           seconds: flags.seconds,
@@ -82,4 +85,10 @@ function formatOf({ raw, hex, json }: SubFlags): FrameFormat {
   const [first, second] = formats
   if (second !== undefined) throw new SettingsError('Give one of --raw, --hex and --json.')
   return (first?.[0] as FrameFormat | undefined) ?? 'lines'
+}
+
+function namedOf({ verbose = false, raw, json }: SubFlags): boolean {
+  if (verbose && raw === true)
+    throw new SettingsError('--raw writes no lines, so --verbose does not go with it.')
+  return verbose && json !== true
 }
