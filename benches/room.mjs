@@ -6,10 +6,11 @@ import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { compiled } from '../scripts/lib/bundle.mjs'
 import { fromRoot, heading, main, say } from '../scripts/lib/steps.mjs'
 
 const require = createRequire(import.meta.url)
-const ours = (file) => require(fromRoot(`dist/${file}`))
+const ours = (file) => require(compiled(file))
 
 const UPDATES_A_SECOND = 100
 /** Updates at full speed. */

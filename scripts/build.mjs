@@ -21,5 +21,5 @@ await main(async () => {
   await ensureInstalled()
   const profile = values.release ? 'release' : DEV_PROFILE
   if (values.only !== 'ts') await buildAddon({ profile, target, zig: values.zig })
-  if (values.only !== 'addon') await buildTypeScript({ clean: values.release })
+  if (values.only !== 'addon') await buildTypeScript({ release: values.release })
 })

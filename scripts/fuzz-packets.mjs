@@ -8,16 +8,17 @@
 import { createRequire } from 'node:module'
 import { setImmediate as turn } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { compiled } from './lib/bundle.mjs'
 import { PacketMaker } from './lib/packet-mutations.mjs'
 import { Dice } from './lib/signal-mutations.mjs'
-import { fromRoot, say } from './lib/steps.mjs'
+import { say } from './lib/steps.mjs'
 
 const require = createRequire(import.meta.url)
 const protocol = require('@livekit/protocol')
 const { ExternalE2EEKeyProvider, Loopback, Room, RoomEvent, setLogLevel, setLogger } = require(
-  fromRoot('dist', 'index.js'),
+  compiled('index.js'),
 )
-const { MessageIntake } = require(fromRoot('dist', 'src', 'data-packet', 'intake.js'))
+const { MessageIntake } = require(compiled('src/data-packet/intake.js'))
 
 const { values: options } = parseArgs({
   options: {

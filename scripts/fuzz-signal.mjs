@@ -9,17 +9,18 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { setImmediate as turn } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { compiled } from './lib/bundle.mjs'
 import { fromRoot, say } from './lib/steps.mjs'
 import { Dice, mutate, mutateBytes, randomMessage } from './lib/signal-mutations.mjs'
 
 const require = createRequire(import.meta.url)
 const protocol = require('@livekit/protocol')
-const { Room, RoomEvent, setLogLevel } = require(fromRoot('dist', 'index.js'))
-const { environment } = require(fromRoot('dist', 'src', 'native', 'environment.js'))
-const { sessionOptions } = require(fromRoot('dist', 'src', 'session', 'session-options.js'))
-const { Inbox } = require(fromRoot('dist', 'src', 'connection', 'inbox.js'))
-const { Pings } = require(fromRoot('dist', 'src', 'connection', 'pings.js'))
-const { isAccessToken } = require(fromRoot('dist', 'src', 'connection', 'address.js'))
+const { Room, RoomEvent, setLogLevel } = require(compiled('index.js'))
+const { environment } = require(compiled('src/native/environment.js'))
+const { sessionOptions } = require(compiled('src/session/session-options.js'))
+const { Inbox } = require(compiled('src/connection/inbox.js'))
+const { Pings } = require(compiled('src/connection/pings.js'))
+const { isAccessToken } = require(compiled('src/connection/address.js'))
 
 const { values: options } = parseArgs({
   options: {

@@ -37,7 +37,8 @@ await main(async () => {
   const { GITHUB_REPOSITORY: repository } = process.env
   if (repository) manifest.repository = { type: 'git', url: `git+https://github.com/${repository}.git` }
   writeManifest(stage, manifest)
-  cpSync(fromRoot('dist'), join(stage, 'dist'), { recursive: true })
+  // Source maps name files that the package does not have.
+  cpSync(fromRoot('dist'), join(stage, 'dist'), { recursive: true, filter: (file) => !file.endsWith('.map') })
   for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md'].filter((file) => existsSync(fromRoot(file)))) {
     copyFileSync(fromRoot(file), join(stage, file))
   }
@@ -69,7 +70,7 @@ await main(async () => {
 })
 
 function writeNotices(folder, parts) {
-  const title = 'What this package contains or asks for, and the licences of it.'
+  const title = 'What this package contains, and the licences of it.'
   writeFileSync(join(folder, NOTICES), notices(title, parts))
 }
 

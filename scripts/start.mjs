@@ -11,7 +11,7 @@ await main(async () => {
   // Ctrl-C reaches the demo, too. The demo ends by itself, and its exit code becomes ours.
   process.on('SIGINT', () => {})
   const { code } = await spawnStep(process.execPath, [
-    fromRoot('dist/src/cli/main.js'),
+    fromRoot('dist/main.js'),
     'demo',
     ...process.argv.slice(2),
   ])

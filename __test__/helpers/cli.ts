@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import type { Ending } from './programs'
 
 /** The compiled command. */
-export const cliMain = resolve('dist/src/cli/main.js')
+export const cliMain = resolve('dist/main.js')
 
 /** A command that hangs is killed after so many ms. Its ending then has a signal, and no exit code. */
 const HANGS = 60_000

@@ -74,7 +74,7 @@ export function consumer(tarball: string, platforms: Record<string, string>): st
     stdio: 'inherit',
   })
   for (const script of ['smoke.cjs', 'import.mjs', 'require.cjs', 'lazy.cjs']) {
-    copyFileSync(join(here, script), join(folder, script))
+    copyFileSync(join(here, 'fixtures', script), join(folder, script))
   }
   return folder
 }

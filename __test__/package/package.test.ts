@@ -27,10 +27,10 @@ describe('the tarball', () => {
         'package/dist/index.mjs',
         'package/dist/index.d.ts',
         'package/dist/index.d.mts',
-        'package/dist/src/cli/main.js',
+        'package/dist/main.js',
       ]),
     )
-    const others = list.filter((file) => !/^package\/dist\/.*\.(js|mjs|d\.ts|d\.mts)$/.test(file))
+    const others = list.filter((file) => !/^package\/dist\/[\w-]+\.(js|mjs|d\.ts|d\.mts)$/.test(file))
     expect(
       others.filter(
         (file) =>
@@ -39,25 +39,43 @@ describe('the tarball', () => {
     ).toEqual([])
   })
 
-  test.each(['main', 'platform', 'self-contained'])('contains the licences of its parts: %s', (kind) => {
-    const own = {
-      main: packed.main,
-      platform: packed.platforms[`@node-datatrack/native-${target()}`],
-      'self-contained': packed.selfContained,
-    }[kind]
-    const text = execFileSync('tar', ['-xzOf', String(own), 'package/THIRD-PARTY-NOTICES.txt'], {
-      encoding: 'utf8',
-      maxBuffer: 16 << 20,
-    })
-    const listed = new Set([...text.matchAll(/^(\S+) \d\S*: \S/gm)].map(([, name]) => name))
-    const dependencies = Object.keys(JSON.parse(readFileSync('package.json', 'utf8')).dependencies as object)
-    const crates = ['aws-lc-sys', 'napi', 'str0m', 'tokio', 'quinn-udp']
-    const wanted = [...(kind === 'platform' ? [] : dependencies), ...(kind === 'main' ? [] : crates)]
-    expect(wanted.filter((name) => !listed.has(name))).toEqual([])
-    // Not only their names: the words of the licences.
-    expect(text).toContain('Permission is hereby granted, free of charge')
-    // The heading of its text, and soon after it what the text is about.
-    if (kind !== 'main') expect(text).toMatch(/\naws-lc-sys [\d.]+(?:, [^\n]*)?\n\n[\s\S]{0,400}OpenSSL/)
+  test.each(['main', 'platform', 'self-contained'])(
+    'contains the licences of its parts: %s',
+    async (kind) => {
+      const { bundledPackages } = await import('../../scripts/lib/bundle.mjs')
+      const own = {
+        main: packed.main,
+        platform: packed.platforms[`@node-datatrack/native-${target()}`],
+        'self-contained': packed.selfContained,
+      }[kind]
+      const text = execFileSync('tar', ['-xzOf', String(own), 'package/THIRD-PARTY-NOTICES.txt'], {
+        encoding: 'utf8',
+        maxBuffer: 16 << 20,
+      })
+      const listed = new Set([...text.matchAll(/^(\S+) \d\S*: \S/gm)].map(([, name]) => name))
+      const crates = ['aws-lc-sys', 'napi', 'str0m', 'tokio', 'quinn-udp']
+      const wanted = [...(kind === 'platform' ? [] : bundledPackages), ...(kind === 'main' ? [] : crates)]
+      expect(wanted.filter((name) => !listed.has(name))).toEqual([])
+      // Not only their names: the words of the licences.
+      expect(text).toContain('Permission is hereby granted, free of charge')
+      // The heading of its text, and soon after it what the text is about.
+      if (kind !== 'main') expect(text).toMatch(/\naws-lc-sys [\d.]+(?:, [^\n]*)?\n\n[\s\S]{0,400}OpenSSL/)
+    },
+  )
+
+  test('depends on no package but those of the platforms', () => {
+    const manifest = JSON.parse(
+      readFileSync(join(folder, 'node_modules/node-datatrack/package.json'), 'utf8'),
+    ) as Record<string, object | undefined>
+    const { dependencies = {}, peerDependencies = {}, optionalDependencies = {} } = manifest
+    expect([dependencies, peerDependencies]).toEqual([{}, {}])
+    expect(Object.keys(optionalDependencies).filter((name) => !name.startsWith('@node-datatrack/'))).toEqual(
+      [],
+    )
+    expect(readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
+      '@node-datatrack',
+      'node-datatrack',
+    ])
   })
 
   test('depends on the packages of all platforms, also of this one, in its own version', () => {
@@ -96,6 +114,7 @@ describe('the installed package', () => {
     expect(report['same']).toBe(true)
     expect(report['binaries']).toEqual([])
     expect(new Set(report['packages'])).toEqual(new Set(['node-datatrack']))
+    expect(report['files'].sort()).toEqual(['index.js', 'library.js', 'rolldown-runtime.js'])
   })
 
   test.each(['import.mjs', 'require.cjs'])('carries a frame, %s', (script) => {

@@ -8,10 +8,9 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
 } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
+import { bundle, bundleDeclarations, compiled, removeOthers } from './bundle.mjs'
 import { hostName } from './platform.mjs'
 import { fromRoot, run, say, seconds, StepError } from './steps.mjs'
 
@@ -78,40 +77,33 @@ export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } 
   return path
 }
 
-/** Compiles index.ts and src/ to dist/, and writes the ESM entry beside them. */
-export async function buildTypeScript({ clean = false } = {}) {
-  say('Compiling TypeScript to dist/ (tsc) …')
+/**
+ * Makes dist/. tsc checks the types, and compiles each source to `.cache/compiled/`, for the declarations, and for
+ * benches and fuzzers, which use what is not public. `release`: from nothing, and without source maps.
+ */
+export async function buildTypeScript({ release = false } = {}) {
+  say('Compiling TypeScript to dist/ (tsc, rolldown, rollup) …')
   const start = performance.now()
   const cache = fromRoot('.cache/tsc.tsbuildinfo')
   // tsc trusts its cache even if its output is gone.
-  if (clean || !existsSync(fromRoot('dist/index.js'))) {
-    rmSync(fromRoot('dist'), { recursive: true, force: true })
+  if (release || !existsSync(compiled('index.js'))) {
+    rmSync(compiled('.'), { recursive: true, force: true })
     rmSync(cache, { force: true })
   }
   mkdirSync(dirname(cache), { recursive: true })
+  mkdirSync(fromRoot('dist'), { recursive: true })
   await run(process.execPath, [fromRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'])
   removeStale()
-  writeEsm()
+  await bundle({ maps: !release })
+  await bundleDeclarations()
+  removeOthers(!release)
   say(`Compiled in ${seconds(start)}.`)
 }
 
-/** Otherwise output of a source file that no longer exists would be packed, too. */
+/** Otherwise the output of a source file that no longer exists would be used, too. */
 function removeStale() {
-  for (const file of readdirSync(fromRoot('dist'), { recursive: true })) {
+  for (const file of readdirSync(compiled('.'), { recursive: true })) {
     const source = file.replace(/(\.d\.ts|\.js)$/, '.ts')
-    if (source !== file && !existsSync(fromRoot(source))) rmSync(fromRoot('dist', file))
+    if (source !== file && !existsSync(fromRoot(source))) rmSync(compiled(file))
   }
-}
-
-/** `dist/index.mjs`: the same objects under the same names, so that `import` and `require` share their classes. */
-function writeEsm() {
-  const require = createRequire(import.meta.url)
-  const names = Object.keys(require(fromRoot('dist/index.js'))).filter((name) => name !== '__esModule')
-  const lines = [
-    "import cjs from './index.js'",
-    '// Named one by one: no runtime has to guess what a CommonJS module exports.',
-    ...names.map((name) => `export const ${name} = cjs.${name}`),
-  ]
-  writeFileSync(fromRoot('dist/index.mjs'), `${lines.join('\n')}\n`)
-  writeFileSync(fromRoot('dist/index.d.mts'), "export * from './index.js'\n")
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execFileSync } from 'node:child_process'
+import { bundledPackages } from './bundle.mjs'
 import { fromRoot } from './steps.mjs'
 
 /** Names of files with texts that a licence requires. */
@@ -31,17 +32,14 @@ export function crates(triple) {
     }))
 }
 
-/** The npm packages that node-datatrack depends on, and their dependencies. */
+/** The npm packages that dist/ contains. */
 export function npmPackages() {
   const { packages } = JSON.parse(readFileSync(fromRoot('package-lock.json'), 'utf8'))
-  return Object.entries(packages)
-    .filter(([path, { dev, optional }]) => path.startsWith('node_modules/') && !dev && !optional)
-    .map(([path, { version, license }]) => ({
-      name: path.replace(/^.*node_modules\//, ''),
-      version,
-      licence: license ?? 'see below',
-      folder: fromRoot(path),
-    }))
+  return bundledPackages.map((name) => {
+    const path = `node_modules/${name}`
+    const { version, license } = packages[path]
+    return { name, version, licence: license ?? 'see below', folder: fromRoot(path) }
+  })
 }
 
 /** The text of a file of notices. A licence that several packages have in the same words appears once. */

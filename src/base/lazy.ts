@@ -1,9 +1,11 @@
-/** Packages that are loaded on first use. A program that only uses the loopback never loads them. */
-import type * as protocol from '@livekit/protocol'
+/**
+ * Packages that are loaded on first use. The build makes a file of each, and puts the names of these files in place of
+ * the packages' names (`scripts/lib/bundle.mjs`).
+ */
 import type * as commander from 'commander'
 import type * as hpagent from 'hpagent'
-import type * as serverSdk from 'livekit-server-sdk'
 import type * as ws from 'ws'
+import type * as protocol from './protocol'
 
 /** Kept, because `require` of a package that is loaded already takes some 20 µs, and each message needs it. */
 let protocolPackage: typeof protocol | undefined
@@ -14,13 +16,8 @@ export function loadProtocol(): typeof protocol {
 }
 
 /** The WebSocket client. */
-export function loadWebSocket(): typeof ws {
+export function loadWebSocket(): Pick<typeof ws, 'WebSocket'> {
   return require('ws') as typeof ws
-}
-
-/** The package that creates access tokens. */
-export function loadServerSdk(): typeof serverSdk {
-  return require('livekit-server-sdk') as typeof serverSdk
 }
 
 /** The command-line parser. */

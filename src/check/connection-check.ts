@@ -4,6 +4,7 @@ import { printable } from '../base/printable'
 import { TypedEmitter } from '../base/typed-emitter'
 import { checkConnectArguments } from '../connection/server-connection'
 import type { Finding } from './finding'
+import { runChecks } from './run-checks'
 import type { CheckName } from './run-checks'
 
 /** State of a check. The names are livekit-client's, in lower case. `warning`: the step works, with limits. */
@@ -91,8 +92,6 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
     this.#running = true
     this.#results = initial()
     try {
-      // The checks are loaded here because importing the package must load as little as possible.
-      const { runChecks } = await import('./run-checks.js')
       await runChecks(
         {
           ...{ url: this.#url, publisher: this.#token, subscriber: this.#subscriber },

@@ -1,6 +1,6 @@
 // The size of an installation, and the cost of loading it.
 import { spawnSync } from 'node:child_process'
-import { lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { addonPath } from '../../../scripts/lib/build.mjs'
 import { fromRoot } from '../../../scripts/lib/steps.mjs'
@@ -19,23 +19,13 @@ function binaryOf(path) {
   return Math.max(...files.map((file) => lstatSync(join(path, file)).size))
 }
 
-/** Bytes that are installed with this package: the packages of its lock file that are not for development only. */
-function dependencies() {
-  const { packages } = JSON.parse(readFileSync(fromRoot('package-lock.json'), 'utf8'))
-  const needed = Object.entries(packages)
-    .filter(([path, { dev, devOptional, optional }]) => path !== '' && !dev && !devOptional && !optional)
-    .map(([path]) => fromRoot(path))
-  // A package inside of another one was counted with it.
-  const inner = (path) => needed.some((other) => path.startsWith(`${other}/`))
-  return needed.filter((path) => !inner(path)).reduce((total, path) => total + bytesOf(path), 0)
-}
-
 const installed = {
   ours() {
     const addon = addonPath()
-    // The files that package.json's `files` names, with the addon in its platform's package.
-    const own = bytesOf(fromRoot('dist')) + bytesOf(addon) + bytesOf(fromRoot('package.json'))
-    return { all: own + dependencies(), binary: bytesOf(addon) }
+    // The package has no dependencies but the package of the platform. A developer's build has source maps, too.
+    const packed = readdirSync(fromRoot('dist')).filter((name) => !name.endsWith('.map'))
+    const dist = packed.reduce((total, name) => total + bytesOf(fromRoot('dist', name)), 0)
+    return { all: dist + bytesOf(addon) + bytesOf(fromRoot('package.json')), binary: bytesOf(addon) }
   },
   python() {
     const packages = join(places.environment, 'lib')
