@@ -15,7 +15,7 @@ export interface SealedDataTrackFrame {
 
 /**
  * Encrypts and decrypts whole frames of data tracks. A room with a provider neither sends nor accepts data packets, data
- * streams and calls.
+ * streams or calls.
  *
  * Return the result and not a promise if you can. With an `encrypt` that returns promises `tryPush` fails
  * (`encryptionFailed`), and only an awaited `push` works. With a `decrypt` that returns promises each frame waits for
