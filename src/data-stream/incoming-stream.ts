@@ -100,7 +100,7 @@ export class IncomingStream {
     }
     const cost = costOfTexts(attributes)
     for (const queue of this.#queues) {
-      queue.trailerAttributes = attributes
+      if (cost > 0) queue.trailerAttributes = attributes
       queue.hold(cost)
       queue.end()
     }

@@ -82,7 +82,7 @@ export class IncomingStreams {
     const sender = senderOf(packet)
     this.#received++
     const content = contentOf(header)
-    const described = infoOf(header, encrypted)
+    const described = infoOf(header, encrypted, header.attributes)
     if (content === undefined || described === undefined || header.streamId === '') {
       this.#drop('unsupported')
       return
@@ -106,9 +106,12 @@ export class IncomingStreams {
     }
     const queues = this.#open(packet, handlers.length)
     const participant = () => ({ identity: senderIdentity })
+    // Each handler gets its own info object, because it may change it.
+    const infos = queues.map((_queue, index) =>
+      index === 0 ? described : infoOf(header, encrypted, { ...header.attributes }),
+    )
     queues.forEach((queue, index) => {
-      // Each handler gets its own info object, because it may change it.
-      const own = index === 0 ? described : infoOf(header, encrypted)
+      const own = infos[index]
       if (own?.kind === 'text') {
         const reader = new TextStreamReader(own.info, queue, content)
         call(() => (handlers[index] as TextStreamHandler)(reader, participant()))

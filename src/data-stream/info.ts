@@ -45,32 +45,32 @@ export const UNKNOWN_NAME = 'unknown'
 /** `livekit.DataStream.OperationType`. */
 const UPDATE = 1
 
-function baseInfo(header: DataStream_Header, encrypted: boolean): BaseStreamInfo {
-  return {
-    id: header.streamId,
-    topic: header.topic,
-    mimeType: header.mimeType,
-    timestamp: Number(header.timestamp),
-    size: header.totalLength === undefined ? undefined : Number(header.totalLength),
-    attributes: { ...header.attributes },
-    encrypted,
-  }
-}
-
-/** @internal The description in a stream's header; `undefined` if it is neither text nor bytes. */
+/**
+ * @internal The description in a stream's header; `undefined` if it is neither text nor bytes. It is called for each
+ * call of RPC, so it creates no objects in between.
+ */
 export function infoOf(
   header: DataStream_Header,
   encrypted: boolean,
+  attributes: Readonly<Record<string, string>>,
 ):
   | { readonly kind: 'text'; readonly info: TextStreamInfo }
   | { readonly kind: 'bytes'; readonly info: ByteStreamInfo }
   | undefined {
-  const { contentHeader } = header
+  const { streamId: id, topic, mimeType, totalLength, contentHeader } = header
+  const timestamp = Number(header.timestamp)
+  const size = totalLength === undefined ? undefined : Number(totalLength)
   switch (contentHeader.case) {
     case 'textHeader': {
       const { attachedStreamIds, replyToStreamId, operationType, version } = contentHeader.value
       const info: TextStreamInfo = {
-        ...baseInfo(header, encrypted),
+        id,
+        topic,
+        mimeType,
+        timestamp,
+        size,
+        attributes,
+        encrypted,
         attachedStreamIds: [...attachedStreamIds],
         replyToStreamId: replyToStreamId === '' ? undefined : replyToStreamId,
         type: (operationType as number) === UPDATE ? 'update' : 'create',
@@ -79,11 +79,8 @@ export function infoOf(
       return { kind: 'text', info }
     }
     case 'byteHeader': {
-      const { name } = contentHeader.value
-      return {
-        kind: 'bytes',
-        info: { ...baseInfo(header, encrypted), name: name === '' ? UNKNOWN_NAME : name },
-      }
+      const name = contentHeader.value.name === '' ? UNKNOWN_NAME : contentHeader.value.name
+      return { kind: 'bytes', info: { id, topic, mimeType, timestamp, size, attributes, encrypted, name } }
     }
     default:
       return undefined
