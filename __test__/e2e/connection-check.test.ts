@@ -26,6 +26,18 @@ it(
 )
 
 it(
+  'says with one token, in terms of a program, how to see frames there and back',
+  inScene(async (scene) => {
+    const check = new ConnectionCheck(server.url, await scene.token('alice'))
+    const { status, help } = (await check.run()).at(-1)!
+    expect([status, help]).toEqual([
+      'success',
+      'Give the option subscriberToken to see frames there and back.',
+    ])
+  }),
+)
+
+it(
   'reports that the server refuses the token, without printing it',
   inScene(async (scene) => {
     const token = await scene.token('alice', { forged: true })

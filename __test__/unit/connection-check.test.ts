@@ -1,10 +1,20 @@
 /** Checks of a connection for programs: their options, progress and failures, without a server. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConnectionCheck } from '../../index'
 import type { ConnectionCheckInfo } from '../../index'
 import { rejection, thrown } from '../helpers/rooms'
 
 const names = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data']
+
+it('the texts of the checks name no option and no output of the command line, since programs show them, too', () => {
+  const files = readdirSync('src/check').map((name) => join('src/check', name))
+  for (const file of [...files, 'src/connection/claims.ts']) {
+    const texts = readFileSync(file, 'utf8').replaceAll(/^ *(\/\*\*|\*|\/\/).*$/gm, '')
+    expect([file, /.*(?:--[a-z]|datatrack doctor|\babove\b).*/.exec(texts)?.[0]]).toEqual([file, undefined])
+  }
+})
 
 describe('a check', () => {
   it.each([

@@ -95,7 +95,7 @@ export class ConnectionCheck extends TypedEmitter<ConnectionCheckEvents> {
       await runChecks(
         {
           ...{ url: this.#url, publisher: this.#token, subscriber: this.#subscriber },
-          ...{ made: false, timeoutMs: this.#timeoutMs },
+          ...{ second: 'the option subscriberToken', made: false, timeoutMs: this.#timeoutMs },
         },
         {
           begins: (name) => {

@@ -150,8 +150,16 @@ export async function checkData(
   }
 }
 
-/** Publishes a track and sends a frame to the server. More cannot be checked with one participant. */
-export async function checkPublishing(url: string, token: string, ms: number): Promise<Finding> {
+/**
+ * Publishes a track and sends a frame to the server. More cannot be checked with one participant. `second`: how the
+ * caller gives the token of a second one.
+ */
+export async function checkPublishing(
+  url: string,
+  token: string,
+  second: string,
+  ms: number,
+): Promise<Finding> {
   const check = 'data'
   const signal = AbortSignal.timeout(ms)
   let room: Room | undefined
@@ -164,7 +172,7 @@ export async function checkPublishing(url: string, token: string, ms: number): P
       check,
       status: 'ok',
       what: 'a track is published and a frame is sent; whether it arrives needs a second participant',
-      help: 'Give an API key, or a second token with --subscriber-token, to see frames there and back.',
+      help: `Give ${second} to see frames there and back.`,
     }
   } catch (error) {
     return { check, status: 'failed', ...dataFailure(error, ms) }
@@ -279,7 +287,7 @@ function connectionFailure(error: unknown): Words {
 }
 
 const CONNECTION_HELP: Readonly<Record<string, string>> = {
-  notAllowed: 'See what is said of the token above.',
+  notAllowed: 'See the result of the check "token".',
   notFound: 'HTTP works, and there is no signalling: is that a LiveKit server, and the URL without a path?',
   serverUnreachable: 'HTTP works, and WebSockets do not: a proxy in between may not let them through.',
   timeout: 'The server is slow, or a proxy in between holds WebSockets up.',

@@ -16,6 +16,8 @@ export interface CheckTarget {
   readonly publisher: string
   /** Token of a second participant. Without it, the check `data` cannot see whether frames arrive. */
   readonly subscriber: string | undefined
+  /** How the caller gives that second token: the name of an option. The result of the check `data` says it. */
+  readonly second: string
   /** Whether this program made the tokens with the user's API key. */
   readonly made: boolean
   /** Time limit of each check, ms. */
@@ -41,7 +43,7 @@ export async function runChecks(target: CheckTarget | undefined, listener: Check
 }
 
 async function checkServer(
-  { url, publisher, subscriber, made, timeoutMs }: CheckTarget,
+  { url, publisher, subscriber, second, made, timeoutMs }: CheckTarget,
   listener: CheckListener,
 ): Promise<boolean> {
   let done: CheckName = 'binary'
@@ -82,7 +84,7 @@ async function checkServer(
   if (decodeClaims(publisher)?.canPublishData === false)
     return skip('the token does not allow to publish data')
   if (subscriber === undefined) {
-    await run('data', () => checkPublishing(url, publisher, timeoutMs))
+    await run('data', () => checkPublishing(url, publisher, second, timeoutMs))
     return false
   }
   const andBack = decodeClaims(subscriber)?.canPublishData !== false

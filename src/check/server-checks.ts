@@ -192,7 +192,7 @@ function httpFailure(error: unknown, ms: number): Words {
   if (error instanceof ProxyError) {
     return {
       what: error.message,
-      help: 'See HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or give --no-proxy.',
+      help: 'See HTTPS_PROXY, HTTP_PROXY and ALL_PROXY. NO_PROXY names hosts that need no proxy.',
     }
   }
   const what = `the server cannot be reached (${code})`

@@ -30,10 +30,11 @@ export async function doctor({ server, timeout, json }: DoctorOptions): Promise<
   const publisher = pair?.publisher ?? tokens?.publisher
   const subscriber = pair?.subscriber ?? tokens?.subscriber
   const findings = new Findings(json, [publisher, subscriber, key?.apiSecret])
+  const second = 'an API key, or a second token with --subscriber-token,'
   const target =
     server === undefined || publisher === undefined
       ? undefined
-      : { url: server.url, publisher, subscriber, made: key !== undefined, timeoutMs: timeout * 1000 }
+      : { url: server.url, publisher, subscriber, second, made: key !== undefined, timeoutMs: timeout * 1000 }
   const seen = await runChecks(target, {
     begins: () => undefined,
     found: (finding) => void findings.add(finding),
