@@ -81,4 +81,34 @@ describe('a participant that is moved', () => {
         stream.close()
       }),
     ))
+
+  it('reconnects there with the token that the server gave, though its own source names the room before', () =>
+    Scene.with(server, (before) =>
+      Scene.with(server, async (after) => {
+        const asked: unknown[] = []
+        const alice = await before.join('alice', {
+          url: proxy.url,
+          source: async ({ roomName }) => {
+            asked.push(roomName)
+            return await before.token('alice')
+          },
+        })
+        const moved = event(alice, RoomEvent.Moved)
+        proxy.say({
+          case: 'roomMoved',
+          value: new RoomMovedResponse({
+            room: new RoomMessage({ name: after.name, sid: 'RM_after' }),
+            // The margin of the local clock counts it as expired; the server does not.
+            token: await after.token('alice', { ttl: 8 }),
+            participant: new ParticipantInfo({ identity: 'alice', sid: 'PA_moved' }),
+          }),
+        })
+        await moved
+        const back = event(alice, RoomEvent.Reconnected)
+        proxy.sendAway('reconnect')
+        await back
+        expect(asked).toEqual([undefined, after.name])
+        expect(await identitiesIn(after)).toEqual(['alice'])
+      }),
+    ))
 })

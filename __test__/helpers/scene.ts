@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Room } from '../../index'
 import type {
   ConnectOptions,
+  ConnectToken,
   DataTrackFrame,
   DataTrackPublishOptions,
   DataTrackStream,
@@ -19,6 +20,8 @@ export interface JoinOptions extends TokenOptions {
   readonly connect?: ConnectOptions
   /** The URL to connect to. Default: the server itself. */
   readonly url?: string
+  /** Where the token comes from. Default: a token of the scene. */
+  readonly source?: ConnectToken
   /** Called with the room before it connects. */
   readonly before?: (room: Room) => void
 }
@@ -54,7 +57,8 @@ export class Scene {
     const room = new Room(options.room)
     this.#rooms.push(room)
     options.before?.(room)
-    await room.connect(options.url ?? this.server.url, await this.token(identity, options), options.connect)
+    const token = options.source ?? (await this.token(identity, options))
+    await room.connect(options.url ?? this.server.url, token, options.connect)
     return room
   }
 }

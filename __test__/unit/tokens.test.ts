@@ -100,6 +100,33 @@ describe('the token of a connection', () => {
     expect(error.message).toContain('another participant or room')
   })
 
+  it('for the room into which the server has moved the participant is the one that the server gave, until it refuses it', async () => {
+    const asked: unknown[] = []
+    const elsewhere = (life: number) => token(life, 'alice', 'elsewhere')
+    let give: () => string = () => token(100)
+    const { tokens } = tokensOf(({ signal: _, ...wanted }) => {
+      asked.push(wanted)
+      return give()
+    })
+    await tokens.ready(signal)
+    tokens.accepted()
+    const moved = elsewhere(600)
+    tokens.take(moved)
+    expect([await tokens.ready(signal), asked]).toEqual([moved, [{}]])
+    // By the local clock it has expired. The source does not know of the move, and the server may know better.
+    const late = elsewhere(-5)
+    tokens.take(late)
+    expect([await tokens.ready(signal), asked.at(-1)]).toEqual([late, { roomName: 'elsewhere' }])
+    expect(tokens.refuse()).toBe(true)
+    expect((await rejection(tokens.ready(signal))).reason).toBe('tokenUnavailable')
+    // A source that is asked for the other room can give a token for it, again and again.
+    const fresh = [elsewhere(5), elsewhere(100)]
+    give = () => fresh.shift()!
+    const [first, second] = [await tokens.ready(signal), await tokens.ready(signal)]
+    expect([first, second].map((each) => each.length > 0)).toEqual([true, true])
+    expect([asked.at(-1), fresh]).toEqual([{ roomName: 'elsewhere' }, []])
+  })
+
   it('that a source fails to give is an error with the cause; an invalid result is a TypeError for the first token', async () => {
     const cause = new Error('no')
     for (const source of [() => Promise.reject(cause), { fetch: () => Promise.reject(cause) }] as const) {

@@ -10,6 +10,8 @@ import type { TokenSourceConfigurable, TokenSourceFixed, TokenSourceResponseObje
 export interface TokenRequest {
   /** Aborts when the token is no longer needed. */
   readonly signal: AbortSignal
+  /** The room that the token has to name, if the server has moved the participant into another room; else `undefined`. */
+  readonly roomName?: string | undefined
 }
 
 /** A function that gives a token, or an answer with one. */
@@ -39,6 +41,8 @@ export class Tokens {
   #refused = false
   /** Whether the current token came from the source, and no server has accepted it yet. */
   #untried = false
+  /** The room that the source's first token named. */
+  #firstRoom: string | undefined
 
   /** `refreshed`: called with each token that takes the place of another one. */
   constructor(token: ConnectToken, refreshed: (token: string) => void) {
@@ -63,6 +67,8 @@ export class Tokens {
     if (this.#source === undefined || !(first || this.#refused || hasExpired(this.#current)))
       return this.#current
     const token = await this.#fetch(this.#source, first, signal)
+    if (token === undefined) return this.#current
+    if (first) this.#firstRoom = decodeClaims(token)?.room
     this.#refused = false
     this.#untried = true
     const before = this.#current
@@ -75,6 +81,7 @@ export class Tokens {
   take(token: string): void {
     if (token === this.#current) return
     this.#current = token
+    this.#refused = false
     this.#refreshed(token)
   }
 
@@ -89,11 +96,19 @@ export class Tokens {
     return this.#refused
   }
 
-  async #fetch(source: Exclude<ConnectToken, string>, first: boolean, signal: AbortSignal): Promise<string> {
+  /** `undefined`: the source's token is for another room, and the current one is better. */
+  async #fetch(
+    source: Exclude<ConnectToken, string>,
+    first: boolean,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     let answer: string | TokenSourceResponseObject
     try {
       signal.throwIfAborted()
-      const asked = typeof source === 'function' ? source({ signal }) : source.fetch({}, !first)
+      const roomName = this.#otherRoom()
+      const wanted = roomName === undefined ? {} : { roomName }
+      const asked =
+        typeof source === 'function' ? source({ signal, ...wanted }) : source.fetch(wanted, !first)
       answer = await abortable(asked, signal)
     } catch (cause) {
       signal.throwIfAborted()
@@ -110,14 +125,22 @@ export class Tokens {
     }
   }
 
+  /** The room into which the server has moved the participant. The source may not know of it. */
+  #otherRoom(): string | undefined {
+    const room = decodeClaims(this.#current)?.room
+    return room === this.#firstRoom ? undefined : room
+  }
+
   /** The session is the participant's, and the room's: a token for another one would end it. */
-  #checked(token: string): string {
+  #checked(token: string): string | undefined {
     const [before, now] = [decodeClaims(this.#current), decodeClaims(token)]
     const same =
       before === undefined ||
       now === undefined ||
       (before.identity === now.identity && before.room === now.room)
     if (same) return token
+    // The server that sent the current token may still take it, by its own clock.
+    if (this.#otherRoom() !== undefined && !this.#refused) return undefined
     const detail = 'the new token is for another participant or room'
     throw new DataTrackConnectionError('tokenUnavailable', { detail })
   }
