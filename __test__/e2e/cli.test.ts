@@ -59,6 +59,34 @@ describe('datatrack pub and sub', () => {
     expect(await pub.ending).toMatchObject({ code: 0 })
   })
 
+  it('with --latch and --latest one that comes later has the last frame, and live frames after it', async () => {
+    const env = inNewRoom()
+    const pub = startCli(['pub', '--name', 'mode', '--latch', '--settle', '0'], env)
+    pub.child.stdin.write('starting\ndocked\n')
+    await pub.wrote(/Publishing mode/)
+    const once = ['sub', '--name', 'mode', '--latest', '--json', '--count']
+    let first: Record<string, unknown>
+    // The line may still be on its way.
+    do {
+      const { stdout, code } = await runCli([...once, '1', '--quiet'], env)
+      expect(code).toBe(0)
+      first = JSON.parse(stdout) as Record<string, unknown>
+    } while (first['text'] === 'starting')
+    expect(first).toMatchObject({ track: 'mode', number: 1, text: 'docked', latched: true })
+    const sub = startCli([...once, '2'], env)
+    await sub.wrote(/docked/)
+    pub.child.stdin.end('driving\n')
+    const both = (await sub.ending).stdout.trim().split('\n')
+    expect(both.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { text: 'docked', latched: true },
+      { number: 2, text: 'driving' },
+    ])
+    expect(both[1]).not.toContain('latched')
+    const late = await runCli([...once, '1', '--quiet'], env)
+    expect(JSON.parse(late.stdout)).toMatchObject({ text: 'driving', latched: true })
+    expect(await interrupt(pub)).toMatchObject({ code: 0 })
+  })
+
   it('send lines from standard input to standard output, and end with the input', async () => {
     const env = inNewRoom()
     const sub = startCli(['sub', '--name', 'log', '--once'], env)

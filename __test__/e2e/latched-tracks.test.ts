@@ -1,7 +1,8 @@
-/** The last frame of a latched track, through a real server. */
+/** The last frame of a latched track, fetched alone or before live frames, through a real server. */
 import { expect, it } from 'vitest'
-import { RoomEvent } from '../../index'
-import { Scene, event, pattern, same, seen } from '../helpers/scene'
+import { ExternalE2EEKeyProvider, RoomEvent } from '../../index'
+import { rejection } from '../helpers/rooms'
+import { Scene, event, flowing, pattern, publish, same, seen } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
 
 const server = withServer()
@@ -23,4 +24,75 @@ it('a late joiner gets the last frame of 2 MB, also after either connection was 
       await back
       await bob.remoteParticipants.get('alice')!.waitUntilActive()
     }
+  }))
+
+it('comes once before live frames, for one who joins late while frames are pushed, and none is missed', () =>
+  Scene.with(server, async (scene) => {
+    const alice = await scene.join('alice')
+    const local = await alice.localParticipant.publishDataTrack({ name: 'pose', latch: true })
+    const pushing = setInterval(() => local.isPublished() && local.tryPush(new Uint8Array(100)), 5)
+    try {
+      for (let visit = 0; visit < 5; visit++) {
+        const bob = await scene.join(`bob ${visit}`)
+        const stream = (await seen(bob, 'pose')).subscribe({ latest: true })
+        const first = (await stream.read())!
+        expect(first.latched).toBe(true)
+        for (let after = 1; after < 20; after++) {
+          const { number, latched } = (await stream.read())!
+          expect([latched, number]).toEqual([false, (first.number + after) & 0xffff])
+        }
+        await bob.disconnect()
+      }
+    } finally {
+      clearInterval(pushing)
+    }
+  }))
+
+it.each(['full-reconnect', 'signal-reconnect'] as const)(
+  'comes again after a %s if a newer one was missed, with 2 MB and encryption, and not if none was',
+  (scenario) =>
+    Scene.with(server, async (scene) => {
+      const keyProvider = new ExternalE2EEKeyProvider()
+      await keyProvider.setKey('passphrase')
+      const room = { encryption: { keyProvider } }
+      const alice = await scene.join('alice', { room })
+      const local = await alice.localParticipant.publishDataTrack({ name: 'map', latch: true })
+      const maps = [1, 2].map((seed) => pattern(2_000_000, seed))
+      await local.push(maps[0]!)
+      const bob = await scene.join('bob', { room })
+      const remote = await seen(bob, 'map')
+      const stream = remote.subscribe({ latest: true })
+      const first = (await stream.read())!
+      expect([same(first.payload, maps[0]!), first.latched]).toEqual([true, true])
+      const back = event(bob, RoomEvent.Reconnected)
+      await bob.simulateScenario(scenario)
+      await back
+      // The stream has asked again before this call, and has its answer when the call has one.
+      await bob.remoteParticipants.get('alice')!.waitUntilActive()
+      expect((await remote.latest())!.number).toBe(0)
+      expect(stream.stats().delivered).toBe(1)
+      const away = event(bob, RoomEvent.Reconnecting)
+      const again = event(bob, RoomEvent.Reconnected)
+      await bob.simulateScenario(scenario)
+      await away
+      await local.push(maps[1]!)
+      await again
+      const second = (await stream.read())!
+      expect([same(second.payload, maps[1]!), second.number]).toEqual([true, 1])
+    }),
+)
+
+it('of a publisher that keeps none is not waited for, nor of one that may not be subscribed to', () =>
+  Scene.with(server, async (scene) => {
+    const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+    const { local, remote } = await publish(alice, bob)
+    const stream = remote.subscribe({ latest: true })
+    await flowing(local, stream)
+    stream.close()
+    const latched = await publish(alice, bob, { name: 'latched', latch: true })
+    await latched.local.push(Uint8Array.of(1))
+    alice.localParticipant.setTrackSubscriptionPermissions(false)
+    expect(await rejection(latched.remote.subscribe({ latest: true }).read())).toMatchObject({
+      reason: 'notAllowed',
+    })
   }))

@@ -23,7 +23,7 @@ it('a late joiner gets the last frame with its timestamp, also of 2 MB, before a
     const late = await carol.remoteParticipants.get('alice')!.dataTracks.getDeferred('track')
     for (const identity of ['alice', 'carol'] as const) {
       const frame = (await late.latest())!
-      expect([frame.latched, frame.userTimestamp, frame.number]).toEqual([true, 2n ** 64n - 1n, 0])
+      expect([frame.latched, frame.userTimestamp, frame.number]).toEqual([true, 2n ** 64n - 1n, 1])
       expect(Buffer.compare(frame.payload, sum)).toBe(0)
       await pair.sfu.reconnect(identity, 'full')
       await until(() => pair.alice.remoteParticipants.get('carol')?.isActive === true)
@@ -117,11 +117,21 @@ it('an invalid request or answer changes nothing, and is logged once', async () 
     new Map(),
     () => undefined,
   )
-  const malformed = ['', 'null', '7', '{"payload":7}', '{"payload":"*"}', '{"payload":"","userTimestamp":5}']
-  malformed.push(
-    '{"payload":"","userTimestamp":"18446744073709551616"}',
-    '{"payload":"","userTimestamp":"-1"}',
-  )
+  const malformed = ['', 'null', '7', '{"payload":7}', '{"payload":"*"}', '{"payload":"AA=="}']
+  const frame = { payload: '', number: 0, timestamp: 0 }
+  for (const wrong of [
+    { userTimestamp: 5 },
+    { userTimestamp: '18446744073709551616' },
+    { userTimestamp: '-1' },
+    { number: 65_536 },
+    { number: -1 },
+    { number: 0.5 },
+    { number: '1' },
+    { timestamp: 2 ** 32 },
+    { timestamp: undefined },
+  ]) {
+    malformed.push(JSON.stringify({ ...frame, ...wrong }))
+  }
   for (answer of malformed) expect(await fetching.fetch('a', 1, undefined)).toBeUndefined()
   expect(logged.filter((text) => text.includes(LATEST_METHOD))).toHaveLength(1)
   for (const code of ['UNSUPPORTED_METHOD', 'CONNECTION_TIMEOUT', 'APPLICATION_ERROR'] as const) {

@@ -91,7 +91,7 @@ describe('one signal that never aborts', () => {
       expect(stream.stats()).toMatchObject({
         received: frames,
         delivered: frames,
-        dropped: { tooSlow: 0, closed: 0, decodeFailed: 0 },
+        dropped: { tooSlow: 0, closed: 0, superseded: 0, decodeFailed: 0 },
         buffered: 0,
       })
       expect(local.stats()).toMatchObject({ pushed: frames, sent: frames })

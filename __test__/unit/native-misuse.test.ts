@@ -182,6 +182,47 @@ describe('push', () => {
   })
 })
 
+describe('the last frame of a latched track', () => {
+  const bytes = new Uint8Array(4)
+
+  it.each<[string, unknown[], object]>([
+    ['a payload that is text', ['text', 0, 0, null], wrongType],
+    ['a payload that was transferred', [detached(), 0, 0, null], wrongType],
+    ['a number of 17 bits', [bytes, 65_536, 0, null], outOfRange],
+    ['a number of −1', [bytes, -1, 0, null], outOfRange],
+    ['half a timestamp', [bytes, 0, 0.5, null], outOfRange],
+    ['a user timestamp that is a number', [bytes, 0, 0, 1], wrongType],
+  ])('refuses %s', (_, values, error) => {
+    const { subscriber, stream } = connected()
+    expect(thrown(() => subscriber.provideLatest(stream, ...(values as [null, 0, 0, null])))).toEqual(error)
+  })
+
+  it('goes to no stream that is unknown or closed, and is known by the publisher of a track only', () => {
+    const { publisher, subscriber, handle, stream } = connected()
+    subscriber.unsubscribe(stream)
+    for (const number of [stream, 0xffff_ffff]) subscriber.provideLatest(number, bytes, 0, 0, 1n)
+    expect(publisher.lastFrame(handle)).toBeNull()
+    expect(publisher.lastFrame(77)).toBeNull()
+    publisher.push(handle, bytes, -1)
+    expect(publisher.lastFrame(handle)).toMatchObject({ number: 0 })
+    expect(thrown(() => publisher.lastFrame(0))).toEqual(outOfRange)
+  })
+
+  it('is marked in its row', () => {
+    const { publisher, subscriber, handle, track, move } = connected()
+    const waiting = subscriber.subscribe(track, { ...subscribeOptions, latest: true })
+    expect(events().filter(({ type }) => type === 'latestWanted')).toMatchObject([{ stream: waiting, track }])
+    publisher.push(handle, bytes, -1)
+    move()
+    expect(subscriber.readStream(waiting, slab, 0, rows)).toBe(0)
+    const { number, timestamp } = publisher.lastFrame(handle)!
+    subscriber.provideLatest(waiting, Uint8Array.of(7), number, timestamp, 5n)
+    expect(subscriber.readStream(waiting, slab, 0, rows)).toBe(1)
+    expect((rows[Row.Flags] as number) & 0xff).toBe(RowFlag.Latched | RowFlag.HasUserTimestamp)
+    expect(subscriber.streamStats(waiting)).toMatchObject({ delivered: 1, dropped: { superseded: 1 } })
+  })
+})
+
 describe('options', () => {
   it('with a wrong value are refused with an error that names the field', () => {
     const session = binding.createSession(sessionOptions)

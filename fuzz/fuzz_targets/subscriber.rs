@@ -11,7 +11,7 @@ use datatrack::e2ee::{Derivation, KeyDerivation, KeyOptions, KeyScope};
 use datatrack::packet::{E2eeExtension, Extensions, Header, Marker};
 use datatrack::publisher::SessionEncryption;
 use datatrack::subscriber::{
-    BufferPolicy, Epoch, StreamId, SubscribeOptions, SubscriberConfig, SubscriberEvent, TrackId,
+    BufferPolicy, Epoch, Frame, StreamId, SubscribeOptions, SubscriberConfig, SubscriberEvent, TrackId,
 };
 use datatrack::{EncryptionType, Handle, Instant, Subscriber, TrackInfo, TrackSid};
 use libfuzzer_sys::fuzz_target;
@@ -43,6 +43,12 @@ enum Step {
         max_bytes: u16,
         target_fps: u8,
         allow: bool,
+        latest: bool,
+    },
+    Latest {
+        stream: u8,
+        number: Option<u8>,
+        len: u16,
     },
     Unsubscribe(u8),
     Table(Vec<(u8, u8)>),
@@ -141,7 +147,7 @@ impl Checked {
                     }
                 }
                 SubscriberEvent::EncryptionError { count, .. } => assert!(count > 0),
-                SubscriberEvent::UpdateSubscription { .. } => {}
+                SubscriberEvent::UpdateSubscription { .. } | SubscriberEvent::LatestWanted { .. } => {}
             }
         }
         let packets = self.subscriber.packet_stats();
@@ -217,7 +223,7 @@ fuzz_target!(|input: Input| {
                 });
                 subscriber.handle_publication_update(&identity(publisher), infos.collect(), *now);
             }
-            Step::Subscribe { track, stream, frames, max_bytes, target_fps, allow } => {
+            Step::Subscribe { track, stream, frames, max_bytes, target_fps, allow, latest } => {
                 let buffer = match frames {
                     Some(frames) => BufferPolicy::Frames(frames.into()),
                     None => BufferPolicy::Bounded {
@@ -226,12 +232,24 @@ fuzz_target!(|input: Input| {
                         max_age: Some(Duration::from_millis(200)),
                     },
                 };
-                let options =
-                    SubscribeOptions { buffer, target_fps: target_fps.into(), allow_unencrypted: allow };
+                let target_fps = target_fps.into();
+                let options = SubscribeOptions { buffer, target_fps, allow_unencrypted: allow, latest };
                 let stream = StreamId(u32::from(stream % 8));
                 if subscriber.subscribe(TrackId(u32::from(track % 32)), stream, options, *now).is_ok() {
                     assert!(streams.insert(stream, Told::default()).is_none(), "two streams of a number");
                 }
+            }
+            Step::Latest { stream, number, len } => {
+                let frame = number.map(|number| Frame {
+                    number: number.into(),
+                    timestamp: 0,
+                    user_timestamp: None,
+                    sealed: None,
+                    payload: Bytes::from(vec![0; usize::from(len % 2_000)]).into(),
+                    completed_at: *now,
+                    latched: true,
+                });
+                subscriber.provide_latest(StreamId(u32::from(stream % 8)), frame, *now);
             }
             Step::Unsubscribe(stream) => {
                 let stream = StreamId(u32::from(stream % 8));

@@ -47,6 +47,7 @@ function describe(track: RemoteDataTrack, frame: DataTrackFrame): object {
     identity: track.publisherIdentity,
     number: frame.number,
     bytes: frame.payload.byteLength,
+    ...(frame.latched && { latched: true }),
     ...(userTimestamp !== undefined && {
       // Above 2^53 − 1 the timestamp is a string, because a JavaScript number would not be exact.
       userTimestamp:

@@ -6,6 +6,7 @@ import type { DataTrackFrameEncoding, DataTrackSchema } from '../base/codec'
 import { now } from '../data-track/frame'
 import type { LocalDataTrack } from '../data-track/local'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
+import { abortable } from '../base/abort'
 import { DataTrackPushFrameError } from '../base/errors'
 import type { Room } from '../room/room'
 import { checkSource, chunks, lines, openSource, whole } from './frame-source'
@@ -35,6 +36,8 @@ export interface PubOptions {
   readonly count: number | undefined
   /** Whether each frame carries the time at which it was pushed. */
   readonly timestamp: boolean
+  /** Whether the last frame is kept for later participants. The command then goes on after the source has ended. */
+  readonly latch: boolean
   /**
    * Time after which a frame that was not sent is dropped, ms. `undefined`: frames are not dropped, and the source
    * waits until they are sent.
@@ -74,6 +77,7 @@ export async function pub(options: PubOptions, signal: AbortSignal): Promise<num
       frameEncoding: options.frameEncoding,
       schema: options.schema,
       maxQueueAge: options.maxAge ?? Infinity,
+      latch: options.latch,
       signal: ended,
     })
     if (!options.quiet) {
@@ -103,6 +107,8 @@ async function publishAll(track: LocalDataTrack, options: PubOptions, signal: Ab
   try {
     await pushFrames(frames, track, options, throughput, signal)
     if (options.count === undefined || throughput.frames < options.count) failure = await source.failure()
+    source.close()
+    if (options.latch && failure === undefined) await abortable(new Promise<never>(() => undefined), signal)
   } catch (error) {
     // After an abort, each kind of source fails with a different error. The signal's reason replaces it.
     end = (signal.aborted ? signal.reason : error) as Error

@@ -22,6 +22,8 @@ export interface SubOptions {
   readonly server: ServerSettings
   readonly connect: ConnectOptions
   readonly encryption: EncryptionOptions | undefined
+  /** Whether each track begins with the last frame that its publisher keeps. */
+  readonly latest: boolean
   readonly allowUnencrypted: boolean
   /** Only tracks with this name are read. `undefined`: all tracks. */
   readonly name: string | undefined
@@ -52,8 +54,8 @@ export const SubExit = {
 export async function sub(options: SubOptions, signal: AbortSignal): Promise<number> {
   const { server } = options
   const out = await openOutput(options.output, signal)
-  // The command publishes no track. It needs the grant to answer publishers that wait for a subscriber, because the
-  // answer is a data packet.
+  // The command publishes no track. It needs the grant to answer publishers that wait for a subscriber, and to ask for
+  // their last frames, because these are data packets.
   const token = tokenFor(server, 'sub', { canPublishData: true })
   const room = await joinRoom(server.url, token, { ...options.connect, encryption: options.encryption })
   try {
@@ -138,8 +140,8 @@ class Subscriber {
   }
 
   async #read(track: RemoteDataTrack, signal: AbortSignal): Promise<void> {
-    const { allowUnencrypted, quiet } = this.#options
-    const stream = track.subscribe({ signal, allowUnencrypted })
+    const { allowUnencrypted, latest, quiet } = this.#options
+    const stream = track.subscribe({ signal, allowUnencrypted, latest })
     this.#open.set(track, stream)
     if (!quiet) note(`Subscribing to ${label(track)}.`)
     try {

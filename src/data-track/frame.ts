@@ -37,8 +37,8 @@ export class DataTrackFrame {
   readonly age: number
 
   /**
-   * Whether the frame was fetched from its publisher by {@link RemoteDataTrack.latest}. Then `number`, `timestamp` and
-   * `age` are 0.
+   * Whether the publisher had kept the frame: {@link RemoteDataTrack.latest} fetched it, or a subscription with
+   * `latest: true`.
    */
   get latched(): boolean {
     return false
@@ -60,7 +60,7 @@ export class DataTrackFrame {
   }
 }
 
-/** A frame that {@link RemoteDataTrack.latest} fetched. */
+/** A frame that the publisher had kept. */
 export class LatchedDataTrackFrame extends DataTrackFrame {
   override get latched(): boolean {
     return true

@@ -4,16 +4,24 @@
 export const MAX_LATCHED_BYTES = 16_777_216
 
 /** A frame that is kept. */
-export interface LatchedFrame {
+export interface KeptFrame {
   readonly payload: Uint8Array
   readonly userTimestamp: bigint | undefined
 }
 
+/** A frame that is kept, with what tells it from the track's other frames. */
+export interface LatchedFrame extends KeptFrame {
+  /** As {@link DataTrackFrame.number}. */
+  readonly number: number
+  /** As {@link DataTrackFrame.timestamp}. */
+  readonly timestamp: number
+}
+
 /** Keeps a copy of the last frame. */
 export class Latch {
-  #frame: LatchedFrame | undefined
+  #frame: KeptFrame | undefined
 
-  get frame(): LatchedFrame | undefined {
+  get frame(): KeptFrame | undefined {
     return this.#frame
   }
 

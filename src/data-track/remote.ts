@@ -113,6 +113,11 @@ export class RemoteDataTrack {
    * Each call returns a stream with its own buffer. All streams of a track share one subscription at the SFU, which
    * ends with the last of them.
    *
+   * With `latest: true`, the stream begins with the last frame that the publisher of a latched track has pushed, marked
+   * by `frame.latched`. The stream fetches it as {@link latest} does, when the SFU forwards the track. Live frames wait
+   * for it; those that are not newer are dropped (`superseded`). After an interruption of the connection, the stream
+   * fetches it again, and delivers it if the stream lacks it. If there is no such frame, only live frames come.
+   *
    * @throws `TypeError` or `RangeError` that names the option
    */
   subscribe(options?: DataTrackSubscribeOptions): DataTrackStream
@@ -151,7 +156,7 @@ export class RemoteDataTrack {
     if (!this.#state.published) return undefined
     const kept = await this.#session.fetchLatest(this.publisherIdentity, this.info.pubHandle, signal)
     if (kept === undefined) return undefined
-    const frame = new LatchedDataTrackFrame(kept.payload, kept.userTimestamp, 0, 0, 0)
+    const frame = new LatchedDataTrackFrame(kept.payload, kept.userTimestamp, kept.number, kept.timestamp, 0)
     if (codec === null) return frame
     try {
       return new DecodedDataTrackFrame(frame, codec.decode(frame.payload))
@@ -208,6 +213,7 @@ export class RemoteDataTrack {
       publisherIdentity: this.publisherIdentity,
       trackName: this.name,
       forwarded: this.#state.forwarded,
+      fetchLatest: (signal) => this.#session.fetchLatest(this.publisherIdentity, this.info.pubHandle, signal),
     }
   }
 }

@@ -71,6 +71,8 @@ export type StreamDropReason =
   | 'tooSlow'
   /** The stream was closed while the frame was in its buffer. */
   | 'closed'
+  /** With `latest: true`: the same frame or a newer one, which the publisher had kept, was delivered instead. */
+  | 'superseded'
   /** The codec could not decode it, or the custom provider could not decrypt it. */
   | 'decodeFailed'
 
@@ -118,7 +120,7 @@ export interface DataTrackFrameStats {
 
 /** Counters of one stream. */
 export interface DataTrackStreamStats {
-  /** Frames completed while the stream was open. */
+  /** Frames completed while the stream was open, and latched frames. */
   readonly received: number
   /** Frames that the reader took. */
   readonly delivered: number

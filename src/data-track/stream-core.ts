@@ -9,9 +9,11 @@ import { Deferred, onAbort } from '../base/abort'
 import type { Environment, FrameSink } from '../native/environment'
 import { DataTrackDecodeError, DataTrackSubscribeError } from '../base/errors'
 import type { ErrorReason } from '../base/error-reasons'
+import { log } from '../base/logging'
 import type { NativeSession, NativeStreamStats } from '../native/native'
 import type { ForwardedStreams } from './demand'
-import { DataTrackFrame, DecodedDataTrackFrame } from './frame'
+import { DataTrackFrame, DecodedDataTrackFrame, LatchedDataTrackFrame } from './frame'
+import type { LatchedFrame } from './latch'
 import type { DataTrackCodec } from '../base/codec'
 
 /** A frame that JavaScript still has to decrypt. It is never handed to the application. */
@@ -56,7 +58,12 @@ export interface StreamCoreOptions {
   readonly trackName: string
   /** All streams of the track to which the SFU forwards. */
   readonly forwarded: ForwardedStreams
+  /** Asks the publisher for the last frame that it keeps. It is used with `DataTrackSubscribeOptions.latest`. */
+  readonly fetchLatest: FetchLatest
 }
+
+/** Fetches the last frame of a latched track; `undefined` if there is none. */
+export type FetchLatest = (signal: AbortSignal) => Promise<LatchedFrame | undefined>
 
 type Result = IteratorResult<DataTrackFrame, undefined>
 
@@ -112,6 +119,9 @@ export class StreamCore implements FrameSink {
   #finished = false
   #failed = false
   #error: unknown
+  readonly #fetchLatest: FetchLatest
+  /** Ends the request for the latched frame that is under way. */
+  #stopFetching: AbortController | null = null
   #finalStats: NativeStreamStats = { received: 0, delivered: 0, dropped: {}, buffered: 0, bufferedBytes: 0 }
   readonly #finishers: ((failed: boolean, error: unknown) => void)[] = []
 
@@ -126,6 +136,7 @@ export class StreamCore implements FrameSink {
     this.#codec = options.codec
     this.#skip = options.skipUndecodable
     this.#forwarded = options.forwarded
+    this.#fetchLatest = options.fetchLatest
     this.#transforms = options.codec !== null || options.sealed
     if (stream < 0) {
       this.#stopListening = () => undefined
@@ -182,13 +193,14 @@ export class StreamCore implements FrameSink {
     number: number,
     timestamp: number,
     age: number,
+    latched: boolean,
   ): void {
     if (this.#finished) return
     const own = this.#owned && payload.byteLength !== payload.buffer.byteLength ? payload.slice() : payload
-    const frame =
-      iv === null
-        ? new DataTrackFrame(own, userTimestamp, number, timestamp, age)
-        : new SealedFrame(own, iv.slice(), keyIndex, userTimestamp, number, timestamp, age)
+    let frame: DataTrackFrame
+    if (iv !== null) frame = new SealedFrame(own, iv.slice(), keyIndex, userTimestamp, number, timestamp, age)
+    else if (latched) frame = new LatchedDataTrackFrame(own, userTimestamp, number, timestamp, age)
+    else frame = new DataTrackFrame(own, userTimestamp, number, timestamp, age)
     const waiter = this.#waiter
     if (waiter === null) {
       this.#enqueue(frame)
@@ -225,6 +237,13 @@ export class StreamCore implements FrameSink {
     this.#subscribed = true
     this.#forwarded.add(this.stream)
     this.#settleReady((ready) => ready.resolve())
+  }
+
+  handleLatestWanted(): void {
+    this.#stopFetching?.abort()
+    this.#stopFetching = new AbortController()
+    const { native } = this.#session
+    void provideLatest(native, this.stream, this.#fetchLatest, this.#stopFetching.signal)
   }
 
   #settleReady(settle: (ready: Deferred<void>) => void): void {
@@ -340,6 +359,7 @@ export class StreamCore implements FrameSink {
   #release(): void {
     const { environment, native } = this.#session
     this.#stopListening()
+    this.#stopFetching?.abort()
     collected.unregister(this)
     this.#forwarded.delete(this.stream)
     environment.removeStream(this.stream)
@@ -409,6 +429,29 @@ export class StreamCore implements FrameSink {
       if (!this.#skip) this.fail(new DataTrackDecodeError('decodeFailed', frame, { cause }))
       return undefined
     }
+  }
+}
+
+/**
+ * Fetches the last frame that the publisher keeps, and hands it to the native stream. If it cannot be had, only live
+ * frames come. The stream's core is not referenced, so that it can be collected meanwhile.
+ */
+async function provideLatest(
+  native: NativeSession,
+  stream: number,
+  fetch: FetchLatest,
+  signal: AbortSignal,
+): Promise<void> {
+  const frame = await fetch(signal).catch((error: unknown) => {
+    if (!signal.aborted) log('debug', 'datatrack', `the last frame of a latched track: ${String(error)}`)
+    return undefined
+  })
+  if (signal.aborted) return
+  const { payload = null, number = 0, timestamp = 0, userTimestamp = null } = frame ?? {}
+  try {
+    native.provideLatest(stream, payload, number, timestamp, userTimestamp)
+  } catch {
+    // The native session has failed, and its event ends the stream.
   }
 }
 

@@ -37,6 +37,11 @@ export interface DataTrackSubscribeOptions {
    * a track fails with `unencrypted`.
    */
   readonly allowUnencrypted?: boolean | undefined
+  /**
+   * Whether the last frame of a latched track comes before the live frames: see {@link RemoteDataTrack.subscribe}.
+   * Default: `false`.
+   */
+  readonly latest?: boolean | undefined
   /** Whether each payload has its own buffer, which can be transferred or kept. It costs a copy. Default: `false`. */
   readonly ownedPayloads?: boolean | undefined
 }
@@ -111,6 +116,7 @@ export function checkSubscribeOptions(
       maxBufferAgeMs: check.number(name('maxBufferAge'), maxBufferAge, MAX_BUFFER_AGE, 0, Infinity, ' ms'),
       targetFps: targetFps === undefined ? 0 : check.integer(name('targetFps'), targetFps, 0, 1, 65_535),
       allowUnencrypted: check.boolean(name('allowUnencrypted'), options.allowUnencrypted, false),
+      latest: check.boolean(name('latest'), options.latest, false),
     },
     signal: check.signal(name('signal'), options.signal),
     ownedPayloads: check.boolean(name('ownedPayloads'), options.ownedPayloads, false),

@@ -42,8 +42,11 @@ export interface FrameSink {
     number: number,
     timestamp: number,
     age: number,
+    latched: boolean,
   ): void
   handleSubscribed(): void
+  /** The last frame of a latched track is to be fetched. */
+  handleLatestWanted(): void
   handleEnded(reason: string | null): void
 }
 
@@ -213,6 +216,7 @@ export class Environment {
       flags >>> 16,
       rows[base + Row.Timestamp] as number,
       (rows[base + Row.Age] as number) / 1000,
+      (flags & RowFlag.Latched) !== 0,
     )
   }
 

@@ -74,6 +74,8 @@ export interface NativeSubscribeOptions {
   targetFps: number
   /** Accept frames of a track that is announced as unencrypted although this session is encrypted. */
   allowUnencrypted: boolean
+  /** Live frames wait until `provideLatest` was called, which the event `latestWanted` asks for. */
+  latest: boolean
 }
 
 export interface NativePipelineOptions {
@@ -144,6 +146,11 @@ export type NativeEvent = { source: number } & (
     }
   /** The SFU assigned a handle, so frames can arrive. */
   | { type: 'subscribed'; stream: number }
+  /**
+   * Fetch the last frame of a latched track, and call `provideLatest`. It comes with `subscribed` and after each
+   * interruption, for a stream that was opened with `latest`.
+   */
+  | { type: 'latestWanted'; stream: number; track: number }
   /** No more frames will follow those in the buffer. `reason` is null if the stream ended normally. */
   | { type: 'streamEnded'; stream: number; reason: ErrorReason<'DataTrackSubscribeError'> | null }
   // End-to-end encryption; throttled to one per participant, reason and second.
@@ -185,6 +192,13 @@ export type NativeEvent = { source: number } & (
   /** A panic or a bug. The session is closed; everything in it ends with `disconnected`. */
   | { type: 'failed'; message: string }
 )
+
+export interface NativeLastFrame {
+  /** The frame number, modulo 2^16. */
+  number: number
+  /** The packets' timestamp, in ticks of 90 kHz. */
+  timestamp: number
+}
 
 export interface NativeSendStats {
   pushed: number
@@ -262,6 +276,8 @@ export interface NativeSession {
   bufferedAmount(handle: number): number
   /** Asks for one `bufferedAmountLow` when at most `bytes` are queued; at once if that is already so. */
   watchBuffered(handle: number, bytes: number): void
+  /** What tells the last accepted frame from the others; `null` if none was pushed or the track has ended. */
+  lastFrame(handle: number): NativeLastFrame | null
   sendStats(handle: number): NativeSendStats
   handlePublishResponse(info: NativeTrackInfo): void
   /** `message` is used with `unknown` only. */
@@ -300,6 +316,17 @@ export interface NativeSession {
    * and the doorbell will ring.
    */
   readStream(stream: number, slab: Uint8Array, offset: number, rows: Uint32Array): number
+  /**
+   * Answers `latestWanted`. `payload` null: there is no such frame, and the other values do not matter. The first
+   * answer comes before the live frames. Frames that the stream had already, or that are older, are dropped.
+   */
+  provideLatest(
+    stream: number,
+    payload: Uint8Array | null,
+    number: number,
+    timestamp: number,
+    userTimestamp: bigint | null,
+  ): void
   setPipelineOptions(track: number, options: NativePipelineOptions): void
   trackStats(track: number): NativeFrameStats
   streamStats(stream: number): NativeStreamStats
@@ -536,6 +563,8 @@ export const RowFlag = {
   Large: 2,
   /** The payload is still encrypted. The {@link IV_LENGTH} bytes of its IV follow it. */
   Sealed: 4,
+  /** `provideLatest` handed the frame in. */
+  Latched: 8,
 } as const
 
 /** What the doorbell rang for, as flags. Rust: `Shared::news` in `crates/node/src/environment/shared.rs`. */

@@ -99,21 +99,25 @@ function requestedHandle(payload: string): number | undefined {
 
 function answerText(frame: LatchedFrame | undefined): string {
   if (frame === undefined) return '{}'
-  const { payload, userTimestamp } = frame
+  const { payload, userTimestamp, number, timestamp } = frame
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('base64')
-  return JSON.stringify({ payload: text, userTimestamp: userTimestamp?.toString() })
+  return JSON.stringify({ payload: text, number, timestamp, userTimestamp: userTimestamp?.toString() })
 }
 
 function parseAnswer(text: string): LatchedFrame | undefined | 'malformed' {
   const message = parsed(text)
   if (!isObject(message)) return 'malformed'
-  const { payload, userTimestamp } = message
+  const { payload, userTimestamp, number, timestamp } = message
   if (payload === undefined) return undefined
   const tooLong = typeof payload !== 'string' || payload.length > Math.ceil(MAX_LATCHED_BYTES / 3) * 4
   if (tooLong || !/^[A-Za-z0-9+/]*={0,2}$/.test(payload)) return 'malformed'
   const time = timestampOf(userTimestamp)
-  if (time === 'malformed') return 'malformed'
-  return { payload: Uint8Array.from(Buffer.from(payload, 'base64')), userTimestamp: time }
+  if (time === 'malformed' || !isUnsigned(number, 16) || !isUnsigned(timestamp, 32)) return 'malformed'
+  return { payload: Uint8Array.from(Buffer.from(payload, 'base64')), number, timestamp, userTimestamp: time }
+}
+
+function isUnsigned(value: unknown, bits: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** bits
 }
 
 function timestampOf(text: unknown): bigint | undefined | 'malformed' {

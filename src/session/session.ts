@@ -227,7 +227,11 @@ export class Session
     handle: number,
   ): { readonly info: DataTrackInfo; readonly frame: LatchedFrame | undefined } | undefined {
     const publication = this.#publications.get(handle)
-    return publication && { info: publication.info, frame: publication.latch?.frame }
+    if (publication === undefined) return undefined
+    const kept = publication.latch?.frame
+    const last = this.native.lastFrame(handle)
+    const frame = kept === undefined || last === null ? undefined : { ...kept, ...last }
+    return { info: publication.info, frame }
   }
 
   async fetchLatest(
@@ -415,6 +419,9 @@ export class Session
       }
       case 'subscribed':
         this.environment.stream(event.stream)?.handleSubscribed()
+        return
+      case 'latestWanted':
+        this.environment.stream(event.stream)?.handleLatestWanted()
         return
       case 'streamEnded':
         this.environment.stream(event.stream)?.handleEnded(event.reason)

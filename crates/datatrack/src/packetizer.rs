@@ -84,6 +84,11 @@ impl Packetizer {
         self.handle
     }
 
+    /// The number of the next frame.
+    pub const fn next_frame_number(&self) -> u16 {
+        self.frame_number
+    }
+
     /// How many bytes a frame may have on the wire, the authentication tag included, when each of its packets has a
     /// header of `header_len` bytes ([`Extensions::header_len`]).
     #[inline]

@@ -2,7 +2,7 @@
 //!
 //! - out, frames: `pushed = sent + Σ dropped + queued`
 //! - in, frames of a track: `opened = completed + Σ dropped + open`
-//! - in, frames of a stream: `completed for it = delivered + Σ dropped + buffered`
+//! - in, frames of a stream: `received = delivered + Σ dropped + buffered`
 //! - in, packets: `received = accepted + Σ dropped + held`
 
 macro_rules! drops {
@@ -122,6 +122,8 @@ drops! {
         TooSlow => too_slow;
         /// The stream was closed while frames were buffered.
         Closed => closed;
+        /// The publisher's last frame, which it had kept, was the same frame or newer, and was delivered instead.
+        Superseded => superseded;
         /// The codec could not decode it, and the stream was opened to skip such frames.
         DecodeFailed => decode_failed;
     }
@@ -179,7 +181,7 @@ pub struct FrameStats {
 /// Counters of one stream of a remote track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StreamStats {
-    /// Frames that were completed while the stream was open.
+    /// Frames that were completed while the stream was open, and latched frames.
     pub received: u64,
     /// Frames that the reader took.
     pub delivered: u64,

@@ -23,6 +23,7 @@ interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly encoding?: string
   readonly schema?: string
   readonly schemaEncoding?: string
+  readonly latch?: boolean
   readonly maxAge?: number
   readonly waitFor?: string
   readonly settle: number
@@ -52,7 +53,7 @@ export function addPub(datatrack: Command): void {
     .summary('publish lines or chunks of standard input, a file or a command')
     .description(
       'Publishes a data track: each line of standard input or of a command is a frame, or each chunk of a file. ' +
-        'Ends with its source, after the last frame has left. Exit code 3: frames were dropped.',
+        'Ends with its source, after the last frame has left, unless --latch is given. Exit code 3: frames were dropped.',
     )
     .usage('[options] [-- command arguments…]')
     .argument('[command...]', 'publish what this command writes to its standard output')
@@ -74,6 +75,10 @@ export function addPub(datatrack: Command): void {
       '--schema-encoding <language>',
       `language of the schema, if --encoding does not determine it: ${schemaEncodings.join(', ')} or custom:<name>`,
       encoding(schemaEncodings),
+    )
+    .option(
+      '--latch',
+      'keep the last frame for participants that subscribe later (sub --latest), and go on until Ctrl-C',
     )
     .option(
       '--max-age <ms>',
@@ -111,6 +116,7 @@ export function addPub(datatrack: Command): void {
           rate: flags.rate,
           count: flags.count,
           timestamp: flags.timestamp === true,
+          latch: flags.latch === true,
           maxAge: flags.maxAge,
           waitFor: flags.waitFor,
           settle: flags.settle,
@@ -127,7 +133,8 @@ Examples:
   datatrack pub --room lab --name command --message stop
   ping 192.0.2.1 | datatrack pub --room lab --name ping
   datatrack pub --room lab --name log --timestamp -- journalctl -f
-  datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20`
+  datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20
+  echo docked | datatrack pub --room lab --name mode --latch`
 
 function encoding(known: readonly string[]): (text: string) => string {
   return (text) => {

@@ -19,6 +19,7 @@ interface SubFlags extends ConnectFlags, EncryptionFlags {
   readonly count?: number
   readonly seconds?: number
   readonly once?: boolean
+  readonly latest?: boolean
   readonly allowUnencrypted?: boolean
   readonly quiet?: boolean
 }
@@ -46,6 +47,7 @@ export function addSub(datatrack: Command): void {
     .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
     .option('-s, --seconds <seconds>', 'end after this time', numberIn(0.1, 86_400, ' (s)'))
     .option('--once', 'end when the first track has ended')
+    .option('--latest', 'begin with the last frame of a track, if its publisher keeps it (pub --latch)')
     .option('--allow-unencrypted', 'with a passphrase: take tracks that are not encrypted, too')
     .option('-q, --quiet', 'nothing on standard error but errors')
   encryptionOptions(pathOption(serverOptions(command, 'single')))
@@ -58,6 +60,7 @@ export function addSub(datatrack: Command): void {
           server,
           connect: connectOptions(flags, signal),
           encryption: await encryptionOf(process.env, flags),
+          latest: flags.latest === true,
           allowUnencrypted: flags.allowUnencrypted === true,
           name: flags.name,
           from: flags.from,
@@ -78,6 +81,7 @@ const EXAMPLES = `
 Examples:
   datatrack sub --room lab --name log
   datatrack sub --room lab --json --count 10 | jq .latency
+  datatrack sub --room lab --name mode --latest --count 1
   datatrack sub --room lab --name scan --from robot --raw --once --output scan.bin`
 
 function formatOf({ raw, hex, json }: SubFlags): FrameFormat {

@@ -24,6 +24,7 @@ pub use error::{PublishError, PublishRejection, PushFrameError};
 pub use event::{PublishRequest, PublisherEvent, UnpublishedBy};
 pub use messages::SealedMessage;
 pub use options::{PublishOptions, PublisherConfig, QueueOptions, SessionEncryption, WhenFull};
+pub use track::LastFrame;
 pub use transmit::{TakenFrame, Transmit};
 
 use crate::e2ee::{FrameSealer, SealingKeys};
@@ -162,6 +163,12 @@ impl Publisher {
             Slot::Active(track) => track.stats(),
             Slot::Ended(stats) => **stats,
         })
+    }
+
+    /// What tells the last frame that was accepted from the others. `None` if the track has ended or no frame was
+    /// pushed.
+    pub fn last_frame(&self, handle: Handle) -> Option<LastFrame> {
+        self.track(handle)?.last_frame()
     }
 
     /// Handles of the publications that have not ended.

@@ -10,6 +10,15 @@ use crate::packetizer::{FrameTooLarge, Packetizer};
 use crate::stats::{SendDrop, SendStats};
 use crate::time::Instant;
 
+/// What tells the last frame of a track from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastFrame {
+    /// The frame number, modulo 2¹⁶.
+    pub number: u16,
+    /// The packets' timestamp, in ticks of 90 kHz from a random base.
+    pub timestamp: u32,
+}
+
 /// A publication, from its request to its end.
 #[derive(Debug)]
 pub(super) struct Track {
@@ -25,6 +34,8 @@ pub(super) struct Track {
     /// The level of the requested [`BufferedAmountLow`](super::PublisherEvent::BufferedAmountLow).
     pub(super) watch: Option<usize>,
     packetizer: Packetizer,
+    /// The packets' timestamp of the last frame that was accepted.
+    last_timestamp: u32,
     sealer: FrameSealer,
     held: HeldFrames,
 }
@@ -82,6 +93,7 @@ impl Track {
             requested: false,
             watch: None,
             packetizer: Packetizer::new(handle, options.packetizer),
+            last_timestamp: 0,
             sealer: FrameSealer::new(),
             held: HeldFrames::default(),
             options,
@@ -123,6 +135,18 @@ impl Track {
             queued_bytes: self.buffered() as u64,
             ..self.stats
         }
+    }
+
+    /// The last frame that was accepted. A frame that waits for a key gets its number later, so this is the number that
+    /// it will have unless a frame before it is dropped.
+    pub(super) fn last_frame(&self) -> Option<LastFrame> {
+        if self.stats.pushed == 0 {
+            return None;
+        }
+        // The number of held frames is bounded below this.
+        let held = u16::try_from(self.held.frames.len()).unwrap_or(u16::MAX);
+        let number = self.packetizer.next_frame_number().wrapping_add(held).wrapping_sub(1);
+        Some(LastFrame { number, timestamp: self.last_timestamp })
     }
 
     /// The length of each packet's header, in bytes.
@@ -228,6 +252,7 @@ impl Track {
             pushed_at: incoming.pushed_at,
         });
         self.stats.pushed += 1;
+        self.last_timestamp = incoming.timestamp;
         Ok(())
     }
 
@@ -283,6 +308,7 @@ impl Track {
             .packetize(incoming.payload, 0, extensions, incoming.timestamp, &mut buffer)
             .map_err(|FrameTooLarge { size, max }| PushFrameError::FrameTooLarge { size, max })?;
         self.stats.pushed += 1;
+        self.last_timestamp = incoming.timestamp;
         let frame = QueuedFrame { buffer, layout, pushed_at: incoming.pushed_at };
         self.queue.push(frame, &mut self.stats, pool);
         Ok(())

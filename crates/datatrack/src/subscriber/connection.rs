@@ -24,6 +24,7 @@ impl Subscriber {
         for id in self.subscribed_tracks() {
             if self.tracks.get(&id).is_some_and(|track| track.subscription == Subscription::Active) {
                 self.tell_subscription(id, true);
+                self.want_latest(id);
             } else {
                 self.ask(id, now);
             }

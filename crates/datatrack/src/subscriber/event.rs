@@ -48,6 +48,16 @@ pub enum SubscriberEvent {
         /// The stream.
         stream: StreamId,
     },
+    /// Fetch the last frame that the publisher of a latched track keeps, and answer with
+    /// [`provide_latest`](super::Subscriber::provide_latest). It comes when the SFU forwards to a stream with
+    /// [`latest`](super::SubscribeOptions::latest), and again after each interruption. A later request replaces the
+    /// earlier one.
+    LatestWanted {
+        /// The stream.
+        stream: StreamId,
+        /// Its track.
+        track: TrackId,
+    },
     /// No frames follow after those in the buffer. It comes once for each stream that the caller did not close.
     StreamEnded {
         /// The stream.

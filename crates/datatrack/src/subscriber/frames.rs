@@ -103,6 +103,7 @@ impl Subscriber {
             sealed,
             payload: frame.payload,
             completed_at,
+            latched: false,
         };
         let Some((&last, others)) = track.streams.split_last() else { return };
         for &stream in others {
@@ -119,7 +120,7 @@ impl Subscriber {
     pub fn request_frames(&mut self, stream: StreamId) -> bool {
         let Some(state) = self.streams.get_mut(&stream) else { return false };
         state.wanted = true;
-        !state.is_empty()
+        state.is_readable()
     }
 
     /// Whether [`poll_readable`](Self::poll_readable) would name a stream.
@@ -141,7 +142,7 @@ impl Subscriber {
     pub fn push_back_readable(&mut self, stream: StreamId) {
         if let Some(state) = self.streams.get_mut(&stream) {
             state.wanted = true;
-            if !state.is_empty() && !state.listed {
+            if state.is_readable() && !state.listed {
                 state.listed = true;
                 self.readable.push_back(stream);
             }
@@ -189,7 +190,7 @@ fn buffer(
 ) {
     let Some(stream) = streams.get_mut(&id) else { return };
     stream.push(frame, now);
-    if stream.wanted && !stream.listed {
+    if stream.wanted && !stream.listed && stream.is_readable() {
         stream.listed = true;
         readable.push_back(id);
     }

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod frames;
 mod keys;
+mod latest;
 mod options;
 mod publications;
 mod routing;

@@ -53,6 +53,9 @@ pub struct SubscribeOptions {
     pub target_fps: u32,
     /// Whether to open a track that is not encrypted although this session is.
     pub allow_unencrypted: bool,
+    /// Whether the publisher's last frame comes before the live frames, which wait for it.
+    /// [`SubscriberEvent::LatestWanted`](super::SubscriberEvent::LatestWanted) asks for it.
+    pub latest: bool,
 }
 
 /// Which frames are kept for a slow reader. The oldest frames are dropped first.

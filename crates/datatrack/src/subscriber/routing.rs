@@ -74,11 +74,14 @@ impl Subscriber {
     fn assign(&mut self, handle: Handle, id: TrackId) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let before = track.assignment.as_ref().map(|assignment| assignment.handle);
-        track.assign(handle);
+        let restarted = track.assign(handle);
         if let Some(before) = before.filter(|before| *before != handle) {
             self.clear_route(before, id);
         }
         self.set_route(handle, Route::Track(id));
+        if restarted {
+            self.note_restart(id);
+        }
         self.activate(id);
     }
 

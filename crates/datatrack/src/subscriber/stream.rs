@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use super::latest::Latest;
 use super::{BufferPolicy, SubscribeOptions, TrackId};
 use crate::frame::Payload;
 use crate::packet::E2eeExtension;
@@ -21,6 +22,8 @@ pub struct Frame {
     pub payload: Payload,
     /// When its last packet arrived.
     pub completed_at: Instant,
+    /// Whether the publisher had kept the frame, and it did not arrive in packets.
+    pub latched: bool,
 }
 
 /// A reader's buffer.
@@ -36,10 +39,12 @@ pub(super) struct Stream {
     pub(super) subscribed: bool,
     /// Whether the stream was told its end.
     pub(super) ended: bool,
-    frames: VecDeque<Frame>,
+    /// `None`: the stream wants live frames only.
+    pub(super) latest: Option<Box<Latest>>,
+    pub(super) frames: VecDeque<Frame>,
     /// Memory of the frames, in bytes.
-    bytes: usize,
-    stats: StreamStats,
+    pub(super) bytes: usize,
+    pub(super) stats: StreamStats,
 }
 
 impl Stream {
@@ -51,17 +56,39 @@ impl Stream {
             listed: false,
             subscribed: false,
             ended: false,
+            latest: Latest::if_wanted(options.latest),
             frames: VecDeque::new(),
             bytes: 0,
             stats: StreamStats::default(),
         }
     }
 
+    /// Takes a live frame.
     #[inline]
     pub(super) fn push(&mut self, frame: Frame, now: Instant) {
         self.stats.received += 1;
+        if self.latest.as_mut().is_some_and(|latest| latest.is_late(&frame, now)) {
+            return self.stats.dropped.count(StreamDrop::Superseded);
+        }
         self.bytes += frame.payload.kept_bytes();
         self.frames.push_back(frame);
+        self.enforce_policy(now);
+    }
+
+    /// Takes a latched frame, which comes before or behind the buffered ones.
+    pub(super) fn push_latched(&mut self, frame: Frame, first: bool, now: Instant) {
+        self.stats.received += 1;
+        self.bytes += frame.payload.kept_bytes();
+        if first {
+            self.frames.push_front(frame);
+        } else {
+            self.frames.push_back(frame);
+        }
+        self.enforce_policy(now);
+    }
+
+    #[inline]
+    fn enforce_policy(&mut self, now: Instant) {
         match self.options.buffer {
             BufferPolicy::Frames(frames) => {
                 while self.frames.len() > frames.max(1) {
@@ -99,6 +126,9 @@ impl Stream {
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
+        if self.awaits_latest() {
+            return None;
+        }
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.payload.kept_bytes();
         self.stats.delivered += 1;
@@ -108,11 +138,15 @@ impl Stream {
     /// The length of the oldest frame's payload. Frames that are too old are dropped first.
     pub(super) fn front_len(&mut self, now: Instant) -> Option<usize> {
         self.expire(now);
+        if self.awaits_latest() {
+            return None;
+        }
         self.frames.front().map(|frame| frame.payload.len())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    /// Whether [`pop`](Self::pop) has a frame.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.frames.is_empty() && !self.awaits_latest()
     }
 
     /// Counts a delivered frame that could not be decoded.

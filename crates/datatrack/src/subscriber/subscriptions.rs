@@ -193,6 +193,8 @@ impl Subscriber {
         let Some(track) = self.tracks.get_mut(&id) else { return };
         if matches!(track.subscription, Subscription::Pending { .. }) {
             track.subscription = Subscription::Active;
+            // Streams that are told for the first time want the latched frame for the first time.
+            self.want_latest(id);
             self.tell_subscribed(id);
         }
     }
@@ -205,6 +207,9 @@ impl Subscriber {
                 && !std::mem::replace(&mut state.subscribed, true)
             {
                 self.events.push_back(SubscriberEvent::Subscribed { stream });
+                if state.latest.is_some() {
+                    self.events.push_back(SubscriberEvent::LatestWanted { stream, track: id });
+                }
             }
         }
     }
@@ -268,6 +273,7 @@ impl Subscriber {
             && !std::mem::replace(&mut state.ended, true)
         {
             self.events.push_back(SubscriberEvent::StreamEnded { stream, error });
+            self.release_live_frames(stream);
         }
     }
 

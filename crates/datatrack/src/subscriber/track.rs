@@ -129,17 +129,19 @@ impl Track {
     }
 
     /// Packets come under `handle` from now on. The same handle again changes nothing, unless the SID differs: then the
-    /// publisher's session was rebuilt, and its frame numbers start again.
-    pub(super) fn assign(&mut self, handle: Handle) {
+    /// publisher's session was rebuilt, and its frame numbers start again. Returns whether something has changed.
+    pub(super) fn assign(&mut self, handle: Handle) -> bool {
         match &mut self.assignment {
             Some(assignment) if assignment.handle == handle && assignment.sid == self.info.sid => {
                 assignment.named = true;
+                false
             }
             _ => {
                 self.end_assignment();
                 let sid = self.info.sid.clone();
                 let depacketizer = Depacketizer::new(self.pipeline);
                 self.assignment = Some(Assignment { handle, sid, named: true, depacketizer });
+                true
             }
         }
     }

@@ -34,6 +34,7 @@
 mod bounds;
 mod encryption;
 mod handles;
+mod latest;
 mod messages;
 mod properties;
 mod publish;

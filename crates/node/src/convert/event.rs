@@ -197,6 +197,11 @@ fn put_subscriber_event(js: Js, object: Value, event: SubscriberEvent) -> Result
             js.put(object, c"type", "subscribed")?;
             js.put(object, c"stream", stream.0)
         }
+        SubscriberEvent::LatestWanted { stream, track } => {
+            js.put(object, c"type", "latestWanted")?;
+            js.put(object, c"stream", stream.0)?;
+            js.put(object, c"track", track.0)
+        }
         SubscriberEvent::StreamEnded { stream, error } => {
             js.put(object, c"type", "streamEnded")?;
             js.put(object, c"stream", stream.0)?;

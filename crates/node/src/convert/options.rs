@@ -206,6 +206,7 @@ pub(crate) fn subscribe_options(argument: Argument<'_>) -> Result<SubscribeOptio
         buffer,
         target_fps: options.field(c"targetFps")?.u32()?,
         allow_unencrypted: options.field(c"allowUnencrypted")?.boolean()?,
+        latest: options.field(c"latest")?.boolean()?,
     })
 }
 

@@ -1,7 +1,8 @@
-//! Counters on their way to JavaScript.
+//! Counters, and what tells a frame from others, on their way to JavaScript.
 
 use std::ffi::CStr;
 
+use datatrack::publisher::LastFrame;
 use datatrack::stats::{
     FrameDrop, FrameDrops, FrameStats, PacketDrop, PacketDrops, PacketStats, SendDrop, SendDrops, SendStats,
     StreamDrop, StreamDrops, StreamStats,
@@ -74,8 +75,18 @@ drops_into_js!(FrameDrops, FrameDrop {
 drops_into_js!(StreamDrops, StreamDrop {
     TooSlow => c"tooSlow",
     Closed => c"closed",
+    Superseded => c"superseded",
     DecodeFailed => c"decodeFailed",
 });
+
+impl IntoJs for LastFrame {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let object = js.object()?;
+        js.put(object, c"number", u32::from(self.number))?;
+        js.put(object, c"timestamp", self.timestamp)?;
+        Ok(object)
+    }
+}
 
 // Each of these functions names all fields of its structure: a new one does not compile until it is put here, too.
 

@@ -26,6 +26,7 @@ const COLUMNS: usize = 8;
 const HAS_USER_TIMESTAMP: u32 = 1;
 const LARGE: u32 = 2;
 const SEALED: u32 = 4;
+const LATCHED: u32 = 8;
 
 /// A large frame that JavaScript has a row of and will fetch.
 struct LargeFrame {
@@ -161,6 +162,9 @@ impl<'a> Drain<'a> {
             }
             if offset.is_none() {
                 flags |= LARGE;
+            }
+            if frame.latched {
+                flags |= LATCHED;
             }
             // All below are halves of a word, or within the slab and so within 32 bits.
             #[allow(clippy::cast_possible_truncation)]

@@ -135,6 +135,12 @@ impl<'a> Argument<'a> {
         self.integer(from.into()..=to.into()).map(|number| number as u32)
     }
 
+    pub(crate) fn u16(self) -> Result<u16, Failure> {
+        // Within the range, so it fits.
+        #[allow(clippy::cast_possible_truncation)]
+        self.integer(0..=u16::MAX.into()).map(|number| number as u16)
+    }
+
     pub(crate) fn u8_within(self, range: RangeInclusive<u8>) -> Result<u8, Failure> {
         let (from, to) = range.into_inner();
         // Within the range, so it fits.

@@ -3,7 +3,7 @@
 use datatrack::TrackInfo;
 use datatrack::e2ee::IV_LEN;
 use datatrack::packet::E2eeExtension;
-use datatrack::publisher::{PublishRejection, PushFrameError};
+use datatrack::publisher::{LastFrame, PublishRejection, PushFrameError};
 use datatrack::stats::SendStats;
 use datatrack_transport::Link;
 
@@ -23,6 +23,7 @@ pub(super) static METHODS: Methods = exports! {
     c"maxFrameLength" => max_frame_length,
     c"bufferedAmount" => buffered_amount,
     c"watchBuffered" => watch_buffered,
+    c"lastFrame" => last_frame,
     c"sendStats" => send_stats,
     c"handlePublishResponse" => handle_publish_response,
     c"handlePublishRejected" => handle_publish_rejected,
@@ -152,6 +153,10 @@ fn watch_buffered(call: &Call) -> Result<(), Failure> {
     with_handle(call, |link, handle| {
         link.publisher(|publisher, _| publisher.watch_buffered(handle, bytes));
     })
+}
+
+fn last_frame(call: &Call) -> Result<Option<LastFrame>, Failure> {
+    with_handle(call, |link, handle| link.publisher(|publisher, _| publisher.last_frame(handle)))
 }
 
 fn send_stats(call: &Call) -> Result<SendStats, Failure> {

@@ -1,14 +1,15 @@
 //! A session's subscribing side, in the order of `NativeSession` in `src/native/native.ts`.
 
+use bytes::Bytes;
 use datatrack::TrackSid;
 use datatrack::stats::{FrameStats, PacketStats, StreamStats};
-use datatrack::subscriber::{StreamId, TrackId};
+use datatrack::subscriber::{Frame, StreamId, TrackId};
 
 use crate::convert::options;
 use crate::environment::drain::Drain;
 use crate::environment::handles::{Key, Kind};
 use crate::js::error::Failure;
-use crate::js::{Call, Methods, exports};
+use crate::js::{Argument, Call, Methods, exports};
 use crate::session::Session;
 
 /// Tracks or handles that one message may name; handles have 16 bits.
@@ -23,6 +24,7 @@ pub(super) static METHODS: Methods = exports! {
     c"subscribe" => subscribe,
     c"unsubscribe" => unsubscribe,
     c"readStream" => read_stream,
+    c"provideLatest" => provide_latest,
     c"setPipelineOptions" => set_pipeline_options,
     c"trackStats" => track_stats,
     c"streamStats" => stream_stats,
@@ -139,6 +141,32 @@ fn read_stream(call: &Call) -> Result<u32, Failure> {
         Ok(())
     })?;
     Ok(drain.finish(&environment.buffers))
+}
+
+/// The last frame of a latched track, or `null` for none.
+fn provide_latest(call: &Call) -> Result<(), Failure> {
+    let session = Session::of(call)?;
+    let stream = stream(call)?;
+    let payload =
+        call.argument(1, "payload").optional(|payload| Ok(Bytes::copy_from_slice(payload.bytes()?)))?;
+    let number = call.argument(2, "number").u16()?;
+    let timestamp = call.argument(3, "timestamp").u32()?;
+    let user_timestamp = call.argument(4, "userTimestamp").optional(Argument::u64)?;
+    session.guarded(|link| {
+        link.subscriber(|subscriber, now| {
+            let frame = payload.map(|payload| Frame {
+                number,
+                timestamp,
+                user_timestamp,
+                sealed: None,
+                payload: payload.into(),
+                completed_at: now,
+                latched: true,
+            });
+            subscriber.provide_latest(stream, frame, now);
+        });
+        Ok(())
+    })
 }
 
 fn set_pipeline_options(call: &Call) -> Result<(), Failure> {
