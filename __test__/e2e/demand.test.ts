@@ -3,11 +3,18 @@ import { expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { LocalDataTrack, Room } from '../../index'
 import { Scene, event, publish, seen } from '../helpers/scene'
+import { SignalProxy } from '../helpers/signal-proxy'
 import { withServer } from '../helpers/with-server'
 
 const server = withServer()
 
 const inScene = (use: (scene: Scene) => Promise<void>) => () => Scene.with(server, use)
+
+/** A `SignalResponse` with field 32, `DataTrackDemandUpdate`, which the tests' copy of the protocol does not have. */
+function demandUpdate(pubHandle: number, hasSubscribers: boolean): Uint8Array {
+  const update = Buffer.of(0x08, pubHandle, 0x10, hasSubscribers ? 1 : 0)
+  return Buffer.concat([Buffer.of(0x82, 0x02, update.length), update])
+}
 
 /** Resolves when all participants have answered and none of them subscribes. */
 async function noSubscribers(room: Room, track: LocalDataTrack): Promise<void> {
@@ -67,3 +74,33 @@ it.each(['full-reconnect', 'signal-reconnect'] as const)(
       await noSubscribers(alice, local)
     }),
 )
+
+it('what a server tells in field 32 counts more than what the participants say, until the next session', async () => {
+  const proxy = await SignalProxy.start(server.url)
+  try {
+    await Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice', { url: proxy.url })
+      const bob = await scene.join('bob')
+      const { local, remote } = await publish(alice, bob)
+      await noSubscribers(alice, local)
+      const stream = remote.subscribe()
+      await local.waitForSubscriber()
+      for (const has of [false, true, false]) {
+        const changed = event(alice, RoomEvent.LocalDataTrackDemandChanged)
+        proxy.sayBytes(demandUpdate(local.info.pubHandle, has))
+        await changed
+        expect(local.hasSubscribers).toBe(has)
+      }
+      // A track that there is not, and a handle that is none.
+      for (const handle of [77, 0]) proxy.sayBytes(demandUpdate(handle, true))
+      const back = event(alice, RoomEvent.Reconnected)
+      await alice.simulateScenario('full-reconnect')
+      await back
+      // The new session has said nothing, so the participants count again.
+      await local.waitForSubscriber()
+      stream.close()
+    })
+  } finally {
+    await proxy.close()
+  }
+})

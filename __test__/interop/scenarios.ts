@@ -1,11 +1,13 @@
 /** What holds with each other SDK: the tests of the files that bring one. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
-import { event } from '../helpers/scene'
+import { rejection } from '../helpers/rooms'
+import { event, seen } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
 import { carry, carryEach, inRoom, open, sendEach } from './carry'
 import type { Pair, RoomSpec } from './carry'
 import { OurPeer } from './peers/ours'
+import { WARM } from './peers/pattern'
 import type { Run } from './peers/pattern'
 import type { Key, Keys, Peer } from './peers/peer'
 
@@ -165,6 +167,55 @@ export function describePeer(name: string, start: () => Promise<OtherPeer>): voi
         await sendEach(pair, after, 0, after.count)
         expect(await witness.peek(after.track)).toMatchObject({ good: 0, garbage: 0, warm })
         expect(witness.account(after.track).closed).toBe(true)
+      }))
+
+    it('a subscriber of theirs gets frames of our track while we permit it, and none before and after', () =>
+      inRoom(server, [us, other], { keys: null }, async ({ to, witness, receiver }) => {
+        const secret = run('secret')
+        const { localParticipant } = us.room
+        const permit = (...identities: string[]): void =>
+          localParticipant.setTrackSubscriptionPermissions(
+            false,
+            identities.map((participantIdentity) => ({
+              participantIdentity,
+              allowedTrackNames: [secret.track],
+            })),
+          )
+        permit('witness')
+        await us.publish(secret.track)
+        await Promise.all([to.subscribe(secret), witness.subscribe(secret)])
+        await us.mark(secret, 'warm')
+        const warm = async (): Promise<number> => (await to.peek(secret.track)).warm
+        /** Waits until the witness has had some more frames. */
+        const more = async (): Promise<void> =>
+          witness.warmed(secret.track, (await witness.peek(secret.track)).warm + 5)
+        await more()
+        expect(await warm()).toBe(0)
+        permit('witness', receiver)
+        await to.warmed(secret.track, 3)
+        permit('witness')
+        for (let before = -1; before !== (await warm());) {
+          before = await warm()
+          await more()
+        }
+        await us.unmark(secret.track)
+      }))
+
+    it('a publisher of theirs keeps no last frame, so live frames come at once', () =>
+      inRoom(server, [us, other], { keys: null }, async (_there, { from, receiver }) => {
+        const live = run('live')
+        await from.publish(live.track)
+        const remote = await seen(us.room, live.track)
+        expect(receiver).toBe('first')
+        expect(await remote.latest()).toBeUndefined()
+        // It refuses the question, so that this takes a round trip and no timeout.
+        const asked = { destinationIdentity: 'second', method: 'node-datatrack/latest', payload: '{}' }
+        expect((await rejection(us.room.localParticipant.performRpc(asked))).code).toBe(1400)
+        const stream = remote.subscribe({ latest: true })
+        await from.mark(live, 'warm')
+        const frame = (await stream.read())!
+        expect([frame.latched, frame.userTimestamp]).toEqual([false, WARM])
+        await from.unmark(live.track)
       }))
 
     it.each([
