@@ -237,8 +237,8 @@ const messages: Tests = {
     await alice.localParticipant.sendText('hello', { topic: 't' })
     await alice.localParticipant.sendBytes(Uint8Array.of(1), { topic: 't' })
     const readers: [TextStreamReader, ByteStreamReader] = [(await texts).reader, (await pieces).reader]
-    for (const reader of readers) expect(reader.toNodeReadable).toBeTypeOf('function')
-    await readers[0].cancel()
+    expect(readers.every((reader) => 'toNodeReadable' in reader)).toBe(true)
+    readers[0].cancel()
     expect(await readers[1].bytes()).toEqual(Uint8Array.of(1))
   }),
   BaseStreamReaderReadAllOpts: pair(async ({ alice, bob }) => {
@@ -368,7 +368,7 @@ async function answering(body: object): Promise<
 }
 
 const checks: Tests = {
-  ConnectionCheck: () => expect(new ConnectionCheck(NOWHERE, 'token').run).toBeTypeOf('function'),
+  ConnectionCheck: () => expect('run' in new ConnectionCheck(NOWHERE, 'token')).toBe(true),
   CheckInfo: () => {
     const [first] = new ConnectionCheck(NOWHERE, 'token').getResults()
     expect(Object.keys(first!)).toEqual(['name', 'description', 'status', 'message', 'help'])
