@@ -27,8 +27,8 @@ export function addReceive(datatrack: Command): void {
     .command('receive')
     .summary('write the texts and files that participants send')
     .description(
-      'Writes each text of a topic as a line, and each file into a folder; then the line is its path. ' +
-        'Exit code 3: nothing came, or less than --count.',
+      'Writes each text of a topic as a line, and each file into a folder; the line of a file is its path. ' +
+        'Exit code 3: nothing arrived, or less than --count.',
     )
     .option('--topic <topic>', 'topic of the texts and files', '')
     .option('--from <identity>', 'only from that participant')

@@ -70,7 +70,7 @@ function addServe(rpc: Command): void {
     .description(
       'Answers the calls of a method: with what the command behind -- writes to its standard output, with --reply, ' +
         'or with the payload (--echo). The command gets the payload as its standard input; if it fails, the caller ' +
-        'gets an error with its exit code. One line for each call.',
+        'gets an error with its exit code. The output has one line for each call.',
     )
     .usage('[options] <method> [-- command arguments…]')
     .argument('<method>', 'name of the method')

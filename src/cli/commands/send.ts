@@ -1,5 +1,6 @@
 /** The command line of `datatrack send`. */
 import type { Command } from 'commander'
+import { loadCommander } from '../../base/lazy'
 import { encryptionOf } from '../encryption'
 import { connectOptions, encryptionOptions, pathOption, serverOptions } from '../options'
 import type { ConnectFlags, EncryptionFlags } from '../options'
@@ -19,6 +20,7 @@ interface SendFlags extends ConnectFlags, EncryptionFlags {
 
 /** Adds the command. */
 export function addSend(datatrack: Command): void {
+  const { Option } = loadCommander()
   const command = datatrack
     .command('send')
     .summary('send a text or a file to participants')
@@ -29,11 +31,10 @@ export function addSend(datatrack: Command): void {
     .option('-m, --message <text>', 'send this text')
     .option('-f, --file <file>', 'send this file')
     .option('--topic <topic>', 'topic, which selects the handlers of the receivers', '')
-    .option(
-      '--to <identity>',
-      'only to that participant; the option can be repeated (default: all participants)',
-      (identity: string, before: readonly string[]) => [...before, identity],
-      [],
+    .addOption(
+      new Option('--to <identity>', 'only to that participant; the option can be repeated')
+        .default([], 'all participants')
+        .argParser((identity: string, before: readonly string[]) => [...before, identity]),
     )
     .option('--wait', 'wait until the participants of --to are in the room')
     .option('--json', 'one JSON object: id, topic, size')
