@@ -66,7 +66,7 @@ const BRAND = Symbol.for('node-datatrack.error')
 /**
  * The base class of all errors of this package.
  *
- * `instanceof` works across copies of the package (two versions in one program, `import` beside `require`). It checks a
+ * `instanceof` works across copies of the package (two versions in one program, for example). It checks a
  * registered symbol instead of the prototype.
  */
 export abstract class DataTrackError extends Error {
