@@ -31,9 +31,8 @@ async function runAll(suite) {
   await suite.cargo("Rust: SCTP, beside str0m's own", ['--manifest-path=__test__/sctp/Cargo.toml'])
   await suite.vitest('TypeScript: unit', '__test__/unit/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
-  const cluster = '__test__/e2e/cluster.test.ts'
-  if (lacksServer === undefined)
-    await suite.vitest(server, '__test__/e2e/vitest.config.mts', `--exclude=${cluster}`)
+  const e2e = '__test__/e2e/vitest.config.mts'
+  if (lacksServer === undefined) await suite.vitest(server, e2e, '--project=!cluster')
   else suite.skip(server, lacksServer)
   const network = 'Through a bad network, to that server'
   const networks = lacksServer ?? lacksNetworks()
@@ -45,13 +44,7 @@ async function runAll(suite) {
   ]
   const python = interop('python', 'reliable-python')
   for (const [title, has, what, ...tests] of [
-    [
-      'Through two servers that share a Redis',
-      hasRedis,
-      'redis-server',
-      '__test__/e2e/vitest.config.mts',
-      cluster,
-    ],
+    ['Through two servers that share a Redis', hasRedis, 'redis-server', e2e, '--project=cluster'],
     ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...python],
     [
       'With livekit-client in Chromium, through that server',

@@ -1,17 +1,51 @@
 import { defineConfig } from 'vitest/config'
 
+const file = (name: string): string => `__test__/e2e/${name}.test.ts`
+
+/**
+ * Files that measure what a busy machine changes: losses, memory, counters, the order of the last messages. Each of
+ * them runs alone, after the others.
+ */
+const alone = ['bursts', 'last-words', 'leaks', 'stats'].map(file)
+
+/** Needs a Redis beside the servers. */
+const cluster = [file('cluster')]
+
+const shared = {
+  // Checks in each file that no log record and no error contains a secret.
+  setupFiles: '__test__/e2e/no-secrets.ts',
+  pool: 'forks',
+  testTimeout: 30_000,
+  hookTimeout: 30_000,
+  allowOnly: false,
+} as const
+
 /** `npm run test:e2e`: tests through a real LiveKit server on 127.0.0.1. The server is built once, with Go. */
 export default defineConfig({
   test: {
-    include: ['__test__/e2e/**/*.test.ts'],
     globalSetup: ['__test__/e2e/setup.ts'],
-    // Checks in each file that no log record and no error contains a secret.
-    setupFiles: ['__test__/e2e/no-secrets.ts'],
-    pool: 'forks',
-    // Each file starts a server. Two servers at the same time would slow each other down.
-    fileParallelism: false,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    allowOnly: false,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'e2e',
+          include: [file('*')],
+          exclude: [...alone, ...cluster],
+          // Each file starts a server. Most tests wait for it most of the time.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { test: { ...shared, name: 'cluster', include: cluster, sequence: { groupOrder: 1 } } },
+      {
+        test: {
+          ...shared,
+          name: 'alone',
+          include: alone,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
   },
 })

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** `npm run test:unit`: TypeScript over the built addon and the loopback. No network, less than a minute. */
@@ -6,6 +7,8 @@ export default defineConfig({
     include: ['__test__/unit/**/*.test.ts'],
     // A process per file: the addon's state, and a crash of it, stay within the file.
     pool: 'forks',
+    // Many tests wait: for timers, for other processes, for the threads of the addon.
+    maxWorkers: Math.max(4, availableParallelism()),
     execArgv: ['--expose-gc'],
     testTimeout: 20_000,
     // `it.only` left behind would hide the rest.
