@@ -1,5 +1,4 @@
 /** What the documentation says is what the code does. */
-import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -47,59 +46,6 @@ function rows(text: string): string[][] {
 }
 
 const code = (cell: string | undefined): string | undefined => /^`([^`]+)`/.exec(cell ?? '')?.[1]
-
-interface Example {
-  readonly name: string
-  readonly text: string
-  /** What the comments behind `console.log(…)` promise, one for each such line. */
-  readonly promised: readonly string[]
-}
-
-function examples(file: string): Example[] {
-  return [...read(file).matchAll(/^```js runnable\n([\s\S]*?)^```$/gm)].map(([, text = ''], index) => ({
-    name: `${file}, example ${index + 1}`,
-    text,
-    promised: [...text.matchAll(/console\.log\(.*\) \/\/ (.+)$/gm)].map(([, comment = '']) => comment),
-  }))
-}
-
-/** Runs a module in the project's folder, where the package's own name is the built package. */
-function run(text: string): Promise<{ status: number | null; output: string; errors: string }> {
-  return new Promise((done, fail) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-'], { stdio: 'pipe' })
-    let output = ''
-    let errors = ''
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
-    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-    child.on('error', fail)
-    child.on('close', (status) => {
-      done({ status, output, errors })
-    })
-    child.stdin.end(text)
-  })
-}
-
-describe('examples', () => {
-  const all = pages.flatMap(examples)
-
-  test('exist in the README and the other pages', () => {
-    expect(existsSync('dist/index.mjs'), 'run `npm run build:dev` first').toBe(true)
-    expect(examples('README.md')).toHaveLength(1)
-    expect(all.length).toBeGreaterThan(10)
-  })
-
-  test.each(all)('$name runs, prints what its comments say, and ends', async ({ text, promised }) => {
-    const { status, output, errors } = await run(text)
-    expect(errors).toBe('')
-    expect(status).toBe(0)
-    for (const comment of promised) {
-      // "true: why", "{ row: 1 }, then { row: 2 }"
-      for (const part of comment.replace(/^(true|false): .*/, '$1').split(', then ')) {
-        expect(output).toContain(part)
-      }
-    }
-  })
-})
 
 describe('errors.md', () => {
   const page = read('docs/errors.md')

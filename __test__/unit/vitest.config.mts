@@ -7,7 +7,7 @@ export default defineConfig({
     include: ['__test__/unit/**/*.test.ts'],
     // A process per file: the addon's state, and a crash of it, stay within the file.
     pool: 'forks',
-    // Many tests wait: for timers, for other processes, for the threads of the addon.
+    // Many tests wait: for timers, and for the threads of the addon.
     maxWorkers: Math.max(4, availableParallelism()),
     execArgv: ['--expose-gc'],
     testTimeout: 20_000,
