@@ -200,12 +200,12 @@ fuzz_target!(|input: Input| {
         let Checked { publisher, now, tracks, derivations } = &mut checked;
         match step {
             Step::Publish { name, encrypted, refuse, max_bytes, max_age, packets } => {
+                let when_full = if refuse { WhenFull::Refuse } else { WhenFull::DropOldest };
                 let options = PublishOptions {
                     encrypted,
                     queue: QueueOptions {
-                        max_bytes: max_bytes.into(),
                         max_age: max_age.map(|ms| Duration::from_millis(ms.into())),
-                        when_full: if refuse { WhenFull::Refuse } else { WhenFull::DropOldest },
+                        ..QueueOptions::without_age_limit(max_bytes.into(), when_full)
                     },
                     packetizer: PacketizerOptions { max_packets_per_frame: (packets % 8).into() },
                     ..PublishOptions::new(format!("track {}", name % 8))

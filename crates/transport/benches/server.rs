@@ -143,7 +143,7 @@ async fn publish(port: u16, room: &str, case: &str) {
     let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
     let mut options = PublishOptions::new("bench");
     if rate == 0.0 {
-        options.queue = QueueOptions { max_bytes: 1 << 20, max_age: None, when_full: WhenFull::Refuse };
+        options.queue = QueueOptions::without_age_limit(1 << 20, WhenFull::Refuse);
     }
     let track = participant.publish_with(options).await;
     let mut payload = vec![7; size];
@@ -260,7 +260,7 @@ async fn call(port: u16, room: &str, size: usize) {
     let participant = Participant::join(&Server::attach(port), room, "publisher", mode()).await;
     let mut answers = participant.messages();
     let mut options = PublishOptions::new("bench");
-    options.queue = QueueOptions { max_bytes: 1 << 20, max_age: None, when_full: WhenFull::Refuse };
+    options.queue = QueueOptions::without_age_limit(1 << 20, WhenFull::Refuse);
     let track = participant.publish_with(options).await;
     let link = participant.link.clone();
     let flood = tokio::spawn(async move {

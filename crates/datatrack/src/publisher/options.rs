@@ -76,6 +76,13 @@ pub struct QueueOptions {
     pub when_full: WhenFull,
 }
 
+impl QueueOptions {
+    /// A queue whose frames may have any age.
+    pub fn without_age_limit(max_bytes: usize, when_full: WhenFull) -> Self {
+        Self { max_bytes, max_age: None, when_full }
+    }
+}
+
 impl Default for QueueOptions {
     fn default() -> Self {
         Self {

@@ -178,7 +178,7 @@ fn frames_pushed_while_the_first_key_is_derived_leave_in_order_when_it_is_there(
 fn held_frames_are_bounded_by_the_queues_limits() {
     for when_full in [WhenFull::DropOldest, WhenFull::Refuse] {
         let mut publisher = publisher_with(hkdf());
-        let queue = QueueOptions { max_bytes: 1_000, max_age: None, when_full };
+        let queue = QueueOptions::without_age_limit(1_000, when_full);
         let bounded = published(&mut publisher, PublishOptions { queue, ..encrypted("a") });
         let queue = QueueOptions { when_full, max_age: None, ..Default::default() };
         let empties = published(&mut publisher, PublishOptions { queue, ..encrypted("b") });

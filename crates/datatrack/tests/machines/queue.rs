@@ -169,7 +169,7 @@ fn a_burst_of_small_frames_loses_nothing() {
 
 #[test]
 fn a_queue_told_to_refuse_keeps_the_old_and_hands_the_new_back() {
-    let queue = QueueOptions { max_bytes: 100, when_full: WhenFull::Refuse, max_age: None };
+    let queue = QueueOptions::without_age_limit(100, WhenFull::Refuse);
     let (mut publisher, track) = with_queue(queue);
     publisher.push(track, &[1; 38], None, at(0)).unwrap();
     publisher.push(track, &[2; 38], None, at(0)).unwrap();
@@ -188,7 +188,7 @@ fn an_encrypted_track_refuses_before_it_seals() {
     let mut publisher = publisher_with(hkdf());
     publisher.set_key(0, key(1)).unwrap();
     derive_sealing(&mut publisher);
-    let queue = QueueOptions { max_bytes: 100, when_full: WhenFull::Refuse, max_age: None };
+    let queue = QueueOptions::without_age_limit(100, WhenFull::Refuse);
     let track = published(&mut publisher, PublishOptions { queue, ..encrypted("a") });
     publisher.push(track, &[1; 40], None, at(0)).unwrap();
     for _ in 0..5 {
