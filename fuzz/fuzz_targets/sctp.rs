@@ -11,7 +11,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use datatrack_sctp::{
     Algorithm, Association, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, TransportConfig,
+    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, TransportConfig, repair_until,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -40,7 +40,8 @@ enum Step {
     /// A packet that the real peer sent, with some bytes changed.
     Damaged(u8, Vec<(u16, u8)>),
     Open(u8, bool, u8, u16),
-    Write(u8, u16),
+    /// The stream, the length, and for how many ms the message is repaired.
+    Write(u8, u16, Option<u8>),
     Close(u8),
     Read(u8),
     Wait(u16),
@@ -278,11 +279,14 @@ fuzz_target!(|input: Input| {
                     );
                 }
             }
-            Step::Write(id, len) => {
+            Step::Write(id, len, repair) => {
+                let until = repair.map(|ms| now + Duration::from_millis(ms.into()));
+                let message = vec![3; usize::from(len)];
                 if let Some(association) = &mut victim.association
                     && let Ok(mut stream) = association.stream(id.into())
-                    && let Ok(bytes) =
-                        stream.write_with_ppi(&vec![3; usize::from(len)], PayloadProtocolIdentifier::Binary)
+                    && let Ok(bytes) = repair_until(until, || {
+                        stream.write_with_ppi(&message, PayloadProtocolIdentifier::Binary)
+                    })
                 {
                     written += bytes;
                 }

@@ -99,6 +99,8 @@ struct Measured {
 fn measure(line: Line, flows: &[(Kind, Try, usize)], time: Duration, seed: u64) -> Vec<Measured> {
     let kinds: Vec<Kind> = flows.iter().flat_map(|(kind, ..)| [*kind; 2]).collect();
     let mut world = World::established(seed, line, &kinds);
+    // As the driver does it: for `maxQueueAge`.
+    world.repair = Some(100 * MS);
     let round_trip = line.delay * 2;
     let mut pumps: Vec<Pump> = flows
         .iter()

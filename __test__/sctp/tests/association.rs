@@ -8,6 +8,8 @@ use std::time::Duration;
 use support::{Kind, Line, Try, World};
 
 const MS: Duration = Duration::from_millis(1);
+/// How long after it was written a message is repaired.
+const REPAIR: Duration = Duration::from_millis(200);
 
 fn pattern(number: u32, length: usize) -> Vec<u8> {
     let mut bytes = number.to_be_bytes().to_vec();
@@ -172,4 +174,121 @@ fn a_lone_packet_that_may_be_lost_is_given_up_soon_and_not_sent_again() {
     assert_eq!(world.buffered(0, 1), 0);
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.ends[1].received.len(), 10);
+}
+
+/// Whether the packet has a DATA chunk with that many bytes of a message: as the last one of a message has.
+fn has_chunk_of(packet: &[u8], length: usize) -> bool {
+    let mut at = 12;
+    while let Some(header) = packet.get(at..at + 4) {
+        let size = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        if header[0] == 0 && size == 16 + length {
+            return true;
+        }
+        at += size.max(4).next_multiple_of(4);
+    }
+    false
+}
+
+/// Sends a message of several chunks, the last of which has 77 bytes and is lost so often. Returns how long it took to
+/// arrive; `None`: it did not.
+fn lose_the_last_chunk(times: usize, line: Line) -> Option<Duration> {
+    let mut world = World::established(11, line, &[Kind::GATED; 2]);
+    world.repair = Some(REPAIR);
+    world.open(0, 1, true, Try::Times(0));
+    for number in 0..10 {
+        world.write(0, 1, &pattern(number, 3000));
+        world.run_for(50 * MS);
+    }
+    let mut left = times;
+    world.filter = Some(Box::new(move |from, packet| {
+        let lose = from == 0 && left > 0 && has_chunk_of(packet, 77);
+        left -= usize::from(lose);
+        lose
+    }));
+    let sent = world.now;
+    world.write(0, 1, &pattern(10, 3 * 1160 + 77));
+    let arrived = world.run_until(Duration::from_secs(5), |world| world.ends[1].received.len() == 11);
+    let time = world.now - sent;
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.buffered(0, 1), 0);
+    arrived.then_some(time)
+}
+
+#[test]
+fn a_lost_part_of_a_message_is_sent_once_more_and_not_twice() {
+    let soon = lose_the_last_chunk(1, Line::new(10 * MS)).unwrap();
+    assert!(soon < 100 * MS, "{soon:?}");
+    assert_eq!(lose_the_last_chunk(2, Line::new(10 * MS)), None);
+}
+
+#[test]
+fn a_lost_part_of_a_message_is_not_sent_when_it_would_come_late() {
+    assert_eq!(lose_the_last_chunk(1, Line::new(150 * MS)), None);
+}
+
+#[test]
+fn a_message_of_one_chunk_is_not_repaired() {
+    let mut world = World::established(12, Line::new(10 * MS), &[Kind::GATED; 2]);
+    world.repair = Some(REPAIR);
+    world.open(0, 1, true, Try::Times(0));
+    let mut left = 1;
+    world.filter = Some(Box::new(move |from, packet| {
+        let lose = from == 0 && left > 0 && has_chunk_of(packet, 77);
+        left -= usize::from(lose);
+        lose
+    }));
+    for number in 0..3 {
+        world.write(0, 1, &pattern(number, 77));
+        world.run_for(50 * MS);
+    }
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.ends[1].received.len(), 2);
+}
+
+#[test]
+fn a_loss_after_a_pause_leaves_the_window_open() {
+    let line = Line { rate: 10_000_000, ..Line::new(20 * MS) };
+    let mut world = World::established(15, line, &[Kind::GATED; 2]);
+    world.open(0, 1, true, Try::Times(0));
+    for number in 0..200 {
+        world.write(0, 1, &pattern(number, 15_000));
+        world.run_for(10 * MS);
+    }
+    let (_, before) = world.ends[0].engine.window().unwrap();
+    let mut count = 0;
+    world.filter = Some(Box::new(move |from, _| {
+        count += u32::from(from == 0);
+        from == 0 && count == 20
+    }));
+    world.run_for(Duration::from_secs(1));
+    for number in 0..20 {
+        world.write(0, 1, &pattern(number, 15_000));
+        world.run_for(10 * MS);
+    }
+    let (_, after) = world.ends[0].engine.window().unwrap();
+    assert!(after >= before, "{after} after {before}");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.ends[1].received.len(), 219);
+}
+
+#[test]
+fn nearly_all_large_messages_arrive_on_a_line_that_loses() {
+    for (loss, least) in [(0.01, 990), (0.05, 900)] {
+        let mut world = World::established(13, Line::new(20 * MS), &[Kind::GATED; 2]);
+        world.repair = Some(REPAIR);
+        world.open(0, 1, true, Try::Times(0));
+        for number in 0..1100 {
+            world.write(0, 1, &pattern(number, 15_000));
+            world.run_for(10 * MS);
+            if number == 100 {
+                // The window is open.
+                world.lines[0].loss = loss;
+                world.ends[1].received.clear();
+            }
+        }
+        world.run_for(Duration::from_secs(5));
+        let received = world.ends[1].received.len();
+        assert!(received >= least, "{received} at a loss of {loss}");
+        assert_eq!(world.buffered(0, 1), 0);
+    }
 }

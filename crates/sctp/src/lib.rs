@@ -1,9 +1,9 @@
 //! SCTP for data channels (RFC 9260 over DTLS, RFC 8261), as a sans-IO state machine.
 //!
 //! The crate reads no clock and opens no socket. Time comes in with each call, and so does randomness in tests
-//! ([`EndpointConfig::seed`]). Its interface is that of the crate that str0m uses (`sctp-proto`), so that it can take
-//! that crate's place by `[patch.crates-io]` while str0m stays as it is. The addon does not use it yet. Its tests are
-//! in `__test__/sctp`, where both engines run.
+//! ([`EndpointConfig::seed`]). Its interface is that of the crate that str0m uses (`sctp-proto`). It takes that crate's
+//! place by `[patch.crates-io]`, while str0m stays as it is: see `crates/sctp-proto`. Its tests are in `__test__/sctp`,
+//! where both engines run.
 //!
 //! - **Cost per packet does not depend on what is in flight**: no scan, no sort, no hash. Chunks are kept in a ring by
 //!   number and in a list by time of sending.
@@ -19,6 +19,7 @@ mod endpoint;
 mod error;
 mod ppid;
 mod receive;
+mod scope;
 mod send;
 mod serial;
 mod stats;
@@ -39,6 +40,7 @@ pub use endpoint::{
 };
 pub use error::Error;
 pub use ppid::PayloadProtocolIdentifier;
+pub use scope::{observe, repair_until};
 pub use stats::AssociationStats;
 
 /// Causes in an ABORT (RFC 9260, section 3.3.10).

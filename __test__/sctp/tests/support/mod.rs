@@ -92,6 +92,8 @@ pub struct World {
     /// Drops packets for which it says so.
     pub filter: Option<Filter>,
     pub taker: Option<Taker>,
+    /// How long after it was written a message is repaired; only ours does so.
+    pub repair: Option<Duration>,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
             watch: false,
             filter: None,
             taker: None,
+            repair: None,
         }
     }
 
@@ -144,7 +147,9 @@ impl World {
     }
 
     pub fn write(&mut self, end: usize, id: u16, data: &[u8]) {
-        assert!(self.ends[end].engine.write(id, data), "a message was not taken");
+        let until = self.repair.map(|age| self.now + age);
+        let taken = datatrack_sctp::repair_until(until, || self.ends[end].engine.write(id, data));
+        assert!(taken, "a message was not taken");
     }
 
     pub fn buffered(&mut self, end: usize, id: u16) -> usize {

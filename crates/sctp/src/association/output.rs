@@ -25,6 +25,7 @@ impl Association {
         {
             packets.push(packet);
         }
+        crate::scope::tell(|| self.stats());
         (!packets.is_empty()).then_some(Transmit { payload: Payload::RawEncode(packets) })
     }
 

@@ -136,7 +136,8 @@ impl<'a> Stream<'a> {
             stream.next_ssn = ssn.wrapping_add(1);
         }
         stream.buffered += payload.len();
-        let outgoing = Outgoing { stream: self.id, ssn, ppid: ppi as u32, unordered, limit, payload };
+        let repair = crate::scope::repairs();
+        let outgoing = Outgoing { stream: self.id, ssn, ppid: ppi as u32, unordered, limit, repair, payload };
         if let Some(sender) = &mut self.association.sender {
             sender.write(outgoing);
         }

@@ -132,6 +132,8 @@ impl DelayGate {
 
     fn begin_step(&mut self, path: &Path, share: f64) {
         let (Some(rate), Some(carried)) = (path.rate, self.carried(path)) else { return };
+        // Nothing waits, so the path carries the whole window. The rate is that of a round trip ago.
+        let carried = carried.max(self.reno.window());
         let goal = carried + (carried as f64 * share) as usize;
         self.manner = Manner::Step(Step { goal, reached: None, rtt: path.rtt, rate, share });
     }
@@ -219,8 +221,9 @@ impl Controller for DelayGate {
         let Some(carried) = self.carried(&path) else { return };
         let window = self.reno.window();
         if self.reno.in_slow_start() {
-            // The rate is that of a round trip ago, when the window was half as large.
-            if carried < window / 3 {
+            // The rate is that of a round trip ago, when the window was half as large. What is sent below the window says
+            // nothing about it.
+            if lost.limited && carried < window / 3 {
                 self.reno.shrink_to(carried, lost.now);
             }
         } else if lost.limited && matches!(self.manner, Manner::Hold(_)) {

@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     pub(crate) transmissions: u32,
     pub(crate) sent: Instant,
     pub(crate) limit: Limit,
+    /// Of a limit by time: when it may not be sent any more. Of a number of retransmissions: until when it is sent once
+    /// more than that.
     pub(crate) expires: Option<Instant>,
     /// Bytes that had been delivered when it was sent, and when that was: its acknowledgement gives a rate.
     pub(crate) delivered: u64,
@@ -291,9 +293,17 @@ pub(crate) fn expiry(limit: Limit, seen: Option<Instant>) -> Option<Instant> {
 pub(crate) fn may_resend(slot: &Slot, now: Instant) -> bool {
     match slot.limit {
         Limit::None => true,
-        Limit::Retransmissions(limit) => slot.transmissions <= limit,
+        Limit::Retransmissions(limit) => {
+            let repairs = u32::from(slot.expires.is_some_and(|expires| now < expires));
+            slot.transmissions <= limit.saturating_add(repairs)
+        }
         Limit::Lifetime(_) => slot.expires.is_none_or(|expires| now < expires),
     }
+}
+
+/// Whether it is sent once more than the stream's setting says, if it is lost soon.
+pub(crate) fn is_repairable(slot: &Slot) -> bool {
+    matches!(slot.limit, Limit::Retransmissions(_)) && slot.expires.is_some()
 }
 
 /// Whether the chunk ends its message.

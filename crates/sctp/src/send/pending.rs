@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) ppid: u32,
     pub(crate) unordered: bool,
     pub(crate) limit: Limit,
+    /// Of a number of retransmissions: until when a chunk is sent once more than that.
+    pub(crate) repair: Option<Instant>,
     /// When it was first seen with a clock at hand; writing has none.
     pub(crate) seen: Option<Instant>,
     pub(crate) payload: Bytes,

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::outstanding::{Fate, NewChunk, Outstanding, Slot, ends, expiry, may_resend, reordering_window};
+use super::outstanding::{
+    Fate, NewChunk, Outstanding, Slot, ends, expiry, is_repairable, may_resend, reordering_window,
+};
 use super::pending::{Message, Pending};
 use super::rtt::PathEstimate;
 use crate::config::ACK_DELAY;
@@ -35,6 +37,8 @@ pub(crate) struct Outgoing {
     pub(crate) ppid: u32,
     pub(crate) unordered: bool,
     pub(crate) limit: super::Limit,
+    /// Until when a chunk of the message is sent once more than the limit says; see [`crate::repair_until`].
+    pub(crate) repair: Option<Instant>,
     pub(crate) payload: Bytes,
 }
 
@@ -79,6 +83,9 @@ pub(crate) struct Sender {
     /// A probe is under way.
     probing: bool,
     timeouts: usize,
+    /// Chunks that were lost, and chunks that were sent again.
+    lost_count: u64,
+    retransmissions: u64,
 }
 
 #[derive(Debug)]
@@ -153,6 +160,8 @@ impl Sender {
             probe_due: false,
             probing: false,
             timeouts: 0,
+            lost_count: 0,
+            retransmissions: 0,
         }
     }
 
@@ -193,6 +202,11 @@ impl Sender {
         self.timeouts
     }
 
+    /// Chunks that were lost, and chunks that were sent again.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.lost_count, self.retransmissions)
+    }
+
     pub(crate) fn write(&mut self, outgoing: Outgoing) {
         let id = self.next_message;
         self.next_message += 1;
@@ -202,6 +216,7 @@ impl Sender {
             ppid: outgoing.ppid,
             unordered: outgoing.unordered,
             limit: outgoing.limit,
+            repair: outgoing.repair.filter(|_| matches!(outgoing.limit, super::Limit::Retransmissions(_))),
             seen: None,
             payload: outgoing.payload,
             taken: 0,
@@ -256,6 +271,10 @@ impl Sender {
     /// Writes what may be sent now into a packet of at most `limit` bytes. Returns whether it wrote a chunk.
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Writer, limit: usize, freed: Freed<'_>) -> bool {
         self.pending.see(now);
+        if self.outstanding.bytes_in_flight() == 0 {
+            // Nothing was under way: that time says nothing about the rate of the path.
+            self.delivered_at = Some(now);
+        }
         let mut wrote = false;
         while self.fill_lost(now, packet, limit, freed) || self.fill_new(now, packet, limit, freed) {
             wrote = true;
@@ -317,6 +336,7 @@ impl Sender {
     fn send_again(&mut self, tsn: u32, now: Instant, packet: &mut Writer) {
         let delivered = (self.delivered, self.delivered_at.unwrap_or(now));
         self.outstanding.resend(tsn, now, delivered);
+        self.retransmissions += 1;
         self.probe_due = false;
         if let Some(slot) = self.outstanding.get(tsn) {
             write_chunk(packet, tsn, slot);
@@ -339,6 +359,8 @@ impl Sender {
             flags |= if message.taken == 0 { flag::BEGIN } else { 0 };
             flags |= if end { flag::END } else { 0 };
             let reliable = message.limit == super::Limit::None;
+            let several = message.payload.len() > self.max_payload;
+            let repair = message.repair.filter(|_| several);
             let chunk = NewChunk {
                 payload: message.payload.slice(message.taken..message.taken + length),
                 message: message.id,
@@ -347,7 +369,7 @@ impl Sender {
                 ppid: message.ppid,
                 flags,
                 limit: message.limit,
-                expires: expiry(message.limit, message.seen),
+                expires: expiry(message.limit, message.seen).or(repair),
                 delivered: (self.delivered, self.delivered_at.unwrap_or(now)),
             };
             if packet.len() + size > limit || !self.has_room(size) {
@@ -362,7 +384,7 @@ impl Sender {
             self.pending.advance(length);
             let last = self.pending.is_empty() && self.lost.is_empty();
             let tsn = self.outstanding.push(chunk, now);
-            if (last && (reliable || quiet)) || self.probe_due {
+            if (last && (reliable || quiet || repair.is_some())) || self.probe_due {
                 self.outstanding.mark_immediate(tsn);
             }
             self.probe_due = false;
@@ -395,8 +417,12 @@ impl Sender {
 
     fn arm_probe(&mut self, now: Instant) {
         let Some(smoothed) = self.path.smoothed().filter(|_| !self.probing) else { return };
-        // The peer may hold the acknowledgement of a lone chunk back (RFC 8985, section 7.2).
-        let delay = if self.outstanding.chunks_in_flight() == 1 { ACK_DELAY } else { Duration::ZERO };
+        // The peer may hold the acknowledgement of a lone chunk back (RFC 8985, section 7.2). A chunk that is repaired in
+        // time cannot wait for that. It has asked for its acknowledgement.
+        let last = self.outstanding.sent_last().and_then(|(tsn, _)| self.outstanding.get(tsn));
+        let hurries = last.is_some_and(|slot| slot.flags & flag::IMMEDIATE != 0 && is_repairable(slot));
+        let lone = self.outstanding.chunks_in_flight() == 1 && !hurries;
+        let delay = if lone { ACK_DELAY } else { Duration::ZERO };
         let wait = (2 * smoothed + delay).max(Duration::from_millis(10));
         self.probe = (wait < self.path.timeout()).then(|| now + wait);
     }
@@ -567,6 +593,7 @@ impl Sender {
     /// A chunk in flight is lost: it waits to be sent again, or its message is given up.
     fn lose(&mut self, tsn: u32, now: Instant, freed: Freed<'_>) {
         let resend = self.outstanding.get(tsn).is_some_and(|slot| may_resend(slot, now));
+        self.lost_count += 1;
         if resend {
             self.outstanding.settle(tsn, Fate::Lost);
             self.lost.push_back(tsn);
