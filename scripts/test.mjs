@@ -29,6 +29,7 @@ async function runAll(suite) {
   }
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
   await suite.cargo("Rust: SCTP, beside str0m's own", ['--manifest-path=__test__/sctp/Cargo.toml'])
+  await suite.cargo('Rust: driver, over our SCTP', ['-p=datatrack-transport', '--features=sctp-ours'])
   await suite.vitest('TypeScript: unit', '__test__/unit/vitest.config.mts')
   await suite.vitest('Whole programs', '__test__/process/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'

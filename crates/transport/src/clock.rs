@@ -22,6 +22,14 @@ impl Clock {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// That instant on the system's clock. One that is beyond all bounds becomes one far ahead.
+    #[must_use]
+    pub fn to_std(&self, instant: Instant) -> std::time::Instant {
+        const FAR: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 86_400);
+        let since = std::time::Duration::from_micros(instant.as_micros()).min(FAR);
+        (self.origin + since).into_std()
+    }
+
     /// The time for tokio's timer at that instant. An instant more than a day ahead is cut to a day; the caller then
     /// asks again.
     #[must_use]

@@ -11,6 +11,7 @@ use datatrack::e2ee::{
 use datatrack::packet::{E2eeExtension, Handle};
 use datatrack::publisher::{
     Publisher, PublisherConfig, PublisherEvent, PushFrameError, SealedMessage, SessionEncryption, TakenFrame,
+    Transmit,
 };
 use datatrack::subscriber::{
     Epoch, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberConfig, SubscriberEvent, TrackId,
@@ -218,7 +219,7 @@ impl Link {
     /// Offers the next packet to `send`. `send` returns whether it took the packet. Returns `None` if there is no
     /// packet.
     pub fn transmit(&self, send: impl FnOnce(Handle, &[u8]) -> bool) -> Option<bool> {
-        self.transmit_after(Duration::ZERO, send)
+        self.transmit_after(Duration::ZERO, |transmit| send(transmit.handle, transmit.packet))
     }
 
     /// Like [`transmit`](Self::transmit), for a transport in which a packet waits for `wait` before it leaves. A frame
@@ -226,7 +227,7 @@ impl Link {
     pub(crate) fn transmit_after(
         &self,
         wait: Duration,
-        send: impl FnOnce(Handle, &[u8]) -> bool,
+        send: impl FnOnce(Transmit<'_>) -> bool,
     ) -> Option<bool> {
         let mut publisher = lock(&self.publisher);
         if !publisher.has_packets() {
@@ -234,7 +235,7 @@ impl Link {
         }
         // Reading the clock costs as much as the rest of this function.
         let now = if publisher.transmit_needs_time() { self.clock.now() + wait } else { Instant::ZERO };
-        let taken = publisher.peek_transmit(now).map(|transmit| send(transmit.handle, transmit.packet));
+        let taken = publisher.peek_transmit(now).map(send);
         if taken == Some(true) {
             publisher.advance_transmit();
         }

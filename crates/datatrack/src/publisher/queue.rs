@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::{QueueOptions, WhenFull};
 use crate::packetizer::FrameLayout;
@@ -86,6 +87,12 @@ impl FrameQueue {
     pub(super) fn peek(&self) -> Option<&[u8]> {
         let frame = self.frames.front()?;
         frame.buffer.get(frame.layout.range(self.next_packet)?)
+    }
+
+    /// When the next packet's frame is too old to be sent, or to be sent again.
+    pub(super) fn fresh_until(&self) -> Instant {
+        let pushed_at = self.frames.front().map_or(Instant::ZERO, |frame| frame.pushed_at);
+        pushed_at + self.options.max_age.unwrap_or(Duration::MAX)
     }
 
     /// The next packet was sent.

@@ -13,6 +13,8 @@ pub struct Transmit<'a> {
     pub handle: Handle,
     /// Header and payload, at most [`MTU`](crate::packet::MTU) bytes.
     pub packet: &'a [u8],
+    /// When its frame is too old: a part of the packet that is lost is not sent again later than this.
+    pub fresh_until: Instant,
 }
 
 /// A whole frame that is sent at once: its packets, one after the other.
@@ -45,8 +47,8 @@ impl Publisher {
     /// the transport took it. No other method may be called between the two.
     pub fn peek_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
         let handle = self.next_to_send(now)?;
-        let packet = self.track(handle)?.queue.peek()?;
-        Some(Transmit { handle, packet })
+        let queue = &self.track(handle)?.queue;
+        Some(Transmit { handle, packet: queue.peek()?, fresh_until: queue.fresh_until() })
     }
 
     /// The track whose turn it is. Tracks that have nothing to send are removed from the list first.

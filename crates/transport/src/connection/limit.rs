@@ -101,9 +101,10 @@ impl BacklogLimit {
         held + packet <= self.limit || held <= self.under_way.max(DATAGRAM)
     }
 
-    /// How long a packet behind `held` bytes waits before it is sent. Zero on a path that was never full.
-    pub(super) fn wait(&self, held: usize) -> Duration {
-        let best = self.best_rate();
+    /// How long a packet behind `held` bytes waits before it is sent. Zero on a path that was never full. `most`: bytes a
+    /// second that congestion control lets through now; it may have narrowed its window since the rate was measured.
+    pub(super) fn wait(&self, held: usize, most: f64) -> Duration {
+        let best = self.best_rate().min(most);
         if best <= 0.0 {
             return Duration::ZERO;
         }
@@ -320,9 +321,9 @@ mod tests {
         let mut limit = BacklogLimit::new();
         let rtt = Duration::from_millis(40);
         let now = saturate(&mut limit, 10e6, rtt, Instant::now());
-        assert!(limit.wait(limit.get()) > Duration::ZERO);
+        assert!(limit.wait(limit.get(), f64::MAX) > Duration::ZERO);
         limit.handle_stall();
-        assert_eq!((limit.get(), limit.wait(100_000)), (LEAST, Duration::ZERO));
+        assert_eq!((limit.get(), limit.wait(100_000, f64::MAX)), (LEAST, Duration::ZERO));
         assert!(
             limit.takes(0, 16_000) && limit.takes(DATAGRAM, 16_000) && !limit.takes(DATAGRAM + 1, 16_000)
         );
@@ -333,9 +334,10 @@ mod tests {
     #[test]
     fn what_waits_is_told_from_what_is_under_way() {
         let mut limit = BacklogLimit::new();
-        assert_eq!(limit.wait(START), Duration::ZERO);
+        assert_eq!(limit.wait(START, f64::MAX), Duration::ZERO);
         saturate(&mut limit, 1e6, Duration::from_millis(40), Instant::now());
-        assert_eq!(limit.wait(40_000).as_millis(), 0);
-        assert_eq!(limit.wait(90_000).as_millis(), 50);
+        assert_eq!(limit.wait(40_000, f64::MAX).as_millis(), 0);
+        assert_eq!(limit.wait(90_000, f64::MAX).as_millis(), 50);
+        assert_eq!(limit.wait(90_000, 0.5e6).as_millis(), 140);
     }
 }

@@ -148,8 +148,9 @@ impl Pump {
         } else if stats.reliable.messages_sent != messages {
             self.lone = true;
         }
-        // This is checked each turn: a caller may begin to wait only after the message was sent.
-        if self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
+        // This is checked each turn: a caller may begin to wait only after the message was sent. Our SCTP asks for the
+        // acknowledgement by itself, with the I bit (RFC 7053).
+        if !cfg!(feature = "sctp-ours") && self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
             self.lone = false;
             ask_for_acknowledgement(peer, now);
         }
@@ -197,6 +198,7 @@ impl Pump {
             (false, true) => self.data_track.under_way() + QUEUE_BESIDE_RELIABLE,
             (false, false) => usize::MAX,
         };
+        let most_rate = peer.stats().sctp.window_rate().unwrap_or(f64::MAX);
         let mut held = peer.buffered(ChannelKind::DataTrack);
         let mut written = 0;
         let sent = &mut stats.data_track;
@@ -204,11 +206,13 @@ impl Pump {
             if written >= WRITE_BUDGET {
                 return true;
             }
-            let taken = link.transmit_after(self.data_track.wait(held), |_, packet| {
+            let taken = link.transmit_after(self.data_track.wait(held, most_rate), |transmit| {
+                let packet = transmit.packet;
                 if held > 0 && (held + packet.len() > most || !self.data_track.takes(held, packet.len())) {
                     return false;
                 }
-                match peer.write(ChannelKind::DataTrack, packet, now) {
+                let until = link.clock().to_std(transmit.fresh_until);
+                match peer.write_until(ChannelKind::DataTrack, packet, until, now) {
                     Sent::Yes => {
                         held += packet.len();
                         written += packet.len().max(1);

@@ -30,7 +30,8 @@ use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
 pub use types::{
-    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
+    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, SctpStats,
+    Sent,
 };
 
 /// Largest message that may be sent, in bytes: the server's `max-message-size`. A larger message ends the receiver's
@@ -474,6 +475,19 @@ impl Peer {
         }
     }
 
+    /// Like [`write`](Self::write), for a message that may be lost. If it is larger than a datagram and a part of it is
+    /// lost, that part is sent once more, before `until`: one lost datagram would cost all of them.
+    pub fn write_until(
+        &mut self,
+        channel: ChannelKind,
+        message: &[u8],
+        until: Instant,
+        now: Instant,
+    ) -> Sent {
+        let until = until.checked_add(self.ahead);
+        sctp_proto::repair_until(until, || self.write(channel, message, now))
+    }
+
     fn write_now(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
         let Some(mut open) = self.id(channel).and_then(|id| self.rtc.channel(id)) else {
             return Sent::NotOpen;
@@ -625,6 +639,20 @@ impl Peer {
     }
 
     fn drain(&mut self, now: Instant) {
+        let ((), seen) = sctp_proto::observe(|| self.poll_engine(now));
+        if let Some(seen) = seen {
+            self.stats.sctp = SctpStats {
+                congestion_window: seen.congestion_window,
+                bytes_in_flight: seen.bytes_in_flight,
+                smoothed_rtt: seen.smoothed_rtt,
+                queueing: seen.queueing,
+                chunks_lost: seen.lost,
+                retransmissions: seen.retransmissions,
+            };
+        }
+    }
+
+    fn poll_engine(&mut self, now: Instant) {
         while !self.closed {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(deadline)) => {

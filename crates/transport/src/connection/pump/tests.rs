@@ -40,6 +40,9 @@ struct Way {
     delay: Duration,
     free_at: Instant,
     under_way: VecDeque<(Instant, Datagram)>,
+    /// Of so many datagrams one is lost; 0: none.
+    loses_one_in: u32,
+    sent: u32,
 }
 
 /// What a stalled line does with datagrams.
@@ -51,6 +54,10 @@ enum Stall {
 
 impl Way {
     fn send(&mut self, datagram: Datagram, now: Instant) {
+        self.sent += 1;
+        if self.loses_one_in > 0 && self.sent.is_multiple_of(self.loses_one_in) {
+            return;
+        }
         let start = self.free_at.max(now);
         let backlog = start.duration_since(now).as_secs_f64() * self.rate;
         if backlog > ROUTER as f64 {
@@ -134,7 +141,14 @@ impl World {
         };
         link.publisher(|publisher, _| publisher.handle_publish_response(info));
         let start = now();
-        let way = || Way { rate, delay: rtt / 2, free_at: start, under_way: VecDeque::new() };
+        let way = || Way {
+            rate,
+            delay: rtt / 2,
+            free_at: start,
+            under_way: VecDeque::new(),
+            loses_one_in: 0,
+            sent: 0,
+        };
         let mut world = Self {
             start,
             now: start,
@@ -289,6 +303,7 @@ async fn a_lone_message_that_the_caller_waits_for_is_acknowledged_at_once() {
     }
 }
 
+#[cfg(not(feature = "sctp-ours"))]
 #[tokio::test(start_paused = true)]
 async fn no_dummy_is_sent_until_the_caller_waits_for_an_acknowledgement() {
     let rtt = 20 * MS;
@@ -300,6 +315,22 @@ async fn no_dummy_is_sent_until_the_caller_waits_for_an_acknowledgement() {
     world.outgoing.get_mut().unwrap().watch(ChannelKind::Reliable, 0);
     world.run(rtt + 5 * MS, 0, 0).await;
     assert_eq!(world.sender.buffered(ChannelKind::Reliable), 0);
+}
+
+/// Our SCTP asks for the acknowledgement by the I bit (RFC 7053).
+#[cfg(feature = "sctp-ours")]
+#[tokio::test(start_paused = true)]
+async fn a_lone_message_is_acknowledged_at_once() {
+    let rtt = 20 * MS;
+    let mut world = Box::pin(World::new(10e6, rtt)).await;
+    for count in 1..=3 {
+        world.outgoing.get_mut().unwrap().push(ChannelKind::Reliable, "message".into()).unwrap();
+        world.run(rtt + 5 * MS, 0, 0).await;
+        assert_eq!(world.messages.len(), count);
+        assert_eq!(world.sender.buffered(ChannelKind::Reliable), 0, "SCTP's delay is 200 ms");
+    }
+    // Nothing else was sent to force it.
+    assert_eq!(world.sender.written(ChannelKind::Lossy), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,4 +367,27 @@ async fn a_long_way_is_filled() {
     let opened = world.arrivals.iter().filter(|arrival| arrival.pushed > begin + Duration::from_secs(1));
     let oldest = opened.map(Arrival::age).max().unwrap();
     assert!(oldest < MAX_AGE + 40 * MS, "{oldest:?}");
+}
+
+/// One datagram in a hundred is lost, and with it one frame of 13 datagrams in eight.
+#[cfg(feature = "sctp-ours")]
+#[tokio::test(start_paused = true)]
+async fn a_lost_part_of_a_frame_is_sent_once_more_while_the_frame_is_fresh() {
+    let rtt = 40 * MS;
+    let mut world = Box::pin(World::new(10e6, rtt)).await;
+    // At first the window opens.
+    for loses_one_in in [0, 100] {
+        world.there.loses_one_in = loses_one_in;
+        world.arrivals.clear();
+        for _ in 0..200 {
+            world.run(MS, 1, 15_000).await;
+            world.run(9 * MS, 0, 0).await;
+        }
+        world.run(Duration::from_secs(1), 0, 0).await;
+    }
+    assert_eq!(world.arrivals.len(), 200);
+    let late = world.arrivals.iter().filter(|arrival| arrival.age() > rtt).count();
+    assert!((10..50).contains(&late), "{late} frames came in the second attempt");
+    let oldest = world.arrivals.iter().map(Arrival::age).max().unwrap();
+    assert!(oldest < MAX_AGE + rtt, "{oldest:?}");
 }
