@@ -76,4 +76,8 @@ async function runAll(suite) {
   if (hostName() === 'linux-x64-gnu')
     await suite.vitest(runtimes, '__test__/package/vitest.runtimes.config.mts')
   else suite.skip(runtimes, 'a linux-x64-gnu system, for which npm has them all')
+  const bundlers = 'The packed package in bundlers and package managers, its types, the getting-started page'
+  const lacksBundlers = hostName() === 'linux-x64-gnu' ? lacksServer : 'a linux-x64-gnu system'
+  if (lacksBundlers === undefined) await suite.vitest(bundlers, '__test__/package/vitest.bundlers.config.mts')
+  else suite.skip(bundlers, lacksBundlers)
 }

@@ -2,17 +2,14 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, it } from 'vitest'
 import { runCli, startCli } from '../helpers/cli'
 import type { RunningCli } from '../helpers/cli'
-import { LivekitServer } from '../helpers/livekit-server'
 import { pattern } from '../helpers/scene'
+import { withServer } from '../helpers/with-server'
 
-let server: LivekitServer
-beforeAll(async () => {
-  server = await LivekitServer.start()
-})
-afterAll(() => server.stop())
+const server = withServer()
 
 let rooms = 0
 
@@ -133,4 +130,30 @@ it('`rpc call` tells errors: of the command, of the method, of a participant tha
   expect(code).toBe(3)
   expect(await runCli(['rpc', 'call', 'x', '--to', 'absent'], env)).toMatchObject({ code: 3 })
   expect(await interrupt(robot)).toMatchObject({ code: 0 })
+})
+
+it('the objects of `--json` have the fields of docs/cli.md', async () => {
+  const env = inNewRoom()
+  const robot = startCli(
+    ['pub', '--name', 'pose', '--identity', 'robot', '--timestamp', '--rate', '50', '--encoding', 'json'],
+    env,
+  )
+  await robot.wrote(/Publishing pose/)
+  const fields = (text: string): string[] => Object.keys(JSON.parse(text) as object)
+  const rooms = await runCli(['ls', '--json'], { ...env, LIVEKIT_ROOM: '' })
+  expect(rooms.stdout.trim().split('\n').map(fields)).toContainEqual(['name', 'sid', 'numParticipants'])
+  const { stdout } = await runCli(['ls', '--json'], env)
+  expect(fields(stdout)).toEqual(['identity', 'sid', 'name', 'dataTracks'])
+  const { dataTracks } = JSON.parse(stdout) as { dataTracks: object[] }
+  expect(dataTracks.map(Object.keys)).toEqual([['sid', 'name', 'usesE2ee', 'frameEncoding']])
+  const sub = startCli(['sub', '--json', '--count', '1'], env)
+  while (sub.stdout().byteLength === 0) {
+    robot.child.stdin.write('{"x":1}\n')
+    await delay(20)
+  }
+  expect(fields((await sub.ending).stdout)).toEqual([
+    ...['track', 'identity', 'number', 'bytes', 'userTimestamp', 'latency', 'value'],
+  ])
+  robot.child.stdin.end()
+  expect(await robot.ending).toMatchObject({ code: 0 })
 })

@@ -102,15 +102,18 @@ export function runIn(folder: string, program: string, args: string[]): string {
   return stdout.trim()
 }
 
-/** Installs the runtimes of `runtimes/package-lock.json`, once, and returns their folder. */
-export function runtimes(): string {
-  const folder = resolve('.cache/runtimes')
-  const lock = readFileSync(join(here, 'runtimes/package-lock.json'), 'utf8')
+/**
+ * Installs the packages of `<name>/package-lock.json`, once, to `.cache/<name>`, and returns the path of its
+ * `node_modules`.
+ */
+export function installed(name: string): string {
+  const folder = resolve('.cache', name)
+  const lock = readFileSync(join(here, name, 'package-lock.json'), 'utf8')
   const stamp = join(folder, 'node_modules/.installed')
   if (read(stamp) !== lock) {
     mkdirSync(folder, { recursive: true })
     for (const file of ['package.json', 'package-lock.json'])
-      copyFileSync(join(here, 'runtimes', file), join(folder, file))
+      copyFileSync(join(here, name, file), join(folder, file))
     execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
       cwd: folder,
       shell,

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { consumer, remove, runIn, runtimes, tarballs } from './consumer'
+import { consumer, installed, remove, runIn, tarballs } from './consumer'
 
 /** The oldest Node that `engines` allows, the newest of each line, and the others. */
 const programs: [string, string, string[]][] = [
@@ -17,12 +17,12 @@ const programs: [string, string, string[]][] = [
 ]
 
 let folder: string
-let installed: string
+let runtimes: string
 
 beforeAll(() => {
   const { main, platforms } = tarballs()
   folder = consumer(main, platforms)
-  installed = runtimes()
+  runtimes = installed('runtimes')
 })
 afterAll(() => {
   remove(folder)
@@ -30,6 +30,6 @@ afterAll(() => {
 
 describe.each(programs)('%s', (_, program, options) => {
   test.each(['import.mjs', 'require.cjs'])('carries a frame, %s', (script) => {
-    expect(runIn(folder, join(installed, program), [...options, script])).toMatch(/^smoke ok/)
+    expect(runIn(folder, join(runtimes, program), [...options, script])).toMatch(/^smoke ok/)
   })
 })

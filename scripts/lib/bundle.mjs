@@ -116,13 +116,24 @@ function writeEsm() {
   writeFileSync(fromRoot('dist/index.mjs'), `${lines.join('\n')}\n`)
 }
 
-/** `dist/index.d.ts`: the public declarations, and those that they need. They name no package but Node's. */
+/** The web streams of Node's types that are global, too: with `lib: dom`, the globals are the DOM's. */
+const globalTypes = [
+  'ReadableStream',
+  'ReadableStreamBYOBReader',
+  'ReadableStreamDefaultReader',
+  'WritableStream',
+]
+
+/**
+ * `dist/index.d.ts`: the public declarations, and those that they need. They name no package but Node's. Web streams are
+ * the global ones: with `lib: dom`, TypeScript does not take a stream of `node:stream/web` for a global one.
+ */
 export async function bundleDeclarations() {
   const { rollup } = await import('rollup')
   const { dts } = await import('rollup-plugin-dts')
   const made = await rollup({
     input: compiled('index.d.ts'),
-    plugins: [dts({ respectExternal: false })],
+    plugins: [dts(), { name: 'global-streams', renderChunk: withGlobalStreams }],
     external: /^node:/,
     onwarn(warning) {
       throw new StepError(`dist/index.d.ts: ${warning.message}`)
@@ -131,6 +142,15 @@ export async function bundleDeclarations() {
   await made.write({ file: fromRoot('dist/index.d.ts'), format: 'es' })
   await made.close()
   writeFileSync(fromRoot('dist/index.d.mts'), "export * from './index.js'\n")
+}
+
+function withGlobalStreams(text) {
+  return text.replace(/^import (?:type )?\{ (.*) \} from 'node:stream\/web';$/m, (_, list) => {
+    const others = list.split(', ').filter((name) => !globalTypes.includes(name))
+    if (others.length > 0)
+      throw new StepError(`dist/index.d.ts: ${others.join()} of node:stream/web is not global`)
+    return ''
+  })
 }
 
 /** The sources, compiled one by one: for benches and fuzzers, which use what is not public. */

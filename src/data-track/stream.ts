@@ -78,7 +78,6 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
   /** @throws `DataTrackStreamError` (`locked`) while a loop or another reader has the stream */
   override getReader(options: { mode: 'byob' }): ReadableStreamBYOBReader
   override getReader(): ReadableStreamDefaultReader<F>
-  override getReader(options?: ReadableStreamGetReaderOptions): ReadableStreamReader<F>
   override getReader(options?: ReadableStreamGetReaderOptions): ReadableStreamReader<F> {
     if (this.locked) throw new DataTrackStreamError('locked')
     return super.getReader(options)
@@ -89,13 +88,13 @@ export class DataTrackStream<F extends DataTrackFrame = DataTrackFrame> extends 
    *
    * @throws `DataTrackStreamError` (`locked`) while another loop or a reader has the stream
    */
-  override values(options?: { preventCancel?: boolean }): ReturnType<ReadableStream<F>['values']> {
+  override values(options?: { preventCancel?: boolean }): AsyncIteratorObject<F, undefined> {
     // This takes the platform's lock, so that all of the platform's methods respect it.
     const iterator = new FrameIterator<F>(this.#core, this.getReader(), options?.preventCancel === true)
     return iterator
   }
 
-  override [Symbol.asyncIterator](): ReturnType<ReadableStream<F>['values']> {
+  override [Symbol.asyncIterator](): AsyncIteratorObject<F, undefined> {
     return this.values()
   }
 
