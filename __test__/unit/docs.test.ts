@@ -339,9 +339,12 @@ describe('ARCHITECTURE.md', () => {
 
 describe('wire.md', () => {
   test('the tests that it names exist', () => {
-    const sources = readdirSync('crates/datatrack', { recursive: true, encoding: 'utf8' })
+    const sources = ['crates/datatrack', 'crates/transport']
+      .flatMap((crate) =>
+        readdirSync(crate, { recursive: true, encoding: 'utf8' }).map((file) => join(crate, file)),
+      )
       .filter((file) => file.endsWith('.rs'))
-      .map((file) => read(join('crates/datatrack', file)))
+      .map((file) => read(file))
       .join('\n')
     const named = [...read('docs/wire.md').matchAll(/`([a-z0-9]+(?:_[a-z0-9]+){3,})`/g)].map(
       ([, name]) => name,

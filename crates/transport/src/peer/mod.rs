@@ -100,6 +100,11 @@ fn config(channel: ChannelKind) -> ChannelConfig {
     }
 }
 
+/// Of a channel that both sides open under its agreed number.
+fn agreed_config(channel: ChannelKind) -> ChannelConfig {
+    ChannelConfig { negotiated: Some(channel.agreed_number()), ..config(channel) }
+}
+
 /// The certificate and the crypto provider of the process. Making a certificate takes about a millisecond. A
 /// certificate for each connection would hide nothing more from an observer: the certificate carries no name.
 fn identity() -> &'static Identity {
@@ -121,6 +126,8 @@ pub struct Peer {
     rtc: Rtc,
     /// Whether this side opens the channels.
     opens_channels: bool,
+    /// Whether both sides open the channels, under agreed numbers.
+    agreed: bool,
     offered: bool,
     pending: Option<SdpPendingOffer>,
     channels: [Option<ChannelId>; 3],
@@ -183,6 +190,7 @@ impl Peer {
         Self {
             rtc: config.build(now),
             opens_channels,
+            agreed: false,
             offered: false,
             pending: None,
             channels: [None; 3],
@@ -209,7 +217,13 @@ impl Peer {
 
     // Descriptions.
 
-    /// Makes an offer. The first offer opens the channels; a later one restarts ICE. A pending offer becomes void.
+    /// Both sides open the channels under LiveKit's numbers (100, 101 and 102), instead of one side asking the other to
+    /// open them. That saves a round trip. It has to be called before the first description of the other side is taken.
+    pub const fn agree_on_channels(&mut self) {
+        self.agreed = true;
+    }
+
+    /// Makes an offer. The first offer has channels in it; a later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
         let mut api = self.rtc.sdp_api();
@@ -218,7 +232,9 @@ impl Peer {
             api.ice_restart(true);
         } else {
             for kind in ChannelKind::ALL {
-                let id = api.add_channel_with_config(config(kind));
+                // Whether the other side agrees is known with its answer. If it does not, these channels stay unused:
+                // their numbers are on this side only, and no packet opens them.
+                let id = api.add_channel_with_config(agreed_config(kind));
                 if let Some(channel) = channels.get_mut(kind.index()) {
                     *channel = Some(id);
                 }
@@ -259,13 +275,29 @@ impl Peer {
 
     fn described(&mut self, accepted: bool, now: Instant) {
         if accepted {
-            self.described = true;
+            if !std::mem::replace(&mut self.described, true) {
+                self.open_channels();
+            }
             for candidate in std::mem::take(&mut self.early_candidates) {
                 // Candidates of an earlier attempt may be among them. The ICE agent tells them apart by their ufrag.
                 let _ = self.take_remote_candidate(&candidate);
             }
         }
         self.drain(now);
+    }
+
+    /// Opens the channels, unless the offer had them already or the other side opens them.
+    fn open_channels(&mut self) {
+        if self.opens_channels == self.agreed {
+            return;
+        }
+        for kind in ChannelKind::ALL {
+            let config = if self.agreed { agreed_config(kind) } else { config(kind) };
+            let id = self.rtc.direct_api().create_data_channel(config);
+            if let Some(channel) = self.channels.get_mut(kind.index()) {
+                *channel = Some(id);
+            }
+        }
     }
 
     /// `str0m` takes the candidates of a description itself. This tells the owner of them.
