@@ -115,9 +115,18 @@ const MAX_CAPABILITIES = 64
 
 /** @internal What is kept of a participant: only what is used, so that the rest of the message can go. */
 export function keptOf(info: ParticipantInfoMessage): ParticipantInfoMessage {
-  const { sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version } = info
+  // Field by field: a room may have thousands of participants, and copying by spreads takes several times as long.
   return {
-    ...{ sid, identity, state, name, metadata, attributes, kind, joinedAt, joinedAtMs, version },
+    sid: info.sid,
+    identity: info.identity,
+    state: info.state,
+    name: info.name,
+    metadata: info.metadata,
+    attributes: info.attributes,
+    kind: info.kind,
+    joinedAt: info.joinedAt,
+    joinedAtMs: info.joinedAtMs,
+    version: info.version,
     permission: keptPermission(info.permission),
     kindDetails: numbersIn(info.kindDetails, MAX_KIND_DETAILS),
     clientProtocol: info.clientProtocol,
@@ -130,11 +139,16 @@ export function keptPermission(
   message: ParticipantPermissionMessage | undefined,
 ): ParticipantPermissionMessage | undefined {
   if (message === undefined) return undefined
-  const { canSubscribe, canPublish, canPublishData, canUpdateMetadata, hidden } = message
-  const { canSubscribeMetrics, canManageAgentSession, recorder, agent } = message
   return {
-    ...{ canSubscribe, canPublish, canPublishData, canUpdateMetadata, hidden },
-    ...{ canSubscribeMetrics, canManageAgentSession, recorder, agent },
+    canSubscribe: message.canSubscribe,
+    canPublish: message.canPublish,
+    canPublishData: message.canPublishData,
+    canUpdateMetadata: message.canUpdateMetadata,
+    hidden: message.hidden,
+    canSubscribeMetrics: message.canSubscribeMetrics,
+    canManageAgentSession: message.canManageAgentSession,
+    recorder: message.recorder,
+    agent: message.agent,
     canPublishSources: numbersIn(message.canPublishSources, MAX_PUBLISH_SOURCES),
   }
 }
