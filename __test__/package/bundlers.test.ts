@@ -205,8 +205,8 @@ describe('a package manager', () => {
 })
 
 /** Next.js takes a minute, and 200 MB of packages. */
-describe.runIf(process.env['DATATRACK_SLOW_BUNDLERS'] === '1')('Next.js', () => {
-  test('a route of a standalone server', () => {
+if (process.env['DATATRACK_SLOW_BUNDLERS'] === '1') {
+  test('Next.js: a route of a standalone server', () => {
     const next = installed('next')
     const app = newFolder()
     cpSync(join(fixtures, 'next'), app, { recursive: true })
@@ -239,4 +239,4 @@ describe.runIf(process.env['DATATRACK_SLOW_BUNDLERS'] === '1')('Next.js', () => 
     writeFileSync(join(alone, 'ask.cjs'), ask)
     expect(sh('node ask.cjs', alone)).toContain('200 {"frame":"arrived"}')
   })
-})
+}

@@ -57,14 +57,15 @@ function run(text: string): void {
 }
 
 /** Starts a block in a terminal of its own. `exec`: the shell becomes the program, which can be stopped then. */
-function start(text: string): ChildProcess {
+function start(text: string, read: boolean): ChildProcess {
   const child = spawn('sh', ['-c', `exec ${text}`], {
     cwd: folder,
     env,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // A pipe that this process does not read, while it waits for a step, would stop the program once it is full.
+    stdio: ['ignore', read ? 'pipe' : 'ignore', 'ignore'],
   })
   running.push(child)
-  child.stdout.setEncoding('utf8')
+  child.stdout?.setEncoding('utf8')
   return child
 }
 
@@ -107,7 +108,7 @@ test('each step of the page works, and the desk prints what the robot publishes'
     if (language === 'js') writeFileSync(join(folder, String(name)), text)
     else if (name === undefined) run(fromFiles(text))
     else {
-      const child = start(text)
+      const child = start(text, name === 'desk')
       if (name === 'server') await answers(PORT)
       if (name === 'desk') desk = child
     }
