@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['__test__/process/**/*.test.ts'],
     pool: 'forks',
+    maxWorkers: 2,
     testTimeout: 20_000,
     allowOnly: false,
   },
