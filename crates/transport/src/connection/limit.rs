@@ -40,8 +40,10 @@ const DOUBT_QUEUE: Duration = Duration::from_millis(10);
 /// Limit = bandwidth × minimum RTT, plus at most 20 ms of queue (40 ms during slow start) or 128 KiB.
 ///
 /// Data that a channel has taken cannot be taken back, so the limit bounds the age of a frame in the channel. A channel
-/// that holds less than bandwidth × RTT leaves the path idle. So the limit follows the measured bandwidth. Only times
-/// in which the channel was always full are measured: what the application offers says nothing about the path.
+/// that holds less than bandwidth × RTT leaves the path idle. So the limit follows the measured bandwidth. What the
+/// application offers says little about the path. So a measurement in which the channel was not always full counts
+/// only if the channel was full at some time and the measured rate asks for a higher limit: the path carries at least
+/// so much.
 #[derive(Debug)]
 pub(super) struct BacklogLimit {
     limit: usize,
@@ -61,6 +63,10 @@ pub(super) struct BacklogLimit {
 struct Window {
     start: Instant,
     acknowledged: u64,
+    /// Whether the channel was full at some time since the start.
+    full: bool,
+    /// Whether it was not full at some time since the start.
+    gap: bool,
 }
 
 /// The previous measurement.
@@ -154,19 +160,19 @@ impl BacklogLimit {
 
     /// The channel was filled up to the limit (`full`), or everything that waited fitted in (`full` false).
     pub(super) fn handle_pump(&mut self, full: bool, acknowledged: u64, now: Instant) {
-        if !full {
-            self.window = None;
-            self.last = None;
-            return;
-        }
         let rtt = self.rtt();
-        let Some(window) = self.window else {
-            self.window = Some(Window { start: now, acknowledged });
-            return;
-        };
+        let next = Window { start: now, acknowledged, full: false, gap: false };
+        let mut window = self.window.unwrap_or(next);
+        if !full && !window.gap {
+            // A time in which the channel was always full, and a time with gaps, are not measured together.
+            window = Window { gap: true, ..next };
+        }
+        window.full |= full;
+        self.window = Some(window);
         if now.saturating_duration_since(window.start) < rtt.max(LEAST_WINDOW) {
             return;
         }
+        self.window = Some(next);
         // If the previous measurement was below the best rate, measure across both. When the task was delayed, late
         // acknowledgements arrive together with those of the next measurement. That next measurement alone would
         // overstate the path's rate.
@@ -175,8 +181,10 @@ impl BacklogLimit {
         #[expect(clippy::cast_precision_loss, reason = "bytes of a few milliseconds")]
         let rate = acknowledged.saturating_sub(start.acknowledged) as f64 / length.as_secs_f64();
         self.last = Some(Measured { window, rate });
-        self.window = Some(Window { start: now, acknowledged });
         let growing = rate > GROWTH * self.best_rate();
+        if window.gap && !(window.full && self.limit_for(rate, growing).1 > self.limit) {
+            return;
+        }
         // A rate that is measured under a limit without headroom says little.
         if self.longer < DOUBT {
             if let Some(oldest) = self.rates.get_mut(self.next) {
@@ -184,8 +192,12 @@ impl BacklogLimit {
             }
             self.next = (self.next + 1) % WINDOWS;
         }
-        let best = self.best_rate();
-        let seen = best * rtt.as_secs_f64();
+        (self.under_way, self.limit) = self.limit_for(self.best_rate(), growing);
+    }
+
+    /// The part of the limit that is in flight, and the limit, for a path of this rate.
+    fn limit_for(&self, rate: f64, growing: bool) -> (usize, usize) {
+        let seen = rate * self.rtt().as_secs_f64();
         let (headroom, queue) = if self.longer >= DOUBT {
             (1.0, DOUBT_QUEUE)
         } else if growing {
@@ -198,9 +210,8 @@ impl BacklogLimit {
             clippy::cast_sign_loss,
             reason = "cut to a range that fits"
         )]
-        let (under_way, queue) = ((headroom * seen) as usize, (best * queue.as_secs_f64()) as usize);
-        self.under_way = under_way;
-        self.limit = under_way.saturating_add(queue.min(QUEUE_MOST)).clamp(LEAST, MOST);
+        let (under_way, queue) = ((headroom * seen) as usize, (rate * queue.as_secs_f64()) as usize);
+        (under_way, under_way.saturating_add(queue.min(QUEUE_MOST)).clamp(LEAST, MOST))
     }
 }
 

@@ -391,3 +391,20 @@ async fn a_lost_part_of_a_frame_is_sent_once_more_while_the_frame_is_fresh() {
     let oldest = world.arrivals.iter().map(Arrival::age).max().unwrap();
     assert!(oldest < MAX_AGE + rtt, "{oldest:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_large_frames_fits_a_long_line_that_has_room_for_it() {
+    // The longer the line, the longer it takes until the limit has grown to what the stream needs.
+    for (rtt, seconds) in [(120 * MS, 4), (240 * MS, 10)] {
+        let mut world = Box::pin(World::new(10e6, rtt)).await;
+        for second in 0..seconds + 4 {
+            world.arrivals.clear();
+            for _ in 0..100 {
+                world.run(MS, 1, 15_000).await;
+                world.run(9 * MS, 0, 0).await;
+            }
+            let (arrived, limit) = (world.arrivals.len(), world.pump.limit());
+            assert!(second < seconds || arrived >= 99, "{rtt:?}: {arrived} of 100 arrived, limit {limit}");
+        }
+    }
+}
