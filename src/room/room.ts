@@ -146,7 +146,7 @@ export class Room extends TypedEmitter<RoomEvents> {
    * and opens a TCP or TLS connection. A `connect` that follows within 10 s uses it. A failure of the network does not
    * reject the promise.
    *
-   * @param token used only for hosts with regions, to fetch their list of regions
+   * @param token used only for hosts of LiveKit Cloud, to fetch the list of their regions
    * @param options those of {@link connect} that matter are `agent`, `ca`, `proxy` and `signal`
    * @throws `TypeError` or `RangeError` that names the argument; the signal's `reason`
    */
