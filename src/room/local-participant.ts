@@ -264,8 +264,8 @@ export class LocalParticipant extends Participant {
   }
 
   /**
-   * Stores the definition of a schema at the server. Other participants find it by the schema's name that a track is
-   * published with, so store it before you publish the track.
+   * Stores the definition of a schema at the server. Other participants fetch it by the schema in the `info` of a
+   * track, so store it before you publish the track.
    *
    * Neither this package nor the server interprets the definition. Storing it again replaces it. It is kept while the
    * local participant is in the room, also if the connection is rebuilt.
@@ -391,8 +391,8 @@ export class LocalParticipant extends Participant {
    * Publishes a data track while `use` runs. The track is unpublished when `use` ends for any reason. If it ends
    * normally, the pushed frames are sent first.
    *
-   * @param use gets the track, and a signal that aborts when the track ends earlier or `options.signal` aborts. Its
-   * result becomes the result
+   * @param use gets the track, and a signal that aborts when the track ends earlier or `options.signal` aborts.
+   * `withDataTrack` resolves with the result of `use`
    * @throws what `publishDataTrack` and `use` throw
    */
   async withDataTrack<T = PushableFrame, R = void>(
