@@ -15,7 +15,8 @@ import type { DataTrackStreamStats } from './stats'
 import type { StreamCore } from './stream-core'
 
 /**
- * The frames of a remote track: a web `ReadableStream` that buffers nothing itself, with a faster iterator.
+ * The frames of a remote track: a web `ReadableStream` that buffers nothing itself. Its iterator is faster than that of
+ * other web streams.
  *
  *     for await (const frame of track.subscribe()) use(frame.payload)
  *
