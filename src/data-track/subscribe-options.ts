@@ -8,8 +8,8 @@ import { MAX_PACKETS_PER_FRAME, PACKET_LIMIT } from './publish-options'
 /** Options of `RemoteDataTrack.subscribe`. Each stream has its own. */
 export interface DataTrackSubscribeOptions {
   /**
-   * Unsubscribes. A waiting read rejects with the signal's `reason`. Adds one listener, which is removed with the
-   * stream.
+   * When it aborts, the stream unsubscribes, and a waiting read rejects with the signal's `reason`. The stream adds one
+   * listener to the signal, and removes it when the stream ends.
    */
   readonly signal?: AbortSignal | undefined
   /**
