@@ -15,9 +15,9 @@ export interface DataTrackPublishOptions<T = never> {
   /**
    * The schema of the payloads, announced to subscribers. Default: the codec's `schema`, if any.
    *
-   * LiveKit allows these pairs: `ros1` with `ros1msg`; `cdr` with `ros2msg`, `ros2idl` or `omgidl`; `protobuf` and
-   * `flatbuffer` with their own; `json` with `jsonschema` or none; `cbor` and `msgpack` with none; a custom encoding
-   * with any. Others fail with `invalidSchema`.
+   * LiveKit allows these pairs of a frame encoding and a schema's encoding: `ros1` with `ros1msg`; `cdr` with
+   * `ros2msg`, `ros2idl` or `omgidl`; `protobuf` and `flatbuffer` with their own; `json` with `jsonschema` or none;
+   * `cbor` and `msgpack` with none; a custom encoding with any. Other pairs fail with `invalidSchema`.
    */
   readonly schema?: DataTrackSchema | undefined
   /** Cancels publishing. The promise then rejects with the signal's `reason`. No effect once the track is published. */
