@@ -9,7 +9,7 @@ import { checkRetries } from './reconnect-policy'
 /** ms that one attempt may take, by default. */
 export const CONNECT_TIMEOUT = 15_000
 
-/** The network paths to the server's media ports to try. */
+/** Which network paths to the server's media ports are tried. */
 export type IceTransports = 'all' | 'udp' | 'tcp'
 
 /** Options of `room.connect()`. */
@@ -36,9 +36,10 @@ export interface ConnectOptions {
   /** `udp` or `tcp`: only that protocol. Default: `all`, which is UDP, or TCP if UDP does not work. */
   readonly iceTransports?: IceTransports | undefined
   /**
-   * How often an attempt is made again while the server cannot be reached or gives no token: whole, 0 and above, or
-   * `Infinity` for a program that must never give up. It counts for the first connection (default: 0), and for each
-   * loss of the connection (default: as the room's `reconnectPolicy` decides). Each attempt has `connectTimeout`.
+   * How often an attempt is made again while the server cannot be reached, or while the function or source of tokens
+   * gives no token: whole, 0 and above, or `Infinity` for a program that must never give up. It counts for the first
+   * connection (default: 0), and for each loss of the connection (default: as the room's `reconnectPolicy` decides).
+   * Each attempt has `connectTimeout`.
    */
   readonly maxRetries?: number | undefined
   /** Cancels connecting. The promise then rejects with the signal's `reason`. No effect once the room is connected. */
