@@ -264,7 +264,10 @@ export class Loopback {
     this.#sfu.setRecording(recording)
   }
 
-  /** Changes the network from now on. Absent options stay as they are, the seed included; its sequence starts again. */
+  /**
+   * Changes the network from now on. Absent options stay as they are, the seed included. The seed's sequence of random
+   * numbers starts again.
+   */
   setNetwork(options: LoopbackNetworkOptions): void {
     this.#assertOpen()
     const network = { ...this.#network, ...check.options('options', options) }
