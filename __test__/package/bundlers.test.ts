@@ -139,7 +139,7 @@ describe('a test runner', () => {
 })
 
 describe('a package manager', () => {
-  /** A project that depends on the tarballs. Each manager has a place of its own for the package of the platform. */
+  /** A project that depends on the tarballs. Each manager has a place of its own for the platform package. */
   function project(place: (overrides: Record<string, string>) => object): string {
     const made = newFolder()
     const overrides = Object.entries(packed.platforms).map(([name, file]) => [name, `file:${file}`] as const)

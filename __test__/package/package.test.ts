@@ -140,7 +140,7 @@ describe('the installed package', () => {
 })
 
 describe('the self-contained package', () => {
-  test('loads the binary from prebuilds/, without a package of the platform', () => {
+  test('loads the binary from prebuilds/, without a platform package', () => {
     const own = consumer(packed.selfContained, {})
     try {
       expect(readdirSync(join(own, 'node_modules'))).not.toContain('@node-datatrack')

@@ -19,7 +19,7 @@ export const DoctorExit = {
   Ok: 0,
   /** A step that data tracks need fails. */
   Failed: 1,
-  /** Data tracks work, with limits. */
+  /** No check failed, but at least one gave a warning. */
   Warning: 3,
 } as const
 

@@ -93,7 +93,7 @@ let binding: NativeBinding | undefined
  * Returns the addon, loading it on the first call. A failure is not remembered, so a later call tries again.
  *
  * It tries in this order: the file that `DATATRACK_NATIVE_PATH` names; `datatrack.<target>.node` in the package's
- * folder (a local build); `prebuilds/<platform>-<arch>/` there; the package of the platform.
+ * folder (a local build); `prebuilds/<platform>-<arch>/` there; the platform package.
  *
  * @throws an `Error` with the code `NATIVE_MISSING` that names what was tried and what to install.
  */

@@ -18,7 +18,7 @@ export function addDoctor(datatrack: Command): void {
     .description(
       'Checks, one after the other: the native binary, the address, HTTP, the token, signalling, UDP, TCP, and frames ' +
         'there and back between two participants. Says what fails and what to do. Without a server, it checks the ' +
-        'binary alone. Exit code 1: it does not work; 3: it works, with limits.',
+        'binary alone. Exit code 1: a check failed; 3: none failed, but at least one gave a warning.',
     )
     .option('--timeout <seconds>', 'time limit of each check', numberIn(0.5, 120, ' (s)'), 10)
     .option('--json', 'one JSON object a line')
