@@ -270,6 +270,19 @@ fn a_restart_of_ice_keeps_the_channels() {
 }
 
 #[test]
+fn an_offer_that_was_not_answered_is_made_again() {
+    let mut world = World::new(0.0);
+    let first = world.offering.create_offer(world.now).unwrap();
+    assert_eq!(world.offering.create_offer(world.now), Ok(first));
+    world.connect();
+    // After a refused answer there is no offer with channels any more.
+    let mut other = Peer::offering(world.now);
+    let offer = other.create_offer(world.now).unwrap();
+    assert!(other.handle_answer(&offer.replace("a=fingerprint", "a=print"), world.now).is_err());
+    assert!(other.create_offer(world.now).is_err());
+}
+
+#[test]
 fn the_other_side_learns_of_a_goodbye() {
     let mut world = World::connected(0.0);
     world.offering.close(world.now);

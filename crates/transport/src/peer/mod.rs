@@ -130,6 +130,8 @@ pub struct Peer {
     agreed: bool,
     offered: bool,
     pending: Option<SdpPendingOffer>,
+    /// The first offer, until it is answered.
+    first_offer: Option<String>,
     channels: [Option<ChannelId>; 3],
     /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
@@ -193,6 +195,7 @@ impl Peer {
             agreed: false,
             offered: false,
             pending: None,
+            first_offer: None,
             channels: [None; 3],
             written: [0; 3],
             early_candidates: Vec::new(),
@@ -223,9 +226,18 @@ impl Peer {
         self.agreed = true;
     }
 
-    /// Makes an offer. The first offer has channels in it; a later one restarts ICE. A pending offer becomes void.
+    /// Makes an offer. The first offer has channels in it. Until its answer was taken, the same offer is returned again;
+    /// if its answer was refused, there is none. A later offer restarts ICE, and the pending one becomes void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
+        if self.offered && !self.described {
+            // str0m does not free the numbers of channels whose offer was given up, so they cannot be offered anew.
+            return self
+                .first_offer
+                .clone()
+                .filter(|_| self.pending.is_some())
+                .ok_or(PeerError::BadDescription);
+        }
         let mut api = self.rtc.sdp_api();
         let mut channels = [None; 3];
         if self.described {
@@ -247,7 +259,11 @@ impl Peer {
         self.offered = true;
         self.pending = Some(pending);
         self.drain(now);
-        Ok(without_tcp(&offer.to_sdp_string()))
+        let offer = without_tcp(&offer.to_sdp_string());
+        if !self.described {
+            self.first_offer = Some(offer.clone());
+        }
+        Ok(offer)
     }
 
     /// Takes the answer to the last offer.
@@ -276,6 +292,7 @@ impl Peer {
     fn described(&mut self, accepted: bool, now: Instant) {
         if accepted {
             if !std::mem::replace(&mut self.described, true) {
+                self.first_offer = None;
                 self.open_channels();
             }
             for candidate in std::mem::take(&mut self.early_candidates) {
