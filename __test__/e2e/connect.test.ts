@@ -2,11 +2,10 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server } from 'node:net'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { connect, DataTrackClosedError, DataTrackConnectionError, Room, RoomEvent } from '../../index'
 import type { ConnectOptions } from '../../index'
 import { Deferred } from '../../src/base/abort'
-import { PeerConnections } from '../../src/connection/peer-connections'
 import { freePort } from '../helpers/livekit-server'
 import { runProgram } from '../helpers/programs'
 import { rejection, turn } from '../helpers/rooms'
@@ -55,36 +54,6 @@ describe('connecting', () => {
       await flowing(local, stream)
       expect(await carried(local, stream, { payload: pattern(256), userTimestamp: 1n })).toBe(true)
     }),
-  )
-
-  it.each(['single', 'dual'] as const)(
-    'uses the agreed numbers of channels if the server knows them, and carries data both ways (%s)',
-    (peerConnections) =>
-      Scene.with(server, async (scene) => {
-        const agreed = vi.spyOn(PeerConnections.prototype, 'agreeOnChannels')
-        try {
-          const connect = { peerConnections }
-          const [alice, bob] = [await scene.join('alice', { connect }), await scene.join('bob', { connect })]
-          const knows = peerConnections === 'single' && alice.serverInfo!.protocol >= 18
-          expect(agreed).toHaveBeenCalledTimes(knows ? 2 : 0)
-          await bob.remoteParticipants.get('alice')?.waitUntilActive()
-          alice.registerRpcMethod('echo', ({ payload }) => payload)
-          const call = { destinationIdentity: 'alice', method: 'echo', payload: 'x'.repeat(100_000) }
-          expect(await bob.localParticipant.performRpc(call)).toBe(call.payload)
-          const lossy = event(bob, RoomEvent.DataReceived)
-          const sending = setInterval(() => void alice.localParticipant.publishData(Uint8Array.of(1)), 20)
-          expect((await lossy)[2]).toBe('lossy')
-          clearInterval(sending)
-          const back = event(alice, RoomEvent.Reconnected)
-          await alice.simulateScenario('full-reconnect')
-          await back
-          expect(agreed).toHaveBeenCalledTimes(knows ? 3 : 0)
-          const { local, remote } = await publish(alice, bob)
-          await flowing(local, remote.subscribe())
-        } finally {
-          agreed.mockRestore()
-        }
-      }),
   )
 
   it(

@@ -4,15 +4,7 @@ import { loadProtocol } from '../base/lazy'
 import { CLIENT_PROTOCOL } from '../signal/messages'
 
 /** Version of the signalling protocol that is spoken here; LiveKit's SDKs of November 2026 say the same. */
-export const PROTOCOL_VERSION = 18
-
-/** The version from which a server opens the channels of a single peer connection by itself, under agreed numbers. */
-const CHANNEL_NUMBERS = 18
-
-/** Whether the server opens the channels of a single peer connection by itself. */
-export function knowsChannelNumbers(server: { readonly protocol: number } | undefined): boolean {
-  return server !== undefined && server.protocol >= CHANNEL_NUMBERS
-}
+export const PROTOCOL_VERSION = 17
 
 /** How the room's peer connections are made: one for both directions (newer servers), or one for each (all servers). */
 export type PeerConnectionMode = 'single' | 'dual'

@@ -105,11 +105,6 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#call(() => this.#native.createOffer())
   }
 
-  /** The server opens the channels, too, under agreed numbers. To be called before the server's first answer is taken. */
-  agreeOnChannels(): void {
-    this.#call(() => this.#native.agreeOnChannels())
-  }
-
   answered({ sdp, id }: LocalDescription): void {
     const announced = Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1] ?? 0)
     // 0 means no limit.

@@ -11,7 +11,7 @@ import { environment } from '../native/environment'
 import type { NativeSession } from '../native/native'
 import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
-import { knowsChannelNumbers, serverUrl } from './address'
+import { serverUrl } from './address'
 import type { PeerConnectionMode } from './address'
 import { LossPace } from './backoff'
 import { isNotFound, isRefusedEverywhere, isTokenRefused, isUnreachable, timedOut } from './connect-errors'
@@ -326,11 +326,10 @@ class ServerConnection implements RoomConnection {
           if (isFinalLeave(first)) this.#endByServer(first)
           throw refusal(first)
         }
-        const { participant, serverInfo } = first.message.value
+        const { participant } = first.message.value
         this.#participantSid = participant?.sid ?? ''
         this.#held.hold()
         transport.serverAt(address)
-        if (this.#mode === 'single' && knowsChannelNumbers(serverInfo)) transport.agreeOnChannels()
         client.start()
         this.#room.signalConnected()
         if (this.#mode === 'dual') transport.negotiate()

@@ -506,8 +506,6 @@ export interface NativeConnection {
   readonly id: number
   /** Asks for an offer; `localDescription` follows. Every call but the first restarts ICE. */
   createOffer(): void
-  /** The server opens the channels, too, under agreed numbers. To be called before the first `handleAnswer`. */
-  agreeOnChannels(): void
   handleAnswer(sdp: string, id: number): void
   handleOffer(sdp: string, id: number): void
   /** `candidate`: `candidate:…`, the member of that name in a `Trickle`'s JSON. */

@@ -28,7 +28,6 @@ static CLASS: ClassDefinition = ClassDefinition { name: c"NativeConnection", met
 
 static METHODS: Methods = exports! {
     c"createOffer" => create_offer,
-    c"agreeOnChannels" => agree_on_channels,
     c"handleAnswer" => handle_answer,
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
@@ -149,11 +148,6 @@ impl Owned for Connection {
 
 fn create_offer(call: &Call) -> Result<(), Failure> {
     Connection::of(call)?.driver.create_offer();
-    Ok(())
-}
-
-fn agree_on_channels(call: &Call) -> Result<(), Failure> {
-    Connection::of(call)?.driver.agree_on_channels();
     Ok(())
 }
 

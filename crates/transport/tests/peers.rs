@@ -67,19 +67,15 @@ impl World {
 
     fn connected(loss: f64) -> Self {
         let mut world = Self::new(loss);
-        world.connect();
-        world
-    }
-
-    fn connect(&mut self) {
-        self.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), self.now);
-        self.answering.add_local_candidate(Protocol::Udp, addr("10.0.0.2:2000"), self.now);
-        self.negotiate();
-        self.run_until(|world| {
+        world.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), world.now);
+        world.answering.add_local_candidate(Protocol::Udp, addr("10.0.0.2:2000"), world.now);
+        world.negotiate();
+        world.run_until(|world| {
             world.offering.is_connected()
                 && world.answering.is_connected()
                 && ChannelKind::ALL.into_iter().all(|channel| world.answering.is_open(channel))
         });
+        world
     }
 
     fn negotiate(&mut self) {
@@ -136,41 +132,6 @@ impl World {
 #[test]
 fn messages_go_both_ways_by_the_channel_they_were_given_to() {
     let mut world = World::connected(0.0);
-    for channel in ChannelKind::ALL {
-        assert_eq!(world.offering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
-        assert_eq!(world.answering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
-    }
-    world.offering.flush(world.now);
-    world.answering.flush(world.now);
-    world.run_until(|world| world.events.iter().all(|events| events.len() >= 4));
-    for channel in ChannelKind::ALL {
-        assert_eq!(world.messages(0, channel), [channel.label().as_bytes()]);
-        assert_eq!(world.messages(1, channel), [channel.label().as_bytes()]);
-    }
-}
-
-/// How long it takes from the descriptions until all channels are open on both sides.
-fn time_to_open(agreed: [bool; 2]) -> (World, Duration) {
-    let mut world = World::new(0.0);
-    let start = world.now;
-    let [offering, answering] = agreed;
-    if offering {
-        world.offering.agree_on_channels();
-    }
-    if answering {
-        world.answering.agree_on_channels();
-    }
-    world.connect();
-    let took = world.now.duration_since(start);
-    (world, took)
-}
-
-#[test]
-fn channels_with_agreed_numbers_are_open_a_round_trip_earlier_and_carry_messages_both_ways() {
-    let (_, asked) = time_to_open([false, false]);
-    let (mut world, agreed) = time_to_open([true, true]);
-    let saved = asked.saturating_sub(agreed);
-    assert!(saved >= 2 * DELAY, "{asked:?} and {agreed:?}");
     for channel in ChannelKind::ALL {
         assert_eq!(world.offering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
         assert_eq!(world.answering.write(channel, channel.label().as_bytes(), world.now), Sent::Yes);
@@ -267,19 +228,6 @@ fn a_restart_of_ice_keeps_the_channels() {
     assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
     world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
-}
-
-#[test]
-fn an_offer_that_was_not_answered_is_made_again() {
-    let mut world = World::new(0.0);
-    let first = world.offering.create_offer(world.now).unwrap();
-    assert_eq!(world.offering.create_offer(world.now), Ok(first));
-    world.connect();
-    // After a refused answer there is no offer with channels any more.
-    let mut other = Peer::offering(world.now);
-    let offer = other.create_offer(world.now).unwrap();
-    assert!(other.handle_answer(&offer.replace("a=fingerprint", "a=print"), world.now).is_err());
-    assert!(other.create_offer(world.now).is_err());
 }
 
 #[test]

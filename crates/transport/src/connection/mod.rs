@@ -281,7 +281,6 @@ const MAX_COMMANDS: usize = 128;
 #[derive(Debug)]
 enum Command {
     CreateOffer,
-    AgreeOnChannels,
     Answer { sdp: String, id: u32 },
     Offer { sdp: String, id: u32 },
     Candidate { target: Target, candidate: String },
@@ -343,15 +342,9 @@ impl Connection {
     }
 
     /// Asks for an offer of the publisher connection. [`ConnectionEvent::LocalDescription`] follows. The first offer
-    /// has the channels in it, and each later one restarts ICE. A pending offer becomes void.
+    /// opens the channels, and each later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&self) {
         self.shared.command(Command::CreateOffer);
-    }
-
-    /// The server opens the publisher connection's channels on its side, under LiveKit's numbers. It has to be called
-    /// before the server's first answer is taken.
-    pub fn agree_on_channels(&self) {
-        self.shared.command(Command::AgreeOnChannels);
     }
 
     /// Takes the server's answer to the offer of that number. 0 means the last offer. An answer to another offer is

@@ -177,7 +177,6 @@ impl Task {
             let Some(command) = lock(&self.shared.commands).pop_front() else { return };
             match command {
                 Command::CreateOffer => self.create_offer(now),
-                Command::AgreeOnChannels => self.publisher.peer.agree_on_channels(),
                 Command::Answer { sdp, id } => self.handle_answer(&sdp, id, now),
                 Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
                 Command::ServerAddress(address) => self.reach = Reach::to(address),

@@ -100,11 +100,6 @@ fn config(channel: ChannelKind) -> ChannelConfig {
     }
 }
 
-/// Of a channel that both sides open under its agreed number.
-fn agreed_config(channel: ChannelKind) -> ChannelConfig {
-    ChannelConfig { negotiated: Some(channel.agreed_number()), ..config(channel) }
-}
-
 /// The certificate and the crypto provider of the process. Making a certificate takes about a millisecond. A
 /// certificate for each connection would hide nothing more from an observer: the certificate carries no name.
 fn identity() -> &'static Identity {
@@ -126,12 +121,8 @@ pub struct Peer {
     rtc: Rtc,
     /// Whether this side opens the channels.
     opens_channels: bool,
-    /// Whether both sides open the channels, under agreed numbers.
-    agreed: bool,
     offered: bool,
     pending: Option<SdpPendingOffer>,
-    /// The first offer, until it is answered.
-    first_offer: Option<String>,
     channels: [Option<ChannelId>; 3],
     /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
@@ -192,10 +183,8 @@ impl Peer {
         Self {
             rtc: config.build(now),
             opens_channels,
-            agreed: false,
             offered: false,
             pending: None,
-            first_offer: None,
             channels: [None; 3],
             written: [0; 3],
             early_candidates: Vec::new(),
@@ -220,33 +209,16 @@ impl Peer {
 
     // Descriptions.
 
-    /// Both sides open the channels under LiveKit's numbers (100, 101 and 102), instead of one side asking the other to
-    /// open them. That saves a round trip. It has to be called before the first description of the other side is taken.
-    pub const fn agree_on_channels(&mut self) {
-        self.agreed = true;
-    }
-
-    /// Makes an offer. The first offer has channels in it. Until its answer was taken, the same offer is returned again;
-    /// if its answer was refused, there is none. A later offer restarts ICE, and the pending one becomes void.
+    /// Makes an offer. The first offer opens the channels; a later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
-        if self.offered && !self.described {
-            // str0m does not free the numbers of channels whose offer was given up, so they cannot be offered anew.
-            return self
-                .first_offer
-                .clone()
-                .filter(|_| self.pending.is_some())
-                .ok_or(PeerError::BadDescription);
-        }
         let mut api = self.rtc.sdp_api();
         let mut channels = [None; 3];
         if self.described {
             api.ice_restart(true);
         } else {
             for kind in ChannelKind::ALL {
-                // Whether the other side agrees is known with its answer. If it does not, these channels stay unused:
-                // their numbers are on this side only, and no packet opens them.
-                let id = api.add_channel_with_config(agreed_config(kind));
+                let id = api.add_channel_with_config(config(kind));
                 if let Some(channel) = channels.get_mut(kind.index()) {
                     *channel = Some(id);
                 }
@@ -259,11 +231,7 @@ impl Peer {
         self.offered = true;
         self.pending = Some(pending);
         self.drain(now);
-        let offer = without_tcp(&offer.to_sdp_string());
-        if !self.described {
-            self.first_offer = Some(offer.clone());
-        }
-        Ok(offer)
+        Ok(without_tcp(&offer.to_sdp_string()))
     }
 
     /// Takes the answer to the last offer.
@@ -291,30 +259,13 @@ impl Peer {
 
     fn described(&mut self, accepted: bool, now: Instant) {
         if accepted {
-            if !std::mem::replace(&mut self.described, true) {
-                self.first_offer = None;
-                self.open_channels();
-            }
+            self.described = true;
             for candidate in std::mem::take(&mut self.early_candidates) {
                 // Candidates of an earlier attempt may be among them. The ICE agent tells them apart by their ufrag.
                 let _ = self.take_remote_candidate(&candidate);
             }
         }
         self.drain(now);
-    }
-
-    /// Opens the channels, unless the offer had them already or the other side opens them.
-    fn open_channels(&mut self) {
-        if self.opens_channels == self.agreed {
-            return;
-        }
-        for kind in ChannelKind::ALL {
-            let config = if self.agreed { agreed_config(kind) } else { config(kind) };
-            let id = self.rtc.direct_api().create_data_channel(config);
-            if let Some(channel) = self.channels.get_mut(kind.index()) {
-                *channel = Some(id);
-            }
-        }
     }
 
     /// `str0m` takes the candidates of a description itself. This tells the owner of them.

@@ -29,16 +29,6 @@ impl ChannelKind {
         }
     }
 
-    /// The number of the channel's stream if both sides open it without asking each other: LiveKit's
-    /// `NegotiatedDataChannelID`.
-    pub(super) const fn agreed_number(self) -> u16 {
-        match self {
-            Self::Reliable => 100,
-            Self::Lossy => 101,
-            Self::DataTrack => 102,
-        }
-    }
-
     pub(super) fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }
