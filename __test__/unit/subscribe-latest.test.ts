@@ -179,9 +179,12 @@ it('without a last frame live frames come alone, in order: no latch, nothing pus
   withPair(async (pair) => {
     const plain = await publish(pair, { name: 'plain' })
     push(plain.local, 1)
+    // A frame that is still in the queue would be sent to the subscriber.
+    await plain.local.flush()
     const fresh = await publish(pair, { name: 'fresh', latch: true })
     const mute = await publish(pair, { name: 'mute', latch: true })
     push(mute.local, 1)
+    await mute.local.flush()
     for (const { local, remote } of [plain, fresh, mute]) {
       if (remote === mute.remote) {
         pair.sfu.updateParticipant('bob', { permission: { canPublishData: false } })
