@@ -4,33 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { runCli, startCli } from '../helpers/cli'
-import type { RunningCli } from '../helpers/cli'
+import { inNewRoom, interrupt, runCli, startCli } from '../helpers/cli'
 import { pattern } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
 
 const server = withServer()
 
-let rooms = 0
-
-/** The environment for commands in a new room. */
-function inNewRoom(): NodeJS.ProcessEnv {
-  const { apiKey, apiSecret } = server.key
-  return {
-    LIVEKIT_URL: server.url,
-    LIVEKIT_API_KEY: apiKey,
-    LIVEKIT_API_SECRET: apiSecret,
-    LIVEKIT_ROOM: `cli-messages-${process.pid}-${++rooms}`,
-  }
-}
-
-async function interrupt({ child, ending }: RunningCli): RunningCli['ending'] {
-  child.kill('SIGINT')
-  return ending
-}
-
 it('a token of `token create` lets its participant into its room', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const { stdout } = await runCli(['token', 'create', '--identity', 'desk'], env)
   const sub = startCli(['sub', '--once', '-v'], { LIVEKIT_URL: server.url, LIVEKIT_TOKEN: stdout.trim() })
   const pub = runCli(['pub', '--name', 'log', '-m', 'two\nlines', '--wait-for-subscriber'], env)
@@ -40,7 +21,7 @@ it('a token of `token create` lets its participant into its room', async () => {
 })
 
 it('`send` brings texts and files to `receive`, which keeps files within its folder', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const folder = mkdtempSync(join(tmpdir(), 'datatrack-received-'))
   const file = join(mkdtempSync(join(tmpdir(), 'datatrack-sent-')), 'map.bin')
   writeFileSync(file, pattern(300_000))
@@ -82,7 +63,7 @@ it('`send` brings texts and files to `receive`, which keeps files within its fol
 })
 
 it('`receive` takes no files without a folder, and none that is too long', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const folder = mkdtempSync(join(tmpdir(), 'datatrack-received-'))
   const file = join(mkdtempSync(join(tmpdir(), 'datatrack-sent-')), 'long.bin')
   writeFileSync(file, Buffer.alloc(100_001))
@@ -98,7 +79,7 @@ it('`receive` takes no files without a folder, and none that is too long', async
 })
 
 it('`rpc call` gets what the command of `rpc serve` writes', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const upper = "process.stdin.on('data', (text) => process.stdout.write(String(text).toUpperCase()))"
   const serving = ['rpc', 'serve', 'upper', '--identity', 'robot', '--count', '2', '--json']
   const robot = startCli([...serving, '--', process.execPath, '-e', upper], env)
@@ -113,8 +94,20 @@ it('`rpc call` gets what the command of `rpc serve` writes', async () => {
   expect(await robot.ending).toMatchObject({ code: 0, stdout: `${line}\n${line}\n` })
 })
 
+it('a long answer arrives before `rpc serve --count` ends', async () => {
+  const env = inNewRoom(server)
+  // A text that cannot be compressed to fit into one packet.
+  const long = "process.stdout.write(require('node:crypto').randomBytes(300_000).toString('base64'))"
+  const serving = ['rpc', 'serve', 'long', '--identity', 'robot', '--count', '1']
+  const robot = startCli([...serving, '--', process.execPath, '-e', long], env)
+  await robot.wrote(/Serving long as robot/)
+  const { code, stdout } = await runCli(['rpc', 'call', 'long', '--to', 'robot'], env)
+  expect([code, stdout.length]).toEqual([0, 400_001])
+  expect(await robot.ending).toMatchObject({ code: 0 })
+})
+
 it('`rpc call` tells errors: of the command, of the method, of a participant that is not there', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const robot = startCli(
     ['rpc', 'serve', 'fail', '--identity', 'robot', '--', process.execPath, '-e', 'process.exit(7)'],
     env,
@@ -133,7 +126,7 @@ it('`rpc call` tells errors: of the command, of the method, of a participant tha
 })
 
 it('the objects of `--json` have the fields of docs/cli.md', async () => {
-  const env = inNewRoom()
+  const env = inNewRoom(server)
   const robot = startCli(
     ['pub', '--name', 'pose', '--identity', 'robot', '--timestamp', '--rate', '50', '--encoding', 'json'],
     env,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { runCli, startCli } from '../helpers/cli'
+import { inNewRoom, interrupt, runCli, startCli } from '../helpers/cli'
 import type { RunningCli } from '../helpers/cli'
 import { pattern, publish, flowing, Scene } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
@@ -11,25 +11,6 @@ import { withServer } from '../helpers/with-server'
 const server = withServer()
 
 const folder = mkdtempSync(join(tmpdir(), 'datatrack-'))
-let rooms = 0
-
-/** The environment for commands in a new room. */
-function inNewRoom(): NodeJS.ProcessEnv {
-  const { apiKey, apiSecret } = server.key
-  return {
-    LIVEKIT_URL: server.url,
-    LIVEKIT_API_KEY: apiKey,
-    LIVEKIT_API_SECRET: apiSecret,
-    LIVEKIT_ROOM: `cli-${process.pid}-${++rooms}`,
-  }
-}
-
-/** Ends a command as Ctrl-C does. Resolves when it has ended. */
-function interrupt({ child, ending }: RunningCli): RunningCli['ending'] {
-  child.kill('SIGINT')
-  return ending
-}
-
 /**
  * Writes to a publishing command until a subscribing command has received something. The server does not announce when
  * it begins to forward.
@@ -50,7 +31,7 @@ const ticking = ['--', process.execPath, '-e', "setInterval(() => console.log('t
 
 describe('datatrack pub and sub', () => {
   it('with --wait-for-subscriber the whole input arrives, however late the subscriber joins', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'log', '--wait-for-subscriber'], env)
     pub.child.stdin.end('one\ntwo\nthree\n')
     await pub.wrote(/Waiting for a subscriber/)
@@ -60,7 +41,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('with --latch and --latest one that comes later has the last frame, and live frames after it', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'mode', '--latch', '--settle', '0'], env)
     pub.child.stdin.write('starting\ndocked\n')
     await pub.wrote(/Publishing mode/)
@@ -88,7 +69,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('send lines from standard input to standard output, and end with the input', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const sub = startCli(['sub', '--name', 'log', '--once'], env)
     const pub = startCli(['pub', '--name', 'log', '--identity', 'robot'], env)
     await untilThere(pub, sub, 'probe\n')
@@ -106,7 +87,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('deliver the last frames before they end, however many are waiting', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const sub = startCli(['sub', '--name', 'log', '--once'], env)
     const pub = startCli(['pub', '--name', 'log'], env)
     await untilThere(pub, sub, 'probe\n')
@@ -117,7 +98,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('send chunks of bytes unchanged, encrypted with a passphrase', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const file = join(folder, 'passphrase')
     writeFileSync(file, 'correct horse\n')
     const sub = startCli(['sub', '--raw', '--once', '--passphrase-file', file], env)
@@ -144,7 +125,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('send a file at a given rate, and print a given number of frames as JSON', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const file = join(folder, 'scan.bin')
     writeFileSync(file, pattern(5_000_000))
     const args = ['--name', 'scan', '--file', file, '--chunk', '500', '--rate', '100', '--timestamp']
@@ -173,7 +154,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('send a command’s output, and stop the command after a given number of frames', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'ticks', '--count', '500', ...ticking], env)
     const output = join(folder, 'ticks')
     const sub = await runCli(['sub', '--name', 'ticks', '--hex', '--count', '5', '--output', output], env)
@@ -186,7 +167,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('report a command that fails or does not exist', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const failing = ['pub', '--name', 'x', '--', process.execPath, '-e', 'process.exit(7)']
     const ended = await runCli(failing, env)
     expect([ended.code, ended.stderr]).toEqual([
@@ -204,7 +185,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('skip and count lines that are no valid frames, and report them by the exit code', async () => {
-    const pub = startCli(['pub', '--name', 'long'], inNewRoom())
+    const pub = startCli(['pub', '--name', 'long'], inNewRoom(server))
     pub.child.stdin.end(`${'x'.repeat(3_000_000)}\nshort\n`)
     const { code, stderr } = await pub.ending
     expect(stderr).toMatch(/Published 1 frame, 5 B, .*dropped 1 frameTooLarge\.\n$/)
@@ -212,7 +193,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('wait for a participant before the first frame', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'x', '--wait-for', 'desk', ...ticking], env)
     await pub.wrote(/Waiting for desk\./)
     const sub = await runCli(['sub', '--identity', 'desk', '--count', '1'], env)
@@ -221,7 +202,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('end when their reader ends, with Ctrl-C, and when the server removes them', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'x', ...ticking], env)
     const piped = startCli(['sub'], env)
     const interrupted = startCli(['sub', '--identity', 'desk'], env)
@@ -247,7 +228,7 @@ describe('datatrack pub and sub', () => {
   })
 
   it('report why a track cannot be read', async () => {
-    const env = inNewRoom()
+    const env = inNewRoom(server)
     const pub = startCli(['pub', '--name', 'x', ...ticking], { ...env, LIVEKIT_E2EE_PASSPHRASE: 'hush-hush' })
     const sub = await runCli(['sub', '--once'], env)
     expect([sub.code, sub.stdout]).toEqual([3, ''])
@@ -260,7 +241,7 @@ describe('datatrack pub and sub', () => {
 describe('datatrack ls', () => {
   it('lists rooms, and the participants of one with their tracks', () =>
     Scene.with(server, async (scene) => {
-      const { LIVEKIT_ROOM: _room, ...env } = inNewRoom()
+      const { LIVEKIT_ROOM: _room, ...env } = inNewRoom(server)
       const alice = await scene.join('alice')
       const bob = await scene.join('bob')
       await publish(alice, bob, {
@@ -296,7 +277,7 @@ describe('datatrack ls', () => {
   it('watches a room, and prints participants and tracks that come and go', () =>
     Scene.with(server, async (scene) => {
       const args = ['ls', '--room', scene.name, '--watch']
-      const watchers = [startCli(args, inNewRoom()), startCli([...args, '--json'], inNewRoom())]
+      const watchers = [startCli(args, inNewRoom(server)), startCli([...args, '--json'], inNewRoom(server))]
       const alice = await scene.join('alice')
       const track = await alice.localParticipant.publishDataTrack({ name: 'imu' })
       await Promise.all(watchers.map((watcher) => watcher.wrote(/imu/)))
@@ -326,7 +307,7 @@ describe('datatrack ls', () => {
 describe('datatrack bench', () => {
   it('measures each rate and size between two processes', async () => {
     const args = ['bench', '--rate', '50,200', '--size', '16,20000', '--seconds', '1']
-    const { code, stdout, stderr } = await runCli([...args, '--json'], inNewRoom())
+    const { code, stdout, stderr } = await runCli([...args, '--json'], inNewRoom(server))
     expect([code, stderr]).toEqual([0, ''])
     const objects = stdout
       .trim()
@@ -350,7 +331,7 @@ describe('datatrack bench', () => {
   })
 
   it('prints a table, also of what it has when it is interrupted', async () => {
-    const bench = startCli(['bench', '--rate', '100,200,300', '--seconds', '1'], inNewRoom())
+    const bench = startCli(['bench', '--rate', '100,200,300', '--seconds', '1'], inNewRoom(server))
     await bench.wrote(/256 B at 100\/s: /)
     const { code, signal, stdout } = await interrupt(bench)
     expect([code, signal]).toEqual([0, null])
@@ -375,7 +356,7 @@ describe('the demo', () => {
 
 it('frames flow between a command and a program', () =>
   Scene.with(server, async (scene) => {
-    const { LIVEKIT_ROOM: _room, ...env } = inNewRoom()
+    const { LIVEKIT_ROOM: _room, ...env } = inNewRoom(server)
     const alice = await scene.join('alice')
     const bob = await scene.join('bob')
     const { local, remote } = await publish(alice, bob)

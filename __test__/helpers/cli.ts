@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { LivekitServer } from './livekit-server'
 import type { Ending } from './programs'
 
 /** The compiled command. */
@@ -71,6 +72,25 @@ export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): 
       check()
     })
   return { child, ending, stdout: () => Buffer.concat(chunks), wrote }
+}
+
+/** Ends a command as Ctrl-C does. Resolves when it has ended. */
+export function interrupt({ child, ending }: RunningCli): RunningCli['ending'] {
+  child.kill('SIGINT')
+  return ending
+}
+
+let rooms = 0
+
+/** The environment of commands that meet in a new room of the server. */
+export function inNewRoom(server: LivekitServer): NodeJS.ProcessEnv {
+  const { apiKey, apiSecret } = server.key
+  return {
+    LIVEKIT_URL: server.url,
+    LIVEKIT_API_KEY: apiKey,
+    LIVEKIT_API_SECRET: apiSecret,
+    LIVEKIT_ROOM: `cli-${process.pid}-${++rooms}`,
+  }
 }
 
 /** Runs the command to its end, with empty standard input. */

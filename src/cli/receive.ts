@@ -6,9 +6,9 @@ import type { EncryptionOptions } from '../e2ee/session-encryption'
 import { Deferred } from '../base/abort'
 import { printable } from '../base/printable'
 import { joinRoom } from '../check/rooms'
-import { note, say, Stopped } from './output'
+import { note, say } from './output'
 import { createFile } from './received-file'
-import { untilDisconnected } from './room-notes'
+import { untilDisconnected, untilEnough } from './room-notes'
 import { tokenFor } from './server'
 import type { ServerSettings } from './settings'
 
@@ -62,12 +62,7 @@ export async function receive(options: ReceiveOptions, signal: AbortSignal): Pro
   const timer = seconds === undefined ? undefined : setTimeout(() => receiver.end(), seconds * 1000)
   try {
     if (!quiet) note(`Receiving as ${printable(room.localParticipant.identity)}.`)
-    const ended = untilDisconnected(room, signal)
-    if (ended.aborted) receiver.end()
-    ended.addEventListener('abort', () => receiver.end(), { once: true })
-    await receiver.ended
-    if (ended.aborted && !(ended.reason instanceof Stopped)) throw ended.reason
-    if (ended.aborted) return ReceiveExit.Ok
+    if (!(await untilEnough(receiver.ended, untilDisconnected(room, signal)))) return ReceiveExit.Ok
     return receiver.received >= (count ?? 1) ? ReceiveExit.Ok : ReceiveExit.TooFew
   } finally {
     clearTimeout(timer)

@@ -1,8 +1,10 @@
 /** Reports on standard error what happens to a room's connection. */
+import { abortable, Deferred } from '../base/abort'
 import { printable } from '../base/printable'
 import { RoomEvent } from '../room/events'
+import type { RemoteParticipant } from '../room/remote-participant'
 import type { Room } from '../room/room'
-import { note } from './output'
+import { note, Stopped } from './output'
 
 /**
  * Reports when the connection is lost, and when it is back. The returned signal aborts when the user's signal aborts.
@@ -23,17 +25,31 @@ export function untilDisconnected(room: Room, signal: AbortSignal): AbortSignal 
   return AbortSignal.any([signal, ended.signal])
 }
 
-/** Waits until a participant is in the room. */
+/**
+ * Waits until the command has `enough`. Returns `false` if the user stops it before.
+ *
+ * @throws the reason of `ended`, if the connection has ended
+ */
+export async function untilEnough(enough: Promise<unknown>, ended: AbortSignal): Promise<boolean> {
+  try {
+    await abortable(enough, ended)
+    return true
+  } catch (error) {
+    if (error instanceof Stopped) return false
+    throw error
+  }
+}
+
+/** Waits until a participant is in the room and data can be sent to it. Throws the signal's `reason`. */
 export async function participantIn(room: Room, identity: string, signal: AbortSignal): Promise<void> {
-  if (room.remoteParticipants.has(identity)) return
-  note(`Waiting for ${printable(identity)}.`)
-  await new Promise<void>((resolve, reject) => {
-    const came = (participant: { readonly identity: string }): void => {
-      if (participant.identity !== identity) return
-      room.off(RoomEvent.ParticipantConnected, came)
-      resolve()
-    }
-    room.on(RoomEvent.ParticipantConnected, came)
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
+  let participant = room.remoteParticipants.get(identity)
+  if (participant === undefined) {
+    note(`Waiting for ${printable(identity)}.`)
+    const coming = new Deferred<RemoteParticipant>().abortWith(signal, () => undefined)
+    room.on(RoomEvent.ParticipantConnected, (each) => {
+      if (each.identity === identity) coming.resolve(each)
+    })
+    participant = await coming.promise
+  }
+  await participant.waitUntilActive({ signal })
 }

@@ -9,8 +9,8 @@ import { printable } from '../base/printable'
 import { Deferred } from '../base/abort'
 import type { RpcInvocationData } from '../rpc/invocation'
 import { RpcError } from '../rpc/rpc-error'
-import { note, say, Stopped } from './output'
-import { untilDisconnected } from './room-notes'
+import { note, say } from './output'
+import { untilDisconnected, untilEnough } from './room-notes'
 import { tokenFor } from './server'
 import type { ServerSettings } from './settings'
 
@@ -107,13 +107,11 @@ export async function rpcServe(options: RpcServeOptions, signal: AbortSignal): P
   try {
     if (!quiet) note(`Serving ${printable(method)} as ${printable(room.localParticipant.identity)}.`)
     const ended = untilDisconnected(room, signal)
-    const stopped = new Deferred<undefined>()
-    if (ended.aborted) stopped.resolve(undefined)
-    ended.addEventListener('abort', () => stopped.resolve(undefined), { once: true })
-    await Promise.race([enough.promise, stopped.promise])
-    // The answer is sent after the handler has returned.
-    await turn()
-    if (ended.aborted && !(ended.reason instanceof Stopped)) throw ended.reason
+    if (await untilEnough(enough.promise, ended)) {
+      // The answer is given to the room after the handler has returned.
+      await turn()
+      await untilEnough(room.engine.parts.rpc.server.longAnswersSent(), ended)
+    }
     return RpcExit.Ok
   } finally {
     await room.disconnect()

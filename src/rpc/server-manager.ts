@@ -5,6 +5,7 @@ import { LazySignal } from '../base/abort'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataStreamError, DataTrackClosedError, PublishDataError } from '../base/errors'
 import type { SentPacket } from '../data-packet/sender'
+import type { OutgoingText } from '../data-stream/outgoing'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { Shares } from '../base/shares'
@@ -82,6 +83,8 @@ export class RpcServerManager {
   readonly #slots = new Shares(MAX_RUNNING_CALLS)
   readonly #bytes = new Shares(MAX_RUNNING_BYTES)
   readonly #waiting = new Shares(MAX_WAITING_ANSWER_BYTES)
+  /** Answers of several packets that are being sent. */
+  readonly #longAnswers = new Set<Promise<void>>()
   /** Counts connections. An answer is only sent on the connection of its request. */
   #connection = 0
 
@@ -98,6 +101,14 @@ export class RpcServerManager {
   /** Calls that are running. */
   get running(): number {
     return this.#calls.size
+  }
+
+  /**
+   * Resolves when all answers of several packets have been sent, or have failed. Those of one packet need no waiting: the
+   * channel has them at once, and `room.disconnect()` waits for it.
+   */
+  async longAnswersSent(): Promise<void> {
+    while (this.#longAnswers.size > 0) await Promise.allSettled(this.#longAnswers)
   }
 
   /** See {@link Room.registerRpcMethod}. */
@@ -320,7 +331,7 @@ export class RpcServerManager {
       const text = { topic: RESPONSE_TOPIC, attributes: { [rpcAttributes.id]: id }, text: payload }
       const send = (): Promise<void> =>
         this.#transport.sendShortText(text, callerIdentity)?.acknowledged ??
-        this.#transport.sendText(text, callerIdentity)
+        this.#sendLong(text, callerIdentity)
       try {
         await untilItIsKnown(send)
       } catch (error) {
@@ -336,6 +347,16 @@ export class RpcServerManager {
     const { RpcResponse } = loadProtocol()
     const value = new RpcResponse({ requestId: id, value: { case: 'payload', value: payload } })
     this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity).catch(unsent)
+  }
+
+  async #sendLong(text: OutgoingText, callerIdentity: string): Promise<void> {
+    const sending = this.#transport.sendText(text, callerIdentity)
+    this.#longAnswers.add(sending)
+    try {
+      await sending
+    } finally {
+      this.#longAnswers.delete(sending)
+    }
   }
 
   #fail(call: Call, error: RpcError): void {

@@ -12,8 +12,8 @@ pub fn observe<T>(work: impl FnOnce() -> T) -> (T, Option<AssociationStats>) {
     (work(), None)
 }
 
-/// Does what `datatrack_sctp::repair_until` does. str0m's own engine repairs nothing.
+/// Does what `datatrack_sctp::repair_until` does. str0m's own engine repairs nothing, so `until` is not called.
 #[cfg(not(feature = "ours"))]
-pub fn repair_until<T>(_until: Option<std::time::Instant>, work: impl FnOnce() -> T) -> T {
+pub fn repair_until<T>(_until: impl FnOnce() -> Option<std::time::Instant>, work: impl FnOnce() -> T) -> T {
     work()
 }

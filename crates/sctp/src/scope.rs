@@ -40,8 +40,8 @@ pub(crate) fn tell(stats: impl FnOnce() -> AssociationStats) {
 /// Runs `work`. If a chunk of a message that is written in it is lost, it is sent once more than the stream's number of
 /// retransmissions says, before `until`. This is so only if the message has several chunks, because one lost chunk costs
 /// all of them. The peer is not told, so the parameters of the channel stay as they are.
-pub fn repair_until<T>(until: Option<Instant>, work: impl FnOnce() -> T) -> T {
-    REPAIRS.set(until);
+pub fn repair_until<T>(until: impl FnOnce() -> Option<Instant>, work: impl FnOnce() -> T) -> T {
+    REPAIRS.set(until());
     let result = work();
     REPAIRS.set(None);
     result

@@ -148,7 +148,7 @@ impl World {
 
     pub fn write(&mut self, end: usize, id: u16, data: &[u8]) {
         let until = self.repair.map(|age| self.now + age);
-        let taken = datatrack_sctp::repair_until(until, || self.ends[end].engine.write(id, data));
+        let taken = datatrack_sctp::repair_until(|| until, || self.ends[end].engine.write(id, data));
         assert!(taken, "a message was not taken");
     }
 

@@ -192,8 +192,6 @@ impl IntoJs for PeerStats {
             bytes_received,
             datagrams_rejected,
             datagrams_lost,
-            // Only our SCTP engine knows it: it is for the driver.
-            sctp: _,
         } = self;
         let object = js.object()?;
         js.put(object, c"rttMs", rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;

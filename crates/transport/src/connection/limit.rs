@@ -65,7 +65,7 @@ struct Window {
     acknowledged: u64,
     /// Whether the channel was full at some time since the start.
     full: bool,
-    /// Whether it was not full at some time since the start.
+    /// Whether it was not full at some time since the start, or at the start.
     gap: bool,
 }
 
@@ -161,11 +161,13 @@ impl BacklogLimit {
     /// The channel was filled up to the limit (`full`), or everything that waited fitted in (`full` false).
     pub(super) fn handle_pump(&mut self, full: bool, acknowledged: u64, now: Instant) {
         let rtt = self.rtt();
-        let next = Window { start: now, acknowledged, full: false, gap: false };
+        let next = Window { start: now, acknowledged, full: false, gap: !full };
         let mut window = self.window.unwrap_or(next);
         if !full && !window.gap {
             // A time in which the channel was always full, and a time with gaps, are not measured together.
-            window = Window { gap: true, ..next };
+            let begun = if window.full { next } else { window };
+            window = Window { gap: true, ..begun };
+            self.last = self.last.filter(|last| last.window.gap);
         }
         window.full |= full;
         self.window = Some(window);
@@ -176,7 +178,8 @@ impl BacklogLimit {
         // If the previous measurement was below the best rate, measure across both. When the task was delayed, late
         // acknowledgements arrive together with those of the next measurement. That next measurement alone would
         // overstate the path's rate.
-        let start = self.last.filter(|last| last.rate < self.best_rate()).map_or(window, |last| last.window);
+        let last = self.last.filter(|last| last.window.gap == window.gap && last.rate < self.best_rate());
+        let start = last.map_or(window, |last| last.window);
         let length = now.saturating_duration_since(start.start);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a few milliseconds")]
         let rate = acknowledged.saturating_sub(start.acknowledged) as f64 / length.as_secs_f64();
@@ -284,6 +287,26 @@ mod tests {
             limit.handle_pump(step % 2 == 0, 100 * step, start + Duration::from_millis(30 * step));
         }
         assert_eq!(limit.get(), START);
+    }
+
+    #[test]
+    fn bursts_after_pauses_say_nothing_of_the_pauses() {
+        let rtt = Duration::from_millis(40);
+        let mut limit = BacklogLimit::new();
+        let mut now = saturate(&mut limit, 10e6, rtt, Instant::now());
+        let (before, mut acknowledged) = (limit.get(), 100_000_000);
+        for _ in 0..2 * WINDOWS {
+            limit.handle_pump(false, acknowledged, now);
+            now += Duration::from_secs(5);
+            limit.handle_pump(false, acknowledged, now);
+            // For a little longer than one measurement.
+            for _ in 0..10 {
+                limit.handle_pump(true, acknowledged, now);
+                now += Duration::from_millis(5);
+                acknowledged += 50_000;
+            }
+        }
+        assert!(limit.get() > before - before / 10, "{} after {before}", limit.get());
     }
 
     #[test]

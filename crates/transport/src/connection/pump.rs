@@ -198,7 +198,7 @@ impl Pump {
             (false, true) => self.data_track.under_way() + QUEUE_BESIDE_RELIABLE,
             (false, false) => usize::MAX,
         };
-        let most_rate = peer.stats().sctp.window_rate().unwrap_or(f64::MAX);
+        let most_rate = peer.window_rate().unwrap_or(f64::MAX);
         let mut held = peer.buffered(ChannelKind::DataTrack);
         let mut written = 0;
         let sent = &mut stats.data_track;
@@ -211,7 +211,7 @@ impl Pump {
                 if held > 0 && (held + packet.len() > most || !self.data_track.takes(held, packet.len())) {
                     return false;
                 }
-                let until = link.clock().to_std(transmit.fresh_until);
+                let until = || link.clock().to_std(transmit.fresh_until);
                 match peer.write_until(ChannelKind::DataTrack, packet, until, now) {
                     Sent::Yes => {
                         held += packet.len();

@@ -30,8 +30,7 @@ use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
 pub use types::{
-    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, SctpStats,
-    Sent,
+    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
 };
 
 /// Largest message that may be sent, in bytes: the server's `max-message-size`. A larger message ends the receiver's
@@ -147,6 +146,7 @@ pub struct Peer {
     ahead: Duration,
     liveness: Liveness,
     stats: PeerStats,
+    window_rate: Option<f64>,
     records: Records,
 }
 
@@ -203,6 +203,7 @@ impl Peer {
             ahead: Duration::ZERO,
             liveness: Liveness::new(now),
             stats: PeerStats::default(),
+            window_rate: None,
             records: Records::default(),
         }
     }
@@ -476,16 +477,24 @@ impl Peer {
     }
 
     /// Like [`write`](Self::write), for a message that may be lost. If it is larger than a datagram and a part of it is
-    /// lost, that part is sent once more, before `until`: one lost datagram would cost all of them.
+    /// lost, our SCTP sends that part once more, before `until`: one lost datagram would cost all of them. str0m's own
+    /// SCTP does not, and `until` is not called.
     pub fn write_until(
         &mut self,
         channel: ChannelKind,
         message: &[u8],
-        until: Instant,
+        until: impl FnOnce() -> Instant,
         now: Instant,
     ) -> Sent {
-        let until = until.checked_add(self.ahead);
-        sctp_proto::repair_until(until, || self.write(channel, message, now))
+        let ahead = self.ahead;
+        sctp_proto::repair_until(|| until().checked_add(ahead), || self.write(channel, message, now))
+    }
+
+    /// Bytes a second that SCTP's congestion window lets through; `None` until a round trip was measured, and with
+    /// str0m's own SCTP.
+    #[must_use]
+    pub const fn window_rate(&self) -> Option<f64> {
+        self.window_rate
     }
 
     fn write_now(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
@@ -641,14 +650,9 @@ impl Peer {
     fn drain(&mut self, now: Instant) {
         let ((), seen) = sctp_proto::observe(|| self.poll_engine(now));
         if let Some(seen) = seen {
-            self.stats.sctp = SctpStats {
-                congestion_window: seen.congestion_window,
-                bytes_in_flight: seen.bytes_in_flight,
-                smoothed_rtt: seen.smoothed_rtt,
-                queueing: seen.queueing,
-                chunks_lost: seen.lost,
-                retransmissions: seen.retransmissions,
-            };
+            #[expect(clippy::cast_precision_loss, reason = "some megabytes at most")]
+            let rate = |rtt: Duration| seen.congestion_window as f64 / rtt.as_secs_f64();
+            self.window_rate = seen.smoothed_rtt.filter(|rtt| !rtt.is_zero()).map(rate);
         }
     }
 

@@ -167,33 +167,4 @@ pub struct PeerStats {
     /// Datagrams that the other side encrypted and that did not arrive. They are counted by gaps in the numbers of DTLS
     /// records.
     pub datagrams_lost: u64,
-    /// What SCTP knows of the path. Zeros before the first datagram.
-    pub sctp: SctpStats,
-}
-
-/// What SCTP counted and measured as the sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SctpStats {
-    /// Bytes that may be in flight.
-    pub congestion_window: usize,
-    /// Bytes that are in flight.
-    pub bytes_in_flight: usize,
-    /// The smoothed round-trip time; `None` until one was measured.
-    pub smoothed_rtt: Option<Duration>,
-    /// How long the last measured datagram waited in queues on the path.
-    pub queueing: Option<Duration>,
-    /// Chunks (at most one datagram each) that were lost, or came too late.
-    pub chunks_lost: u64,
-    /// Chunks that were sent again.
-    pub retransmissions: u64,
-}
-
-impl SctpStats {
-    /// Bytes a second that the congestion window lets through; `None` until a round trip was measured.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "some megabytes at most")]
-    pub fn window_rate(&self) -> Option<f64> {
-        let rtt = self.smoothed_rtt.filter(|rtt| !rtt.is_zero())?;
-        Some(self.congestion_window as f64 / rtt.as_secs_f64())
-    }
 }
