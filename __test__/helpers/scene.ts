@@ -1,6 +1,6 @@
 /** Participants of one test in a room of a real server, and frames between them. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Room } from '../../index'
+import { Room, RoomEvent } from '../../index'
 import type {
   ConnectOptions,
   ConnectToken,
@@ -87,6 +87,12 @@ export async function publish(
 export async function seen(room: Room, name: string): Promise<RemoteDataTrack> {
   for await (const track of room.dataTracks({ name })) return track
   throw new Error(`the room ended before ${name} came`)
+}
+
+/** Waits until the room knows that the server sends data to that participant. */
+export async function active(room: Room, identity: string): Promise<void> {
+  while (!room.remoteParticipants.has(identity)) await event(room, RoomEvent.ParticipantConnected)
+  await room.remoteParticipants.get(identity)?.waitUntilActive()
 }
 
 /** User timestamps from this value on mark probes: frames that test whether the server forwards a track. */
