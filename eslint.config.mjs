@@ -11,6 +11,7 @@ export default tseslint.config(
       'fuzz/',
       '.cache/',
       'prebuilds/',
+      'site/',
       '**/node_modules/',
       '**/*.d.ts',
     ],

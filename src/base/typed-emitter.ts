@@ -25,7 +25,11 @@ export interface TypedEmitter<Events extends EventMap<Events>> {
   getMaxListeners(): number
 }
 
-/** The base class to extend. At run time it is Node's `EventEmitter`, so `events.once(room, …)` and the like work. */
+/**
+ * The base class to extend. At run time it is Node's `EventEmitter`, so `events.once(room, …)` and the like work.
+ *
+ * @class
+ */
 export const TypedEmitter = EventEmitter as unknown as new <
   Events extends EventMap<Events>,
 >() => TypedEmitter<Events>

@@ -6,7 +6,11 @@ import { CLIENT_PROTOCOL } from '../signal/messages'
 /** Version of the signalling protocol that is spoken here; LiveKit's SDKs of November 2026 say the same. */
 export const PROTOCOL_VERSION = 17
 
-/** How the room's peer connections are made: one for both directions (newer servers), or one for each (all servers). */
+/**
+ * How the room's peer connections are made: one for both directions (newer servers), or one for each (all servers).
+ *
+ * @inline
+ */
 export type PeerConnectionMode = 'single' | 'dual'
 
 /** What a connection attempt asks for. */

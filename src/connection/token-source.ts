@@ -57,6 +57,7 @@ export interface TokenEndpointOptions {
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
 }
 
+/** @inline */
 type Answer = TokenSourceResponseObject | Promise<TokenSourceResponseObject>
 
 /** ms that an endpoint may take to answer. */

@@ -22,6 +22,7 @@ export interface ReadAllOptions {
 /** How the content of a stream is encoded. */
 export type Content = 'plain' | 'compressed' | 'compressedInline'
 
+/** @inline */
 type Iterator<T> = AsyncIterableIterator<T, undefined, undefined> & AsyncDisposable
 
 /** The base of the readers of text and byte streams. A stream can be read once, in one of the ways. */
