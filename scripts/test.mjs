@@ -80,4 +80,7 @@ async function runAll(suite) {
   const lacksBundlers = hostName() === 'linux-x64-gnu' ? lacksServer : 'a linux-x64-gnu system'
   if (lacksBundlers === undefined) await suite.vitest(bundlers, '__test__/package/vitest.bundlers.config.mts')
   else suite.skip(bundlers, lacksBundlers)
+  const electron = 'In place of Electron: a Node that refuses external buffers'
+  if (lacksBundlers === undefined) await suite.vitest(electron, '__test__/package/vitest.electron.config.mts')
+  else suite.skip(electron, lacksBundlers)
 }

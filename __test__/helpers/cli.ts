@@ -22,11 +22,18 @@ export interface RunningCli {
   wrote(pattern: RegExp): Promise<void>
 }
 
-/** Starts the command. Its `LIVEKIT_…` variables come from `env` alone, not from the environment of the test. */
-export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
+/**
+ * Starts the command. Its `LIVEKIT_…` variables come from `env` alone, not from the environment of the test. `runtime`:
+ * the program that runs it.
+ */
+export function startCli(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  runtime = process.execPath,
+): RunningCli {
   if (!existsSync(cliMain)) throw new Error(`${cliMain} is missing: run npm run build:ts`)
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('LIVEKIT_'))
-  const child = spawn(process.execPath, [cliMain, ...args], {
+  const child = spawn(runtime, [cliMain, ...args], {
     env: { ...Object.fromEntries(inherited), ...env },
     timeout: HANGS,
     killSignal: 'SIGKILL',
@@ -94,8 +101,12 @@ export function inNewRoom(server: LivekitServer): NodeJS.ProcessEnv {
 }
 
 /** Runs the command to its end, with empty standard input. */
-export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ending> {
-  const { child, ending } = startCli(args, env)
+export function runCli(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  runtime?: string,
+): Promise<Ending> {
+  const { child, ending } = startCli(args, env, runtime)
   child.stdin.end()
   return ending
 }

@@ -47,12 +47,17 @@ export function prelude(file: string = built): string {
 
 /**
  * Runs a program to its end. `source` is the body of an async function that follows the {@link prelude}. `hangs`: the
- * time limit, ms, for programs that take longer than others.
+ * time limit, ms, for programs that take longer than others. `runtime`: what runs it.
  */
-export function runProgram(source: string, from: string = prelude(), hangs = HANGS): Promise<Ending> {
+export function runProgram(
+  source: string,
+  from: string = prelude(),
+  hangs = HANGS,
+  runtime = process.execPath,
+): Promise<Ending> {
   if (!existsSync(built)) throw new Error(`${built} is missing: run npm run build:ts`)
   return new Promise((settle, reject) => {
-    const child = spawn(process.execPath, ['-e', `${from}\n;(async () => {\n${source}\n})()`], {
+    const child = spawn(runtime, ['-e', `${from}\n;(async () => {\n${source}\n})()`], {
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: hangs,
       killSignal: 'SIGKILL',

@@ -1,15 +1,12 @@
 /** What the addon itself makes of wrong values, wrong order and panics: never more than a typed error. */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { checkPublishOptions } from '../../src/data-track/publish-options'
 import { checkSubscribeOptions } from '../../src/data-track/subscribe-options'
 import { loadBinding } from '../../src/native/loader'
 import { newConnection, sessionOptions } from '../helpers/native-session'
 import { until } from '../helpers/rooms'
+import { rustAddon } from '../helpers/rust-addon'
 import { LARGE_FRAME, News, PushStatus, Row, RowFlag, SendStatus, SLAB_SIZE } from '../../src/native/native'
 import type {
   NativeEvent,
@@ -35,11 +32,7 @@ const subscribeOptions = {
 
 /** What `__test__/helpers/foreign-addon.rs` exports: it wraps something in an object. */
 function foreignAddon(): (object: object) => object {
-  const file = join(mkdtempSync(join(tmpdir(), 'foreign-addon-')), 'foreign.node')
-  const undefinedSymbols =
-    process.platform === 'darwin' ? ['-Clink-arg=-undefined', '-Clink-arg=dynamic_lookup'] : []
-  const source = '__test__/helpers/foreign-addon.rs'
-  execFileSync('rustc', ['--edition=2024', '--crate-type=cdylib', ...undefinedSymbols, '-o', file, source])
+  const file = rustAddon('foreign-addon')
   return createRequire(file)(file) as (object: object) => object
 }
 
