@@ -31,6 +31,7 @@ export class SignalProxy {
   readonly #listeners = new Set<(response: SignalResponse) => void>()
   readonly #requests = new Set<(request: SignalRequest) => void>()
   readonly #kept: ResponseCase[] = []
+  readonly #allKept = new Set<ResponseCase>()
   #only: ResponseCase | undefined
 
   private constructor(target: string) {
@@ -80,6 +81,12 @@ export class SignalProxy {
   keepBack(kind: ResponseCase): Promise<void> {
     this.#kept.push(kind)
     return this.next(kind)
+  }
+
+  /** Keeps all of the server's messages of that kind back, until the returned function is called. */
+  keepAllBack(kind: ResponseCase): () => void {
+    this.#allKept.add(kind)
+    return () => this.#allKept.delete(kind)
   }
 
   /** From now on, only messages of that kind reach the clients. */
@@ -184,6 +191,7 @@ export class SignalProxy {
     for (const listener of [...this.#listeners]) listener(response)
     const at = this.#kept.findIndex((kind) => kind === response.message.case)
     if (at >= 0) this.#kept.splice(at, 1)
+    else if (response.message.case !== undefined && this.#allKept.has(response.message.case)) return
     else if (this.#only !== undefined && this.#only !== response.message.case) return
     else if (client.readyState === WebSocket.OPEN) client.send(data)
   }

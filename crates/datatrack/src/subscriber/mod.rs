@@ -166,7 +166,8 @@ impl Subscriber {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let mut next = self.early.poll_timeout();
-        let (mut unanswered, mut late, mut denied) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut unanswered, mut renewed) = (Vec::new(), Vec::new());
+        let (mut late, mut denied) = (Vec::new(), Vec::new());
         for track in self.tracks.values_mut() {
             if let Some(assignment) = &mut track.assignment {
                 assignment.depacketizer.handle_timeout(now);
@@ -196,11 +197,21 @@ impl Subscriber {
                     next = earlier(next, Some(due));
                     unanswered.push(track.id);
                 }
+                Some(Unanswered::Renew(due)) => {
+                    next = earlier(next, Some(due));
+                    renewed.push(track.id);
+                    unanswered.push(track.id);
+                }
                 Some(Unanswered::GiveUp) => late.push(track.id),
                 None => {}
             }
         }
         self.earliest_deadline = next;
+        // All ends come before the requests: a paced request waits until the SFU has ended the subscription before it.
+        renewed.sort_unstable();
+        for id in renewed {
+            self.tell_subscription(id, false);
+        }
         unanswered.sort_unstable();
         for id in unanswered {
             self.tell_subscription(id, true);

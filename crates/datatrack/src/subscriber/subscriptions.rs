@@ -182,8 +182,10 @@ impl Subscriber {
     fn begin_to_wait(&mut self, id: TrackId, renewed: bool, now: Instant) {
         let again_at = now + self.config.subscribe_retry;
         if let Some(track) = self.tracks.get_mut(&id) {
-            track.subscription =
-                Subscription::Pending { asked: Some(Asked { since: now, again_at }), renewed };
+            track.subscription = Subscription::Pending {
+                asked: Some(Asked { since: now, again_at, repeated: false }),
+                renewed,
+            };
         }
         self.expect_by(again_at.min(now + self.config.subscribe_timeout));
     }

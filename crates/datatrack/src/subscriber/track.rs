@@ -44,6 +44,8 @@ pub(super) struct Assignment {
 pub(super) struct Asked {
     pub(super) since: Instant,
     pub(super) again_at: Instant,
+    /// Whether it has been asked again.
+    pub(super) repeated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub(super) enum Unanswered {
     Wait(Instant),
     /// Ask again, and wait until that time.
     Ask(Instant),
+    /// End the subscription, ask again, and wait until that time.
+    Renew(Instant),
     GiveUp,
 }
 
@@ -92,7 +96,11 @@ impl Subscription {
         }
         // Each wait is twice as long as the one before.
         asked.again_at = now + now.saturating_duration_since(asked.since);
-        Some(Unanswered::Ask(deadline.min(asked.again_at)))
+        let due = deadline.min(asked.again_at);
+        if std::mem::replace(&mut asked.repeated, true) {
+            return Some(Unanswered::Renew(due));
+        }
+        Some(Unanswered::Ask(due))
     }
 }
 
