@@ -245,6 +245,36 @@ describe('compressed content', () => {
     expect(arrivals.streams.stats().bufferedBytes).toBe(0)
   })
 
+  it('of a known size counts while a reader waits for all of it, and arrives unchanged', async () => {
+    const content = pattern(100_000)
+    const compressed = deflateRawSync(content, { level: 0 })
+    const half = compressed.length >> 1
+    const arrivals = new Arrivals().header('s', { compression: 1, totalLength: 100_000n })
+    const reading = arrivals.bytes[0]!.bytes()
+    arrivals.chunk('s', 0, compressed.subarray(0, half))
+    await turn()
+    expect(arrivals.streams.stats().bufferedBytes).toBeGreaterThanOrEqual(half)
+    arrivals.chunk('s', 1, compressed.subarray(half)).trailer('s')
+    expect(Buffer.compare(await reading, content)).toBe(0)
+    expect(arrivals.streams.stats().bufferedBytes).toBe(0)
+  })
+
+  it('of a known size can be cancelled while a reader waits for all of it', async () => {
+    const arrivals = new Arrivals().header('s', { compression: 1, totalLength: 100_000n })
+    const [reader] = arrivals.bytes as [ByteStreamReader]
+    const reading = reader.readAll()
+    arrivals.chunk('s', 0, deflateRawSync(pattern(100_000)).subarray(0, 100))
+    await turn()
+    reader.cancel()
+    expect(await reading).toEqual([])
+    const aborted = new Arrivals().header('s', { compression: 1, totalLength: 100_000n })
+    const controller = new AbortController()
+    const waiting = aborted.bytes[0]!.readAll({ signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await expect(waiting).rejects.toThrow('enough')
+    for (const { streams } of [arrivals, aborted]) expect(streams.stats().bufferedBytes).toBe(0)
+  })
+
   it.each([undefined, 1000n])('that is damaged or truncated fails, length: %s', async (totalLength) => {
     const whole = deflateRawSync(pattern(1000))
     for (const content of [whole.subarray(0, whole.length / 2), Buffer.alloc(100, 0xff)]) {

@@ -36,6 +36,8 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
   #signal: AbortSignal | undefined
   #begun = false
   #done = false
+  /** Whether the reader waits for the whole stream. */
+  #collects = false
   #received = 0
   #stopListening: () => void = () => undefined
   /** The end of the pending reads. */
@@ -147,6 +149,7 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     const { signal, maxLength } = check.options('options', options)
     const limit = check.integer('options.maxLength', maxLength, MAX_READ_LENGTH, 0, Number.MAX_SAFE_INTEGER)
     this.#begin(check.signal('options.signal', signal) ?? this.#signal)
+    this.#collects = true
     const pieces: T[] = []
     if ((this.#info.size ?? 0) > limit) throw this.#tooLarge()
     try {
@@ -246,10 +249,9 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
     if (this.#content === 'plain') return this.#queue
     const { size } = this.#info
     // With `compressedInline` the header carries the whole content.
-    if (this.#content === 'compressed' || !inflatesAtOnce(size)) return await this.#inflating(this.#queue)
-    let content: Uint8Array | undefined = (await this.#queue.next()) ?? new Uint8Array(0)
-    this.#queue.cancel()
-    content = inflatedAtOnce(content, size)
+    const atOnce = this.#content === 'compressedInline' || this.#collects
+    if (!atOnce || !inflatesAtOnce(size)) return await this.#inflating(this.#queue)
+    let content: Uint8Array | undefined = inflatedAtOnce(await this.#all(), size)
     return {
       next: () => {
         const piece = content
@@ -260,6 +262,20 @@ export abstract class BaseStreamReader<T extends string | Uint8Array, Info exten
         content = undefined
       },
     }
+  }
+
+  /** All pieces as they arrived. The queue counts them until they are decompressed. */
+  async #all(): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = []
+    try {
+      for (let piece = await this.#queue.next(); piece !== undefined; piece = await this.#queue.next()) {
+        this.#queue.keep(piece.length)
+        pieces.push(piece)
+      }
+    } finally {
+      this.#queue.letGo()
+    }
+    return Buffer.concat(pieces)
   }
 
   /** Decompresses when it is the stream's turn, because only some streams of a sender are decompressed at a time. */
