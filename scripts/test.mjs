@@ -3,7 +3,7 @@
 import { buildAddon, buildTypeScript, ensureInstalled } from './lib/build.mjs'
 import { lacksNetworks } from './lib/build-bad-network.mjs'
 import { buildLivekitServer } from './lib/livekit-server.mjs'
-import { hasChromium, hasPython, hasRedis, hasRtcNode, hasServer } from './lib/machine.mjs'
+import { hasChromium, hasCoturn, hasPython, hasRedis, hasRtcNode, hasServer } from './lib/machine.mjs'
 import { hostName } from './lib/platform.mjs'
 import { main } from './lib/steps.mjs'
 import { Suite } from './lib/suite.mjs'
@@ -34,7 +34,7 @@ async function runAll(suite) {
   await suite.vitest('Whole programs', '__test__/process/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'
   const e2e = '__test__/e2e/vitest.config.mts'
-  if (lacksServer === undefined) await suite.vitest(server, e2e, '--project=!cluster')
+  if (lacksServer === undefined) await suite.vitest(server, e2e, '--project=e2e', '--project=alone')
   else suite.skip(server, lacksServer)
   const network = 'Through a bad network, to that server'
   const networks = lacksServer ?? lacksNetworks()
@@ -47,6 +47,7 @@ async function runAll(suite) {
   const python = interop('python', 'reliable-python')
   for (const [title, has, what, ...tests] of [
     ['Through two servers that share a Redis', hasRedis, 'redis-server', e2e, '--project=cluster'],
+    ['Through relays', hasCoturn, 'turnserver (coturn)', e2e, '--project=turn'],
     ["With LiveKit's Python SDK, through that server", hasPython, 'Python with venv', ...python],
     [
       'With livekit-client in Chromium, through that server',

@@ -11,6 +11,9 @@ const alone = ['bursts', 'last-words', 'leaks', 'stats'].map(file)
 /** Needs a Redis beside the servers. */
 const cluster = [file('cluster')]
 
+/** Needs a coturn beside the server. */
+const turn = [file('turn'), file('doctor-relays')]
+
 const shared = {
   // Checks in each file that no log record and no error contains a secret.
   setupFiles: '__test__/e2e/no-secrets.ts',
@@ -30,13 +33,14 @@ export default defineConfig({
           ...shared,
           name: 'e2e',
           include: [file('*')],
-          exclude: [...alone, ...cluster],
+          exclude: [...alone, ...cluster, ...turn],
           // Each file starts a server. Most tests wait for it most of the time.
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
       { test: { ...shared, name: 'cluster', include: cluster, sequence: { groupOrder: 1 } } },
+      { test: { ...shared, name: 'turn', include: turn, sequence: { groupOrder: 3 } } },
       {
         test: {
           ...shared,

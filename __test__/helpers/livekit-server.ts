@@ -43,10 +43,12 @@ interface Ports {
   readonly http: number
   readonly tcp: number
   readonly udp: number
+  readonly turnUdp: number
+  readonly turnTcp: number
 }
 
 /** The ports in a network namespace, where all of them are free. */
-const PORTS_IN_NAMESPACE: Ports = { http: 7880, tcp: 7881, udp: 7882 }
+const PORTS_IN_NAMESPACE: Ports = { http: 7880, tcp: 7881, udp: 7882, turnUdp: 3478, turnTcp: 5349 }
 
 /** The grants of a token, and how it is made. */
 export interface TokenOptions {
@@ -75,6 +77,27 @@ export interface ServerOptions {
   readonly namespace?: Namespace
   /** The cluster of which the server is a node. Default: none. */
   readonly cluster?: Cluster
+  /** Its own TURN server. Default: none. */
+  readonly turn?: OwnTurn
+  /** The TURN servers that it names to clients besides. Default: none. */
+  readonly turnServers?: readonly TurnServer[]
+}
+
+/** A LiveKit server's own TURN server, over UDP and over a stream. */
+export interface OwnTurn {
+  /** Paths of the certificate and its key. `undefined`: TCP without TLS, as behind a load balancer. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Whether it lets clients reach the addresses of this machine. Default: `true`. */
+  readonly allowLoopback?: boolean
+}
+
+/** A TURN server with the credentials for it. */
+export interface TurnServer {
+  readonly host: string
+  readonly port: number
+  readonly protocol: 'udp' | 'tcp' | 'tls'
+  readonly username: string
+  readonly credential: string
 }
 
 /** A running server. */
@@ -119,6 +142,11 @@ export class LivekitServer {
   /** The URL for `room.connect()`. */
   get url(): string {
     return `ws://${this.#host}:${this.port}`
+  }
+
+  /** The ports of its own TURN server. */
+  get turnPorts(): { readonly udp: number; readonly tcp: number } {
+    return { udp: this.#known.turnUdp, tcp: this.#known.turnTcp }
   }
 
   /** The path of the log. All servers that have used these ports write into the same file. */
@@ -272,8 +300,26 @@ export class LivekitServer {
       /\$(http|tcp|udp|host|interface|secret|forceTcp)\b/g,
       (_all, name: string) => String(values[name]),
     )
-    const { cluster } = this.#options
-    return cluster === undefined ? config : `${config}redis:\n  address: ${cluster.redis}\n`
+    const { cluster, turn, turnServers = [] } = this.#options
+    const sections = [config.replace(/^rtc:$/m, `rtc:\n  turn_servers: ${JSON.stringify(turnServers)}`)]
+    if (turn !== undefined) sections.push(this.#turnConfig(turn))
+    if (cluster !== undefined) sections.push(`redis:\n  address: ${cluster.redis}\n`)
+    return sections.join('')
+  }
+
+  #turnConfig({ tls, allowLoopback = true }: OwnTurn): string {
+    const config = {
+      enabled: true,
+      domain: this.#host,
+      udp_port: this.#known.turnUdp,
+      tls_port: this.#known.turnTcp,
+      bind_addresses: [this.#host],
+      relay_range_start: 30_000,
+      relay_range_end: 40_000,
+      ...(tls === undefined ? { external_tls: true } : { cert_file: tls.cert, key_file: tls.key }),
+      ...(allowLoopback && { allow_restricted_peer_cidrs: ['127.0.0.0/8'] }),
+    }
+    return `turn: ${JSON.stringify(config)}\n`
   }
 }
 
@@ -314,7 +360,13 @@ async function answersIn(namespace: Namespace, url: string, signal: AbortSignal)
 }
 
 async function freePorts(): Promise<Ports> {
-  return { http: await freePort(), tcp: await freePort(), udp: await freeUdpPort() }
+  return {
+    http: await freePort(),
+    tcp: await freePort(),
+    udp: await freeUdpPort(),
+    turnUdp: await freeUdpPort(),
+    turnTcp: await freePort(),
+  }
 }
 
 /** A TCP port of 127.0.0.1 that is free now. */

@@ -18,6 +18,12 @@ export const sessionOptions: NativeSessionOptions = {
 /** A connection that has not connected yet, and its session. */
 export function newConnection(): { session: NativeSession; connection: NativeConnection } {
   const session = loadBinding().createServerSession(sessionOptions)
-  const connection = session.connect({ mode: 'single', nextSession: false, udp: true, tcp: true })
+  const connection = session.connect({
+    mode: 'single',
+    nextSession: false,
+    udp: true,
+    tcp: true,
+    relay: true,
+  })
   return { session, connection }
 }

@@ -1,19 +1,11 @@
 /** TLS in front of a server. Its certificate comes from an authority that openssl makes for this run. */
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import type { Server } from 'node:tls'
-
-interface Certificates {
-  readonly ca: Buffer
-  readonly key: Buffer
-  readonly cert: Buffer
-}
+import { makeCertificates } from './certificates'
+import type { Certificates } from './certificates'
 
 export class TlsFront {
   readonly #server: Server
@@ -60,52 +52,5 @@ export class TlsFront {
     for (const socket of [...this.#sockets]) socket.destroy()
     this.#server.close()
     await once(this.#server, 'close')
-  }
-}
-
-function makeCertificates(): Certificates {
-  const folder = mkdtempSync(join(tmpdir(), 'datatrack-tls-'))
-  try {
-    const path = (name: string): string => join(folder, name)
-    const openssl = (...args: string[]): void => {
-      execFileSync('openssl', args, { stdio: 'pipe' })
-    }
-    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-    openssl(
-      'req',
-      '-x509',
-      ...newKey,
-      '-keyout',
-      path('ca.key'),
-      '-out',
-      path('ca.pem'),
-      '-subj',
-      '/CN=Test authority',
-    )
-    openssl(
-      'req',
-      ...newKey,
-      '-keyout',
-      path('key.pem'),
-      '-out',
-      path('request.pem'),
-      '-subj',
-      '/CN=localhost',
-    )
-    writeFileSync(path('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n')
-    const signed = [
-      '-CA',
-      path('ca.pem'),
-      '-CAkey',
-      path('ca.key'),
-      '-CAcreateserial',
-      '-extfile',
-      path('names'),
-    ]
-    openssl('x509', '-req', '-in', path('request.pem'), ...signed, '-out', path('cert.pem'))
-    const read = (name: string): Buffer => readFileSync(path(name))
-    return { ca: read('ca.pem'), key: read('key.pem'), cert: read('cert.pem') }
-  } finally {
-    rmSync(folder, { recursive: true })
   }
 }

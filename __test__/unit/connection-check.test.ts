@@ -6,7 +6,18 @@ import { ConnectionCheck } from '../../index'
 import type { ConnectionCheckInfo } from '../../index'
 import { rejection, thrown } from '../helpers/rooms'
 
-const names = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data']
+const names = [
+  'binary',
+  'address',
+  'http',
+  'token',
+  'signalling',
+  'UDP',
+  'TCP',
+  'TURN/UDP',
+  'TURN/TLS',
+  'data',
+]
 
 it('the texts of the checks name no option and no output of the command line, since programs show them, too', () => {
   const files = readdirSync('src/check').map((name) => join('src/check', name))
@@ -38,7 +49,7 @@ describe('a check', () => {
     const results = await check.run()
     expect(results.map(({ status }) => status)).toEqual([
       ...['success', 'success', 'failed'],
-      ...Array.from({ length: 5 }, () => 'skipped'),
+      ...Array.from({ length: 7 }, () => 'skipped'),
     ])
     expect(told.slice(0, 6)).toEqual([
       ...['0 binary running', '0 binary success', '1 address running', '1 address success'],

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
-use datatrack_transport::peer::{ChannelKind, Peer, PeerEvent, Protocol};
+use datatrack_transport::peer::{ChannelKind, LocalCandidate, Peer, PeerEvent, Protocol};
 use libfuzzer_sys::fuzz_target;
 
 /// What one input may make a peer tell or send at most. It takes 64 candidates for each of the other side's ufrags.
@@ -154,8 +154,11 @@ fuzz_target!(|input: Input| {
     } else {
         (Peer::answering(now), Peer::offering(now))
     };
-    peer.add_local_candidate(Protocol::Udp, local(1_000), now);
-    other.add_local_candidate(Protocol::Udp, SocketAddr::from(([10, 0, 0, 2], 2_000)), now);
+    peer.add_local_candidate(LocalCandidate::Host(Protocol::Udp, local(1_000)), now);
+    other.add_local_candidate(
+        LocalCandidate::Host(Protocol::Udp, SocketAddr::from(([10, 0, 0, 2], 2_000))),
+        now,
+    );
     let real = if offers {
         let offer = peer.create_offer(now).expect("a new peer makes an offer");
         other.handle_offer(&offer, now).expect("a peer's offer is taken")
@@ -186,8 +189,12 @@ fuzz_target!(|input: Input| {
                     format!("candidate:1 1 {transport} {priority} {a}.{b}.{c}.{d} {port} typ {kind}{tcp}");
                 let _ = peer.add_remote_candidate(&text, now);
             }
-            Step::Dialled(port) => peer.add_local_candidate(Protocol::Tcp, local(port), now),
-            Step::Gone(port) => peer.remove_local_candidate(Protocol::Tcp, local(port), now),
+            Step::Dialled(port) => {
+                peer.add_local_candidate(LocalCandidate::Host(Protocol::Tcp, local(port)), now)
+            }
+            Step::Gone(port) => {
+                peer.remove_local_candidate(LocalCandidate::Host(Protocol::Tcp, local(port)), now)
+            }
             Step::Datagram { tcp, port, contents } => {
                 let remote = SocketAddr::from(([10, 0, 0, 2], 2_000));
                 peer.handle_datagram(protocol(tcp), local(port), remote, &contents, now);

@@ -16,6 +16,7 @@ export function hasChromium() {
 }
 
 export const hasRedis = () => starts('redis-server', '--version')
+export const hasCoturn = () => starts('turnserver', '--version')
 
 /** What npm has it for. */
 export const hasRtcNode = () =>

@@ -213,6 +213,30 @@ export const errorReasons = {
       message: 'the system gives no UDP socket',
       doc: "Only with `iceTransports: 'udp'`. A sandbox or a limit on open files refuses UDP sockets; the log has the system's error. Use `'all'` or `'tcp'`.",
     },
+    noRelay: {
+      message: 'there is no relay to connect through',
+      doc: "Only with `iceTransports: 'relay'`: neither the option `iceServers` nor the server names a TURN server. Switch TURN on at the server, or name one.",
+    },
+    relayUnreachable: {
+      message: 'no relay can be reached',
+      doc: "Only with `iceTransports: 'relay'`, as the following four: the host of each TURN server is unknown, refuses connections, or does not answer. Is its port forwarded, and does the firewall let it through?",
+    },
+    relayUntrusted: {
+      message: "the relay's certificate is not trusted",
+      doc: 'It is expired, made for another name, or signed by an unknown authority. The option `ca` names authorities.',
+    },
+    relayUnauthorized: {
+      message: 'the relay refuses the credentials',
+      doc: 'They are wrong or have expired. The server makes new ones for each connection: are the clocks of both right, and is their secret the same?',
+    },
+    relayForbidden: {
+      message: "the relay forbids the server's address",
+      doc: "The TURN server lets clients in, but not to the addresses that the LiveKit server announces. For livekit-server's own TURN and private addresses: `turn.allow_restricted_peer_cidrs`.",
+    },
+    relayFailed: {
+      message: 'the relay does not work',
+      doc: 'It has no capacity left or a quota is used up, it sends the client to another server, or it does not speak TURN. The detail has its error.',
+    },
     leaveRequest: {
       message: 'the server told this participant to leave',
       doc: "The server sent a leave request while the room was connecting. The detail has the server's reason.",

@@ -20,6 +20,14 @@ export function loadWebSocket(): Pick<typeof ws, 'WebSocket'> {
   return require('ws') as typeof ws
 }
 
+/** What Node.js knows of certificate authorities; `getCACertificates` is new in Node.js 22.15. */
+export function loadTls(): {
+  readonly rootCertificates: readonly string[]
+  readonly getCACertificates?: (type: 'default') => string[]
+} {
+  return require('node:tls') as { readonly rootCertificates: readonly string[] }
+}
+
 /** The command-line parser. */
 export function loadCommander(): typeof commander {
   return require('commander') as typeof commander

@@ -5,6 +5,7 @@
  */
 export {
   ChatMessage,
+  ClientConfigSetting,
   ClientInfo_Capability,
   ClientInfo_SDK,
   DataPacket,

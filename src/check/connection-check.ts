@@ -47,6 +47,8 @@ const descriptions: Readonly<Record<CheckName, string>> = {
   signalling: 'the server lets the participant in',
   UDP: 'data can flow over UDP',
   TCP: 'data can flow over TCP',
+  'TURN/UDP': 'data can flow through a relay over UDP',
+  'TURN/TLS': 'data can flow through a relay over TLS or TCP',
   data: 'frames arrive at another participant',
 }
 

@@ -1,5 +1,6 @@
 /** The checks that join a room: signalling, UDP, TCP, and frames to another participant and back. */
-import type { IceTransports } from '../connection/connect-options'
+import { iceServersOver } from '../connection/ice-servers'
+import type { IceServer } from '../connection/ice-servers'
 import type { LocalDataTrack } from '../data-track/local'
 import type { DataTrackStream } from '../data-track/stream'
 import { DataTrackConnectionError, DataTrackPublishError } from '../base/errors'
@@ -11,8 +12,15 @@ import type { Finding } from './finding'
 import { pace } from './pace'
 import { connectPair, joinRoom, uniqueName } from './rooms'
 
-/** Joins the room through signalling alone, so that a failure here does not depend on UDP or TCP. */
-export async function checkSignalling(url: string, token: string, ms: number): Promise<Finding> {
+/**
+ * Joins the room through signalling alone, so that a failure here does not depend on UDP or TCP. Returns the relays that
+ * the server names, too.
+ */
+export async function checkSignalling(
+  url: string,
+  token: string,
+  ms: number,
+): Promise<{ readonly finding: Finding; readonly relays: readonly IceServer[] }> {
   const check = 'signalling'
   const started = performance.now()
   try {
@@ -30,22 +38,47 @@ export async function checkSignalling(url: string, token: string, ms: number): P
     client.close()
     if (message.case !== 'join') {
       const reason = message.case === 'leave' ? disconnectReason(message.value.reason) : message.case
-      return {
+      const finding: Finding = {
         check,
         status: 'failed',
         what: `the server sends us away (${reason ?? 'without a reason'})`,
         help: 'Is the room full or closed, or the server about to stop?',
       }
+      return { finding, relays: [] }
     }
     const { version, region } = message.value.serverInfo ?? {}
     const server = version ? `livekit-server ${version}` : 'the server'
-    return {
-      check,
-      status: 'ok',
-      what: `${server} lets us in after ${took.toFixed(0)} ms${region ? `, region ${region}` : ''}`,
-    }
+    const what = `${server} lets us in after ${took.toFixed(0)} ms${region ? `, region ${region}` : ''}`
+    return { finding: { check, status: 'ok', what }, relays: message.value.iceServers }
   } catch (error) {
-    return { check, status: 'failed', ...connectionFailure(error) }
+    return { finding: { check, status: 'failed', ...connectionFailure(error) }, relays: [] }
+  }
+}
+
+/** Checks whether data flows through the relays that the server names and that are reached over UDP, or TLS or TCP. */
+export async function checkRelay(
+  url: string,
+  token: string,
+  transport: 'udp' | 'tls',
+  relays: readonly IceServer[],
+  ms: number,
+): Promise<Finding> {
+  const check = transport === 'udp' ? 'TURN/UDP' : 'TURN/TLS'
+  const iceServers = iceServersOver(relays, transport === 'udp')
+  if (iceServers.length === 0) {
+    return { check, status: 'skipped', what: 'the server names no TURN server for it' }
+  }
+  const started = performance.now()
+  try {
+    const room = await joinRoom(url, token, { iceTransports: 'relay', iceServers, connectTimeout: ms })
+    const took = performance.now() - started
+    await room.disconnect()
+    return { check, status: 'ok', what: `connected after ${took.toFixed(0)} ms` }
+  } catch (error) {
+    const slow = error instanceof DataTrackConnectionError && error.reason === 'timeout'
+    if (!slow) return { check, status: 'failed', ...connectionFailure(error) }
+    const what = `no path through the relay within ${ms / 1000} s`
+    return { check, status: 'failed', what, help: CONNECTION_HELP['relayUnreachable'] }
   }
 }
 
@@ -53,7 +86,7 @@ export async function checkSignalling(url: string, token: string, ms: number): P
 export async function checkPath(
   url: string,
   token: string,
-  transport: Exclude<IceTransports, 'all'>,
+  transport: 'udp' | 'tcp',
   ms: number,
 ): Promise<Finding> {
   const check = transport.toUpperCase()
@@ -86,19 +119,19 @@ const PATH_HELP = {
 } as const
 
 /**
- * Turns the failure of one path into a warning if the other path works, because one path is enough for data. Each path
- * has a purpose of its own. Without UDP, a lost packet holds up the packets behind it. Without TCP, participants in
- * networks that block UDP cannot connect.
+ * Turns the failure of one path into a warning if another path works, because one path is enough for data. Each path has
+ * a purpose of its own. Without UDP, a lost packet holds up the packets behind it. Without TCP and relays, participants
+ * in networks that block UDP cannot connect.
  */
-export function weighPaths(udp: Finding, tcp: Finding): readonly [Finding, Finding] {
-  if (udp.status === 'failed' && tcp.status === 'ok') {
-    const what = `${udp.what}; TCP works, with more latency when packets are lost`
-    return [{ ...udp, status: 'warning', what }, tcp]
-  }
-  if (tcp.status === 'failed' && udp.status === 'ok') {
-    return [udp, { ...tcp, status: 'warning', what: `${tcp.what}; UDP works` }]
-  }
-  return [udp, tcp]
+export function weighPaths(paths: readonly Finding[]): readonly Finding[] {
+  const works = paths.find(({ status }) => status === 'ok')?.check
+  if (works === undefined) return paths
+  return paths.map((path) => {
+    if (path.status !== 'failed') return path
+    const later =
+      path.check === 'UDP' && works !== 'TURN/UDP' ? ', with more latency when packets are lost' : ''
+    return { ...path, status: 'warning', what: `${path.what}; ${works} works${later}` }
+  })
 }
 
 /** How many round trips of the small frame are measured. */
@@ -292,5 +325,17 @@ const CONNECTION_HELP: Readonly<Record<string, string>> = {
   serverUnreachable: 'HTTP works, and WebSockets do not: a proxy in between may not let them through.',
   timeout: 'The server is slow, or a proxy in between holds WebSockets up.',
   transportFailed: PATH_HELP.udp,
+  relayUnreachable:
+    "Firewalls must let the TURN server's port through. livekit-server names port 443 for TLS, whatever turn.tls_port " +
+    'is: a load balancer must forward it. If TURN is at another address than its domain says, mend the DNS.',
+  relayUntrusted:
+    'The certificate (turn.cert_file) must be valid for turn.domain, and its authority be trusted here.',
+  relayUnauthorized:
+    "Credentials of livekit-server's TURN are valid for minutes: is its clock right? For another TURN server: do the " +
+    'secrets or passwords of rtc.turn_servers fit?',
+  relayForbidden:
+    "The TURN server lets us in, but not to the LiveKit server's address: turn.allow_restricted_peer_cidrs must have it " +
+    'if it is a private one.',
+  relayFailed: 'Has the TURN server ports and quota left, and is it one?',
   leaveRequest: 'Is the room full or closed, or is a participant with the same identity in it?',
 }

@@ -1,11 +1,23 @@
 /** Runs all checks of a connection, one after the other. If a check fails, the checks that need it are skipped. */
 import { decodeClaims } from '../connection/claims'
+import type { IceServer } from '../connection/ice-servers'
 import type { Finding } from './finding'
-import { checkData, checkPath, checkPublishing, checkSignalling, weighPaths } from './room-checks'
+import { checkData, checkPath, checkPublishing, checkRelay, checkSignalling, weighPaths } from './room-checks'
 import { checkAddress, checkBinary, checkHttp, checkToken } from './server-checks'
 
 /** The checks, in their order. */
-const checkNames = ['binary', 'address', 'http', 'token', 'signalling', 'UDP', 'TCP', 'data'] as const
+const checkNames = [
+  'binary',
+  'address',
+  'http',
+  'token',
+  'signalling',
+  'UDP',
+  'TCP',
+  'TURN/UDP',
+  'TURN/TLS',
+  'data',
+] as const
 
 /** The name of a check. */
 export type CheckName = (typeof checkNames)[number]
@@ -71,16 +83,26 @@ async function checkServer(
   if (!answers) return skip('the server does not answer')
   const accepted = await run('token', () => checkToken(url, publisher, made, skew, timeoutMs))
   if (!accepted) return skip('the token is refused')
-  if (!(await run('signalling', () => checkSignalling(url, publisher, timeoutMs)))) {
-    return skip('signalling does not work')
+  let relays: readonly IceServer[] = []
+  const letIn = await run('signalling', async () => {
+    const result = await checkSignalling(url, publisher, timeoutMs)
+    relays = result.relays
+    return result.finding
+  })
+  if (!letIn) return skip('signalling does not work')
+  const tried: Finding[] = []
+  for (const transport of ['udp', 'tcp'] as const) {
+    listener.begins(transport === 'udp' ? 'UDP' : 'TCP')
+    tried.push(await checkPath(url, publisher, transport, timeoutMs))
   }
-  listener.begins('UDP')
-  const udp = await checkPath(url, publisher, 'udp', timeoutMs)
-  listener.begins('TCP')
-  const paths = weighPaths(udp, await checkPath(url, publisher, 'tcp', timeoutMs))
+  for (const transport of ['udp', 'tls'] as const) {
+    listener.begins(transport === 'udp' ? 'TURN/UDP' : 'TURN/TLS')
+    tried.push(await checkRelay(url, publisher, transport, relays, timeoutMs))
+  }
+  const paths = weighPaths(tried)
   for (const path of paths) listener.found(path)
-  done = 'TCP'
-  if (paths.every(failed)) return skip('there is no path for it')
+  done = 'TURN/TLS'
+  if (!paths.some(({ status }) => status === 'ok')) return skip('there is no path for it')
   if (decodeClaims(publisher)?.canPublishData === false)
     return skip('the token does not allow to publish data')
   if (subscriber === undefined) {

@@ -97,7 +97,7 @@ export function pathOption(command: Command): Command {
   const { Option } = loadCommander()
   return command.addOption(
     new Option('--ice-transports <which>', 'network paths to try')
-      .choices(['all', 'udp', 'tcp'])
+      .choices(['all', 'udp', 'tcp', 'relay'])
       .default('all'),
   )
 }

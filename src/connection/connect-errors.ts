@@ -12,7 +12,13 @@ export function timedOut(error: unknown): unknown {
 
 /** Whether the same may work later without a change of anything. */
 export function isUnreachable(error: unknown): boolean {
-  const reasons: readonly string[] = ['serverUnreachable', 'timeout', 'transportFailed', 'tokenUnavailable']
+  const reasons: readonly string[] = [
+    'serverUnreachable',
+    'timeout',
+    'transportFailed',
+    'relayUnreachable',
+    'tokenUnavailable',
+  ]
   return isTimeout(error) || (error instanceof DataTrackConnectionError && reasons.includes(error.reason))
 }
 

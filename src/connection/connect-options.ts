@@ -4,13 +4,16 @@ import type { Agent } from 'node:http'
 import { types } from 'node:util'
 import * as check from '../base/arguments'
 import type { PeerConnectionMode } from './address'
+import type { NativeRelayServer } from '../native/native'
+import { checkIceServers } from './ice-servers'
+import type { IceServer } from './ice-servers'
 import { checkRetries } from './reconnect-policy'
 
 /** ms that one attempt may take, by default. */
 export const CONNECT_TIMEOUT = 15_000
 
 /** Which network paths to the server's media ports are tried. */
-export type IceTransports = 'all' | 'udp' | 'tcp'
+export type IceTransports = 'all' | 'udp' | 'tcp' | 'relay'
 
 /** Options of `room.connect()`. */
 export interface ConnectOptions {
@@ -33,8 +36,13 @@ export interface ConnectOptions {
    * `dual` if the server does not support that.
    */
   readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
-  /** `udp` or `tcp`: only that protocol. Default: `all`, which is UDP, or TCP if UDP does not work. */
+  /**
+   * `udp` or `tcp`: only that protocol, and no relay. `relay`: only through a TURN server. Default: `all`, which is UDP,
+   * or TCP and relays if UDP does not work.
+   */
   readonly iceTransports?: IceTransports | undefined
+  /** TURN servers to use instead of those that the server names; at most 4 URLs. Default: the server's. */
+  readonly iceServers?: readonly IceServer[] | undefined
   /**
    * How often an attempt is made again while the server cannot be reached, or while the function or source of tokens
    * gives no token: whole, 0 and above, or `Infinity` for a program that must never give up. It counts for the first
@@ -54,6 +62,8 @@ export interface CheckedConnectOptions {
   readonly ca: ConnectOptions['ca']
   readonly mode: 'auto' | PeerConnectionMode
   readonly iceTransports: IceTransports
+  /** `undefined`: those of the server. */
+  readonly relays: readonly NativeRelayServer[] | undefined
   /** `undefined`: the caller wants nothing in particular. */
   readonly maxRetries: number | undefined
   readonly signal: AbortSignal | undefined
@@ -74,7 +84,13 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
     proxy: check.boolean('options.proxy', options.proxy, true),
     ca: checkCertificates('options.ca', options.ca),
     mode: check.oneOf('options.peerConnections', options.peerConnections, 'auto', ['auto', 'single', 'dual']),
-    iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', ['all', 'udp', 'tcp']),
+    iceTransports: check.oneOf('options.iceTransports', options.iceTransports, 'all', [
+      'all',
+      'udp',
+      'tcp',
+      'relay',
+    ]),
+    relays: checkIceServers('options.iceServers', options.iceServers),
     maxRetries: checkRetries('options.maxRetries', options.maxRetries),
     signal: check.signal('options.signal', options.signal),
   }

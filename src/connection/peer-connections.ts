@@ -5,7 +5,13 @@ import { DataTrackConnectionError } from '../base/errors'
 import { MAX_MESSAGE_SIZE } from '../data-packet/channels'
 import type { MessageChannels } from '../data-packet/channels'
 import { MessageIntake } from '../data-packet/intake'
-import type { NativeChannel, NativeConnection, NativeEvent, NativeSession } from '../native/native'
+import type {
+  NativeChannel,
+  NativeConnection,
+  NativeEvent,
+  NativeRelays,
+  NativeSession,
+} from '../native/native'
 import type { IceTransports } from './connect-options'
 import type { PeerConnectionMode } from './address'
 
@@ -56,6 +62,8 @@ export class PeerConnections implements EventSink, MessageChannels {
   #waiting: Deferred<void> | undefined
   /** Set when no peer connection can come up any more. */
   #unusable: DataTrackConnectionError | undefined
+  /** Why relays cannot be used, since the last offer. */
+  #relayErrors: DataTrackConnectionError[] = []
   #closed = false
   #lingers = new Map<number, () => void>()
   #lastLinger = 0
@@ -71,8 +79,9 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#native = session.connect({
       mode,
       nextSession,
-      udp: iceTransports !== 'tcp',
-      tcp: iceTransports !== 'udp',
+      udp: iceTransports === 'all' || iceTransports === 'udp',
+      tcp: iceTransports === 'all' || iceTransports === 'tcp',
+      relay: iceTransports === 'all' || iceTransports === 'relay',
     })
     this.#owner = owner
     this.#targets = mode === 'single' ? ['publisher'] : ['publisher', 'subscriber']
@@ -102,6 +111,7 @@ export class PeerConnections implements EventSink, MessageChannels {
   negotiate(): void {
     this.#connected.delete('publisher')
     this.#unusable = undefined
+    this.#relayErrors = []
     this.#call(() => this.#native.createOffer())
   }
 
@@ -128,10 +138,15 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#call(() => this.#native.setServerAddress(address ?? ''))
   }
 
+  /** Sets the relays, before descriptions that may need them. */
+  useRelays(relays: NativeRelays): void {
+    this.#call(() => this.#native.setRelays(relays))
+  }
+
   /**
    * Waits until all peer connections are connected.
    *
-   * @throws `DataTrackConnectionError` (`transportFailed`, `noUdpSocket`); the signal's `reason`
+   * @throws `DataTrackConnectionError` (`transportFailed`, `noUdpSocket`, those of relays); the signal's `reason`
    */
   async connected(signal: AbortSignal): Promise<void> {
     if (this.isConnected) return
@@ -226,6 +241,9 @@ export class PeerConnections implements EventSink, MessageChannels {
       case 'peerState':
         this.#state(targetOf(event), event.state)
         return
+      case 'relayFailed':
+        this.#relayFailed(event)
+        return
       case 'messages':
         this.#intake.wake()
         return
@@ -255,14 +273,28 @@ export class PeerConnections implements EventSink, MessageChannels {
       // While `connected()` waits, a lost path may still come back by itself.
       if (state === 'disconnected' && this.#waiting !== undefined) return
       if (state === 'noUdpSocket') {
-        this.#unusable = new DataTrackConnectionError('noUdpSocket')
-        this.#waiting?.reject(this.#unusable)
-        this.#waiting = undefined
+        this.#giveUp(new DataTrackConnectionError('noUdpSocket'))
         return
       }
       if (state === 'failed' || state === 'closed') this.#owner.pathEnded()
       this.#fail(`the ${target} connection is ${state}`, state === 'failed')
     }
+  }
+
+  #relayFailed({ reason, message, last }: Extract<NativeEvent, { type: 'relayFailed' }>): void {
+    this.#relayErrors.push(new DataTrackConnectionError(reason, { detail: message }))
+    if (!last || this.isConnected) return
+    // That a relay answers with an error says more than that another one does not answer.
+    const error =
+      this.#relayErrors.find((known) => known.reason !== 'relayUnreachable') ?? this.#relayErrors[0]
+    if (error !== undefined) this.#giveUp(error)
+  }
+
+  /** No path can be found any more. */
+  #giveUp(error: DataTrackConnectionError): void {
+    this.#unusable = error
+    this.#waiting?.reject(error)
+    this.#waiting = undefined
   }
 
   #fail(detail: string, rebuild = false): void {

@@ -1,6 +1,6 @@
 /** A server connection: signalling, peer connections, and restoring both when they are lost. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SignalResponse } from '@livekit/protocol'
+import type { JoinResponse, SignalResponse } from '@livekit/protocol'
 import { withDeadline } from '../base/abort'
 import { DataTrackConnectionError } from '../base/errors'
 import { guarded } from '../base/guard'
@@ -21,6 +21,7 @@ import type { ConnectableRoom, LastWords, RoomConnection } from './contract'
 import { disconnectReasonNumber } from './disconnect-reason'
 import { FormerRoom } from './former-room'
 import { HeldCalls } from './held-calls'
+import { authoritiesFor, relaysOf } from './ice-servers'
 import { isFinalLeave, leaveMessage, refusal } from './leave-message'
 import { PeerConnections } from './peer-connections'
 import type { LocalDescription } from './peer-connections'
@@ -330,6 +331,7 @@ class ServerConnection implements RoomConnection {
         this.#participantSid = participant?.sid ?? ''
         this.#held.hold()
         transport.serverAt(address)
+        this.#useRelays(transport, first.message.value)
         client.start()
         this.#room.signalConnected()
         if (this.#mode === 'dual') transport.negotiate()
@@ -371,6 +373,26 @@ class ServerConnection implements RoomConnection {
     )
     this.#transport = transport
     return transport
+  }
+
+  /**
+   * Sets the relays that the server names, unless the caller names others.
+   *
+   * @throws `DataTrackConnectionError` (`noRelay`)
+   */
+  #useRelays(
+    transport: PeerConnections,
+    { iceServers, clientConfiguration }: Pick<JoinResponse, 'iceServers' | 'clientConfiguration'>,
+  ): void {
+    const { iceTransports, relays, ca } = this.#options
+    if (iceTransports === 'udp' || iceTransports === 'tcp') return
+    const servers = relays ?? relaysOf(iceServers)
+    const { ENABLED } = loadProtocol().ClientConfigSetting
+    const forced = clientConfiguration?.forceRelay === ENABLED && servers.length > 0
+    const only = forced || iceTransports === 'relay'
+    if (only && servers.length === 0) throw new DataTrackConnectionError('noRelay')
+    const anywhere = relays !== undefined
+    if (servers.length > 0) transport.useRelays({ servers, only, anywhere, ca: authoritiesFor(servers, ca) })
   }
 
   async #connectSignal(
@@ -483,7 +505,7 @@ class ServerConnection implements RoomConnection {
       return
     }
     // After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets.
-    this.#rebuild ||= rebuild || this.#transport?.stats().overTcp === true
+    this.#rebuild ||= rebuild || this.#transport?.stats().path === 'tcp'
     // While the first connection is set up, the code that waits for it reports the loss.
     if (this.#state !== 'connected') return
     this.#state = 'reconnecting'
@@ -535,6 +557,7 @@ class ServerConnection implements RoomConnection {
     this.#room.signalConnected()
     const transport = this.#transport
     if (transport === undefined) return 'rebuild'
+    this.#useRelays(transport, first.message.value)
     transport.negotiate()
     await transport.connected(signal)
     signal.throwIfAborted()

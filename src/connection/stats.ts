@@ -1,6 +1,9 @@
 /** Statistics of a server connection, over all its peer connections. */
 import type { ConnectionCounters, NativeConnectionStats } from '../native/native'
 
+/** How data reaches the server: over UDP or TCP, or through a TURN server that is reached over UDP, TCP or TLS. */
+export type ConnectionPath = 'udp' | 'tcp' | 'relay/udp' | 'relay/tcp' | 'relay/tls'
+
 /** Statistics of a connection to a server. Counters continue across reconnects. */
 export interface ConnectionStats extends Readonly<ConnectionCounters> {
   /** Round trip time of the data path in ms, as measured by ICE; `undefined` while it is unknown. */
@@ -10,8 +13,10 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
    * seconds.
    */
   readonly signalRtt: number | undefined
-  /** Whether data goes over TCP, because UDP did not work or was disabled. */
+  /** Whether data goes over TCP, to the server or to a relay, because UDP did not work or was disabled. */
   readonly overTcp: boolean
+  /** How data tracks reach the server; `undefined` while they do not. `relay/…`: through a TURN server. */
+  readonly path: ConnectionPath | undefined
   /** Bytes that the data-track channel holds: not sent yet, or not acknowledged. */
   readonly buffered: number
   /** Bytes that the data-track channel may hold. It follows the capacity of the path. */
@@ -46,8 +51,14 @@ export class ConnectionTotals {
 
   /** The figures of the peer connections that exist, with the counts of those before. */
   with(stats: NativeConnectionStats, signalRtt: number | undefined): ConnectionStats {
-    const { rttMs, publisher: _, subscriber: __, dataTrack: ___, ...figures } = sum(this.#before, stats)
-    return { rtt: rttMs < 0 ? undefined : rttMs, signalRtt, ...figures }
+    const total = sum(this.#before, stats)
+    const { rttMs, path, publisher: _, subscriber: __, dataTrack: ___, ...figures } = total
+    return {
+      rtt: rttMs < 0 ? undefined : rttMs,
+      signalRtt,
+      path: path === '' ? undefined : (path as ConnectionPath),
+      ...figures,
+    }
   }
 }
 

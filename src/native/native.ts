@@ -178,6 +178,14 @@ export type NativeEvent = { source: number } & (
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
   /** `connecting`, `connected`, `disconnected`, `noUdpSocket`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
+  /** A relay cannot be used, or no longer. `last`: there is no other one, and data may go through relays only. */
+  | {
+      type: 'relayFailed'
+      target: string
+      reason: ErrorReason<'DataTrackConnectionError'>
+      message: string
+      last: boolean
+    }
   /**
    * Messages arrived: call {@link NativeConnection.pollMessages} until it returns none. The event comes again only
    * after that.
@@ -425,6 +433,32 @@ export interface NativeConnectionOptions {
   nextSession: boolean
   udp: boolean
   tcp: boolean
+  /** Whether relays may be used; see {@link NativeConnection.setRelays}. */
+  relay: boolean
+}
+
+/** Rust: `relays` in `crates/node/src/convert/options.rs`. */
+export interface NativeRelays {
+  /** At most {@link MAX_RELAYS}. */
+  servers: readonly NativeRelayServer[]
+  /** Whether a server may have a loopback or link-local address, although the LiveKit server has none. */
+  anywhere: boolean
+  /** Whether data may go through relays only. */
+  only: boolean
+  /** Certificate authorities in PEM, for relays over TLS. */
+  ca: string
+}
+
+/** The most relays of a connection. Rust: `MAX_RELAYS` in `crates/transport/src/relay/mod.rs`. */
+export const MAX_RELAYS = 4
+
+export interface NativeRelayServer {
+  /** A host name or an IP address, without brackets. */
+  host: string
+  port: number
+  transport: 'udp' | 'tcp' | 'tls'
+  username: string
+  credential: string
 }
 
 /** Counters of one peer connection. */
@@ -433,6 +467,8 @@ export interface NativePeerStats {
   rttMs: number
   /** The protocol of the selected path: `udp`, `tcp`, or `''` if there is none. */
   protocol: string
+  /** How data reaches the server: `udp`, `tcp`, `relay/udp`, `relay/tcp`, `relay/tls`, or `''` if it does not. */
+  path: string
   /** The server's ICE candidate type on this path: `host`, `srflx`, `prflx`, `relay` or `''`. */
   candidateType: string
   datagramsSent: number
@@ -482,8 +518,10 @@ export interface ConnectionCounters {
 export interface NativeConnectionStats extends ConnectionCounters {
   /** Round trip time of the path that sends data tracks, in ms; −1 while it is unknown. */
   rttMs: number
-  /** Whether at least one of the peer connections uses TCP. */
+  /** Whether at least one of the peer connections uses TCP, to the server or to a relay. */
   overTcp: boolean
+  /** The path that sends data tracks; see {@link NativePeerStats.path}. */
+  path: string
   /** Bytes buffered in the data-track channel, and (`bufferLimit`) the most that it may buffer. */
   buffered: number
   bufferLimit: number
@@ -515,6 +553,8 @@ export interface NativeConnection {
    * candidates are only tried if this address is one, too.
    */
   setServerAddress(address: string): void
+  /** Sets the relays. Those that are open already stay open. With `only`, all other paths end. */
+  setRelays(relays: NativeRelays): void
   /**
    * Queues a message of at most 65,535 bytes. Returns a {@link SendStatus}. Queued messages are sent once the
    * connection is up. `more`: another message or {@link flush} follows at once, and this message can wait for it.

@@ -12,7 +12,7 @@ use datatrack_transport::connection::{
 };
 
 use crate::convert::event::{Event, Message};
-use crate::convert::options::channel;
+use crate::convert::options::{channel, relays};
 use crate::environment::Environment;
 use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
@@ -32,6 +32,7 @@ static METHODS: Methods = exports! {
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
     c"setServerAddress" => set_server_address,
+    c"setRelays" => set_relays,
     c"send" => send,
     c"flush" => flush,
     c"bufferedAmount" => buffered_amount,
@@ -181,6 +182,12 @@ fn set_server_address(call: &Call) -> Result<(), Failure> {
     // With the zone of a local link's address: `fe80::1%eth0`. What is none, `''` above all, is not known.
     let address = address.split('%').next().and_then(|address| address.parse().ok());
     Connection::of(call)?.driver.set_server_address(address);
+    Ok(())
+}
+
+fn set_relays(call: &Call) -> Result<(), Failure> {
+    let relays = relays(call.argument(0, "relays"))?;
+    Connection::of(call)?.driver.set_relays(relays);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use datatrack::packet::{E2eeExtension, Extensions, Handle, Header, Marker};
-use datatrack_transport::peer::{ChannelKind, Peer, PeerEvent, Protocol, Sent};
+use datatrack_transport::peer::{ChannelKind, LocalCandidate, Peer, PeerEvent, Protocol, Sent};
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use prost::Message as _;
@@ -37,7 +37,7 @@ async fn main() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let local = socket.local_addr().expect("its address");
     let mut peer = Peer::offering(Instant::now());
-    peer.add_local_candidate(Protocol::Udp, local, Instant::now());
+    peer.add_local_candidate(LocalCandidate::Host(Protocol::Udp, local), Instant::now());
     let offer = peer.create_offer(Instant::now()).expect("an offer");
     let (signalling, _) =
         tokio_tungstenite::connect_async(join_url(&url, &token, offer)).await.expect("a room");

@@ -10,6 +10,7 @@ mod link;
 pub mod loopback;
 pub mod network;
 pub mod peer;
+pub mod relay;
 mod sockets;
 
 pub use clock::Clock;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use datatrack_transport::peer::{
-    ChannelKind, Datagram, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sent,
+    ChannelKind, Datagram, LocalCandidate, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sent,
 };
 
 /// The network's delay in one direction.
@@ -67,8 +67,12 @@ impl World {
 
     fn connected(loss: f64) -> Self {
         let mut world = Self::new(loss);
-        world.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), world.now);
-        world.answering.add_local_candidate(Protocol::Udp, addr("10.0.0.2:2000"), world.now);
+        world
+            .offering
+            .add_local_candidate(LocalCandidate::Host(Protocol::Udp, addr("10.0.0.1:1000")), world.now);
+        world
+            .answering
+            .add_local_candidate(LocalCandidate::Host(Protocol::Udp, addr("10.0.0.2:2000")), world.now);
         world.negotiate();
         world.run_until(|world| {
             world.offering.is_connected()
@@ -325,7 +329,7 @@ fn a_network_that_stands_still_ends_nothing() {
 #[test]
 fn candidates_may_come_before_the_description() {
     let mut world = World::new(0.0);
-    world.offering.add_local_candidate(Protocol::Udp, addr("10.0.0.1:1000"), world.now);
+    world.offering.add_local_candidate(LocalCandidate::Host(Protocol::Udp, addr("10.0.0.1:1000")), world.now);
     let candidate = "candidate:1 1 udp 2130706431 10.0.0.1 1000 typ host";
     world.answering.add_remote_candidate(candidate, world.now).unwrap();
     world.negotiate();
@@ -366,13 +370,13 @@ fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
         events.iter().filter(|event| matches!(event, PeerEvent::LocalCandidate(_))).count()
     };
     let mut world = World::new(0.0);
-    world.answering.add_local_candidate(Protocol::Tcp, server, world.now);
+    world.answering.add_local_candidate(LocalCandidate::Host(Protocol::Tcp, server), world.now);
     world.negotiate();
     let passive = "candidate:1 1 tcp 1 10.0.0.2 2000 typ host tcptype passive";
     world.offering.add_remote_candidate(passive, world.now).unwrap();
     // A host listens there, and answers whatever it likes.
     for local in [dialled, other] {
-        world.offering.add_local_candidate(Protocol::Tcp, local, world.now);
+        world.offering.add_local_candidate(LocalCandidate::Host(Protocol::Tcp, local), world.now);
     }
     for contents in [&b"220 mail.example.org ESMTP\r\n"[..], &[0, 1, 0, 0], &[22; 40], &[0; 20]] {
         world.offering.handle_datagram(Protocol::Tcp, dialled, server, contents, world.now);
@@ -381,7 +385,7 @@ fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
         world.events[0].push(event);
     }
     assert_eq!(told(&world.events[0]), 0);
-    world.offering.remove_local_candidate(Protocol::Tcp, other, world.now);
+    world.offering.remove_local_candidate(LocalCandidate::Host(Protocol::Tcp, other), world.now);
     world.run_until(|world| world.offering.is_connected());
     world.step();
     assert_eq!(told(&world.events[0]), 1);

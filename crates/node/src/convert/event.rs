@@ -9,6 +9,7 @@ use datatrack::subscriber::{EncryptionErrorReason, SubscribeError, SubscriberEve
 use datatrack_transport::LinkEvent;
 use datatrack_transport::connection::{ConnectionEvent, DescriptionKind, PeerState, Target};
 use datatrack_transport::peer::ChannelKind;
+use datatrack_transport::relay::RelayError;
 
 use crate::convert::options::put_description;
 use crate::js::error::{Code, Failure};
@@ -236,6 +237,16 @@ const fn state_text(state: PeerState) -> &'static str {
     }
 }
 
+const fn relay_reason(error: RelayError) -> &'static str {
+    match error {
+        RelayError::Unresolved | RelayError::Unreachable => "relayUnreachable",
+        RelayError::Untrusted => "relayUntrusted",
+        RelayError::Unauthorized => "relayUnauthorized",
+        RelayError::Forbidden => "relayForbidden",
+        RelayError::Refused(_) | RelayError::Protocol => "relayFailed",
+    }
+}
+
 const fn channel_text(channel: ChannelKind) -> &'static str {
     match channel {
         ChannelKind::Reliable => "reliable",
@@ -275,6 +286,13 @@ fn put_connection_event(js: Js, object: Value, event: ConnectionEvent) -> Result
             put(c"type", "peerState")?;
             put(c"target", target_text(target))?;
             put(c"state", state_text(state))
+        }
+        ConnectionEvent::RelayFailed { target, error, last } => {
+            put(c"type", "relayFailed")?;
+            put(c"target", target_text(target))?;
+            put(c"reason", relay_reason(error))?;
+            put(c"message", &error.to_string())?;
+            js.put(object, c"last", last)
         }
         // They are not polled with the others.
         ConnectionEvent::Message { .. } => Ok(()),

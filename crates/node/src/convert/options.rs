@@ -1,6 +1,7 @@
 //! Options and infos as JavaScript passes them, turned into the core's.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use datatrack::depacketizer::DepacketizerOptions;
@@ -14,6 +15,7 @@ use datatrack::{EncryptionType, TrackInfo, TrackSid};
 use datatrack_transport::connection::{ConnectionMode, ConnectionOptions};
 use datatrack_transport::network::NetworkOptions;
 use datatrack_transport::peer::ChannelKind;
+use datatrack_transport::relay::{MAX_RELAYS, RelayServer, RelayTransport, Relays, Trust};
 use datatrack_transport::{Clock, LinkOptions};
 
 use crate::js::error::{Code, Failure};
@@ -59,7 +61,37 @@ pub(crate) fn connection_options(argument: Argument<'_>) -> Result<ConnectionOpt
         next_session: object.field(c"nextSession")?.boolean()?,
         udp: object.field(c"udp")?.boolean()?,
         tcp: object.field(c"tcp")?.boolean()?,
+        relay: object.field(c"relay")?.boolean()?,
         ..ConnectionOptions::new(mode)
+    })
+}
+
+/// `NativeRelays` in `src/native/native.ts`.
+pub(crate) fn relays(argument: Argument<'_>) -> Result<Relays, Failure> {
+    let object = argument.object()?;
+    let servers = object.field(c"servers")?.elements(MAX_RELAYS)?;
+    Ok(Relays {
+        servers: servers.map(|server| relay_server(server?)).collect::<Result<_, _>>()?,
+        anywhere: object.field(c"anywhere")?.boolean()?,
+        only: object.field(c"only")?.boolean()?,
+        trust: Arc::new(Trust::new(object.field(c"ca")?.string()?)),
+    })
+}
+
+fn relay_server(argument: Argument<'_>) -> Result<RelayServer, Failure> {
+    let object = argument.object()?;
+    let transport = match object.field(c"transport")?.string()?.as_str() {
+        "udp" => RelayTransport::Udp,
+        "tcp" => RelayTransport::Tcp,
+        "tls" => RelayTransport::Tls,
+        _ => return Err(Failure::out_of_range("servers.transport must be udp, tcp or tls")),
+    };
+    Ok(RelayServer {
+        host: object.field(c"host")?.string()?,
+        port: object.field(c"port")?.u16()?,
+        transport,
+        username: object.field(c"username")?.string()?,
+        credential: object.field(c"credential")?.string()?,
     })
 }
 

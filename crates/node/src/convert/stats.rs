@@ -11,6 +11,7 @@ use datatrack_transport::connection::{ChannelStats, ConnectionStats};
 use datatrack_transport::loopback::HubStats;
 use datatrack_transport::network::NetworkStats;
 use datatrack_transport::peer::{PathKind, PeerStats, Protocol};
+use datatrack_transport::relay::RelayTransport;
 
 use crate::js::error::Failure;
 use crate::js::{IntoJs, Js, Value};
@@ -160,8 +161,10 @@ impl IntoJs for ConnectionStats {
         let object = js.object()?;
         let rtt = publisher.rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0);
         js.put(object, c"rttMs", rtt)?;
-        let over_tcp = [publisher.protocol, second.protocol].contains(&Some(Protocol::Tcp));
+        let tcp = ["tcp", "relay/tcp", "relay/tls"];
+        let over_tcp = [&publisher, &second].into_iter().any(|peer| tcp.contains(&path(peer)));
         js.put(object, c"overTcp", over_tcp)?;
+        js.put(object, c"path", path(&publisher))?;
         js.put(object, c"bytesSent", publisher.bytes_sent + second.bytes_sent)?;
         js.put(object, c"bytesReceived", publisher.bytes_received + second.bytes_received)?;
         js.put(object, c"datagramsLost", publisher.datagrams_lost + second.datagrams_lost)?;
@@ -178,11 +181,25 @@ impl IntoJs for ConnectionStats {
     }
 }
 
+/// How data reaches the server; empty while it does not.
+const fn path(stats: &PeerStats) -> &'static str {
+    match (stats.relay, stats.protocol) {
+        (Some(RelayTransport::Udp), _) => "relay/udp",
+        (Some(RelayTransport::Tcp), _) => "relay/tcp",
+        (Some(RelayTransport::Tls), _) => "relay/tls",
+        (None, Some(Protocol::Udp)) => "udp",
+        (None, Some(Protocol::Tcp)) => "tcp",
+        (None, None) => "",
+    }
+}
+
 impl IntoJs for PeerStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let path = path(&self);
         let Self {
             rtt,
             protocol,
+            relay: _,
             local: _,
             remote: _,
             kind,
@@ -200,6 +217,7 @@ impl IntoJs for PeerStats {
             Protocol::Tcp => "tcp",
         });
         js.put(object, c"protocol", protocol.unwrap_or(""))?;
+        js.put(object, c"path", path)?;
         let kind = kind.map(|kind| match kind {
             PathKind::Host => "host",
             PathKind::ServerReflexive => "srflx",

@@ -121,11 +121,22 @@ fn number(level: Level) -> u8 {
     }
 }
 
+/// Crates that report each answer of a TURN server at `info` or `warn`. The driver says in one record of its own why a
+/// relay cannot be used.
+const WORDY: [&str; 4] = ["stun_proto", "stun_types", "turn_client_proto", "turn_types"];
+
+/// The level of a record.
+fn level_of(metadata: &Metadata<'_>) -> u8 {
+    let level = number(*metadata.level());
+    let wordy = metadata.target().split("::").next().is_some_and(|name| WORDY.contains(&name));
+    if wordy { level.max(number(Level::DEBUG)) } else { level }
+}
+
 struct ToJavaScript;
 
 impl Subscriber for ToJavaScript {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && number(*metadata.level()) <= HIGHEST.load(Ordering::Relaxed)
+        metadata.is_event() && level_of(metadata) <= HIGHEST.load(Ordering::Relaxed)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -140,7 +151,7 @@ impl Subscriber for ToJavaScript {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let level = number(*event.metadata().level());
+        let level = level_of(event.metadata());
         let current = CURRENT.try_with(|current| current.borrow().as_ref().and_then(Weak::upgrade));
         let environment = match current {
             Ok(Some(environment)) => Some(environment),

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::link::lock;
 use crate::peer::{ChannelKind, MAX_CANDIDATE, MAX_DESCRIPTION, PeerError};
+use crate::relay::{RelayError, Relays};
 use crate::{Link, LinkHost, LinkOptions};
 
 use events::{Delivery, Events};
@@ -64,6 +65,8 @@ pub struct ConnectionOptions {
     /// Whether TCP may be used. Yes by default. It is dialled if UDP did not connect within
     /// [`tcp_delay`](Self::tcp_delay).
     pub tcp: bool,
+    /// Whether relays may be used. Yes by default; see [`Connection::set_relays`]. They are opened when TCP is dialled.
+    pub relay: bool,
     /// Local addresses to use. The descriptions then name them. None by default: the addresses are used from which the
     /// system sends to the server's candidates, and the server learns them from the packets that reach it.
     pub local_addresses: Vec<IpAddr>,
@@ -85,6 +88,7 @@ impl ConnectionOptions {
             next_session: false,
             udp: true,
             tcp: true,
+            relay: true,
             local_addresses: Vec::new(),
             server: None,
             tcp_delay: Duration::from_millis(300),
@@ -168,6 +172,15 @@ pub enum ConnectionEvent {
         target: Target,
         /// The new state.
         state: PeerState,
+    },
+    /// A relay cannot be used, or no longer.
+    RelayFailed {
+        /// The peer connection that wanted it.
+        target: Target,
+        /// The reason.
+        error: RelayError,
+        /// Whether no other relay is left, and no path without a relay is allowed.
+        last: bool,
     },
     /// A message arrived on `_reliable` or `_lossy`.
     Message {
@@ -285,6 +298,7 @@ enum Command {
     Offer { sdp: String, id: u32 },
     Candidate { target: Target, candidate: String },
     ServerAddress(Option<IpAddr>),
+    Relays(Relays),
     Linger { id: u32, what: Linger },
     Close,
 }
@@ -373,6 +387,11 @@ impl Connection {
     /// candidates that come after this are only tried if the server is there, too.
     pub fn set_server_address(&self, address: Option<IpAddr>) {
         self.shared.command(Command::ServerAddress(address));
+    }
+
+    /// Sets the relays. Those that are open already stay open. With [`Relays::only`], all other paths end.
+    pub fn set_relays(&self, relays: Relays) {
+        self.shared.command(Command::Relays(relays));
     }
 
     /// Queues a message. Messages leave once the connection is up. Messages of `_reliable` leave before data tracks.

@@ -12,7 +12,7 @@ use crate::sockets::route_to;
 const LINE: &str = "a=candidate:";
 
 /// Where the server is, as far as that decides about candidates.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reach {
     /// The server is on this machine.
     here: bool,
@@ -30,7 +30,7 @@ impl Reach {
     }
 
     /// Whether the server may be at that address.
-    fn includes(&self, candidate: IpAddr) -> bool {
+    pub(super) fn includes(&self, candidate: IpAddr) -> bool {
         let candidate = candidate.to_canonical();
         if candidate.is_multicast() || candidate == IpAddr::V4(Ipv4Addr::BROADCAST) {
             return false;

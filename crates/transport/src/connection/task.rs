@@ -19,14 +19,20 @@ use super::{
     PeerState, Shared, Target, lock,
 };
 use crate::Link;
-use crate::peer::{ChannelKind, Peer, PeerError, PeerEvent, Protocol, RemoteCandidate};
-use crate::sockets::{SocketEvent, Sockets, route_to};
+use crate::peer::{
+    ChannelKind, LocalCandidate, Peer, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate,
+};
+use crate::relay::Relays;
+use crate::sockets::{MayUse, SocketEvent, Sockets, route_to};
 
 /// Datagrams that are taken from a socket before packets are sent and others have their turn.
 const RECEIVE_BUDGET: usize = 128;
 
 /// Addresses of the server that wait to be dialled. A path has one or two of them, and the first ones are enough.
 const MAX_DIALS: usize = 16;
+
+/// Most addresses of the server that relays have to let through. The last ones are those that count.
+const MAX_RELAY_PEERS: usize = 16;
 
 /// How long to wait when nothing has a deadline.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -38,6 +44,7 @@ pub(super) struct Task {
     epoch: Epoch,
     options: ConnectionOptions,
     reach: Reach,
+    relaying: Relaying,
     publisher: Side,
     subscriber: Option<Side>,
     offers: u32,
@@ -49,6 +56,20 @@ pub(super) struct Task {
     ended: bool,
 }
 
+/// The relays, and which addresses they may have.
+#[derive(Default)]
+struct Relaying {
+    relays: Relays,
+    may_use: Option<MayUse>,
+}
+
+impl Relaying {
+    /// Whether only relays may be used.
+    fn only(&self) -> bool {
+        self.relays.only
+    }
+}
+
 /// A peer connection with its sockets.
 struct Side {
     target: Target,
@@ -56,6 +77,10 @@ struct Side {
     sockets: Sockets,
     /// Addresses to dial, each with the time to dial it.
     dials: VecDeque<(SocketAddr, Instant)>,
+    /// When the relays are opened.
+    relay_at: Option<Instant>,
+    /// The other side's addresses that relays have to let through.
+    relay_peers: Vec<SocketAddr>,
     /// The time by which the peer connection has to be connected.
     connect_by: Option<Instant>,
     surroundings: Surroundings,
@@ -78,6 +103,7 @@ impl Task {
             epoch,
             reach: Reach::to(options.server),
             options,
+            relaying: Relaying::default(),
             publisher: Side::new(Target::Publisher, Peer::offering(now)),
             subscriber,
             offers: 0,
@@ -133,9 +159,10 @@ impl Task {
         let mut more = false;
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             more |= side.receive(now);
-            side.handle_timeouts(now, &self.options);
+            side.handle_timeouts(now, &self.options, &self.relaying, &self.shared);
             side.look_around(now, &self.options, &self.shared);
-            take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
+            let (stats, packets) = (&mut self.stats, &mut self.packets);
+            take_events(side, &self.shared, &self.options, &self.relaying, stats, packets, now);
         }
         if !self.packets.is_empty() {
             self.link.handle_packets(self.packets.drain(..), self.epoch);
@@ -146,9 +173,10 @@ impl Task {
         more |= self.pump(now);
         self.linger(now);
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
-            side.transmit();
+            side.transmit(now);
             // Writing may have caused events.
-            take_events(side, &self.shared, &self.options, &mut self.stats, &mut self.packets, now);
+            let (stats, packets) = (&mut self.stats, &mut self.packets);
+            take_events(side, &self.shared, &self.options, &self.relaying, stats, packets, now);
         }
         more |= !self.packets.is_empty();
         // Handling those events may have made datagrams. The checks of a candidate that has just come must not wait.
@@ -180,6 +208,7 @@ impl Task {
                 Command::Answer { sdp, id } => self.handle_answer(&sdp, id, now),
                 Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
                 Command::ServerAddress(address) => self.reach = Reach::to(address),
+                Command::Relays(relays) => self.set_relays(relays, now),
                 Command::Candidate { candidate, .. } if !self.reach.takes(&candidate) => {}
                 Command::Candidate { target, candidate } => {
                     let side = match (target, &mut self.subscriber) {
@@ -195,9 +224,19 @@ impl Task {
         }
     }
 
+    fn set_relays(&mut self, relays: Relays, now: Instant) {
+        let reach = self.reach;
+        let anywhere = relays.anywhere;
+        let may_use: MayUse = Arc::new(move |address| anywhere || reach.includes(address));
+        self.relaying = Relaying { relays, may_use: Some(may_use) };
+        for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
+            side.handle_relays(&self.relaying, now);
+        }
+    }
+
     fn create_offer(&mut self, now: Instant) {
         let side = &mut self.publisher;
-        side.refresh_sockets(&self.options, now, &self.shared);
+        side.refresh_sockets(&self.options, &self.relaying, now, &self.shared);
         match side.peer.create_offer(now) {
             Ok(sdp) => {
                 self.offers += 1;
@@ -228,7 +267,7 @@ impl Task {
             let error = PeerError::BadDescription;
             return self.shared.tell(ConnectionEvent::DescriptionRejected { target, id, error });
         };
-        side.refresh_sockets(&self.options, now, &self.shared);
+        side.refresh_sockets(&self.options, &self.relaying, now, &self.shared);
         match side.peer.handle_offer(&self.reach.filter(sdp), now) {
             Ok(sdp) => {
                 if !side.peer.is_connected() {
@@ -286,8 +325,8 @@ impl Task {
         for channel in low.into_iter().flatten() {
             self.shared.tell(ConnectionEvent::BufferedAmountLow { channel });
         }
-        self.stats.publisher = self.publisher.peer.stats();
-        self.stats.subscriber = self.subscriber.as_ref().map(|side| side.peer.stats());
+        self.stats.publisher = self.publisher.stats();
+        self.stats.subscriber = self.subscriber.as_ref().map(Side::stats);
         self.stats.data_track_limit = self.pump.limit();
         *lock(&self.shared.stats) = self.stats;
     }
@@ -300,7 +339,8 @@ impl Task {
         let now = Instant::now();
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             side.peer.close(now);
-            side.transmit();
+            side.transmit(now);
+            side.sockets.release_relays(now);
             side.set_state(state, &self.shared);
         }
     }
@@ -321,6 +361,8 @@ impl Side {
             peer,
             sockets: Sockets::default(),
             dials: VecDeque::new(),
+            relay_at: None,
+            relay_peers: Vec::new(),
             connect_by: None,
             surroundings: Surroundings::default(),
             state: None,
@@ -339,14 +381,27 @@ impl Side {
     }
 
     /// Checks the machine's addresses before a description is made.
-    fn refresh_sockets(&mut self, options: &ConnectionOptions, now: Instant, shared: &Shared) {
+    fn refresh_sockets(
+        &mut self,
+        options: &ConnectionOptions,
+        relaying: &Relaying,
+        now: Instant,
+        shared: &Shared,
+    ) {
         for gone in self.sockets.close_gone() {
-            self.peer.remove_local_candidate(Protocol::Udp, gone, now);
+            self.peer.remove_local_candidate(gone, now);
         }
-        if options.udp {
+        // The path is lost: a relay on it may have forgotten this side.
+        if !self.peer.is_connected()
+            && let Some(local) = self.peer.stats().local
+            && self.sockets.close_relay(local, now)
+        {
+            self.peer.remove_local_candidate(LocalCandidate::Relayed(local), now);
+        }
+        if options.udp && !relaying.only() {
             for &ip in &options.local_addresses {
                 if let Some(local) = self.sockets.bind(ip) {
-                    self.peer.add_local_candidate(Protocol::Udp, local, now);
+                    self.peer.add_local_candidate(LocalCandidate::Host(Protocol::Udp, local), now);
                 }
             }
             if !options.tcp && self.sockets.lacks_udp() {
@@ -357,22 +412,63 @@ impl Side {
 
     fn receive(&mut self, now: Instant) -> bool {
         let Self { peer, sockets, .. } = self;
-        sockets.receive(RECEIVE_BUDGET, |protocol, local, remote, bytes| {
+        sockets.receive(RECEIVE_BUDGET, now, |protocol, local, remote, bytes| {
             peer.handle_datagram(protocol, local, remote, bytes, now);
         })
     }
 
-    fn handle_timeouts(&mut self, now: Instant, options: &ConnectionOptions) {
+    /// What was measured.
+    fn stats(&self) -> PeerStats {
+        let stats = self.peer.stats();
+        PeerStats { relay: stats.local.and_then(|local| self.sockets.relay_transport(local)), ..stats }
+    }
+
+    /// There are other relays, or other rules for them.
+    fn handle_relays(&mut self, relaying: &Relaying, now: Instant) {
+        if relaying.only() {
+            self.dials.clear();
+            for gone in self.sockets.close_direct() {
+                self.peer.remove_local_candidate(gone, now);
+            }
+            if !self.relay_peers.is_empty() {
+                self.relay_at = Some(now);
+            }
+        }
+    }
+
+    fn take_socket_events(&mut self, now: Instant, relaying: &Relaying, shared: &Shared) {
         while let Some(event) = self.sockets.poll_event() {
             match event {
                 SocketEvent::TcpConnected(local) => {
-                    self.peer.add_local_candidate(Protocol::Tcp, local, now);
+                    self.peer.add_local_candidate(LocalCandidate::Host(Protocol::Tcp, local), now);
                 }
                 SocketEvent::TcpClosed(local) => {
-                    self.peer.remove_local_candidate(Protocol::Tcp, local, now);
+                    self.peer.remove_local_candidate(LocalCandidate::Host(Protocol::Tcp, local), now);
+                }
+                SocketEvent::Relayed(relayed) => {
+                    self.peer.add_local_candidate(LocalCandidate::Relayed(relayed), now);
+                }
+                SocketEvent::RelayFailed { relayed, error } => {
+                    tracing::info!("a relay cannot be used: {error}");
+                    if let Some(relayed) = relayed {
+                        self.peer.remove_local_candidate(LocalCandidate::Relayed(relayed), now);
+                    }
+                    let last = relaying.only() && !self.sockets.has_relays();
+                    shared.tell(ConnectionEvent::RelayFailed { target: self.target, error, last });
                 }
             }
         }
+    }
+
+    fn handle_timeouts(
+        &mut self,
+        now: Instant,
+        options: &ConnectionOptions,
+        relaying: &Relaying,
+        shared: &Shared,
+    ) {
+        self.sockets.handle_timeout(now);
+        self.take_socket_events(now, relaying, shared);
         if self.peer.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.peer.handle_timeout(now);
         }
@@ -380,6 +476,13 @@ impl Side {
             // Addresses that wait to be dialled are no longer needed. After the next loss the server names its
             // candidates again.
             self.dials.clear();
+            self.relay_at = None;
+        }
+        if self.relay_at.is_some_and(|at| at <= now) {
+            self.relay_at = None;
+            if let Some(may_use) = &relaying.may_use {
+                self.sockets.open_relays(&relaying.relays, may_use, &self.relay_peers, now);
+            }
         }
         while let Some(&(remote, at)) = self.dials.front()
             && at <= now
@@ -401,7 +504,9 @@ impl Side {
         let remote = self.peer.stats().remote.filter(|_| options.local_addresses.is_empty());
         match remote {
             Some(remote) if self.peer.is_connected() => {
-                let route = |remote| route_to(remote).ok();
+                // The path's first part is the way to its relay, if it has one.
+                let relay = self.peer.stats().local.and_then(|local| self.sockets.relay_address(local));
+                let route = |remote| route_to(relay.unwrap_or(remote)).ok();
                 if self.surroundings.look(remote, now, since_boot(), route) {
                     self.set_state(PeerState::Disconnected, shared);
                 }
@@ -414,13 +519,19 @@ impl Side {
         &mut self,
         candidate: RemoteCandidate,
         options: &ConnectionOptions,
+        relaying: &Relaying,
         now: Instant,
         shared: &Shared,
     ) {
+        let only = relaying.only();
+        if candidate.protocol == Protocol::Udp && options.relay {
+            self.take_relay_peer(candidate.addr, options, only, now);
+        }
         match candidate.protocol {
+            _ if only => {}
             Protocol::Udp if options.udp && options.local_addresses.is_empty() => {
                 if let Some(local) = self.sockets.bind_towards(candidate.addr) {
-                    self.peer.add_local_candidate(Protocol::Udp, local, now);
+                    self.peer.add_local_candidate(LocalCandidate::Host(Protocol::Udp, local), now);
                 } else if !options.tcp && self.sockets.lacks_udp() && !Sockets::can_bind_udp() {
                     // Another candidate cannot help either: no path will be found.
                     self.set_state(PeerState::NoUdpSocket, shared);
@@ -434,9 +545,23 @@ impl Side {
         }
     }
 
-    fn transmit(&mut self) {
+    /// An address of the server that relays have to let through.
+    fn take_relay_peer(&mut self, addr: SocketAddr, options: &ConnectionOptions, only: bool, now: Instant) {
+        if !self.relay_peers.contains(&addr) {
+            if self.relay_peers.len() >= MAX_RELAY_PEERS {
+                self.relay_peers.remove(0);
+            }
+            self.relay_peers.push(addr);
+        }
+        self.sockets.permit(addr, now);
+        if self.relay_at.is_none() && !self.peer.is_connected() {
+            self.relay_at = Some(if only { now } else { now + options.tcp_delay });
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
         while let Some(datagram) = self.peer.poll_transmit() {
-            self.sockets.send(&datagram);
+            self.sockets.send(&datagram, now);
         }
         self.sockets.flush();
     }
@@ -444,7 +569,8 @@ impl Side {
     fn deadline(&self) -> Option<Instant> {
         let dial = self.dials.front().map(|&(_, at)| at);
         let look = self.surroundings.next();
-        [self.peer.poll_timeout(), dial, self.connect_by, look].into_iter().flatten().min()
+        let (sockets, relay) = (self.sockets.poll_timeout(), self.relay_at);
+        [self.peer.poll_timeout(), dial, self.connect_by, look, sockets, relay].into_iter().flatten().min()
     }
 }
 
@@ -452,6 +578,7 @@ fn take_events(
     side: &mut Side,
     shared: &Shared,
     options: &ConnectionOptions,
+    relaying: &Relaying,
     stats: &mut ConnectionStats,
     packets: &mut Vec<Bytes>,
     now: Instant,
@@ -470,7 +597,9 @@ fn take_events(
             PeerEvent::LocalCandidate(candidate) => {
                 shared.tell(ConnectionEvent::LocalCandidate { target: side.target, candidate });
             }
-            PeerEvent::RemoteCandidate(candidate) => side.take_candidate(candidate, options, now, shared),
+            PeerEvent::RemoteCandidate(candidate) => {
+                side.take_candidate(candidate, options, relaying, now, shared);
+            }
             PeerEvent::Message { channel, data } => {
                 let stats = stats.channel(channel);
                 stats.count_received(data.len());
@@ -510,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_wait_to_be_dialled_are_bounded() {
+    fn addresses_that_wait_to_be_dialled_or_relayed_are_bounded() {
         let now = Instant::now();
         let mut side = Side::new(Target::Publisher, Peer::offering(now));
         let options = ConnectionOptions::new(ConnectionMode::Single);
@@ -525,8 +654,16 @@ mod tests {
         for port in 1..=1_000 {
             let addr = SocketAddr::from(([127, 0, 0, 1], port));
             let candidate = RemoteCandidate { protocol: Protocol::Tcp, addr, kind: PathKind::Host };
-            side.take_candidate(candidate, &options, now, &shared);
+            side.take_candidate(candidate, &options, &Relaying::default(), now, &shared);
         }
         assert_eq!(side.dials.len(), MAX_DIALS);
+        for port in 1..=1_000 {
+            let addr = SocketAddr::from(([127, 0, 0, 1], port));
+            let candidate = RemoteCandidate { protocol: Protocol::Udp, addr, kind: PathKind::Host };
+            // Without sockets of its own: only relays are used.
+            let relaying = Relaying { relays: Relays { only: true, ..Relays::default() }, may_use: None };
+            side.take_candidate(candidate, &options, &relaying, now, &shared);
+        }
+        assert_eq!(side.relay_peers.len(), MAX_RELAY_PEERS);
     }
 }

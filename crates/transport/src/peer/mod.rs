@@ -30,7 +30,8 @@ use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
 pub use types::{
-    ChannelKind, Datagram, PathKind, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate, Sent,
+    ChannelKind, Datagram, LocalCandidate, PathKind, PeerError, PeerEvent, PeerStats, Protocol,
+    RemoteCandidate, Sent,
 };
 
 /// Largest message that may be sent, in bytes: the server's `max-message-size`. A larger message ends the receiver's
@@ -83,6 +84,19 @@ fn without_tcp(sdp: &str) -> String {
                 .is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
     };
     sdp.split_inclusive('\n').filter(|line| !dialled(line)).collect()
+}
+
+/// The candidate as the engine has it. `None`: its address cannot be one.
+fn build(candidate: LocalCandidate) -> Option<Candidate> {
+    let builder = Candidate::builder();
+    match candidate {
+        LocalCandidate::Host(Protocol::Udp, addr) => builder.udp().host(addr).build(),
+        LocalCandidate::Host(Protocol::Tcp, addr) => {
+            builder.tcp().host(addr).tcptype(TcpType::Active).build()
+        }
+        LocalCandidate::Relayed(addr) => builder.udp().relayed(addr, addr).build(),
+    }
+    .ok()
 }
 
 fn config(channel: ChannelKind) -> ChannelConfig {
@@ -280,43 +294,35 @@ impl Peer {
 
     // Candidates.
 
-    /// Adds a local candidate. For TCP it is the address of a dialled connection.
+    /// Adds a local candidate.
     ///
     /// A candidate that comes after the first local description has to be told to the other side:
     /// [`PeerEvent::LocalCandidate`]. A TCP candidate is told only after the other side has answered an ICE check on
     /// that connection, which proves that it is at the other end. Otherwise a peer that names candidates would learn
     /// which ports are open.
-    pub fn add_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
-        let candidate = match protocol {
-            Protocol::Udp => Candidate::builder().udp().host(addr).build(),
-            Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
-        };
-        if let Ok(candidate) = candidate
+    pub fn add_local_candidate(&mut self, candidate: LocalCandidate, now: Instant) {
+        if let Some(built) = build(candidate)
             && let Ok(now) = self.advance(now)
         {
-            let added = self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string);
+            let added = self.rtc.add_local_candidate(built).map(Candidate::to_sdp_string);
             if self.is_started()
                 && let Some(added) = added
             {
-                match protocol {
-                    Protocol::Udp => self.events.push_back(PeerEvent::LocalCandidate(added)),
-                    Protocol::Tcp => self.unproven.push((addr, added)),
+                match candidate {
+                    LocalCandidate::Host(Protocol::Tcp, addr) => self.unproven.push((addr, added)),
+                    _ => self.events.push_back(PeerEvent::LocalCandidate(added)),
                 }
             }
             self.drain(now);
         }
     }
 
-    /// Removes a local candidate: its interface is gone, or its connection ended.
-    pub fn remove_local_candidate(&mut self, protocol: Protocol, addr: SocketAddr, now: Instant) {
-        if protocol == Protocol::Tcp {
+    /// Removes a local candidate: its interface is gone, or its connection or relay ended.
+    pub fn remove_local_candidate(&mut self, candidate: LocalCandidate, now: Instant) {
+        if let LocalCandidate::Host(Protocol::Tcp, addr) = candidate {
             self.unproven.retain(|(unproven, _)| *unproven != addr);
         }
-        let candidate = match protocol {
-            Protocol::Udp => Candidate::builder().udp().host(addr).build(),
-            Protocol::Tcp => Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build(),
-        };
-        if let Ok(candidate) = candidate
+        if let Some(candidate) = build(candidate)
             && let Ok(now) = self.advance(now)
         {
             self.rtc.direct_api().invalidate_candidate(&candidate);
@@ -667,7 +673,7 @@ impl Peer {
                     let protocol = match transmit.proto {
                         str0m::net::Protocol::Udp => Protocol::Udp,
                         str0m::net::Protocol::Tcp => Protocol::Tcp,
-                        // Only relayed candidates use other protocols. There are none yet.
+                        // For the other side, relays speak UDP, however this side reaches them.
                         _ => continue,
                     };
                     if is_dtls(&transmit.contents) {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use super::MAX_MESSAGE_SIZE;
+use crate::relay::RelayTransport;
 
 /// The data channels of a LiveKit connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +50,15 @@ pub enum Protocol {
     Udp,
     /// TCP, framed by RFC 4571.
     Tcp,
+}
+
+/// A local candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LocalCandidate {
+    /// An address of this machine. For TCP it is the one of a dialled connection.
+    Host(Protocol, SocketAddr),
+    /// The address that a relay gave. The other side is reached from there over UDP.
+    Relayed(SocketAddr),
 }
 
 /// The kind of the other side's address, by ICE's candidate types.
@@ -148,6 +158,8 @@ pub struct PeerStats {
     pub rtt: Option<Duration>,
     /// The transport protocol of the selected path.
     pub protocol: Option<Protocol>,
+    /// The relay of the selected path; `None`: the path has none. The owner knows it.
+    pub relay: Option<RelayTransport>,
     /// The local address of the selected path.
     pub local: Option<SocketAddr>,
     /// The remote address of the selected path.

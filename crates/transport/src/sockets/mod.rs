@@ -1,19 +1,25 @@
-//! The sockets of one peer connection: a UDP socket for each local address, and dialled TCP connections.
+//! The sockets of one peer connection: a UDP socket for each local address, dialled TCP connections, and relays.
 //!
 //! Nothing here blocks. [`Sockets::poll_ready`] tells the owner when there is something to do. Data that a full socket
 //! does not take stays queued, and [`Sockets::is_clogged`] tells the owner to make no more.
 
+mod relay;
+mod stream;
 mod tcp;
 mod udp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+pub(crate) use relay::MayUse;
+use relay::{RelayEvent, RelayPort};
 use tcp::{TcpEvent, TcpPort};
 use udp::UdpPort;
 
-use crate::peer::{Datagram, Protocol};
+use crate::peer::{Datagram, LocalCandidate, Protocol};
+use crate::relay::{MAX_RELAYS, RelayError, RelayTransport, Relays};
 
 /// Most UDP sockets of one peer: local addresses from which the server is reached.
 const MAX_UDP: usize = 8;
@@ -28,6 +34,7 @@ pub(crate) struct Sockets {
     /// Whether a UDP socket could not be had.
     udp_failed: bool,
     tcp: Vec<TcpPort>,
+    relays: Vec<RelayPort>,
 }
 
 /// What the owner has to tell the peer.
@@ -37,6 +44,15 @@ pub(crate) enum SocketEvent {
     TcpConnected(SocketAddr),
     /// An open connection ended.
     TcpClosed(SocketAddr),
+    /// A relay gave this address. It is a local candidate.
+    Relayed(SocketAddr),
+    /// A relay ended, with its address if it gave one.
+    RelayFailed {
+        /// The relayed address.
+        relayed: Option<SocketAddr>,
+        /// The reason.
+        error: RelayError,
+    },
 }
 
 impl Sockets {
@@ -93,13 +109,21 @@ impl Sockets {
         }
     }
 
-    /// Closes the UDP sockets whose address the machine no longer has, and returns their addresses.
-    pub(crate) fn close_gone(&mut self) -> Vec<SocketAddr> {
+    /// Closes the UDP sockets and relays whose local address the machine no longer has, and returns what was a candidate.
+    pub(crate) fn close_gone(&mut self) -> Vec<LocalCandidate> {
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.udp)
             .into_iter()
             .partition(|port| UdpSocket::bind(SocketAddr::new(port.local().ip(), 0)).is_ok());
         self.udp = kept;
-        gone.iter().map(UdpPort::local).collect()
+        let mut gone: Vec<_> =
+            gone.iter().map(|port| LocalCandidate::Host(Protocol::Udp, port.local())).collect();
+        self.relays.retain(|port| {
+            let local = port.way().map(|(local, _)| SocketAddr::new(local.ip(), 0));
+            let is_gone = local.is_some_and(|local| UdpSocket::bind(local).is_err());
+            gone.extend(port.relayed().filter(|_| is_gone).map(LocalCandidate::Relayed));
+            !is_gone
+        });
+        gone
     }
 
     /// Starts a TCP connection, unless there is one to that address.
@@ -107,6 +131,91 @@ impl Sockets {
         if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
             self.tcp.push(TcpPort::dial(remote));
         }
+    }
+
+    /// Opens those relays to which there is no way yet.
+    pub(crate) fn open_relays(
+        &mut self,
+        relays: &Relays,
+        may_use: &MayUse,
+        peers: &[SocketAddr],
+        now: Instant,
+    ) {
+        self.relays.retain(|port| !port.is_closed());
+        for server in relays.servers.iter().take(MAX_RELAYS as usize) {
+            // Fresh credentials are for new allocations only.
+            let open = self.relays.iter().any(|port| {
+                let known = port.server();
+                (&known.host, known.port, known.transport) == (&server.host, server.port, server.transport)
+            });
+            if !open && self.relays.len() < MAX_RELAYS as usize {
+                let trust = relays.trust.clone();
+                let mut port = RelayPort::open(server.clone(), trust, may_use.clone(), now);
+                for &peer in peers {
+                    port.permit(peer, now);
+                }
+                self.relays.push(port);
+            }
+        }
+    }
+
+    /// Lets an address of the other side through the relays.
+    pub(crate) fn permit(&mut self, peer: SocketAddr, now: Instant) {
+        for port in &mut self.relays {
+            port.permit(peer, now);
+        }
+    }
+
+    /// Closes a relay that no longer works, and returns whether there was one with that relayed address.
+    pub(crate) fn close_relay(&mut self, relayed: SocketAddr, now: Instant) -> bool {
+        let Some(at) = self.relays.iter().position(|port| port.relayed() == Some(relayed)) else {
+            return false;
+        };
+        self.relays.swap_remove(at).release(now);
+        true
+    }
+
+    /// Whether a relay may still become or is usable.
+    pub(crate) fn has_relays(&self) -> bool {
+        self.relays.iter().any(|port| !port.is_closed())
+    }
+
+    /// How the relay with that relayed address is reached.
+    pub(crate) fn relay_transport(&self, relayed: SocketAddr) -> Option<RelayTransport> {
+        self.relays.iter().find(|port| port.relayed() == Some(relayed)).map(RelayPort::transport)
+    }
+
+    /// The address of the relay with that relayed address.
+    pub(crate) fn relay_address(&self, relayed: SocketAddr) -> Option<SocketAddr> {
+        let port = self.relays.iter().find(|port| port.relayed() == Some(relayed))?;
+        port.way().map(|(_, address)| address)
+    }
+
+    /// Gives all relayed addresses back.
+    pub(crate) fn release_relays(&mut self, now: Instant) {
+        for mut port in self.relays.drain(..) {
+            port.release(now);
+        }
+    }
+
+    /// Closes all sockets but the relays, and returns what was a candidate.
+    pub(crate) fn close_direct(&mut self) -> Vec<LocalCandidate> {
+        let udp = self.udp.drain(..).map(|port| LocalCandidate::Host(Protocol::Udp, port.local()));
+        let open = self.tcp.drain(..).filter_map(|port| port.local());
+        let tcp = open.map(|local| LocalCandidate::Host(Protocol::Tcp, local));
+        udp.chain(tcp).collect()
+    }
+
+    /// Does what is due at the relays.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for port in &mut self.relays {
+            port.handle_timeout(now);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.relays.iter().filter_map(RelayPort::poll_timeout).min()
     }
 
     /// Ready when data arrived, a dialled connection opened or failed, or a clogged socket can take bytes again.
@@ -119,6 +228,9 @@ impl Sockets {
         for port in &mut self.tcp {
             ready |= port.poll_ready(cx).is_ready();
         }
+        for port in &mut self.relays {
+            ready |= port.poll_ready(cx).is_ready();
+        }
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -127,6 +239,7 @@ impl Sockets {
     pub(crate) fn receive(
         &mut self,
         budget: usize,
+        now: Instant,
         mut take: impl FnMut(Protocol, SocketAddr, SocketAddr, &[u8]),
     ) -> bool {
         let mut more = false;
@@ -138,12 +251,20 @@ impl Sockets {
             let remote = port.remote();
             more |= port.receive(budget, |local, bytes| take(Protocol::Tcp, local, remote, bytes));
         }
+        for port in &mut self.relays {
+            // For the other side, a relay speaks UDP, however it is reached.
+            more |=
+                port.receive(budget, now, |local, remote, bytes| take(Protocol::Udp, local, remote, bytes));
+        }
         more
     }
 
-    /// The next event of the TCP connections.
+    /// The next event of the TCP connections and relays.
     pub(crate) fn poll_event(&mut self) -> Option<SocketEvent> {
-        let mut event = None;
+        let mut event = self.relays.iter_mut().find_map(RelayPort::poll_event).map(|event| match event {
+            RelayEvent::Usable(relayed) => SocketEvent::Relayed(relayed),
+            RelayEvent::Failed { relayed, error } => SocketEvent::RelayFailed { relayed, error },
+        });
         self.tcp.retain_mut(|port| {
             if event.is_some() {
                 return true;
@@ -164,10 +285,13 @@ impl Sockets {
     }
 
     /// Queues a datagram. A datagram for a socket that is gone is lost, as any datagram may be.
-    pub(crate) fn send(&mut self, datagram: &Datagram) {
+    pub(crate) fn send(&mut self, datagram: &Datagram, now: Instant) {
         match datagram.protocol {
             Protocol::Udp => {
-                if let Some(port) = self.udp.iter_mut().find(|port| port.local() == datagram.local) {
+                let relay = self.relays.iter_mut().find(|port| port.relayed() == Some(datagram.local));
+                if let Some(port) = relay {
+                    port.send(datagram.remote, &datagram.contents, now);
+                } else if let Some(port) = self.udp.iter_mut().find(|port| port.local() == datagram.local) {
                     port.send(datagram.remote, &datagram.contents);
                 }
             }
@@ -191,11 +315,16 @@ impl Sockets {
         for port in &mut self.tcp {
             port.flush();
         }
+        for port in &mut self.relays {
+            port.flush();
+        }
     }
 
     /// Whether a socket did not take everything.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.udp.iter().any(UdpPort::is_clogged) || self.tcp.iter().any(TcpPort::is_clogged)
+        self.udp.iter().any(UdpPort::is_clogged)
+            || self.tcp.iter().any(TcpPort::is_clogged)
+            || self.relays.iter().any(RelayPort::is_clogged)
     }
 }
 

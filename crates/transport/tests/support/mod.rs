@@ -382,7 +382,9 @@ impl Driver {
             ConnectionEvent::DescriptionRejected { .. } => {
                 self.tell.send_modify(|seen| seen.sdp_rejected += 1);
             }
-            ConnectionEvent::BufferedAmountLow { .. } | ConnectionEvent::Lingered { .. } => {}
+            ConnectionEvent::BufferedAmountLow { .. }
+            | ConnectionEvent::Lingered { .. }
+            | ConnectionEvent::RelayFailed { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use datatrack::subscriber::SubscriberConfig;
 use datatrack::{EncryptionType, TrackInfo, TrackSid};
 
 use super::*;
-use crate::peer::{Datagram, PeerEvent, Protocol};
+use crate::peer::{Datagram, LocalCandidate, PeerEvent, Protocol};
 use crate::{Clock, LinkHost, LinkOptions};
 
 const MS: Duration = Duration::from_millis(1);
@@ -166,8 +166,12 @@ impl World {
             messages: Vec::new(),
             most_buffered: 0,
         };
-        world.sender.add_local_candidate(protocol, "10.0.0.1:1".parse().unwrap(), start);
-        world.receiver.add_local_candidate(protocol, "10.0.0.2:2".parse().unwrap(), start);
+        world
+            .sender
+            .add_local_candidate(LocalCandidate::Host(protocol, "10.0.0.1:1".parse().unwrap()), start);
+        world
+            .receiver
+            .add_local_candidate(LocalCandidate::Host(protocol, "10.0.0.2:2".parse().unwrap()), start);
         let offer = world.sender.create_offer(start).unwrap();
         let answer = world.receiver.handle_offer(&offer, start).unwrap();
         world.sender.handle_answer(&answer, start).unwrap();

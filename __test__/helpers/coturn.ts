@@ -1,0 +1,108 @@
+/** A coturn: Debian's `turnserver` on free ports of 127.0.0.1, over UDP, TCP and TLS. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Certificates } from './certificates'
+import { freePort } from './livekit-server'
+import type { TurnServer } from './livekit-server'
+import { learnSecret } from './secrets'
+
+/** Interval at which the starting server is asked whether it answers, ms. */
+const POLL = 20
+
+export class Coturn {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'datatrack-coturn-'))
+  readonly #port: number
+  readonly #tlsPort: number
+  readonly #credential = randomBytes(12).toString('hex')
+  #process: ChildProcess | undefined
+
+  private constructor(port: number, tlsPort: number) {
+    this.#port = port
+    this.#tlsPort = tlsPort
+    learnSecret('TURN credential', this.#credential)
+  }
+
+  /** Starts a coturn and waits until it accepts connections. */
+  static async start({ key, cert }: Certificates): Promise<Coturn> {
+    const coturn = new Coturn(await freePort(), await freePort())
+    const file = (name: string): string => join(coturn.#folder, name)
+    writeFileSync(file('key.pem'), key)
+    writeFileSync(file('cert.pem'), cert)
+    const config = [
+      'listening-ip=127.0.0.1',
+      'relay-ip=127.0.0.1',
+      `listening-port=${coturn.#port}`,
+      `tls-listening-port=${coturn.#tlsPort}`,
+      `cert=${file('cert.pem')}`,
+      `pkey=${file('key.pem')}`,
+      'lt-cred-mech',
+      `user=participant:${coturn.#credential}`,
+      'realm=example.test',
+      'allow-loopback-peers',
+      'no-cli',
+      'no-dtls',
+      'log-file=stdout',
+      `pidfile=${file('pid')}`,
+      `userdb=${file('db')}`,
+    ]
+    // On a command line, other users could read the password.
+    writeFileSync(file('turnserver.conf'), config.join('\n'), { mode: 0o600 })
+    await coturn.launch()
+    return coturn
+  }
+
+  /** The server as a LiveKit server names it to clients. */
+  server(protocol: TurnServer['protocol']): TurnServer {
+    const port = protocol === 'tls' ? this.#tlsPort : this.#port
+    return { host: '127.0.0.1', port, protocol, username: 'participant', credential: this.#credential }
+  }
+
+  /** Starts it on the same ports. */
+  async launch(): Promise<void> {
+    const child = spawn('turnserver', ['-c', join(this.#folder, 'turnserver.conf')], { stdio: 'ignore' })
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('close', () => process.removeListener('exit', kill))
+    this.#process = child
+    let failed: Error | undefined
+    child.once('error', (error) => (failed = error))
+    child.once('exit', () => (failed ??= new Error('turnserver ended early')))
+    while (!(await accepts(this.#port)) || !(await accepts(this.#tlsPort))) {
+      if (failed !== undefined) throw failed
+      await delay(POLL)
+    }
+  }
+
+  /** Kills it. */
+  async kill(): Promise<void> {
+    const child = this.#process
+    this.#process = undefined
+    if (child === undefined) return
+    const closed = once(child, 'close')
+    if (child.kill('SIGKILL')) await closed
+  }
+
+  async stop(): Promise<void> {
+    await this.kill()
+    rmSync(this.#folder, { recursive: true })
+  }
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}

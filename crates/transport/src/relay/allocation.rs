@@ -1,0 +1,316 @@
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use turn_client_proto::api::{TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
+use turn_client_proto::prelude::{DelayedTransmitBuild as _, TurnClientApi as _};
+use turn_client_proto::stun;
+use turn_client_proto::stun::agent::Transmit;
+use turn_client_proto::types::{TransportType, TurnCredentials};
+use turn_client_proto::udp::TurnClientUdp;
+
+use super::frames::{Method, Request, error_code, request};
+use super::{RelayError, RelayServer};
+
+/// Most addresses of the other side that are reached through one allocation. A server has a handful.
+pub(crate) const MAX_PEERS: usize = 16;
+
+/// Requests whose answers are compared. The client repeats a few of them, 50 ms apart.
+const MAX_REQUESTS: usize = 64;
+
+/// Steps of the client in one call. More wait for the next call.
+const MAX_STEPS: usize = 32;
+
+/// The pause before the steps that one call did not do.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How requests are repeated: five times, after 0.5, 1, 2 and 2 s. After 7.5 s there is no answer.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(2);
+const TRANSMISSIONS: u32 = 5;
+
+const BAD_REQUEST: u16 = 400;
+const UNAUTHORIZED: u16 = 401;
+const FORBIDDEN: u16 = 403;
+const STALE_NONCE: u16 = 438;
+const WRONG_CREDENTIALS: u16 = 441;
+
+/// An allocation on a TURN server: requests, refreshes, and the wrapping of datagrams. All messages are whole ones,
+/// whatever carries them.
+pub(crate) struct Allocation {
+    client: TurnClientUdp,
+    local: SocketAddr,
+    server: SocketAddr,
+    /// The client counts time from here.
+    start: Instant,
+    relayed: Option<SocketAddr>,
+    peers: Vec<(SocketAddr, Peer)>,
+    requests: VecDeque<Request>,
+    messages: VecDeque<Vec<u8>>,
+    events: VecDeque<AllocationEvent>,
+    /// The last error code that the server answered a request for a peer with.
+    refused: Option<u16>,
+    usable: bool,
+    /// When it has to be usable.
+    usable_by: Instant,
+    failed: bool,
+    deadline: Instant,
+}
+
+/// The state of an address of the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    New,
+    Asked,
+    Permitted,
+    Refused,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AllocationEvent {
+    /// The relayed address can be used as a candidate.
+    Usable(SocketAddr),
+    /// It cannot be used, or no longer.
+    Failed(RelayError),
+}
+
+impl Allocation {
+    /// Asks the server at `address` for a relayed address. If no data can go through it by `usable_by`, it has failed.
+    pub(crate) fn new(
+        server: &RelayServer,
+        address: SocketAddr,
+        local: SocketAddr,
+        usable_by: Instant,
+        now: Instant,
+    ) -> Self {
+        let credentials = TurnCredentials::new(&server.username, &server.credential);
+        let mut config = TurnConfig::new(credentials);
+        config.set_request_retransmits(FIRST_TIMEOUT, LONGEST_TIMEOUT, TRANSMISSIONS, LONGEST_TIMEOUT);
+        Self {
+            client: TurnClientUdp::allocate(local, address, config),
+            local,
+            server: address,
+            start: now,
+            relayed: None,
+            peers: Vec::new(),
+            requests: VecDeque::new(),
+            messages: VecDeque::new(),
+            events: VecDeque::new(),
+            refused: None,
+            usable: false,
+            usable_by,
+            failed: false,
+            deadline: now,
+        }
+    }
+
+    /// Lets an address of the other side send to this one. Data for it is wrapped from then on.
+    pub(crate) fn permit(&mut self, peer: SocketAddr, now: Instant) {
+        // The allocation has an IPv4 address.
+        let known = self.peers.iter().any(|(known, _)| *known == peer);
+        if peer.is_ipv4() && !known && self.peers.len() < MAX_PEERS {
+            self.peers.push((peer, Peer::New));
+            self.handle_timeout(now);
+        }
+    }
+
+    /// Takes a message of the server, and gives the data of a peer to `take`.
+    pub(crate) fn handle_message(
+        &mut self,
+        message: &[u8],
+        now: Instant,
+        take: impl FnOnce(SocketAddr, SocketAddr, &[u8]),
+    ) {
+        if self.failed {
+            return;
+        }
+        if let Some((id, code)) = error_code(message)
+            && let Some(request) = self.requests.iter().find(|request| request.id == id).copied()
+        {
+            self.handle_error(request, code);
+        }
+        let transmit = Transmit::new(message, TransportType::Udp, self.server, self.local);
+        match self.client.recv(transmit, self.time(now)) {
+            TurnRecvRet::PeerData(data) => {
+                if let Some(relayed) = self.relayed {
+                    take(relayed, data.peer, data.data());
+                }
+            }
+            _ => self.handle_timeout(now),
+        }
+    }
+
+    /// The client ignores errors that are not signed, and does not tell the code of the others.
+    fn handle_error(&mut self, request: Request, code: u16) {
+        match (request.method, code) {
+            // The first answer asks for the credentials.
+            (Method::Allocate, UNAUTHORIZED) if !request.signed => {}
+            (_, STALE_NONCE) => {}
+            // livekit-server answers with 400 to credentials that are wrong or have expired. It took the same request
+            // without them.
+            (Method::Allocate, BAD_REQUEST | UNAUTHORIZED | WRONG_CREDENTIALS) => {
+                self.fail(RelayError::Unauthorized);
+            }
+            (Method::Allocate, code) => self.fail(RelayError::Refused(code)),
+            (Method::Permit, code) if !self.usable => {
+                self.refused = Some(code);
+                if let Some(peer) = request.peer {
+                    self.set(peer, Peer::Refused);
+                }
+                self.fail_if_refused();
+            }
+            _ => {}
+        }
+    }
+
+    fn fail_if_refused(&mut self) {
+        let refused = !self.peers.is_empty() && self.peers.iter().all(|(_, state)| *state == Peer::Refused);
+        if refused && !self.usable {
+            self.fail(match self.refused {
+                // livekit-server says 401: the credentials, which it took a moment ago, do not allow that address.
+                Some(FORBIDDEN | UNAUTHORIZED) => RelayError::Forbidden,
+                Some(code) => RelayError::Refused(code),
+                None => RelayError::Unreachable,
+            });
+        }
+    }
+
+    fn fail(&mut self, error: RelayError) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.events.push_back(AllocationEvent::Failed(error));
+        }
+    }
+
+    /// A datagram for a peer, as it is sent to the server. `None`: there is no permission for that peer.
+    pub(crate) fn wrap(&mut self, peer: SocketAddr, contents: &[u8], now: Instant) -> Option<Vec<u8>> {
+        let now = self.time(now);
+        let wrapped = self.client.send_to(TransportType::Udp, peer, contents, now).ok().flatten()?;
+        Some(wrapped.data.build())
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if !self.usable && self.usable_by <= now {
+            self.fail(RelayError::Unreachable);
+        }
+        for _ in 0..MAX_STEPS {
+            if self.failed {
+                return;
+            }
+            while let Some(event) = self.client.poll_event() {
+                self.take_event(event);
+            }
+            self.ask(now);
+            let time = self.time(now);
+            while self.messages.len() < MAX_STEPS
+                && let Some(transmit) = self.client.poll_transmit(time)
+            {
+                self.push_message(transmit.data.to_vec());
+            }
+            match self.client.poll(time) {
+                TurnPollRet::WaitUntil(at) if at > time => {
+                    self.deadline = now + at.saturating_duration_since(time);
+                    return;
+                }
+                TurnPollRet::WaitUntil(_) => {}
+                // The client tells no more than that.
+                _ => {
+                    while let Some(event) = self.client.poll_event() {
+                        self.take_event(event);
+                    }
+                    self.fail(RelayError::Unreachable);
+                }
+            }
+        }
+        self.deadline = now + PAUSE;
+    }
+
+    fn push_message(&mut self, message: Vec<u8>) {
+        if let Some(request) = request(&message) {
+            if self.requests.len() >= MAX_REQUESTS {
+                self.requests.pop_front();
+            }
+            if !self.requests.contains(&request) {
+                self.requests.push_back(request);
+            }
+        }
+        self.messages.push_back(message);
+    }
+
+    fn take_event(&mut self, event: TurnEvent) {
+        match event {
+            TurnEvent::AllocationCreated(_, relayed) if relayed.is_ipv4() => self.relayed = Some(relayed),
+            TurnEvent::AllocationCreateFailed(_) => self.fail(RelayError::Unreachable),
+            TurnEvent::ChannelCreated(_, peer) => {
+                self.set(peer, Peer::Permitted);
+                if let Some(relayed) = self.relayed
+                    && !std::mem::replace(&mut self.usable, true)
+                {
+                    self.events.push_back(AllocationEvent::Usable(relayed));
+                }
+            }
+            TurnEvent::ChannelCreateFailed(_, peer) => {
+                self.set(peer, Peer::Refused);
+                self.fail_if_refused();
+            }
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, peer: SocketAddr, state: Peer) {
+        if let Some((_, known)) = self.peers.iter_mut().find(|(known, _)| *known == peer) {
+            *known = state;
+        }
+    }
+
+    /// Asks for a channel to each new peer. The permission comes with it.
+    fn ask(&mut self, now: Instant) {
+        if self.relayed.is_none() {
+            return;
+        }
+        let time = self.time(now);
+        let Self { client, peers, .. } = self;
+        for (peer, state) in peers.iter_mut().filter(|(_, state)| *state == Peer::New) {
+            *state = match client.bind_channel(TransportType::Udp, *peer, time) {
+                Ok(()) => Peer::Asked,
+                Err(_) => Peer::Refused,
+            };
+        }
+    }
+
+    /// The next message for the server.
+    pub(crate) fn poll_message(&mut self) -> Option<Vec<u8>> {
+        self.messages.pop_front()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<AllocationEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = if self.usable { self.deadline } else { self.deadline.min(self.usable_by) };
+        (!self.failed).then_some(deadline)
+    }
+
+    /// Gives the relayed address back. The messages are polled as usual.
+    pub(crate) fn release(&mut self, now: Instant) {
+        // An error means that there is no allocation.
+        if self.client.delete(self.time(now)).is_ok() {
+            // The client would keep 50 ms between two requests.
+            let later = self.time(now + Duration::from_millis(50));
+            while let Some(transmit) = self.client.poll_transmit(later) {
+                self.messages.push_back(transmit.data.to_vec());
+            }
+        }
+    }
+
+    fn time(&self, now: Instant) -> stun::Instant {
+        let since = now.saturating_duration_since(self.start).as_nanos();
+        stun::Instant::from_nanos(i64::try_from(since).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

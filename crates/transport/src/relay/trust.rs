@@ -1,0 +1,42 @@
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// The certificate authorities that relays over TLS are checked against. Nothing is read before the first use.
+#[derive(Default)]
+pub struct Trust {
+    pem: String,
+    config: OnceLock<Option<Arc<ClientConfig>>>,
+}
+
+impl Trust {
+    /// Authorities in PEM. What cannot be read among them is ignored.
+    #[must_use]
+    pub const fn new(pem: String) -> Self {
+        Self { pem, config: OnceLock::new() }
+    }
+
+    /// The configuration of TLS. `None`: the crypto provider cannot do it.
+    pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
+        self.config
+            .get_or_init(|| {
+                let mut roots = RootCertStore::empty();
+                let authorities = CertificateDer::pem_slice_iter(self.pem.as_bytes());
+                roots.add_parsable_certificates(authorities.filter_map(Result::ok));
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let builder =
+                    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+                Some(Arc::new(builder.ok()?.with_root_certificates(roots).with_no_client_auth()))
+            })
+            .clone()
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust").finish_non_exhaustive()
+    }
+}

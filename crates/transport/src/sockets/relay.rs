@@ -1,0 +1,308 @@
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpStream, lookup_host};
+
+use super::route_to;
+use super::stream::RelayStream;
+use super::udp::UdpPort;
+use crate::relay::{Allocation, AllocationEvent, MAX_PEERS, RelayError, RelayServer, RelayTransport, Trust};
+
+/// How long it may take until a relay lets data through, from the look-up of its name on.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most addresses of a relay's host that are dialled.
+const MAX_ADDRESSES: usize = 4;
+
+/// Tells which addresses a relay may have.
+pub(crate) type MayUse = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// A relay: what carries its messages, and the allocation on it.
+pub(super) struct RelayPort {
+    server: RelayServer,
+    state: State,
+    /// Addresses of the other side that came before the allocation.
+    peers: Vec<SocketAddr>,
+    relayed: Option<SocketAddr>,
+    events: VecDeque<RelayEvent>,
+    open_by: Instant,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RelayEvent {
+    /// There is a relayed address: a candidate.
+    Usable(SocketAddr),
+    /// The relay cannot be used, or no longer; `relayed` is the candidate's address if there was one.
+    Failed { relayed: Option<SocketAddr>, error: RelayError },
+}
+
+enum State {
+    Opening(Pin<Box<dyn Future<Output = Result<Opened, RelayError>> + Send>>),
+    Open(Box<Opened>, Box<Allocation>),
+    Closed,
+}
+
+/// What carries the messages.
+struct Opened {
+    carrier: Carrier,
+    local: SocketAddr,
+    address: SocketAddr,
+}
+
+enum Carrier {
+    Udp(Box<UdpPort>),
+    Stream(Box<RelayStream>),
+}
+
+impl RelayPort {
+    pub(super) fn open(server: RelayServer, trust: Arc<Trust>, may_use: MayUse, now: Instant) -> Self {
+        let to = server.clone();
+        let opening = Box::pin(async move { open(&to, &trust, &may_use).await });
+        Self {
+            server,
+            state: State::Opening(opening),
+            peers: Vec::new(),
+            relayed: None,
+            events: VecDeque::new(),
+            open_by: now + OPEN_TIMEOUT,
+        }
+    }
+
+    pub(super) const fn server(&self) -> &RelayServer {
+        &self.server
+    }
+
+    pub(super) const fn transport(&self) -> RelayTransport {
+        self.server.transport
+    }
+
+    /// The relayed address, while it can be used.
+    pub(super) const fn relayed(&self) -> Option<SocketAddr> {
+        self.relayed
+    }
+
+    /// The address of the relay itself, and the local one from which it is reached.
+    pub(super) fn way(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match &self.state {
+            State::Open(opened, _) => Some((opened.local, opened.address)),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(super) fn permit(&mut self, peer: SocketAddr, now: Instant) {
+        match &mut self.state {
+            State::Opening(_) if self.peers.len() < MAX_PEERS => self.peers.push(peer),
+            State::Opening(_) => {}
+            State::Open(_, allocation) => allocation.permit(peer, now),
+            State::Closed => {}
+        }
+    }
+
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.events.is_empty() {
+            return Poll::Ready(());
+        }
+        match &mut self.state {
+            State::Opening(opening) => match opening.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(opened) => {
+                    self.opened(opened);
+                    Poll::Ready(())
+                }
+            },
+            State::Open(opened, _) => match &mut opened.carrier {
+                Carrier::Udp(port) => port.poll_ready(cx),
+                Carrier::Stream(stream) => stream.poll_ready(cx),
+            },
+            State::Closed => Poll::Pending,
+        }
+    }
+
+    fn opened(&mut self, opened: Result<Opened, RelayError>) {
+        match opened {
+            Ok(opened) => {
+                let now = Instant::now();
+                let mut allocation =
+                    Allocation::new(&self.server, opened.address, opened.local, self.open_by, now);
+                for peer in std::mem::take(&mut self.peers) {
+                    allocation.permit(peer, now);
+                }
+                allocation.handle_timeout(now);
+                self.state = State::Open(Box::new(opened), Box::new(allocation));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Gives the datagrams of the other side to `take` (local, remote, bytes). Returns whether some may be left.
+    pub(super) fn receive(
+        &mut self,
+        budget: usize,
+        now: Instant,
+        mut take: impl FnMut(SocketAddr, SocketAddr, &[u8]),
+    ) -> bool {
+        let State::Open(opened, allocation) = &mut self.state else { return false };
+        let Opened { carrier, address, .. } = &mut **opened;
+        let more = match carrier {
+            Carrier::Udp(port) => Ok(port.receive(budget, |from, message| {
+                if from == *address {
+                    allocation.handle_message(message, now, &mut take);
+                }
+            })),
+            Carrier::Stream(stream) => {
+                stream.receive(budget, |message| allocation.handle_message(message, now, &mut take))
+            }
+        };
+        more.unwrap_or_else(|error| {
+            self.fail(error);
+            false
+        })
+    }
+
+    /// Sends a datagram to the other side.
+    pub(super) fn send(&mut self, remote: SocketAddr, contents: &[u8], now: Instant) {
+        let State::Open(opened, allocation) = &mut self.state else { return };
+        if let Some(message) = allocation.wrap(remote, contents, now) {
+            opened.send(message);
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        let State::Open(opened, _) = &mut self.state else { return };
+        if let Err(error) = opened.flush() {
+            self.fail(error);
+        }
+    }
+
+    pub(super) fn is_clogged(&self) -> bool {
+        let State::Open(opened, _) = &self.state else { return false };
+        match &opened.carrier {
+            Carrier::Udp(port) => port.is_clogged(),
+            Carrier::Stream(stream) => stream.is_clogged(),
+        }
+    }
+
+    /// Does what is due, and queues the messages for the relay.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Opening(_) if self.open_by <= now => return self.fail(RelayError::Unreachable),
+            State::Opening(_) | State::Closed => {}
+            State::Open(opened, allocation) => {
+                if allocation.poll_timeout().is_some_and(|due| due <= now) {
+                    allocation.handle_timeout(now);
+                }
+                while let Some(message) = allocation.poll_message() {
+                    opened.send(message);
+                }
+                while let Some(event) = allocation.poll_event() {
+                    match event {
+                        AllocationEvent::Usable(relayed) => {
+                            self.relayed = Some(relayed);
+                            self.events.push_back(RelayEvent::Usable(relayed));
+                        }
+                        AllocationEvent::Failed(error) => return self.fail(error),
+                    }
+                }
+            }
+        }
+        self.flush();
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Opening(_) => Some(self.open_by),
+            State::Open(_, allocation) => allocation.poll_timeout(),
+            State::Closed => None,
+        }
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<RelayEvent> {
+        self.events.pop_front()
+    }
+
+    fn fail(&mut self, error: RelayError) {
+        self.state = State::Closed;
+        self.events.push_back(RelayEvent::Failed { relayed: self.relayed.take(), error });
+    }
+
+    /// Gives the relayed address back, as far as that can be told at once.
+    pub(super) fn release(&mut self, now: Instant) {
+        if let State::Open(opened, allocation) = &mut self.state {
+            allocation.release(now);
+            while let Some(message) = allocation.poll_message() {
+                opened.send(message);
+            }
+            let _ = opened.flush();
+        }
+        self.state = State::Closed;
+    }
+}
+
+impl Opened {
+    fn send(&mut self, message: Vec<u8>) {
+        match &mut self.carrier {
+            Carrier::Udp(port) => port.send(self.address, &message),
+            Carrier::Stream(stream) => stream.send(message),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), RelayError> {
+        match &mut self.carrier {
+            Carrier::Udp(port) => {
+                port.flush();
+                Ok(())
+            }
+            Carrier::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
+async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<Opened, RelayError> {
+    let addresses =
+        lookup_host((server.host.as_str(), server.port)).await.map_err(|_| RelayError::Unresolved)?;
+    let addresses: Vec<_> = addresses.filter(|address| may_use(address.ip())).take(MAX_ADDRESSES).collect();
+    if addresses.is_empty() {
+        return Err(RelayError::Unresolved);
+    }
+    if server.transport == RelayTransport::Udp {
+        return bind(&addresses);
+    }
+    let (socket, address) = dial(&addresses).await?;
+    let local = socket.set_nodelay(true).and_then(|()| socket.local_addr());
+    let local = local.map_err(|_| RelayError::Unreachable)?;
+    let tls = match server.transport {
+        RelayTransport::Tls => Some((trust.config().ok_or(RelayError::Untrusted)?, server.host.as_str())),
+        _ => None,
+    };
+    Ok(Opened { carrier: Carrier::Stream(Box::new(RelayStream::new(socket, tls)?)), local, address })
+}
+
+/// A UDP socket towards the first address that has a route.
+fn bind(addresses: &[SocketAddr]) -> Result<Opened, RelayError> {
+    for &address in addresses {
+        if let Ok(port) = route_to(address).and_then(UdpPort::bind) {
+            let local = port.local();
+            return Ok(Opened { carrier: Carrier::Udp(Box::new(port)), local, address });
+        }
+    }
+    Err(RelayError::Unreachable)
+}
+
+async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), RelayError> {
+    for &address in addresses {
+        if let Ok(socket) = TcpStream::connect(address).await {
+            return Ok((socket, address));
+        }
+    }
+    Err(RelayError::Unreachable)
+}
