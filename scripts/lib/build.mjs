@@ -60,19 +60,27 @@ export const addonPath = (target = hostName()) => fromRoot(`datatrack.${target}.
 /**
  * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder. `target` is one
  * of `targets()`; the default is this machine's. `zig` links with cargo-zigbuild, for another Linux: any CPU, any C
- * library, and against the oldest glibc that Node 20 runs on. Returns the addon's path.
+ * library, and against the oldest glibc that Node 20 runs on. `path`: where the addon is put. `env`: cargo's variables.
+ * Returns the path.
  */
-export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } = {}) {
+export async function buildAddon({
+  profile = DEV_PROFILE,
+  target,
+  zig = false,
+  path = addonPath(target?.name),
+  env = {},
+} = {}) {
   say(`Building the native addon (cargo, profile ${profile}; the first time takes minutes) …`)
   const start = performance.now()
   // On CI an outdated lock file is an error. For a developer, cargo may update it after a new dependency.
   const locked = process.env.CI === 'true' ? ['--locked'] : []
-  const triple = zig && target?.abi === 'gnu' ? `${target.triple}.${OLDEST_GLIBC}` : target?.triple
+  const glibc = zig && target?.platform === 'linux' && target.abi === 'gnu'
+  const triple = glibc ? `${target.triple}.${OLDEST_GLIBC}` : target?.triple
   const args = [zig ? 'zigbuild' : 'build', ...locked, '-p', 'datatrack-node', '--profile', profile]
   if (triple !== undefined) args.push('--target', triple)
   const { output } = await run('cargo', [...args, '--message-format=json-render-diagnostics'], {
     capture: true,
-    env: { ...process.env, ...(profile === 'release' && RELEASE_ENVIRONMENT) },
+    env: { ...process.env, ...env, ...(profile === 'release' && RELEASE_ENVIRONMENT) },
   })
   const built = output
     .split('\n')
@@ -82,7 +90,6 @@ export async function buildAddon({ profile = DEV_PROFILE, target, zig = false } 
     .flatMap((message) => message.filenames)
     .find((file) => /\.(so|dylib|dll)$/.test(file))
   if (built === undefined) throw new StepError('cargo built no shared library of the crate datatrack-node')
-  const path = addonPath(target?.name)
   // A new file replaces the old name. A process that has mapped the old file keeps it unchanged.
   const fresh = `${path}.${process.pid}.new`
   copyFileSync(built, fresh)
