@@ -114,7 +114,8 @@ describe('datatrack completion', () => {
   test('options of the command, and values where there is a choice', async () => {
     expect(await complete('pub', '--sch')).toEqual(['--schema', '--schema-encoding'])
     expect(await complete('token', 'create', '--ident')).toEqual(['--identity'])
-    expect(await complete('sub', '--room', 'lab', '--ice-transports', '')).toEqual(['all', 'udp', 'tcp'])
+    const transports = await complete('sub', '--room', 'lab', '--ice-transports', '')
+    expect(transports).toEqual(['all', 'udp', 'tcp', 'relay'])
     expect(await complete('sub', '--ice-transports', 'u')).toEqual(['udp'])
   })
 
