@@ -45,6 +45,7 @@ impl Subscriber {
         for track in self.tracks.values_mut() {
             track.end_assignment();
             track.permission = Permission::Granted;
+            track.end_when_answered = false;
         }
         for id in self.subscribed_tracks() {
             self.ask(id, now);

@@ -88,6 +88,11 @@ impl EarlyPackets {
         self.packets.front().map(|oldest| oldest.arrived_at + self.max_age)
     }
 
+    /// The handle of each packet.
+    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.packets.iter().map(|early| early.handle)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.packets.len()
     }

@@ -166,7 +166,7 @@ impl Subscriber {
         let expired = self.early.expire(now);
         self.packets.dropped.add(PacketDrop::UnknownHandle, expired);
         let mut next = self.early.poll_timeout();
-        let (mut unanswered, mut renewed) = (Vec::new(), Vec::new());
+        let (mut unanswered, mut often) = (Vec::new(), false);
         let (mut late, mut denied) = (Vec::new(), Vec::new());
         for track in self.tracks.values_mut() {
             if let Some(assignment) = &mut track.assignment {
@@ -197,22 +197,24 @@ impl Subscriber {
                     next = earlier(next, Some(due));
                     unanswered.push(track.id);
                 }
-                Some(Unanswered::Renew(due)) => {
+                Some(Unanswered::AskOften(due)) => {
                     next = earlier(next, Some(due));
-                    renewed.push(track.id);
                     unanswered.push(track.id);
+                    often = true;
                 }
                 Some(Unanswered::GiveUp) => late.push(track.id),
                 None => {}
             }
         }
         self.earliest_deadline = next;
-        // All ends come before the requests: a paced request waits until the SFU has ended the subscription before it.
-        renewed.sort_unstable();
-        for id in renewed {
-            self.tell_subscription(id, false);
-        }
         unanswered.sort_unstable();
+        // The SFU answers no request for a track that it forwards. It tells all handles when a subscription ends.
+        if let Some(first) = unanswered.first()
+            && often
+            && self.answers_were_lost()
+        {
+            self.tell_subscription(*first, false);
+        }
         for id in unanswered {
             self.tell_subscription(id, true);
         }

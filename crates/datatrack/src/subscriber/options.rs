@@ -13,9 +13,9 @@ pub struct SubscriberConfig {
     /// default.
     ///
     /// livekit-server 1.13.5 loses some requests: some of more than five that come at once, and a request that comes
-    /// while it ends an earlier subscription to the same track. It also loses answers, if the connection for signalling
-    /// breaks, and repeats none for a subscription that exists. So from the second time on, the subscription is ended
-    /// before it is requested again.
+    /// while it ends an earlier subscription to the same track. Its answers are lost with the connection for signalling,
+    /// and it repeats none for a subscription that exists. If packets show that it forwards all tracks that wait, one of
+    /// the subscriptions is ended and requested again, from the second repetition on.
     pub subscribe_retry: Duration,
     /// How long a subscription may wait after the SFU has refused it because of the publisher's permissions; 1 s by
     /// default. A publisher that names its tracks learns the SID of a new track after the SFU has announced it, and only

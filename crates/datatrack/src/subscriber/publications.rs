@@ -129,6 +129,7 @@ impl Subscriber {
         self.by_sid.insert(sid.clone(), id);
         track.info = info.clone();
         track.permission = Permission::Granted;
+        track.end_when_answered = false;
         self.events.push_back(SubscriberEvent::TrackUpdated { track: id, info });
         if !track.streams.is_empty() {
             self.ask(id, now);

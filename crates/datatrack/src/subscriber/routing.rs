@@ -83,6 +83,7 @@ impl Subscriber {
             self.note_restart(id);
         }
         self.activate(id);
+        self.end_if_unneeded(id);
     }
 
     /// Changes the route of `handle`. The track that had it before has no handle any more.
@@ -163,7 +164,8 @@ impl Subscriber {
             return self.packets.dropped.count(PacketDrop::UnknownHandle);
         };
         if track.streams.is_empty() {
-            return self.packets.dropped.count(PacketDrop::Unsubscribed);
+            self.packets.dropped.count(PacketDrop::Unsubscribed);
+            return self.end_if_unneeded(id);
         }
         let Some(assignment) = &mut track.assignment else {
             return self.packets.dropped.count(PacketDrop::UnknownHandle);

@@ -1,5 +1,7 @@
 //! Opening and closing streams, and the requests to the SFU that follow.
 
+use std::collections::HashSet;
+
 use super::stream::Stream;
 use super::track::{Asked, Permission, Subscription};
 use super::{
@@ -46,6 +48,7 @@ impl Subscriber {
         self.streams.insert(stream, Stream::new(track, options));
         match subscription {
             Subscription::None => {
+                state.end_when_answered = false;
                 self.set_pending(track, false, now);
                 self.tell_subscription(track, true);
             }
@@ -76,10 +79,15 @@ impl Subscriber {
             track.streams.swap_remove(index);
             if track.streams.is_empty() {
                 track.forget_partial_frames();
-                if track.subscription != Subscription::None {
-                    track.subscription = Subscription::None;
-                    track.permission = Permission::Granted;
-                    self.tell_subscription(id, false);
+                let before = std::mem::replace(&mut track.subscription, Subscription::None);
+                match before {
+                    Subscription::None => {}
+                    // The SFU still holds the request, and says when it is permitted.
+                    Subscription::Pending { .. } if track.permission != Permission::Granted => {
+                        track.permission = Permission::Refused;
+                    }
+                    Subscription::Pending { .. } => track.end_when_answered = true,
+                    Subscription::Active => self.tell_subscription(id, false),
                 }
             } else if self.target_fps(id) != fps_before {
                 self.tell_subscription(id, true);
@@ -125,8 +133,8 @@ impl Subscriber {
         if allowed {
             track.permission = Permission::Granted;
             match before {
-                // The SFU forwards the track now, but nothing reads it.
-                Permission::Refused => self.tell_subscription(id, false),
+                // The SFU begins to forward the track, but nothing reads it.
+                Permission::Refused => track.end_when_answered = track.streams.is_empty(),
                 Permission::Denied { .. } => self.await_answer(id, now),
                 Permission::Granted => {}
             }
@@ -190,6 +198,24 @@ impl Subscriber {
         self.expect_by(again_at.min(now + self.config.subscribe_timeout));
     }
 
+    /// The SFU forwards the track. Ends the subscription if no stream has needed it since before this answer.
+    pub(super) fn end_if_unneeded(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if std::mem::take(&mut track.end_when_answered) && track.streams.is_empty() {
+            self.tell_subscription(id, false);
+        }
+    }
+
+    /// Whether the SFU forwards all the tracks whose requests it has not answered: as many packets' handles are unknown.
+    /// Then the answers were lost. Otherwise it may have lost requests, or be slow.
+    pub(super) fn answers_were_lost(&self) -> bool {
+        let waiting = self.tracks.values().filter(|track| track.waits()).count();
+        let unclaimed = self.unclaimed.values().collect::<HashSet<_>>();
+        let unknown =
+            self.early.handles().filter(|handle| !unclaimed.contains(handle)).collect::<HashSet<_>>();
+        unknown.len() >= waiting
+    }
+
     /// The SFU has answered.
     pub(super) fn activate(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
@@ -229,9 +255,10 @@ impl Subscriber {
         if self.tracks.get(&id).is_none_or(|track| track.streams.is_empty()) {
             return;
         }
-        // So a later attempt starts from the same state on both sides.
-        self.tell_subscription(id, false);
         self.end_streams(id, error);
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.end_when_answered = true;
+        }
     }
 
     fn end_streams(&mut self, id: TrackId, error: SubscribeError) {
@@ -243,11 +270,11 @@ impl Subscriber {
         }
     }
 
-    /// The SFU may have said something else about permissions meanwhile. Requests that it still holds for tracks without
-    /// streams are taken back, and streams that wait for a permission wait anew.
+    /// The SFU may have said something else about permissions meanwhile. Subscriptions that it still holds requests for,
+    /// and that have no streams, end when it answers. Streams that wait for a permission wait anew.
     pub(super) fn renew_permissions(&mut self, now: Instant) {
         let until = now + self.config.permission_grace;
-        let (mut refused, mut waits) = (Vec::new(), false);
+        let mut waits = false;
         for track in self.tracks.values_mut() {
             match track.permission {
                 Permission::Granted => {}
@@ -257,16 +284,12 @@ impl Subscriber {
                 }
                 Permission::Refused => {
                     track.permission = Permission::Granted;
-                    refused.push(track.id);
+                    track.end_when_answered = true;
                 }
             }
         }
         if waits {
             self.expect_by(until);
-        }
-        refused.sort_unstable();
-        for id in refused {
-            self.tell_subscription(id, false);
         }
     }
 

@@ -18,6 +18,9 @@ pub(super) struct Track {
     pub(super) info: TrackInfo,
     pub(super) subscription: Subscription,
     pub(super) permission: Permission,
+    /// The SFU may hold a request that no stream needs any more. When the SFU answers, the subscription is ended.
+    /// livekit-server 1.13.5 hangs if it is to end a subscription that it has not begun.
+    pub(super) end_when_answered: bool,
     pub(super) streams: Vec<StreamId>,
     pub(super) pipeline: DepacketizerOptions,
     pub(super) assignment: Option<Assignment>,
@@ -78,9 +81,17 @@ pub(super) enum Unanswered {
     Wait(Instant),
     /// Ask again, and wait until that time.
     Ask(Instant),
-    /// End the subscription, ask again, and wait until that time.
-    Renew(Instant),
+    /// The same, for at least the second time.
+    AskOften(Instant),
     GiveUp,
+}
+
+impl Track {
+    /// Whether the SFU may hold a request that it has not answered.
+    pub(super) fn waits(&self) -> bool {
+        let asked = matches!(self.subscription, Subscription::Pending { .. });
+        self.end_when_answered || asked && self.permission == Permission::Granted
+    }
 }
 
 impl Subscription {
@@ -98,7 +109,7 @@ impl Subscription {
         asked.again_at = now + now.saturating_duration_since(asked.since);
         let due = deadline.min(asked.again_at);
         if std::mem::replace(&mut asked.repeated, true) {
-            return Some(Unanswered::Renew(due));
+            return Some(Unanswered::AskOften(due));
         }
         Some(Unanswered::Ask(due))
     }
@@ -126,6 +137,7 @@ impl Track {
             info,
             subscription: Subscription::None,
             permission: Permission::Granted,
+            end_when_answered: false,
             streams: Vec::new(),
             pipeline: DepacketizerOptions::default(),
             assignment: None,

@@ -256,7 +256,7 @@ fn a_retry_after_a_timeout_asks_the_sfu_again() {
     assert_eq!(events(&mut subscriber), [update("a", true)]);
     subscriber.handle_timeout(at(10_000));
     let timeout = Some(SubscribeError::Timeout);
-    assert_eq!(events(&mut subscriber), [update("a", false), ended(1, timeout), ended(2, timeout)]);
+    assert_eq!(events(&mut subscriber), [ended(1, timeout), ended(2, timeout)]);
     subscribe(&mut subscriber, track, 3, 10_001);
     assert_eq!(events(&mut subscriber), [update("a", true)]);
     subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], at(10_002));
@@ -267,25 +267,70 @@ fn a_retry_after_a_timeout_asks_the_sfu_again() {
 
 #[test]
 fn what_the_sfu_does_not_answer_it_is_asked_again_each_time_after_twice_as_long() {
-    let again = vec![update("a", true)];
-    // The SFU answers nothing about a subscription that exists. Its first answer may be lost.
-    let renewed = vec![update("a", false), update("a", true)];
     let mut subscriber = subscriber();
     let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
     subscribe(&mut subscriber, track, 1, 500);
     assert_eq!(events(&mut subscriber), [update("a", true)]);
-    for (due, told) in [(1_500, again), (2_500, renewed.clone()), (4_500, renewed)] {
+    for due in [1_500, 2_500, 4_500] {
         assert_eq!(subscriber.poll_timeout(), Some(at(due)));
         subscriber.handle_timeout(at(due - 1));
         assert_eq!(events(&mut subscriber), []);
         subscriber.handle_timeout(at(due));
-        assert_eq!(events(&mut subscriber), told);
+        assert_eq!(events(&mut subscriber), [update("a", true)]);
     }
     subscriber.handle_subscriber_handles(vec![(handle(9), sid("a"))], at(8_000));
     assert_eq!(events(&mut subscriber), [is_subscribed(1)]);
     subscriber.handle_timeout(at(8_500));
     subscriber.handle_timeout(at(60_000));
     assert_eq!((events(&mut subscriber), subscriber.poll_timeout()), (vec![], None));
+}
+
+#[test]
+fn when_packets_show_that_answers_were_lost_one_subscription_is_ended_and_requested_again() {
+    let mut subscriber = subscriber();
+    let tracks = announce(&mut subscriber, vec![info(1, "a", "a"), info(2, "b", "b")], at(0));
+    subscribe(&mut subscriber, tracks[0], 1, 0);
+    subscribe(&mut subscriber, tracks[1], 2, 0);
+    let asked = [update("a", true), update("b", true)];
+    assert_eq!(events(&mut subscriber), asked);
+    receive(&mut subscriber, Sender::new(8).frame(b"x"), at(900));
+    receive(&mut subscriber, Sender::new(9).frame(b"x"), at(900));
+    subscriber.handle_timeout(at(1_000));
+    assert_eq!(events(&mut subscriber), asked, "the SFU may have lost the requests");
+    // The SFU forwards one track. It may not have begun with the other subscription.
+    receive(&mut subscriber, Sender::new(8).frame(b"x"), at(1_950));
+    subscriber.handle_timeout(at(2_000));
+    assert_eq!(events(&mut subscriber), asked);
+    receive(&mut subscriber, Sender::new(8).frame(b"x"), at(3_900));
+    receive(&mut subscriber, Sender::new(9).frame(b"y"), at(3_900));
+    subscriber.handle_timeout(at(4_000));
+    assert_eq!(events(&mut subscriber), [update("a", false), update("a", true), update("b", true)]);
+    assign(&mut subscriber, &[(9, "b")], at(4_001));
+    assert_eq!(events(&mut subscriber), [is_subscribed(2)]);
+    assert_eq!(read(&mut subscriber, 2), [b"y"]);
+    assign(&mut subscriber, &[(9, "b"), (10, "a")], at(4_002));
+    assert_eq!(events(&mut subscriber), [is_subscribed(1)]);
+}
+
+#[test]
+fn a_subscription_that_the_sfu_has_not_begun_is_ended_when_it_has() {
+    let mut subscriber = subscriber();
+    let track = announce(&mut subscriber, vec![info(1, "a", "a")], at(0))[0];
+    subscribe(&mut subscriber, track, 1, 0);
+    subscriber.unsubscribe(StreamId(1));
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
+    assign(&mut subscriber, &[(9, "a")], at(1));
+    assert_eq!(events(&mut subscriber), [update("a", false)]);
+    assign(&mut subscriber, &[(9, "a")], at(1));
+    assert_eq!(events(&mut subscriber), [], "that is told once");
+    // The same, if a stream needs it again before the SFU answers.
+    assign(&mut subscriber, &[], at(2));
+    subscribe(&mut subscriber, track, 2, 3);
+    subscriber.unsubscribe(StreamId(2));
+    subscribe(&mut subscriber, track, 3, 3);
+    assert_eq!(events(&mut subscriber), [update("a", true), update("a", true)]);
+    assign(&mut subscriber, &[(10, "a")], at(4));
+    assert_eq!(events(&mut subscriber), [is_subscribed(3)]);
 }
 
 #[test]
@@ -303,11 +348,11 @@ fn a_paced_subscription_has_its_whole_time_from_when_the_request_left() {
     assert_eq!(events(&mut subscriber), [update("a", true)], "asked again after a second");
     subscriber.handle_subscription_sent(&sid("a"), at(69_000));
     subscriber.handle_timeout(at(69_999));
-    assert_eq!(events(&mut subscriber), [update("a", false), update("a", true)]);
+    assert_eq!(events(&mut subscriber), [update("a", true)]);
     subscriber.handle_timeout(at(70_000));
     assert_eq!(
         events(&mut subscriber),
-        [update("a", false), ended(1, Some(SubscribeError::Timeout))],
+        [ended(1, Some(SubscribeError::Timeout))],
         "what is sent again has no time of its own"
     );
     // Calls for tracks that are unknown or that wait for nothing have no effect.
@@ -468,7 +513,7 @@ fn a_pending_subscription_follows_its_track_to_the_new_sid_with_the_whole_time()
     assert_eq!(events(&mut subscriber), [update("new", true)]);
     subscriber.handle_timeout(at(19_000));
     let told = events(&mut subscriber);
-    assert_eq!(told, [update("new", false), ended(1, Some(SubscribeError::Timeout))]);
+    assert_eq!(told, [ended(1, Some(SubscribeError::Timeout))]);
 }
 
 #[test]
@@ -557,7 +602,7 @@ fn subscriptions_are_told_again_when_resumed_and_nothing_times_out_meanwhile() {
     subscriber.handle_timeout(at(69_999));
     assert_eq!(events(&mut subscriber), [update("b", true)]);
     subscriber.handle_timeout(at(70_000));
-    assert_eq!(events(&mut subscriber)[1], ended(2, Some(SubscribeError::Timeout)));
+    assert_eq!(events(&mut subscriber), [ended(2, Some(SubscribeError::Timeout))]);
 }
 
 #[test]
@@ -687,7 +732,7 @@ fn who_may_not_subscribe_is_told_at_once_and_keeps_what_the_sfu_has_answered() {
     subscribe(&mut subscriber, tracks[1], 2, 0);
     events(&mut subscriber);
     subscriber.handle_subscribing_allowed(false);
-    assert_eq!(events(&mut subscriber), [update("b", false), ended(2, Some(SubscribeError::NotAllowed))]);
+    assert_eq!(events(&mut subscriber), [ended(2, Some(SubscribeError::NotAllowed))]);
     let refused = subscriber.subscribe(tracks[1], StreamId(3), SubscribeOptions::default(), at(1));
     assert_eq!(refused, Err(SubscribeError::NotAllowed));
     // livekit-server still forwards the other track, and a second stream can read it.
@@ -704,7 +749,7 @@ fn who_may_not_subscribe_is_told_at_once_and_keeps_what_the_sfu_has_answered() {
     events(&mut subscriber);
     subscriber.handle_subscribing_allowed(false);
     let not_allowed = Some(SubscribeError::NotAllowed);
-    assert_eq!(events(&mut subscriber), [update("a", false), ended(1, not_allowed), ended(4, not_allowed)]);
+    assert_eq!(events(&mut subscriber), [ended(1, not_allowed), ended(4, not_allowed)]);
     subscriber.handle_subscribing_allowed(true);
     subscribe(&mut subscriber, tracks[1], 5, 3);
     assert_eq!(events(&mut subscriber), [update("b", true)]);
@@ -753,6 +798,8 @@ fn a_subscription_that_its_publisher_revokes_ends_at_once_and_can_be_had_again_w
     assert_eq!(events(&mut subscriber), []);
     // The SFU has kept the request, so it forwards the track again, which nothing reads.
     subscriber.handle_subscription_permission(&sid("a"), true, at(3));
+    assert_eq!(events(&mut subscriber), []);
+    assign(&mut subscriber, &[(10, "a")], at(3));
     assert_eq!(events(&mut subscriber), [update("a", false)]);
     subscribe(&mut subscriber, tracks[0], 3, 4);
     assert_eq!(events(&mut subscriber), [update("a", true)]);
@@ -777,7 +824,7 @@ fn after_a_reconnect_a_refused_track_can_be_asked_for_again() {
         } else {
             // The server session still holds the request. Stream 2 has its second once more.
             subscriber.handle_resumed(at(6000));
-            assert_eq!(events(&mut subscriber), [update("a", false), update("b", true)]);
+            assert_eq!(events(&mut subscriber), [update("b", true)]);
             subscriber.handle_timeout(at(6999));
             assert_eq!(events(&mut subscriber), []);
             subscriber.handle_timeout(at(7000));
