@@ -1,4 +1,5 @@
 /** Publications and subscriptions that fail, or whose answer is lost. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DataTrackPublishError, DataTrackSubscribeError, RoomEvent } from '../../index'
 import { rejection } from '../helpers/rooms'
@@ -173,6 +174,22 @@ describe('a subscription', () => {
       await back
       // The server forwards the track, says nothing after the resume, and nothing to a request for what it forwards.
       await flowing(local, stream)
+    }),
+  )
+})
+
+describe('subscriptions that are closed at once', () => {
+  it(
+    'leave the server able to answer others',
+    inScene(async (scene) => {
+      const [alice, bob] = [await scene.join('alice'), await scene.join('bob')]
+      const names = Array.from({ length: 30 }, (_none, index) => `track-${index}`)
+      const tracks = await Promise.all(names.map((name) => publish(alice, bob, { name })))
+      for (let round = 0; round < 10; round++) {
+        for (const { remote } of tracks) remote.subscribe().close()
+        await delay(20)
+      }
+      await Promise.all(tracks.map(({ local, remote }) => flowing(local, remote.subscribe())))
     }),
   )
 })
