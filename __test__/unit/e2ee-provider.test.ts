@@ -136,7 +136,7 @@ describe('a custom provider', () => {
       const stream = await subscribe(remote)
       const reading = stream.read()
       for (let index = 0; index < 5; index++) local.tryPush(new Uint8Array([index]))
-      while (stream.stats().dropped.decodeFailed < 5) await turn()
+      while ((stream.stats().dropped.decodeFailed ?? 0) < 5) await turn()
       open.fails = false
       local.tryPush(new Uint8Array([9]))
       expect((await reading)!.payload).toEqual(Buffer.from([9]))

@@ -452,6 +452,7 @@ export class Session
       case 'messages':
       case 'channelBufferedAmountLow':
       case 'lingered':
+      case 'relayFailed':
         // Events of a connection. They go to the connection's own sink.
         return
     }
