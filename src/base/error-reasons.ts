@@ -215,27 +215,27 @@ export const errorReasons = {
     },
     noRelay: {
       message: 'there is no relay to connect through',
-      doc: "Only with `iceTransports: 'relay'`: neither the option `iceServers` nor the server names a TURN server. Switch TURN on at the server, or name one.",
+      doc: "Only with `iceTransports: 'relay'`. There is no TURN server to use: the option `iceServers` names none, or that option is not set and the server names none. Switch TURN on at the server, or name a TURN server in `iceServers`.",
     },
     relayUnreachable: {
       message: 'no relay can be reached',
-      doc: "Only with `iceTransports: 'relay'`, as the following four: the host of each TURN server is unknown, refuses connections, or does not answer. Is its port forwarded, and does the firewall let it through?",
+      doc: "This reason and the next four occur only if data may go through relays only: with `iceTransports: 'relay'`, or if the server tells its clients so. The host of each TURN server is unknown, refuses connections, or does not answer. If one of the next four reasons applies to one of several TURN servers, the error has that reason instead. Is the TURN server's port forwarded, and does the firewall let it through?",
     },
     relayUntrusted: {
       message: "the relay's certificate is not trusted",
-      doc: 'It is expired, made for another name, or signed by an unknown authority. The option `ca` names authorities.',
+      doc: "The certificate is expired, made for another name, or signed by an unknown authority. The option `ca` names the authorities to trust, in place of Node's list.",
     },
     relayUnauthorized: {
       message: 'the relay refuses the credentials',
-      doc: 'They are wrong or have expired. The server makes new ones for each connection: are the clocks of both right, and is their secret the same?',
+      doc: 'The credentials are wrong or have expired. The LiveKit server makes new ones for each connection. Are the clocks of the LiveKit server and of the TURN server right, and do both have the same secret? If the option `iceServers` is set, check its `username` and `credential`.',
     },
     relayForbidden: {
       message: "the relay forbids the server's address",
-      doc: "The TURN server lets clients in, but not to the addresses that the LiveKit server announces. For livekit-server's own TURN and private addresses: `turn.allow_restricted_peer_cidrs`.",
+      doc: "The TURN server accepts the client, but does not let it send to the addresses that the LiveKit server announces. livekit-server's own TURN server refuses private addresses, unless `turn.allow_restricted_peer_cidrs` names them.",
     },
     relayFailed: {
       message: 'the relay does not work',
-      doc: 'It has no capacity left or a quota is used up, it sends the client to another server, or it does not speak TURN. The detail has its error.',
+      doc: "The TURN server has no capacity left, a quota is used up, it sends the client to another server, or it does not speak TURN. The detail has the TURN server's error.",
     },
     leaveRequest: {
       message: 'the server told this participant to leave',
