@@ -12,7 +12,7 @@ import { checkRetries } from './reconnect-policy'
 /** ms that one attempt may take, by default. */
 export const CONNECT_TIMEOUT = 15_000
 
-/** Which network paths to the server's media ports are tried. */
+/** Which network paths the room tries for its data. */
 export type IceTransports = 'all' | 'udp' | 'tcp' | 'relay'
 
 /** Options of `room.connect()`. */
@@ -20,33 +20,40 @@ export interface ConnectOptions {
   /** ms that one attempt to connect or to reconnect may take, 1 to 2^31 − 1. Default: 15,000. */
   readonly connectTimeout?: number | undefined
   /**
-   * The agent for signalling, as for `http.request`. Default: the proxy of the environment, if there is one; else
-   * Node's own agent.
+   * The agent for signalling and for the list of regions, as for `http.request`. Default: the proxy of the environment,
+   * if there is one; else Node's own agent.
    */
   readonly agent?: Agent | undefined
   /**
    * Whether signalling goes through the HTTP proxy that `HTTPS_PROXY` (for `wss:`), `HTTP_PROXY` (for `ws:`) or
-   * `ALL_PROXY` names, in lower or upper case, unless `NO_PROXY` excludes the host. Packets never do. Default: `true`.
+   * `ALL_PROXY` names, in lower or upper case, unless `NO_PROXY` excludes the host. The request for the list of regions
+   * goes the same way. The packets of the data path never go through a proxy. Default: `true`.
    */
   readonly proxy?: boolean | undefined
-  /** Certificate authorities in PEM, for servers with a private one. Default: Node's list. */
+  /**
+   * The certificate authorities to trust, in PEM, in place of Node's list: for signalling, the list of regions, and
+   * relays over TLS. A server with a private authority needs it. Default: Node's list.
+   */
   readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined
   /**
-   * `single`: one peer connection for both directions. `dual`: one for each. Default: `auto`, which is `single`, or
-   * `dual` if the server does not support that.
+   * `single`: one peer connection for both directions. `dual`: one for each direction. Default: `auto`, which is
+   * `single`, or `dual` if the server does not support `single`.
    */
   readonly peerConnections?: 'auto' | PeerConnectionMode | undefined
   /**
-   * `udp` or `tcp`: only that protocol, and no relay. `relay`: only through a TURN server. Default: `all`, which is UDP,
-   * or TCP and relays if UDP does not work.
+   * `udp` or `tcp`: only that protocol, and no relay. `relay`: only relays (TURN servers). Default: `all`, which is
+   * UDP, and also TCP and relays if UDP has not connected after 300 ms.
    */
   readonly iceTransports?: IceTransports | undefined
-  /** TURN servers to use instead of those that the server names; at most 4 URLs. Default: the server's. */
+  /**
+   * TURN servers to use instead of those that the server names; at most 4 URLs of TURN servers. An empty array: none.
+   * Default: those that the server names.
+   */
   readonly iceServers?: readonly IceServer[] | undefined
   /**
    * How often an attempt is made again while the server cannot be reached, or while the function or source of tokens
-   * gives no token: whole, 0 and above, or `Infinity` for a program that must never give up. It counts for the first
-   * connection (default: 0), and for each loss of the connection (default: as the room's `reconnectPolicy` decides).
+   * gives no token: whole, 0 and above, or `Infinity` for a program that must never give up. The number holds for the
+   * first connection (default: 0), and for each loss of the connection (default: the room's `reconnectPolicy` decides).
    * Each attempt has `connectTimeout`.
    */
   readonly maxRetries?: number | undefined
@@ -96,7 +103,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
   }
 }
 
-/** Node.js ignores text that is not a certificate, and then trusts no server. */
+/** Refuses text without certificates: Node.js would ignore it, and would then trust no server. */
 function checkCertificates(name: string, given: ConnectOptions['ca']): ConnectOptions['ca'] {
   if (given === undefined) return undefined
   if (Array.isArray(given)) given.forEach((one, index) => checkCertificate(`${name}[${index}]`, one))

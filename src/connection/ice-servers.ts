@@ -8,17 +8,18 @@ import type { NativeRelayServer } from '../native/native'
 /** A TURN server, as in WebRTC's `RTCIceServer`. */
 export interface IceServer {
   /**
-   * `turn:host[:port][?transport=udp|tcp]`, or `turns:host[:port]` for TLS over TCP. Default ports: 3478 and 5349. URLs
-   * of STUN servers are ignored: the server sees the client's address by itself.
+   * `turn:host[:port][?transport=udp|tcp]` for UDP (the default) or TCP, or `turns:host[:port][?transport=tcp]` for TLS
+   * over TCP. The default port is 3478 with `turn:`, and 5349 with `turns:`. URLs of STUN servers are ignored, because
+   * the LiveKit server sees the client's address by itself.
    */
   readonly urls: string | readonly string[]
-  /** Needed for TURN. */
+  /** The user name. TURN servers need it. */
   readonly username?: string | undefined
-  /** The password. Needed for TURN. */
+  /** The password. TURN servers need it. */
   readonly credential?: string | undefined
 }
 
-/** URLs of the server that are looked at. */
+/** The most servers of the LiveKit server's list that are looked at, and the most URLs of each. */
 const MAX_URLS = 32
 
 const ALLOWED = "a URL of the form 'turn:host:port?transport=udp' or 'turns:host:port?transport=tcp'"
@@ -53,14 +54,14 @@ function checkServer(name: string, given: unknown): NativeRelayServer[] {
   })
 }
 
-/** Its value is in no message. */
+/** Checks a user name or a password. The message of its error does not contain the value. */
 function secret(name: string, value: unknown): string {
   if (typeof value !== 'string')
     throw check.invalidType(name, 'a string', value === undefined ? value : typeof value)
   return value
 }
 
-/** @internal The relays among the servers that the LiveKit server names. Others are left out. */
+/** @internal The TURN servers among the servers that the LiveKit server names: at most {@link MAX_RELAYS}. */
 export function relaysOf(
   servers: readonly {
     readonly urls: readonly string[]
@@ -80,7 +81,7 @@ export function relaysOf(
   return relays.slice(0, MAX_RELAYS)
 }
 
-/** @internal Those URLs of TURN servers that are reached over UDP, or those over TCP and TLS. */
+/** @internal With `udp`, those TURN servers that are reached over UDP; else those that are reached over TCP or TLS. */
 export function iceServersOver(servers: readonly IceServer[], udp: boolean): readonly IceServer[] {
   const wanted = (url: string): boolean => {
     const relay = isStun(url) ? undefined : relayOf(url, '', '')
@@ -105,7 +106,7 @@ function relayOf(url: string, username: string, credential: string): NativeRelay
   if (scheme === undefined || host === undefined) return undefined
   const secure = scheme.toLowerCase() === 'turns'
   const protocol = transport?.toLowerCase() === 'tcp' ? 'tcp' : 'udp'
-  // TURN over DTLS.
+  // It would be TURN over DTLS, which is not supported.
   if (secure && transport !== undefined && protocol === 'udp') return undefined
   const number = Number(port ?? (secure ? 5349 : 3478))
   if (number < 1 || number > 65_535) return undefined
@@ -113,7 +114,7 @@ function relayOf(url: string, username: string, credential: string): NativeRelay
   return { host: bare, port: number, transport: secure ? 'tls' : protocol, username, credential }
 }
 
-/** @internal The authorities that relays over TLS are checked against, in PEM; empty if none of the relays needs them. */
+/** @internal The authorities that relays over TLS are checked against, in PEM. Empty if no relay uses TLS. */
 export function authoritiesFor(
   relays: readonly NativeRelayServer[],
   ca: string | Buffer | readonly (string | Buffer)[] | undefined,
@@ -123,7 +124,10 @@ export function authoritiesFor(
   return (typeof list === 'string' || Buffer.isBuffer(list) ? [list] : list).map(String).join('\n')
 }
 
-/** The authorities that signalling trusts, too. Older versions of Node.js cannot tell those of NODE_EXTRA_CA_CERTS. */
+/**
+ * The authorities that signalling trusts, too. Older versions of Node.js have no `getCACertificates`: there, the
+ * authorities of NODE_EXTRA_CA_CERTS are missing.
+ */
 function defaultAuthorities(): readonly string[] {
   const { getCACertificates, rootCertificates } = loadTls()
   return getCACertificates?.('default') ?? rootCertificates

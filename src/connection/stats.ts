@@ -1,7 +1,7 @@
 /** Statistics of a server connection, over all its peer connections. */
 import type { ConnectionCounters, NativeConnectionStats } from '../native/native'
 
-/** How data reaches the server: over UDP or TCP, or through a TURN server that is reached over UDP, TCP or TLS. */
+/** `udp`, `tcp`: directly to the server. `relay/…`: through a TURN server, which is reached over UDP, TCP or TLS. */
 export type ConnectionPath = 'udp' | 'tcp' | 'relay/udp' | 'relay/tcp' | 'relay/tls'
 
 /** Statistics of a connection to a server. Counters continue across reconnects. */
@@ -13,11 +13,14 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
    * seconds.
    */
   readonly signalRtt: number | undefined
-  /** Whether data goes over TCP, to the server or to a relay, because UDP did not work or was disabled. */
+  /**
+   * Whether data goes over TCP, to the server or to a relay, because UDP did not work or was disabled. With two peer
+   * connections: whether at least one of them uses TCP.
+   */
   readonly overTcp: boolean
-  /** How data tracks reach the server; `undefined` while they do not. `relay/…`: through a TURN server. */
+  /** The path on which the room sends data to the server; `undefined` while there is none. */
   readonly path: ConnectionPath | undefined
-  /** Bytes that the data-track channel holds: not sent yet, or not acknowledged. */
+  /** Bytes that the data-track channel holds, because they are not sent yet or not acknowledged. */
   readonly buffered: number
   /** Bytes that the data-track channel may hold. It follows the capacity of the path. */
   readonly bufferLimit: number
@@ -34,9 +37,9 @@ export interface MessageChannelStats {
   /** Bytes of the messages. */
   readonly bytesSent: number
   readonly bytesReceived: number
-  /** Messages that arrived and were not taken in time. Only lossy messages are dropped. */
+  /** Messages that arrived, and that the event loop did not take in time. Only lossy messages are dropped. */
   readonly dropped: number
-  /** Bytes that wait or are not acknowledged. */
+  /** Bytes that wait to be sent, or that are not acknowledged. */
   readonly buffered: number
 }
 
@@ -62,7 +65,7 @@ export class ConnectionTotals {
   }
 }
 
-/** Values that tell how things are now. All other numbers count up, so that a new counter needs no line here. */
+/** Values that tell how things are now. All other numbers are counters, so a new counter needs no line here. */
 const GAUGES: ReadonlySet<string> = new Set(['rttMs', 'buffered', 'bufferLimit'])
 
 /** What was counted before and since. */
