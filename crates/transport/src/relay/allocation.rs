@@ -12,19 +12,21 @@ use turn_client_proto::udp::TurnClientUdp;
 use super::frames::{Method, Request, error_code, request};
 use super::{RelayError, RelayServer};
 
-/// Most addresses of the other side that are reached through one allocation. A server has a handful.
+/// The most addresses of the LiveKit server that are reached through one allocation. A server has a handful.
 pub(crate) const MAX_PEERS: usize = 16;
 
-/// Requests whose answers are compared. The client repeats a few of them, 50 ms apart.
+/// The most requests that are kept to compare answers with. The client has a few unanswered ones at a time, and keeps
+/// 50 ms between two requests.
 const MAX_REQUESTS: usize = 64;
 
-/// Steps of the client in one call. More wait for the next call.
+/// The most steps of the client in one call. Further steps wait for the next call.
 const MAX_STEPS: usize = 32;
 
-/// The pause before the steps that one call did not do.
+/// How long the steps that one call did not do wait for the next call.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How requests are repeated: five times, after 0.5, 1, 2 and 2 s. After 7.5 s there is no answer.
+/// How a request is repeated. It is sent five times, with 0.5, 1, 2 and 2 s in between. 2 s after the last time, which
+/// is 7.5 s after the first time, it counts as unanswered.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(2);
 const TRANSMISSIONS: u32 = 5;
@@ -35,8 +37,8 @@ const FORBIDDEN: u16 = 403;
 const STALE_NONCE: u16 = 438;
 const WRONG_CREDENTIALS: u16 = 441;
 
-/// An allocation on a TURN server: requests, refreshes, and the wrapping of datagrams. All messages are whole ones,
-/// whatever carries them.
+/// An allocation on a TURN server. It makes the requests and refreshes, and wraps and unwraps datagrams. It takes and
+/// gives whole messages, also if a stream carries them.
 pub(crate) struct Allocation {
     client: TurnClientUdp,
     local: SocketAddr,
@@ -48,16 +50,16 @@ pub(crate) struct Allocation {
     requests: VecDeque<Request>,
     messages: VecDeque<Vec<u8>>,
     events: VecDeque<AllocationEvent>,
-    /// The last error code that the server answered a request for a peer with.
+    /// The code of the server's last error response to a request for a peer.
     refused: Option<u16>,
     usable: bool,
-    /// When it has to be usable.
+    /// If the allocation is not usable by then, it has failed.
     usable_by: Instant,
     failed: bool,
     deadline: Instant,
 }
 
-/// The state of an address of the other side.
+/// The state of a peer: of an address of the LiveKit server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
     New,
@@ -76,7 +78,8 @@ pub(crate) enum AllocationEvent {
 }
 
 impl Allocation {
-    /// Asks the server at `address` for a relayed address. If no data can go through it by `usable_by`, it has failed.
+    /// Asks the TURN server at `address` for a relayed address. If no data can go through the relayed address by
+    /// `usable_by`, the allocation has failed.
     pub(crate) fn new(
         server: &RelayServer,
         address: SocketAddr,
@@ -105,9 +108,10 @@ impl Allocation {
         }
     }
 
-    /// Lets an address of the other side send to this one. Data for it is wrapped from then on.
+    /// Asks the TURN server to let this peer send to the relayed address. After that, [`wrap`](Self::wrap) takes data
+    /// for the peer.
     pub(crate) fn permit(&mut self, peer: SocketAddr, now: Instant) {
-        // The allocation has an IPv4 address.
+        // The relayed address is one of IPv4, which reaches no IPv6 address.
         let known = self.peers.iter().any(|(known, _)| *known == peer);
         if peer.is_ipv4() && !known && self.peers.len() < MAX_PEERS {
             self.peers.push((peer, Peer::New));
@@ -115,7 +119,8 @@ impl Allocation {
         }
     }
 
-    /// Takes a message of the server, and gives the data of a peer to `take`.
+    /// Takes a message of the TURN server. If it has data of a peer, `take` gets the relayed address, the peer and the
+    /// data.
     pub(crate) fn handle_message(
         &mut self,
         message: &[u8],
@@ -141,14 +146,15 @@ impl Allocation {
         }
     }
 
-    /// The client ignores errors that are not signed, and does not tell the code of the others.
+    /// Handles an error response. The client itself ignores error responses without a signature, and does not tell the
+    /// code of the others.
     fn handle_error(&mut self, request: Request, code: u16) {
         match (request.method, code) {
-            // The first answer asks for the credentials.
+            // A TURN server answers the first request, which has no credentials, in this way.
             (Method::Allocate, UNAUTHORIZED) if !request.signed => {}
             (_, STALE_NONCE) => {}
-            // livekit-server answers with 400 to credentials that are wrong or have expired. It took the same request
-            // without them.
+            // livekit-server answers with 400 if the credentials are wrong or have expired. The request itself is not
+            // bad: without credentials, the server answered it with 401.
             (Method::Allocate, BAD_REQUEST | UNAUTHORIZED | WRONG_CREDENTIALS) => {
                 self.fail(RelayError::Unauthorized);
             }
@@ -168,7 +174,8 @@ impl Allocation {
         let refused = !self.peers.is_empty() && self.peers.iter().all(|(_, state)| *state == Peer::Refused);
         if refused && !self.usable {
             self.fail(match self.refused {
-                // livekit-server says 401: the credentials, which it took a moment ago, do not allow that address.
+                // livekit-server says 401 if it forbids the address. The credentials are not wrong: it took them a
+                // moment ago.
                 Some(FORBIDDEN | UNAUTHORIZED) => RelayError::Forbidden,
                 Some(code) => RelayError::Refused(code),
                 None => RelayError::Unreachable,
@@ -182,7 +189,7 @@ impl Allocation {
         }
     }
 
-    /// A datagram for a peer, as it is sent to the server. `None`: there is no permission for that peer.
+    /// Wraps a datagram for a peer into a message for the TURN server. `None`: there is no permission for that peer.
     pub(crate) fn wrap(&mut self, peer: SocketAddr, contents: &[u8], now: Instant) -> Option<Vec<u8>> {
         let now = self.time(now);
         let wrapped = self.client.send_to(TransportType::Udp, peer, contents, now).ok().flatten()?;
@@ -214,7 +221,7 @@ impl Allocation {
                     return;
                 }
                 TurnPollRet::WaitUntil(_) => {}
-                // The client tells no more than that.
+                // The client has ended, and does not tell why.
                 _ => {
                     while let Some(event) = self.client.poll_event() {
                         self.take_event(event);
@@ -264,7 +271,7 @@ impl Allocation {
         }
     }
 
-    /// Asks for a channel to each new peer. The permission comes with it.
+    /// Asks for a channel to each new peer. A channel includes the permission.
     fn ask(&mut self, now: Instant) {
         if self.relayed.is_none() {
             return;
@@ -298,7 +305,7 @@ impl Allocation {
     pub(crate) fn release(&mut self, now: Instant) {
         // An error means that there is no allocation.
         if self.client.delete(self.time(now)).is_ok() {
-            // The client would keep 50 ms between two requests.
+            // The client would wait 50 ms between two requests. There is no time for that here.
             let later = self.time(now + Duration::from_millis(50));
             while let Some(transmit) = self.client.poll_transmit(later) {
                 self.messages.push_back(transmit.data.to_vec());

@@ -1,5 +1,5 @@
-//! The messages of TURN on a stream (RFC 8656, sections 3.7 and 12.5), and the parts of a STUN message that decide about
-//! a relay.
+//! Splits a stream (TCP or TLS) into TURN's messages (RFC 8489, section 6.2.2; RFC 8656, section 12.5). Also reads the
+//! parts of a STUN message that tell why a relay cannot be used.
 
 use std::net::SocketAddr;
 
@@ -19,16 +19,17 @@ const USERNAME: u16 = 0x0006;
 const ERROR_CODE: u16 = 0x0009;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 
-/// The stream carries something else than TURN.
+/// The stream carries another protocol than TURN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotTurn;
 
-/// Pads a message of this side to the alignment of a stream. STUN messages have it already.
+/// Pads a message of this side to the alignment of a stream. STUN messages need no padding.
 pub(crate) fn pad(message: &mut Vec<u8>) {
     message.resize(message.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// Takes the first whole message off a stream, without its padding. A message has at most 65,555 bytes, by its format.
+/// Takes the first whole message off a stream, without its padding. `None`: the message is not complete yet. By its
+/// format, a message has at most 65,555 bytes.
 pub(crate) fn split_message(received: &mut BytesMut) -> Result<Option<BytesMut>, NotTurn> {
     let Some(&[first, _, high, low]) = received.first_chunk() else { return Ok(None) };
     let content = usize::from(u16::from_be_bytes([high, low]));
@@ -53,23 +54,23 @@ pub(crate) fn split_message(received: &mut BytesMut) -> Result<Option<BytesMut>,
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Allocate,
-    /// Those that let a peer's packets through.
+    /// The methods that let a peer's packets through: CreatePermission and ChannelBind.
     Permit,
     Other,
 }
 
-/// A STUN request of this side, as far as answers are compared with it.
+/// The parts of a STUN request of this side that answers are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) id: [u8; 12],
     pub(super) method: Method,
     /// Whether it carries credentials.
     pub(super) signed: bool,
-    /// The IPv4 address that it is about.
+    /// The peer that the request is about, if it names one with an IPv4 address.
     pub(super) peer: Option<SocketAddr>,
 }
 
-/// What a STUN message is, if it is a request.
+/// Reads a STUN message of this side. `None`: it is not a request.
 pub(super) fn request(message: &[u8]) -> Option<Request> {
     let (kind, id) = header(message)?;
     let signed = attribute(message, USERNAME).is_some();
@@ -84,7 +85,7 @@ fn xor_address(value: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::from(([a ^ e, b ^ f, c ^ g, d ^ h], port)))
 }
 
-/// The code of an error response, and the request that it answers.
+/// Reads an error response: the id of the request that it answers, and its code. `None`: the message is something else.
 pub(super) fn error_code(message: &[u8]) -> Option<([u8; 12], u16)> {
     let (kind, id) = header(message)?;
     if kind & 0x0110 != 0x0110 {
@@ -101,7 +102,7 @@ fn header(message: &[u8]) -> Option<(u16, [u8; 12])> {
 }
 
 const fn method(kind: u16) -> Method {
-    // The two bits of the class are in the middle of the method's bits.
+    // The two bits of a STUN message's class are between the bits of its method.
     match kind & !0x0110 {
         0x003 => Method::Allocate,
         0x008 | 0x009 => Method::Permit,

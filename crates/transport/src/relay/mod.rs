@@ -1,5 +1,5 @@
-//! TURN (RFC 8656): relays through which the server is reached where nothing else gets through. No I/O: the sockets are
-//! in `sockets/relay.rs`.
+//! TURN (RFC 8656): relays, through which the room reaches the server if neither UDP nor TCP to the server works. This
+//! module does no I/O; `sockets/relay.rs` has the sockets.
 
 mod allocation;
 mod frames;
@@ -12,7 +12,7 @@ pub(crate) use allocation::{Allocation, AllocationEvent, MAX_PEERS};
 pub(crate) use frames::{pad, split_message};
 pub use trust::Trust;
 
-/// Most relays of one peer connection. A server names two or three.
+/// The most relays of one peer connection. A server usually names two or three.
 pub const MAX_RELAYS: u32 = 4;
 
 /// How a relay is reached.
@@ -42,7 +42,7 @@ pub struct RelayServer {
 }
 
 impl fmt::Debug for RelayServer {
-    /// Without the credentials and the address: logs carry neither.
+    /// Leaves out the credentials and the address, because logs carry neither.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RelayServer").field("transport", &self.transport).finish_non_exhaustive()
     }
@@ -53,8 +53,8 @@ impl fmt::Debug for RelayServer {
 pub struct Relays {
     /// The servers. Only the first [`MAX_RELAYS`] are used.
     pub servers: Vec<RelayServer>,
-    /// Whether a server may be at any address. Otherwise a loopback or link-local address is used only if signalling
-    /// reached the LiveKit server at such an address, too.
+    /// Whether the TURN servers may have any address. If not, a loopback or link-local address is used only if
+    /// signalling reached the LiveKit server at such an address, too.
     pub anywhere: bool,
     /// Whether data may go through relays only.
     pub only: bool,
@@ -80,8 +80,8 @@ pub enum RelayError {
     /// It does not let this side reach the server's addresses.
     #[error("the relay forbids the server's address")]
     Forbidden,
-    /// It answers with another error, by its STUN code: 486 is a quota, 508 a lack of capacity, 300 a redirection, which
-    /// is not followed.
+    /// It answers with another error, which has this STUN code: 486 if a quota is used up, 508 if it lacks capacity,
+    /// 300 if it names another server. That server is not asked.
     #[error("the relay answers with error {0}")]
     Refused(u16),
     /// What it sends is not TURN.

@@ -5,7 +5,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The certificate authorities that relays over TLS are checked against. Nothing is read before the first use.
+/// The certificate authorities that the certificates of relays over TLS are checked against. The authorities are parsed
+/// when they are first used.
 #[derive(Default)]
 pub struct Trust {
     pem: String,
@@ -13,13 +14,13 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Authorities in PEM. What cannot be read among them is ignored.
+    /// `pem`: the authorities. Those that cannot be parsed are ignored.
     #[must_use]
     pub const fn new(pem: String) -> Self {
         Self { pem, config: OnceLock::new() }
     }
 
-    /// The configuration of TLS. `None`: the crypto provider cannot do it.
+    /// The configuration of TLS. `None`: the crypto provider supports no version of TLS that is safe.
     pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
         self.config
             .get_or_init(|| {

@@ -13,20 +13,20 @@ use super::stream::RelayStream;
 use super::udp::UdpPort;
 use crate::relay::{Allocation, AllocationEvent, MAX_PEERS, RelayError, RelayServer, RelayTransport, Trust};
 
-/// How long it may take until a relay lets data through, from the look-up of its name on.
+/// How long it may take until a relay lets data through. The time begins with the look-up of its name.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most addresses of a relay's host that are dialled.
+/// The most addresses of a relay's host that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Tells which addresses a relay may have.
+/// Whether a relay may have that address.
 pub(crate) type MayUse = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// A relay: what carries its messages, and the allocation on it.
+/// A relay: the socket that carries its messages, and the allocation on it.
 pub(super) struct RelayPort {
     server: RelayServer,
     state: State,
-    /// Addresses of the other side that came before the allocation.
+    /// Addresses of the LiveKit server that became known before there was an allocation.
     peers: Vec<SocketAddr>,
     relayed: Option<SocketAddr>,
     events: VecDeque<RelayEvent>,
@@ -36,9 +36,9 @@ pub(super) struct RelayPort {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RelayEvent {
-    /// There is a relayed address: a candidate.
+    /// There is a relayed address. It is a candidate.
     Usable(SocketAddr),
-    /// The relay cannot be used, or no longer; `relayed` is the candidate's address if there was one.
+    /// The relay cannot be used, or no longer. `relayed`: the relayed address, if there was one.
     Failed { relayed: Option<SocketAddr>, error: RelayError },
 }
 
@@ -48,7 +48,7 @@ enum State {
     Closed,
 }
 
-/// What carries the messages.
+/// The socket that carries the messages, and both its addresses.
 struct Opened {
     carrier: Carrier,
     local: SocketAddr,
@@ -87,7 +87,7 @@ impl RelayPort {
         self.relayed
     }
 
-    /// The address of the relay itself, and the local one from which it is reached.
+    /// The local address from which the relay is reached, and the address of the relay itself.
     pub(super) fn way(&self) -> Option<(SocketAddr, SocketAddr)> {
         match &self.state {
             State::Open(opened, _) => Some((opened.local, opened.address)),
@@ -144,7 +144,8 @@ impl RelayPort {
         }
     }
 
-    /// Gives the datagrams of the other side to `take` (local, remote, bytes). Returns whether some may be left.
+    /// Calls `take` with each datagram that came from the LiveKit server: the relayed address, the server's address and
+    /// the bytes. Returns whether some may be left.
     pub(super) fn receive(
         &mut self,
         budget: usize,
@@ -169,7 +170,7 @@ impl RelayPort {
         })
     }
 
-    /// Sends a datagram to the other side.
+    /// Sends a datagram to that address of the LiveKit server, through the relay.
     pub(super) fn send(&mut self, remote: SocketAddr, contents: &[u8], now: Instant) {
         let State::Open(opened, allocation) = &mut self.state else { return };
         if let Some(message) = allocation.wrap(remote, contents, now) {
@@ -235,7 +236,7 @@ impl RelayPort {
         self.events.push_back(RelayEvent::Failed { relayed: self.relayed.take(), error });
     }
 
-    /// Gives the relayed address back, as far as that can be told at once.
+    /// Gives the relayed address back. The message that says so is lost if the socket does not take it at once.
     pub(super) fn release(&mut self, now: Instant) {
         if let State::Open(opened, allocation) = &mut self.state {
             allocation.release(now);
@@ -287,7 +288,7 @@ async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<O
     Ok(Opened { carrier: Carrier::Stream(Box::new(RelayStream::new(socket, tls)?)), local, address })
 }
 
-/// A UDP socket towards the first address that has a route.
+/// Binds a UDP socket towards the first address that has a route.
 fn bind(addresses: &[SocketAddr]) -> Result<Opened, RelayError> {
     for &address in addresses {
         if let Ok(port) = route_to(address).and_then(UdpPort::bind) {
