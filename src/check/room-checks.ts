@@ -55,7 +55,7 @@ export async function checkSignalling(
   }
 }
 
-/** Checks whether data flows through the relays that the server names and that are reached over UDP, or TLS or TCP. */
+/** Checks whether data flows through the relays that the server names: those over UDP, or those over TLS and TCP. */
 export async function checkRelay(
   url: string,
   token: string,
@@ -66,7 +66,7 @@ export async function checkRelay(
   const check = transport === 'udp' ? 'TURN/UDP' : 'TURN/TLS'
   const iceServers = iceServersOver(relays, transport === 'udp')
   if (iceServers.length === 0) {
-    return { check, status: 'skipped', what: 'the server names no TURN server for it' }
+    return { check, status: 'skipped', what: 'the server names no such TURN server' }
   }
   const started = performance.now()
   try {
@@ -327,15 +327,16 @@ const CONNECTION_HELP: Readonly<Record<string, string>> = {
   transportFailed: PATH_HELP.udp,
   relayUnreachable:
     "Firewalls must let the TURN server's port through. livekit-server names port 443 for TLS, whatever turn.tls_port " +
-    'is: a load balancer must forward it. If TURN is at another address than its domain says, mend the DNS.',
+    'is: if that is not 443, a load balancer must forward 443 to it. For turn.domain, the DNS must have the address of ' +
+    'the TURN server or of that load balancer.',
   relayUntrusted:
-    'The certificate (turn.cert_file) must be valid for turn.domain, and its authority be trusted here.',
+    'The certificate (turn.cert_file) must be valid for turn.domain, and this machine must trust its authority.',
   relayUnauthorized:
-    "Credentials of livekit-server's TURN are valid for minutes: is its clock right? For another TURN server: do the " +
-    'secrets or passwords of rtc.turn_servers fit?',
+    "Credentials for livekit-server's own TURN server are valid for minutes: is livekit-server's clock right? For " +
+    'another TURN server: does it have the secrets or passwords of rtc.turn_servers?',
   relayForbidden:
-    "The TURN server lets us in, but not to the LiveKit server's address: turn.allow_restricted_peer_cidrs must have it " +
-    'if it is a private one.',
-  relayFailed: 'Has the TURN server ports and quota left, and is it one?',
+    "The TURN server lets us in, but does not let us reach the LiveKit server's address. If that address is private, " +
+    'turn.allow_restricted_peer_cidrs must contain it.',
+  relayFailed: 'Does the TURN server have ports and quota left, and does it speak TURN?',
   leaveRequest: 'Is the room full or closed, or is a participant with the same identity in it?',
 }
