@@ -284,7 +284,7 @@ fuzz_target!(|input: Input| {
                 let message = vec![3; usize::from(len)];
                 if let Some(association) = &mut victim.association
                     && let Ok(mut stream) = association.stream(id.into())
-                    && let Ok(bytes) = repair_until(until, || {
+                    && let Ok(bytes) = repair_until(|| until, || {
                         stream.write_with_ppi(&message, PayloadProtocolIdentifier::Binary)
                     })
                 {
