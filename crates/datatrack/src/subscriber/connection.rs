@@ -46,6 +46,7 @@ impl Subscriber {
             track.end_assignment();
             track.permission = Permission::Granted;
             track.end_when_answered = false;
+            track.doubted = false;
         }
         for id in self.subscribed_tracks() {
             self.ask(id, now);

@@ -130,6 +130,7 @@ impl Subscriber {
         track.info = info.clone();
         track.permission = Permission::Granted;
         track.end_when_answered = false;
+        track.doubted = false;
         self.events.push_back(SubscriberEvent::TrackUpdated { track: id, info });
         if !track.streams.is_empty() {
             self.ask(id, now);

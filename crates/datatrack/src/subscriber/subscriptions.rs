@@ -11,6 +11,10 @@ use crate::info::{EncryptionType, TrackSid};
 use crate::stats::StreamStats;
 use crate::time::Instant;
 
+/// How many times as long as usual a stream waits before it is refused, where the SFU's answer may have been lost: it is
+/// asked for meanwhile.
+const DOUBT: u32 = 3;
+
 impl Subscriber {
     /// Opens a stream. A track's first stream sends a request to the SFU. [`SubscriberEvent::Subscribed`] or
     /// [`SubscriberEvent::StreamEnded`] follows. The stream gets the frames that arrive from then on.
@@ -49,6 +53,11 @@ impl Subscriber {
         match subscription {
             Subscription::None => {
                 state.end_when_answered = false;
+                if state.doubted {
+                    let until = now + DOUBT * self.config.permission_grace;
+                    state.permission = Permission::Denied { until };
+                    self.expect_by(until);
+                }
                 self.set_pending(track, false, now);
                 self.tell_subscription(track, true);
             }
@@ -83,10 +92,15 @@ impl Subscriber {
                 match before {
                     Subscription::None => {}
                     // The SFU still holds the request, and says when it is permitted.
-                    Subscription::Pending { .. } if track.permission != Permission::Granted => {
+                    Subscription::Pending { .. }
+                        if track.permission != Permission::Granted && !track.doubted =>
+                    {
                         track.permission = Permission::Refused;
                     }
-                    Subscription::Pending { .. } => track.end_when_answered = true,
+                    Subscription::Pending { .. } => {
+                        track.permission = Permission::Granted;
+                        track.end_when_answered = true;
+                    }
                     Subscription::Active => self.tell_subscription(id, false),
                 }
             } else if self.target_fps(id) != fps_before {
@@ -130,6 +144,7 @@ impl Subscriber {
         let Some(&id) = self.by_sid.get(sid) else { return };
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let before = track.permission;
+        track.doubted = false;
         if allowed {
             track.permission = Permission::Granted;
             match before {
@@ -156,7 +171,8 @@ impl Subscriber {
     /// The publisher does not permit the subscription. The request stays with the SFU.
     pub(super) fn deny(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
-        track.permission = Permission::Refused;
+        track.permission = if track.doubted { Permission::Granted } else { Permission::Refused };
+        track.end_when_answered = track.doubted;
         self.end_streams(id, SubscribeError::NotAllowed);
     }
 
@@ -219,6 +235,9 @@ impl Subscriber {
     /// The SFU has answered.
     pub(super) fn activate(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get_mut(&id) else { return };
+        if std::mem::take(&mut track.doubted) {
+            track.permission = Permission::Granted;
+        }
         if matches!(track.subscription, Subscription::Pending { .. }) {
             track.subscription = Subscription::Active;
             // Streams that are told for the first time want the latched frame for the first time.
@@ -285,6 +304,7 @@ impl Subscriber {
                 Permission::Refused => {
                     track.permission = Permission::Granted;
                     track.end_when_answered = true;
+                    track.doubted = true;
                 }
             }
         }

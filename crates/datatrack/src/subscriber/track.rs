@@ -21,6 +21,9 @@ pub(super) struct Track {
     /// The SFU may hold a request that no stream needs any more. When the SFU answers, the subscription is ended.
     /// livekit-server 1.13.5 hangs if it is to end a subscription that it has not begun.
     pub(super) end_when_answered: bool,
+    /// The SFU refused the track, and the connection was lost since. The SFU does not repeat what it said of permissions.
+    /// So the next stream asks, and is refused if no answer comes.
+    pub(super) doubted: bool,
     pub(super) streams: Vec<StreamId>,
     pub(super) pipeline: DepacketizerOptions,
     pub(super) assignment: Option<Assignment>,
@@ -90,7 +93,7 @@ impl Track {
     /// Whether the SFU may hold a request that it has not answered.
     pub(super) fn waits(&self) -> bool {
         let asked = matches!(self.subscription, Subscription::Pending { .. });
-        self.end_when_answered || asked && self.permission == Permission::Granted
+        self.end_when_answered || asked && (self.doubted || self.permission == Permission::Granted)
     }
 }
 
@@ -138,6 +141,7 @@ impl Track {
             subscription: Subscription::None,
             permission: Permission::Granted,
             end_when_answered: false,
+            doubted: false,
             streams: Vec::new(),
             pipeline: DepacketizerOptions::default(),
             assignment: None,

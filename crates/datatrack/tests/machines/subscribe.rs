@@ -833,6 +833,25 @@ fn after_a_reconnect_a_refused_track_can_be_asked_for_again() {
         }
         subscribe(&mut subscriber, tracks[0], 3, 8000);
         assert!(events(&mut subscriber).contains(&update("a", true)));
+        if !rebuilt {
+            // The SFU said that it is refused, and says nothing again.
+            for due in [9000, 10_000, 10_999] {
+                subscriber.handle_timeout(at(due));
+                assert!(!events(&mut subscriber).contains(&update("a", false)));
+            }
+            subscriber.handle_timeout(at(11_000));
+            assert_eq!(events(&mut subscriber), [ended(3, Some(SubscribeError::NotAllowed))]);
+            // It may have permitted it while there was no connection: then packets come.
+            subscribe(&mut subscriber, tracks[0], 4, 12_000);
+            subscriber.handle_timeout(at(13_000));
+            receive(&mut subscriber, Sender::new(12).frame(b"x"), at(13_900));
+            events(&mut subscriber);
+            subscriber.handle_timeout(at(14_000));
+            assert_eq!(events(&mut subscriber), [update("a", false), update("a", true)]);
+            assign(&mut subscriber, &[(12, "a")], at(14_001));
+            assert_eq!(events(&mut subscriber), [is_subscribed(4)]);
+            assert_eq!(read(&mut subscriber, 4), [b"x"]);
+        }
     }
 }
 
