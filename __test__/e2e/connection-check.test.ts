@@ -1,6 +1,7 @@
 /** `ConnectionCheck` with a real server. */
 import { expect, it } from 'vitest'
 import { ConnectionCheck } from '../../index'
+import { checkNames } from '../helpers/check-names'
 import { Scene } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
 
@@ -22,18 +23,7 @@ it(
     // The server names no relay.
     const expected = [...Array.from({ length: 7 }, () => 'success'), 'skipped', 'skipped', 'success']
     expect([statuses(check), check.isSuccess()]).toEqual([expected, true])
-    expect(running).toEqual([
-      'binary',
-      'address',
-      'http',
-      'token',
-      'signalling',
-      'UDP',
-      'TCP',
-      'TURN/UDP',
-      'TURN/TLS',
-      'data',
-    ])
+    expect(running).toEqual(checkNames)
     expect(check.getResults().at(-1)!.message).toContain('and back')
   }),
 )

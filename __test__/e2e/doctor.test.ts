@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { checkNames } from '../helpers/check-names'
 import { runCli } from '../helpers/cli'
 import { freePort, LivekitServer } from '../helpers/livekit-server'
 import type { TokenOptions } from '../helpers/livekit-server'
@@ -53,21 +54,9 @@ async function withToken(options?: TokenOptions): Promise<NodeJS.ProcessEnv> {
 }
 
 const upTo = (check: string, status: string): readonly string[] => {
-  const all = [
-    'binary',
-    'address',
-    'http',
-    'token',
-    'signalling',
-    'UDP',
-    'TCP',
-    'TURN/UDP',
-    'TURN/TLS',
-    'data',
-  ]
-  const at = all.indexOf(check)
+  const at = checkNames.findIndex((name) => name === check)
   // This server names no relay.
-  return all.map((name, index) =>
+  return checkNames.map((name, index) =>
     name.startsWith('TURN')
       ? `${name}: skipped`
       : `${name}: ${index < at ? 'ok' : index === at ? status : 'skipped'}`,

@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ClientConfigSetting, ClientConfiguration } from '@livekit/protocol'
 import { DataTrackConnectionError, RoomEvent } from '../../index'
-import type { ConnectOptions, IceServer, Room } from '../../index'
+import type { ConnectOptions, IceServer } from '../../index'
 import { serverUrl } from '../../src/connection/address'
 import { SignalClient } from '../../src/connection/signal-client'
 import { makeCertificates } from '../helpers/certificates'
@@ -16,6 +17,7 @@ import type { TurnServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { learnSecret } from '../helpers/secrets'
+import { SignalProxy } from '../helpers/signal-proxy'
 
 const certificates = makeCertificates()
 const ca = certificates.ca.toString()
@@ -24,7 +26,6 @@ const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
 const protocols = ['udp', 'tcp', 'tls'] as const
 const modes = ['single', 'dual'] as const
 let coturn: Coturn
-const started: LivekitServer[] = []
 
 beforeAll(async () => {
   writeFileSync(tls.cert, certificates.cert)
@@ -32,14 +33,21 @@ beforeAll(async () => {
   coturn = await Coturn.start(certificates)
 })
 afterAll(async () => {
-  await Promise.all([coturn.stop(), ...started.map((server) => server.stop())])
+  await coturn.stop()
   rmSync(folder, { recursive: true })
 })
 
-async function start(options: ConstructorParameters<typeof LivekitServer>[0]): Promise<LivekitServer> {
+/** Starts a server, and stops it after `use`. */
+async function serving(
+  options: ConstructorParameters<typeof LivekitServer>[0],
+  use: (server: LivekitServer) => Promise<void>,
+): Promise<void> {
   const server = await LivekitServer.start(options)
-  started.push(server)
-  return server
+  try {
+    await use(server)
+  } finally {
+    await server.stop()
+  }
 }
 
 function iceServer({ host, port, protocol, username, credential }: TurnServer): IceServer {
@@ -100,26 +108,30 @@ async function survives(server: LivekitServer, connect: ConnectOptions, path: st
 describe.each(modes)('with peer connections: %s', (peerConnections) => {
   it.each(protocols)(
     'a relay over %s that the server names carries data, and survives a resume and a rebuild',
-    async (protocol) => {
-      const server = await start({ turnServers: [coturn.server(protocol)] })
-      await survives(server, { peerConnections, iceTransports: 'relay', ca }, `relay/${protocol}`)
-    },
+    (protocol) =>
+      serving({ turnServers: [coturn.server(protocol)] }, (server) =>
+        survives(server, { peerConnections, iceTransports: 'relay', ca }, `relay/${protocol}`),
+      ),
     60_000,
   )
 
-  it("livekit-server's own relay over UDP does", async () => {
-    const server = await start({ turn: { tls } })
-    await survives(server, { peerConnections, iceTransports: 'relay', ca }, 'relay/udp')
-  }, 60_000)
+  it(
+    "livekit-server's own relay over UDP does",
+    () =>
+      serving({ turn: { tls } }, (server) =>
+        survives(server, { peerConnections, iceTransports: 'relay', ca }, 'relay/udp'),
+      ),
+    60_000,
+  )
 
   it.each(['tcp', 'tls'] as const)(
     "livekit-server's own relay over %s does",
-    async (protocol) => {
-      const server = await start({ turn: protocol === 'tls' ? { tls } : {} })
-      const own = { ...(await ownServers(server)), port: server.turnPorts.tcp, protocol }
-      const connect = { peerConnections, iceTransports: 'relay', iceServers: [iceServer(own)], ca } as const
-      await survives(server, connect, `relay/${protocol}`)
-    },
+    (protocol) =>
+      serving({ turn: protocol === 'tls' ? { tls } : {} }, async (server) => {
+        const own = { ...(await ownServers(server)), port: server.turnPorts.tcp, protocol }
+        const connect = { peerConnections, iceTransports: 'relay', iceServers: [iceServer(own)], ca } as const
+        await survives(server, connect, `relay/${protocol}`)
+      }),
     60_000,
   )
 })
@@ -132,25 +144,27 @@ describe('a relay that cannot be used', () => {
     options: ConnectOptions = {},
   ): Promise<string> {
     const connect = { iceTransports: 'relay', iceServers: [iceServer(relay)], ca, ...options } as const
-    return await Scene.with(server, async (scene) => {
+    let reason = ''
+    await Scene.with(server, async (scene) => {
       const error = await rejection(scene.join('alice', { connect }))
       expect(error).toBeInstanceOf(DataTrackConnectionError)
       expect(error.message).not.toContain(relay.credential)
       reason = (error as DataTrackConnectionError).reason
-    }).then(() => reason)
+    })
+    return reason
   }
-  let reason = ''
   let server: LivekitServer
   beforeAll(async () => {
-    server = await start({ turn: { tls, allowLoopback: false } })
+    server = await LivekitServer.start({ turn: { tls, allowLoopback: false } })
   })
+  afterAll(() => server.stop())
 
   it.each(protocols)('over %s: credentials that it does not know', async (protocol) => {
     const relay = { ...coturn.server(protocol), credential: 'anything else' }
     expect(await refused(server, relay)).toBe('relayUnauthorized')
   })
 
-  it("livekit-server's own: credentials that have expired or belong to another participant", async () => {
+  it("livekit-server's own: credentials that it does not know", async () => {
     const relay = { ...(await ownServers(server)), credential: 'anything else' }
     expect(await refused(server, relay)).toBe('relayUnauthorized')
   })
@@ -187,34 +201,55 @@ describe('a relay that cannot be used', () => {
 })
 
 describe('without iceTransports', () => {
-  it('no relay is used if UDP works', async () => {
-    const server = await start({ turnServers: [coturn.server('tcp')] })
-    await Scene.with(server, async (scene) => {
-      const alice = await scene.join('alice')
-      expect(alice.stats().connection?.path).toBe('udp')
-    })
-  })
+  it('no relay is used if UDP works', () =>
+    serving({ turnServers: [coturn.server('tcp')] }, (server) =>
+      Scene.with(server, async (scene) => {
+        const alice = await scene.join('alice')
+        expect(alice.stats().connection?.path).toBe('udp')
+      }),
+    ))
+
+  it('only relays are used if the server tells its clients so', () =>
+    serving({ turnServers: [coturn.server('udp')] }, async (server) => {
+      const proxy = await SignalProxy.start(server.url)
+      proxy.rewrite(({ message }) => {
+        if (message.case !== 'join') return
+        message.value.clientConfiguration = new ClientConfiguration({
+          forceRelay: ClientConfigSetting.ENABLED,
+        })
+      })
+      try {
+        await Scene.with(server, async (scene) => {
+          const [alice, bob] = [await scene.join('alice', { url: proxy.url }), await scene.join('bob')]
+          const { local, remote } = await publish(alice, bob)
+          await flowing(local, remote.subscribe())
+          expect([alice, bob].map((room) => room.stats().connection?.path)).toEqual(['relay/udp', 'udp'])
+        })
+      } finally {
+        await proxy.close()
+      }
+    }))
 
   it('a relay that ends is noticed, and the connection comes back through it when it is back', async () => {
     const own = await Coturn.start(certificates)
-    const server = await start({ turnServers: [own.server('tcp')] })
     try {
-      await Scene.with(server, async (scene) => {
-        const connect = { iceTransports: 'relay', maxRetries: Infinity } as const
-        const alice: Room = await scene.join('alice', { connect })
-        const bob = await scene.join('bob')
-        const { local, remote } = await publish(alice, bob)
-        const stream = remote.subscribe()
-        await flowing(local, stream)
-        const reconnecting = event(alice, RoomEvent.Reconnecting)
-        const reconnected = event(alice, RoomEvent.Reconnected)
-        await own.kill()
-        await reconnecting
-        await own.launch()
-        await reconnected
-        await flowing(local, stream)
-        expect(alice.stats().connection?.path).toBe('relay/tcp')
-      })
+      await serving({ turnServers: [own.server('tcp')] }, (server) =>
+        Scene.with(server, async (scene) => {
+          const connect = { iceTransports: 'relay', maxRetries: Infinity } as const
+          const [alice, bob] = [await scene.join('alice', { connect }), await scene.join('bob')]
+          const { local, remote } = await publish(alice, bob)
+          const stream = remote.subscribe()
+          await flowing(local, stream)
+          const reconnecting = event(alice, RoomEvent.Reconnecting)
+          const reconnected = event(alice, RoomEvent.Reconnected)
+          await own.kill()
+          await reconnecting
+          await own.launch()
+          await reconnected
+          await flowing(local, stream)
+          expect(alice.stats().connection?.path).toBe('relay/tcp')
+        }),
+      )
     } finally {
       await own.stop()
     }

@@ -1,19 +1,12 @@
 //! An addon of its own: `exports()` lends JavaScript 64 bytes of its own, as an `ArrayBuffer` and as a `Buffer`, and
 //! returns what Node-API has answered: the status of the first one, and 100 times that of the second one.
-use std::ffi::c_void;
+mod napi;
+
 use std::ptr::null_mut;
 
-type Pointer = *mut c_void;
+use napi::{Pointer, function};
 
 unsafe extern "C" {
-    fn napi_create_function(
-        env: Pointer,
-        name: *const u8,
-        length: usize,
-        callback: unsafe extern "C" fn(Pointer, Pointer) -> Pointer,
-        data: Pointer,
-        result: *mut Pointer,
-    ) -> i32;
     fn napi_create_external_arraybuffer(
         env: Pointer,
         data: Pointer,
@@ -52,7 +45,5 @@ unsafe extern "C" fn lend(env: Pointer, _info: Pointer) -> Pointer {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn napi_register_module_v1(env: Pointer, _exports: Pointer) -> Pointer {
-    let mut function = null_mut();
-    unsafe { napi_create_function(env, c"lend".as_ptr().cast(), 4, lend, null_mut(), &mut function) };
-    function
+    unsafe { function(env, c"lend", lend) }
 }

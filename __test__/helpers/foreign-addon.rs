@@ -1,18 +1,11 @@
 //! An addon of its own: `exports(object)` wraps 64 bytes of its own in an object, as any addon may.
-use std::ffi::c_void;
+mod napi;
+
 use std::ptr::null_mut;
 
-type Pointer = *mut c_void;
+use napi::{Pointer, function};
 
 unsafe extern "C" {
-    fn napi_create_function(
-        env: Pointer,
-        name: *const u8,
-        length: usize,
-        callback: unsafe extern "C" fn(Pointer, Pointer) -> Pointer,
-        data: Pointer,
-        result: *mut Pointer,
-    ) -> i32;
     fn napi_get_cb_info(
         env: Pointer,
         info: Pointer,
@@ -44,7 +37,5 @@ unsafe extern "C" fn wrap(env: Pointer, info: Pointer) -> Pointer {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn napi_register_module_v1(env: Pointer, _exports: Pointer) -> Pointer {
-    let mut function = null_mut();
-    unsafe { napi_create_function(env, c"wrap".as_ptr().cast(), 4, wrap, null_mut(), &mut function) };
-    function
+    unsafe { function(env, c"wrap", wrap) }
 }

@@ -47,8 +47,8 @@ interface Ports {
   readonly turnTcp: number
 }
 
-/** The ports in a network namespace, where all of them are free. */
-const PORTS_IN_NAMESPACE: Ports = { http: 7880, tcp: 7881, udp: 7882, turnUdp: 3478, turnTcp: 5349 }
+/** The ports in a network namespace, where all of them are free. Clients are always told port 443 for TURN over TLS. */
+const PORTS_IN_NAMESPACE: Ports = { http: 7880, tcp: 7881, udp: 7882, turnUdp: 3478, turnTcp: 443 }
 
 /** The grants of a token, and how it is made. */
 export interface TokenOptions {
@@ -317,7 +317,7 @@ export class LivekitServer {
       relay_range_start: 30_000,
       relay_range_end: 40_000,
       ...(tls === undefined ? { external_tls: true } : { cert_file: tls.cert, key_file: tls.key }),
-      ...(allowLoopback && { allow_restricted_peer_cidrs: ['127.0.0.0/8'] }),
+      ...(allowLoopback && { allow_restricted_peer_cidrs: [`${this.#host}/32`] }),
     }
     return `turn: ${JSON.stringify(config)}\n`
   }

@@ -33,6 +33,7 @@ export class SignalProxy {
   readonly #kept: ResponseCase[] = []
   readonly #allKept = new Set<ResponseCase>()
   #only: ResponseCase | undefined
+  #change: ((response: SignalResponse) => void) | undefined
 
   private constructor(target: string) {
     this.#target = target
@@ -87,6 +88,11 @@ export class SignalProxy {
   keepAllBack(kind: ResponseCase): () => void {
     this.#allKept.add(kind)
     return () => this.#allKept.delete(kind)
+  }
+
+  /** From now on, the clients get the server's messages as `change` leaves them. */
+  rewrite(change: (response: SignalResponse) => void): void {
+    this.#change = change
   }
 
   /** From now on, only messages of that kind reach the clients. */
@@ -193,7 +199,13 @@ export class SignalProxy {
     if (at >= 0) this.#kept.splice(at, 1)
     else if (response.message.case !== undefined && this.#allKept.has(response.message.case)) return
     else if (this.#only !== undefined && this.#only !== response.message.case) return
-    else if (client.readyState === WebSocket.OPEN) client.send(data)
+    else if (client.readyState === WebSocket.OPEN) client.send(this.#changed(response) ?? data)
+  }
+
+  #changed(response: SignalResponse): Uint8Array | undefined {
+    if (this.#change === undefined) return undefined
+    this.#change(response)
+    return response.toBinary()
   }
 }
 

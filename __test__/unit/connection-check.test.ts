@@ -4,20 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConnectionCheck } from '../../index'
 import type { ConnectionCheckInfo } from '../../index'
+import { checkNames } from '../helpers/check-names'
 import { rejection, thrown } from '../helpers/rooms'
-
-const names = [
-  'binary',
-  'address',
-  'http',
-  'token',
-  'signalling',
-  'UDP',
-  'TCP',
-  'TURN/UDP',
-  'TURN/TLS',
-  'data',
-]
 
 it('the texts of the checks name no option and no output of the command line, since programs show them, too', () => {
   const files = readdirSync('src/check').map((name) => join('src/check', name))
@@ -42,7 +30,7 @@ describe('a check', () => {
   it('of an unreachable server fails that step, skips the later ones, and reports each step', async () => {
     const check = new ConnectionCheck('ws://127.0.0.1:1', 'a.secret.token', { timeout: 500 })
     expect(check.getResults().map(({ name, status }) => [name, status])).toEqual(
-      names.map((name) => [name, 'idle']),
+      checkNames.map((name) => [name, 'idle']),
     )
     const told: string[] = []
     check.on('checkUpdate', (id, { name, status }) => told.push(`${id} ${name} ${status}`))

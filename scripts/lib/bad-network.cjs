@@ -34,6 +34,11 @@ class Namespace {
   blockUdp(blocked) {
     this.ip('rule', blocked ? 'add' : 'del', 'ipproto', 'udp', 'priority', '1', 'blackhole')
   }
+
+  /** Drops what is sent to that TCP port. */
+  blockTcp(port) {
+    this.ip('rule', 'add', 'ipproto', 'tcp', 'dport', String(port), 'priority', '1', 'blackhole')
+  }
 }
 
 class BadNetwork {

@@ -47,6 +47,8 @@ export class Namespace {
   ip(...args: string[]): void
   /** Whether UDP packets that are sent from here have no destination. */
   blockUdp(blocked: boolean): void
+  /** Drops what is sent to that TCP port. */
+  blockTcp(port: number): void
 }
 
 /** A running link with its two namespaces. */

@@ -46,10 +46,11 @@ export async function participantIn(room: Room, identity: string, signal: AbortS
   if (participant === undefined) {
     note(`Waiting for ${printable(identity)}.`)
     const coming = new Deferred<RemoteParticipant>().abortWith(signal, () => undefined)
-    room.on(RoomEvent.ParticipantConnected, (each) => {
+    const came = (each: RemoteParticipant): void => {
       if (each.identity === identity) coming.resolve(each)
-    })
-    participant = await coming.promise
+    }
+    room.on(RoomEvent.ParticipantConnected, came)
+    participant = await coming.promise.finally(() => room.off(RoomEvent.ParticipantConnected, came))
   }
   await participant.waitUntilActive({ signal })
 }

@@ -62,8 +62,8 @@ export class PeerConnections implements EventSink, MessageChannels {
   #waiting: Deferred<void> | undefined
   /** Set when no peer connection can come up any more. */
   #unusable: DataTrackConnectionError | undefined
-  /** Why relays cannot be used, since the last offer. */
-  #relayErrors: DataTrackConnectionError[] = []
+  /** Why relays cannot be used, since the last offer: that a relay answers with an error says more than no answer. */
+  #relayError: DataTrackConnectionError | undefined
   #closed = false
   #lingers = new Map<number, () => void>()
   #lastLinger = 0
@@ -111,7 +111,7 @@ export class PeerConnections implements EventSink, MessageChannels {
   negotiate(): void {
     this.#connected.delete('publisher')
     this.#unusable = undefined
-    this.#relayErrors = []
+    this.#relayError = undefined
     this.#call(() => this.#native.createOffer())
   }
 
@@ -282,12 +282,13 @@ export class PeerConnections implements EventSink, MessageChannels {
   }
 
   #relayFailed({ reason, message, last }: Extract<NativeEvent, { type: 'relayFailed' }>): void {
-    this.#relayErrors.push(new DataTrackConnectionError(reason, { detail: message }))
-    if (!last || this.isConnected) return
-    // That a relay answers with an error says more than that another one does not answer.
+    const known = this.#relayError
     const error =
-      this.#relayErrors.find((known) => known.reason !== 'relayUnreachable') ?? this.#relayErrors[0]
-    if (error !== undefined) this.#giveUp(error)
+      known === undefined || known.reason === 'relayUnreachable'
+        ? new DataTrackConnectionError(reason, { detail: message })
+        : known
+    this.#relayError = error
+    if (last && !this.isConnected) this.#giveUp(error)
   }
 
   /** No path can be found any more. */

@@ -465,8 +465,6 @@ export interface NativeRelayServer {
 export interface NativePeerStats {
   /** The round trip time of ICE's checks in ms; −1 while it is unknown. */
   rttMs: number
-  /** The protocol of the selected path: `udp`, `tcp`, or `''` if there is none. */
-  protocol: string
   /** How data reaches the server: `udp`, `tcp`, `relay/udp`, `relay/tcp`, `relay/tls`, or `''` if it does not. */
   path: string
   /** The server's ICE candidate type on this path: `host`, `srflx`, `prflx`, `relay` or `''`. */

@@ -198,7 +198,7 @@ impl IntoJs for PeerStats {
         let path = path(&self);
         let Self {
             rtt,
-            protocol,
+            protocol: _,
             relay: _,
             local: _,
             remote: _,
@@ -212,11 +212,6 @@ impl IntoJs for PeerStats {
         } = self;
         let object = js.object()?;
         js.put(object, c"rttMs", rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
-        let protocol = protocol.map(|protocol| match protocol {
-            Protocol::Udp => "udp",
-            Protocol::Tcp => "tcp",
-        });
-        js.put(object, c"protocol", protocol.unwrap_or(""))?;
         js.put(object, c"path", path)?;
         let kind = kind.map(|kind| match kind {
             PathKind::Host => "host",

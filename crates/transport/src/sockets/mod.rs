@@ -110,6 +110,7 @@ impl Sockets {
     }
 
     /// Closes the UDP sockets and relays whose local address the machine no longer has, and returns what was a candidate.
+    /// Relays that have failed may be opened again.
     pub(crate) fn close_gone(&mut self) -> Vec<LocalCandidate> {
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.udp)
             .into_iter()
@@ -121,7 +122,7 @@ impl Sockets {
             let local = port.way().map(|(local, _)| SocketAddr::new(local.ip(), 0));
             let is_gone = local.is_some_and(|local| UdpSocket::bind(local).is_err());
             gone.extend(port.relayed().filter(|_| is_gone).map(LocalCandidate::Relayed));
-            !is_gone
+            !is_gone && !port.is_closed()
         });
         gone
     }
@@ -133,7 +134,8 @@ impl Sockets {
         }
     }
 
-    /// Opens those relays to which there is no way yet.
+    /// Opens those relays to which there is no way yet. A relay that has failed is not opened again before
+    /// [`close_gone`](Self::close_gone): a server that names candidates without end would have it dialled without end.
     pub(crate) fn open_relays(
         &mut self,
         relays: &Relays,
@@ -141,7 +143,6 @@ impl Sockets {
         peers: &[SocketAddr],
         now: Instant,
     ) {
-        self.relays.retain(|port| !port.is_closed());
         for server in relays.servers.iter().take(MAX_RELAYS as usize) {
             // Fresh credentials are for new allocations only.
             let open = self.relays.iter().any(|port| {
@@ -351,4 +352,49 @@ fn find_route(remote: SocketAddr) -> Result<IpAddr, RouteError> {
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(RouteError::NoSocket)?;
     let connected = socket.connect(remote).and_then(|()| socket.local_addr());
     connected.map(|local| local.ip()).map_err(RouteError::Unreachable)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::relay::RelayServer;
+
+    #[tokio::test]
+    async fn a_relay_that_failed_is_dialled_once_for_each_description() {
+        // Nothing listens there any more.
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let server = RelayServer {
+            host: address.ip().to_string(),
+            port: address.port(),
+            transport: RelayTransport::Tcp,
+            username: String::new(),
+            credential: String::new(),
+        };
+        let relays = Relays { servers: vec![server], ..Relays::default() };
+        let may_use: MayUse = Arc::new(|_| true);
+        let mut sockets = Sockets::default();
+        for _description in 0..3 {
+            let mut failed = 0;
+            for _candidate in 0..5 {
+                let now = Instant::now();
+                sockets.open_relays(&relays, &may_use, &[], now);
+                while sockets.has_relays() {
+                    poll_fn(|cx| sockets.poll_ready(cx)).await;
+                }
+                while let Some(event) = sockets.poll_event() {
+                    assert!(matches!(event, SocketEvent::RelayFailed { relayed: None, .. }));
+                    failed += 1;
+                }
+            }
+            assert_eq!(failed, 1);
+            assert_eq!(sockets.close_gone(), []);
+        }
+    }
 }
