@@ -34,6 +34,8 @@ export class SignalProxy {
   readonly #allKept = new Set<ResponseCase>()
   #only: ResponseCase | undefined
   #change: ((response: SignalResponse) => void) | undefined
+  /** The paths and queries of the clients' requests, in order. */
+  readonly asked: string[] = []
 
   private constructor(target: string) {
     this.#target = target
@@ -144,6 +146,7 @@ export class SignalProxy {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {})
+    this.asked.push(request.url ?? '')
     const upstream = new WebSocket(`${this.#target}${request.url ?? ''}`, {
       headers: { authorization: request.headers.authorization },
       perMessageDeflate: false,

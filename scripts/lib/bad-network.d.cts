@@ -20,6 +20,8 @@ export interface NetworkChange {
   readonly stall?: boolean
   /** No packet arrives. Packets that are sent are dropped. */
   readonly cut?: boolean
+  /** The same for UDP alone. The sender does not learn of it. */
+  readonly cutUdp?: boolean
 }
 
 /** What happened to the packets of a direction. */

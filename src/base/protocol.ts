@@ -25,6 +25,7 @@ export {
   LeaveRequest_Action,
   ParticipantInfo,
   ParticipantUpdate,
+  ReconnectReason,
   RpcAck,
   RpcRequest,
   RpcResponse,

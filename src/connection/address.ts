@@ -1,5 +1,6 @@
 /** Where a room's signalling is: the URL of the WebSocket, and what it carries. */
 import { release } from 'node:os'
+import type { ReconnectReason } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
 import { CLIENT_PROTOCOL } from '../signal/messages'
 
@@ -18,6 +19,8 @@ export interface SignalRequestOptions {
   readonly mode: PeerConnectionMode
   /** Resumes the session of that participant SID. */
   readonly participantSid: string | undefined
+  /** Why it is resumed. */
+  readonly reconnectReason?: ReconnectReason | undefined
   /** The offer that goes with a join in single mode. */
   readonly publisherOffer: { readonly sdp: string; readonly id: number } | undefined
 }
@@ -75,14 +78,18 @@ export function signalUrl(server: URL, options: SignalRequestOptions): URL {
     // Absent would mean yes.
     auto_subscribe: '0',
     auto_subscribe_data_track: '0',
-    ...(options.participantSid !== undefined && { reconnect: '1', sid: options.participantSid }),
+    ...(options.participantSid !== undefined && {
+      reconnect: '1',
+      sid: options.participantSid,
+      reconnect_reason: String(options.reconnectReason ?? 0),
+    }),
   }
   for (const [name, value] of Object.entries(fields)) url.searchParams.set(name, value)
   return url
 }
 
 /** `WrappedJoinRequest` in base64 for URLs, with padding: the server's decoder insists on it. */
-function joinRequest({ participantSid, publisherOffer }: SignalRequestOptions): string {
+function joinRequest({ participantSid, reconnectReason, publisherOffer }: SignalRequestOptions): string {
   const protocol = loadProtocol()
   const request = new protocol.JoinRequest({
     clientInfo: {
@@ -97,6 +104,7 @@ function joinRequest({ participantSid, publisherOffer }: SignalRequestOptions): 
     connectionSettings: { autoSubscribe: false, autoSubscribeDataTrack: false },
     reconnect: participantSid !== undefined,
     participantSid: participantSid ?? '',
+    ...(reconnectReason !== undefined && { reconnectReason }),
     ...(publisherOffer && { publisherOffer: { type: 'offer', ...publisherOffer } }),
   })
   const wrapped = new protocol.WrappedJoinRequest({ joinRequest: request.toBinary() })

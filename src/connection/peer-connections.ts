@@ -32,6 +32,15 @@ export interface PeerConnectionsOptions {
   readonly nextSession: boolean
 }
 
+/** The loss of a peer connection. */
+export interface TransportLoss {
+  readonly target: PeerTarget
+  /** Whether only a new one helps. */
+  readonly rebuild: boolean
+  /** Whether the server stopped answering on the path. If not, the server or this side ended the path. */
+  readonly silent: boolean
+}
+
 /** The owner of the peer connections, which is told what happens. */
 export interface PeerConnectionsOwner {
   /** An offer of this side, or an answer to the server's offer. */
@@ -40,8 +49,10 @@ export interface PeerConnectionsOwner {
   candidate(target: PeerTarget, candidate: string): void
   /** The other side ended a path. */
   pathEnded(): void
-  /** A peer connection was lost. `rebuild`: only a new one helps. */
-  transportLost(rebuild: boolean): void
+  /** A peer connection was lost. */
+  transportLost(loss: TransportLoss): void
+  /** A path that was {@link TransportLoss.silent} carries data again, by itself. */
+  pathAlive(): void
   /** A message arrived on a channel. */
   message(channel: NativeChannel, data: Uint8Array): void
   /** The bytes buffered for the reliable channel fell to the watched level. */
@@ -57,6 +68,7 @@ export class PeerConnections implements EventSink, MessageChannels {
   readonly #owner: PeerConnectionsOwner
   readonly #targets: readonly PeerTarget[]
   readonly #connected = new Set<PeerTarget>()
+  readonly #silent = new Set<PeerTarget>()
   readonly #intake: MessageIntake
   #firstOffer: Deferred<LocalDescription> | undefined
   #waiting: Deferred<void> | undefined
@@ -255,29 +267,34 @@ export class PeerConnections implements EventSink, MessageChannels {
         this.#lingers.delete(event.id)
         return
       case 'descriptionRejected':
-        this.#fail(event.message)
+        this.#fail(event.message, { target: targetOf(event), rebuild: false, silent: false })
         return
       default:
     }
   }
 
   #state(target: PeerTarget, state: string): void {
+    const wasSilent = this.#silent.delete(target)
     if (state === 'connected') {
       this.#connected.add(target)
+      if (wasSilent) this.#owner.pathAlive()
       if (!this.isConnected) return
       this.#waiting?.resolve()
       this.#waiting = undefined
     } else if (state !== 'connecting') {
       this.#connected.delete(target)
       this.stopLingers()
+      const silent = state === 'silent'
+      if (silent) this.#silent.add(target)
       // While `connected()` waits, a lost path may still come back by itself.
-      if (state === 'disconnected' && this.#waiting !== undefined) return
+      if ((silent || state === 'disconnected') && this.#waiting !== undefined) return
       if (state === 'noUdpSocket') {
         this.#giveUp(new DataTrackConnectionError('noUdpSocket'))
         return
       }
       if (state === 'failed' || state === 'closed') this.#owner.pathEnded()
-      this.#fail(`the ${target} connection is ${state}`, state === 'failed')
+      const loss = { target, rebuild: state === 'failed', silent }
+      this.#fail(`the ${target} connection is ${state}`, loss)
     }
   }
 
@@ -298,10 +315,10 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#waiting = undefined
   }
 
-  #fail(detail: string, rebuild = false): void {
+  #fail(detail: string, loss: TransportLoss): void {
     const waiting = this.#waiting
     this.#waiting = undefined
-    if (waiting === undefined || rebuild) this.#owner.transportLost(rebuild)
+    if (waiting === undefined || loss.rebuild) this.#owner.transportLost(loss)
     waiting?.reject(new DataTrackConnectionError('transportFailed', { detail }))
   }
 

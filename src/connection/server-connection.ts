@@ -28,6 +28,8 @@ import type { LocalDescription } from './peer-connections'
 import { PublicationRequests } from './publication-requests'
 import { Reconnection } from './reconnection'
 import { Retries } from './reconnect-policy'
+import { reconnectReason } from './reconnect-reason'
+import type { Loss } from './reconnect-reason'
 import { isCloudHost, Regions } from './regions'
 import type { ScenarioSteps } from './scenarios'
 import { ServerChoice } from './server-choice'
@@ -41,7 +43,8 @@ import { candidateIn, targetOf, trickleRequest } from './trickle'
 
 /**
  * ms to wait before restoring a lost path. A server that removes a participant ends the path first, and says so by
- * signalling a moment later. A participant that reconnected in between would remove the new owner of its identity.
+ * signalling a moment later. A participant that reconnected in between would remove the new owner of its identity. If
+ * the server was silent, there was more time than that already.
  */
 const LEAVE_GRACE = 300
 
@@ -115,6 +118,12 @@ class ServerConnection implements RoomConnection {
   #rebuild = false
   /** Whether the server ended a path. The reason may be on its way by signalling. */
   #pathEnded = false
+  /** What the last loss of the connection was. */
+  #loss: Loss = 'nothing'
+  /** Whether an attempt to come back after it has failed. */
+  #attemptFailed = false
+  /** Whether signalling is being connected. */
+  #signalling = false
   readonly #held = new HeldCalls(() => {
     const detail = 'the server sent too much before the connection was made'
     this.#attempt?.abort(new DataTrackConnectionError('internal', { detail }))
@@ -142,6 +151,7 @@ class ServerConnection implements RoomConnection {
     },
     attempt: (hurry) => this.#reconnect(hurry),
     failed: (error, failures) => {
+      this.#attemptFailed = true
       // A resume that failed twice would fail a third time.
       if (failures > 1) this.#rebuild = true
       return !isTokenRefused(error) || this.#tokens.refuse()
@@ -245,14 +255,14 @@ class ServerConnection implements RoomConnection {
   reconnectNow(): void {
     this.#pace.reset()
     if (this.#state === 'reconnecting') this.#reconnection.hurry()
-    else this.#lost(false)
+    else this.#lost('nothing', false)
   }
 
   simulate({ ask, failNext = false, lose }: ScenarioSteps): void {
     if (ask !== undefined) this.#client?.send({ case: 'simulate', value: { scenario: ask } })
     this.#failNext = failNext
     this.#pace.reset()
-    if (lose !== undefined) this.#lost(lose === 'session')
+    if (lose !== undefined) this.#lost('nothing', lose === 'session')
   }
 
   close(): void {
@@ -362,8 +372,11 @@ class ServerConnection implements RoomConnection {
         pathEnded: () => {
           if (this.#transport === transport) this.#pathEnded = true
         },
-        transportLost: (rebuild) => {
-          if (this.#transport === transport) this.#lost(rebuild, LEAVE_GRACE)
+        transportLost: ({ target, rebuild, silent }) => {
+          if (this.#transport === transport) this.#lost(target, rebuild, silent ? 0 : LEAVE_GRACE)
+        },
+        pathAlive: () => {
+          if (this.#transport === transport) this.#pathAlive()
         },
         message: (channel, data) =>
           this.#held.tell(() => this.#room.receiveMessage(channel, data), data.length),
@@ -399,10 +412,13 @@ class ServerConnection implements RoomConnection {
     request: { readonly participantSid?: string; readonly publisherOffer?: LocalDescription | undefined },
     signal: AbortSignal,
   ): ReturnType<typeof SignalClient.connect> {
+    const { participantSid, publisherOffer } = request
+    const reason = participantSid === undefined ? undefined : reconnectReason(this.#loss, this.#attemptFailed)
+    this.#signalling = true
     const connected = await SignalClient.connect(
       this.#servers.current,
       await this.#tokens.ready(signal),
-      { mode: this.#mode, participantSid: request.participantSid, publisherOffer: request.publisherOffer },
+      { mode: this.#mode, participantSid, reconnectReason: reason, publisherOffer },
       { ...this.#options, signal },
       {
         message: (response, weight) => this.#received(response, weight),
@@ -410,6 +426,7 @@ class ServerConnection implements RoomConnection {
         failed: () => this.#failed(),
       },
     )
+    this.#signalling = false
     const { client } = connected
     if (signal.aborted) client.close()
     signal.throwIfAborted()
@@ -447,7 +464,7 @@ class ServerConnection implements RoomConnection {
           this.#endByServer({ message })
         } else {
           this.#attempt?.abort(refusal({ message }))
-          this.#lost(action === loadProtocol().LeaveRequest_Action.RECONNECT)
+          this.#lost('nothing', action === loadProtocol().LeaveRequest_Action.RECONNECT)
         }
         return
       }
@@ -494,11 +511,19 @@ class ServerConnection implements RoomConnection {
 
   #signalLost(): void {
     this.#attempt?.abort(new DataTrackConnectionError('serverUnreachable'))
-    this.#lost(false)
+    this.#lost('signal', false)
+  }
+
+  /**
+   * A path that was silent carries data again. An attempt to connect signalling that began before waits for the
+   * operating system to repeat a lost packet, which takes up to several seconds. So another attempt takes its place.
+   */
+  #pathAlive(): void {
+    if (this.#state === 'reconnecting' && this.#signalling) this.#reconnection.hurry()
   }
 
   /** The connection is lost. `rebuild`: the server wants a new session. */
-  #lost(rebuild: boolean, grace = 0): void {
+  #lost(loss: Loss, rebuild: boolean, grace = 0): void {
     if (this.#closing.signal.aborted) return
     if (this.#former !== undefined) {
       this.#former.end()
@@ -509,6 +534,8 @@ class ServerConnection implements RoomConnection {
     // While the first connection is set up, the code that waits for it reports the loss.
     if (this.#state !== 'connected') return
     this.#state = 'reconnecting'
+    this.#loss = loss
+    this.#attemptFailed = false
     this.#subscriptions.clear()
     this.#transport?.stopLingers()
     this.#room.connectionLost()

@@ -176,7 +176,7 @@ export type NativeEvent = { source: number } & (
   /** To be sent as a `Trickle`. */
   | { type: 'localCandidate'; target: string; candidate: string }
   | { type: 'descriptionRejected'; target: string; id: number; message: string }
-  /** `connecting`, `connected`, `disconnected`, `noUdpSocket`, `timedOut`, `failed` or `closed`. */
+  /** `connecting`, `connected`, `disconnected`, `silent`, `noUdpSocket`, `timedOut`, `failed` or `closed`. */
   | { type: 'peerState'; target: string; state: string }
   /** A relay cannot be used, or no longer. `last`: there is no other one, and data may go through relays only. */
   | {

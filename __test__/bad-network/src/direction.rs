@@ -31,6 +31,14 @@ pub(crate) struct Counters {
     queued_bytes: u64,
 }
 
+/// The protocol of a packet of IPv4, and where the packet names it.
+const UDP: u8 = 17;
+const PROTOCOL_AT: usize = 9;
+
+fn is_udp(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 4) && packet.get(PROTOCOL_AT) == Some(&UDP)
+}
+
 /// A direction with the packets in it.
 pub(crate) struct Direction {
     settings: Settings,
@@ -104,7 +112,8 @@ impl Direction {
         self.advance(now);
         let full = self.waiting_bytes + packet.len() > self.settings.queue_bytes
             || self.under_way_bytes + packet.len() > MOST_UNDER_WAY;
-        if self.settings.cut || full {
+        let cut = self.settings.cut || (self.settings.cut_udp && is_udp(packet));
+        if cut || full {
             self.counters.dropped += 1;
             return;
         }
@@ -297,6 +306,19 @@ mod tests {
         let mut direction = direction(Settings { cut: true, ..Settings::default() }, now);
         direction.push(&[0; 100], now);
         assert_eq!((direction.poll(now), direction.counters().dropped), (None, 1));
+    }
+
+    #[test]
+    fn a_cut_of_udp_drops_nothing_else() {
+        let now = Instant::now();
+        let mut direction = direction(Settings { cut_udp: true, ..Settings::default() }, now);
+        let mut packet = [0; 100];
+        packet[0] = 0x45;
+        for (protocol, passes) in [(UDP, false), (6, true)] {
+            packet[PROTOCOL_AT] = protocol;
+            direction.push(&packet, now);
+            assert_eq!(direction.poll(now).is_some(), passes, "{protocol}");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) stall: bool,
     /// Nothing arrives, ever: what is sent is dropped.
     pub(crate) cut: bool,
+    /// The same for UDP over IPv4 alone: the sender does not learn of it, as behind a firewall.
+    pub(crate) cut_udp: bool,
 }
 
 impl Default for Settings {
@@ -42,6 +44,7 @@ impl Default for Settings {
             queue_bytes: 256 << 10,
             stall: false,
             cut: false,
+            cut_udp: false,
         }
     }
 }
@@ -62,6 +65,7 @@ pub(crate) struct Change {
     queue_bytes: Option<usize>,
     stall: Option<bool>,
     cut: Option<bool>,
+    cut_udp: Option<bool>,
 }
 
 /// A direction: `up` from the first end to the second, `down` back.
@@ -114,6 +118,7 @@ impl Change {
             queue_bytes: self.queue_bytes.unwrap_or(before.queue_bytes),
             stall: self.stall.unwrap_or(before.stall),
             cut: self.cut.unwrap_or(before.cut),
+            cut_udp: self.cut_udp.unwrap_or(before.cut_udp),
         }
     }
 }

@@ -31,13 +31,16 @@ struct World {
 enum Weather {
     Everything,
     Nothing,
+    /// Only what the answering peer sends passes.
+    ToOffering,
     /// Only ICE checks pass. It looks like a peer that has lost its SCTP association.
     Checks,
 }
 
 impl Weather {
-    fn passes(self, datagram: &Datagram) -> bool {
+    fn passes(self, to_answering: bool, datagram: &Datagram) -> bool {
         match self {
+            Self::ToOffering => !to_answering,
             Self::Everything => true,
             Self::Nothing => false,
             Self::Checks => datagram.contents[0] < 4,
@@ -96,7 +99,7 @@ impl World {
                 peer.handle_timeout(self.now);
             }
             while let Some(datagram) = peer.poll_transmit() {
-                if self.random.f64() >= self.loss && self.weather.passes(&datagram) {
+                if self.random.f64() >= self.loss && self.weather.passes(index == 0, &datagram) {
                     self.network.push_back((self.now + DELAY, index == 0, datagram));
                 } else if index == 0 && datagram.contents[0] == 23 {
                     self.lost += 1;
@@ -392,4 +395,82 @@ fn a_dialled_connection_is_told_when_the_other_side_has_answered_by_it() {
     // A later description does not name it either.
     let offer = world.offering.create_offer(world.now).unwrap();
     assert!(!offer.contains("tcptype") && offer.contains("a=ice-ufrag:"), "{offer}");
+}
+
+const fn is_of_path(event: &PeerEvent) -> bool {
+    matches!(
+        event,
+        PeerEvent::PathSuspected | PeerEvent::PathDead | PeerEvent::PathAlive | PeerEvent::Disconnected
+    )
+}
+
+impl World {
+    fn run_for(&mut self, length: Duration) {
+        let until = self.now + length;
+        while self.now < until {
+            self.step();
+        }
+    }
+
+    /// Runs until the offering peer says that of its path. Returns how long it took.
+    fn until_path(&mut self, wanted: &PeerEvent) -> Duration {
+        let start = self.now;
+        self.run_until(|world| world.events[0].iter().any(|event| event == wanted));
+        self.now - start
+    }
+}
+
+#[test]
+fn a_path_that_dies_is_suspected_after_a_second_and_a_half_and_dead_a_second_later() {
+    for idle in [0, 130, 260, 390, 5_000] {
+        let mut world = World::connected(0.0);
+        world.run_for(Duration::from_millis(20_000 + idle));
+        world.weather = Weather::Nothing;
+        let suspected = world.until_path(&PeerEvent::PathSuspected);
+        let dead = suspected + world.until_path(&PeerEvent::PathDead);
+        // The last answer may have come up to 0.4 s before.
+        let within = |time: Duration, from, to| (from..=to).contains(&time.as_millis());
+        assert!(within(suspected, 1_050, 1_600) && within(dead, 2_050, 2_600), "{suspected:?} {dead:?}");
+        world.weather = Weather::Everything;
+        world.until_path(&PeerEvent::PathAlive);
+        assert!(!world.events[0].contains(&PeerEvent::Disconnected));
+    }
+}
+
+#[test]
+fn a_path_whose_other_direction_works_is_dead_too() {
+    let mut world = World::connected(0.0);
+    world.run_for(Duration::from_secs(5));
+    world.weather = Weather::ToOffering;
+    let dead = world.until_path(&PeerEvent::PathDead);
+    assert!(dead <= Duration::from_millis(2_600), "{dead:?}");
+}
+
+#[test]
+fn an_idle_path_that_loses_one_datagram_in_twenty_is_never_dead() {
+    let mut world = World::connected(0.05);
+    world.run_for(Duration::from_secs(3_600));
+    assert!(
+        !world
+            .events
+            .iter()
+            .flatten()
+            .any(|event| matches!(event, PeerEvent::PathDead | PeerEvent::Disconnected | PeerEvent::Closed))
+    );
+}
+
+/// The process was stopped, the machine slept, or the clock stepped: no datagram is taken for a while, and those that
+/// came meanwhile may be lost.
+#[test]
+fn time_that_the_owner_missed_is_no_silence() {
+    for (missed, lost) in [(1_300, true), (3_000, false), (3_000, true), (60_000, true), (86_400_000, true)] {
+        let mut world = World::connected(0.0);
+        world.run_for(Duration::from_millis(10_050));
+        world.now += Duration::from_millis(missed);
+        if lost {
+            world.network.clear();
+        }
+        world.run_for(Duration::from_secs(10));
+        assert!(!world.events[0].iter().any(is_of_path), "{missed} ms, {lost}: {:?}", world.events[0]);
+    }
 }

@@ -230,6 +230,7 @@ const fn state_text(state: PeerState) -> &'static str {
         PeerState::Connecting => "connecting",
         PeerState::Connected => "connected",
         PeerState::Disconnected => "disconnected",
+        PeerState::Silent => "silent",
         PeerState::NoUdpSocket => "noUdpSocket",
         PeerState::TimedOut => "timedOut",
         PeerState::Failed => "failed",

@@ -123,6 +123,9 @@ pub enum PeerState {
     /// The path was lost, or the machine now reaches the other side from another address. The path may come back by
     /// itself. A restart helps.
     Disconnected,
+    /// The other side has not answered on the path for so long that the path counts as lost. Other paths have been
+    /// prepared meanwhile. A restart helps. If the path comes back by itself, [`Connected`](Self::Connected) follows.
+    Silent,
     /// Only UDP is allowed, and the system gives no UDP socket. The log has the system's error.
     NoUdpSocket,
     /// Connecting took too long. A restart may help.

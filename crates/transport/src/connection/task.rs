@@ -34,6 +34,9 @@ const MAX_DIALS: usize = 16;
 /// Most addresses of the server that relays have to let through. The last ones are those that count.
 const MAX_RELAY_PEERS: usize = 16;
 
+/// How long the paths that were prepared while a path was suspected are kept after that path has come back.
+const SPARES_KEPT: Duration = Duration::from_secs(30);
+
 /// How long to wait when nothing has a deadline.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -77,6 +80,8 @@ struct Side {
     sockets: Sockets,
     /// Addresses to dial, each with the time to dial it.
     dials: VecDeque<(SocketAddr, Instant)>,
+    /// The addresses of the server that can be dialled.
+    dialable: Vec<SocketAddr>,
     /// When the relays are opened.
     relay_at: Option<Instant>,
     /// The other side's addresses that relays have to let through.
@@ -84,6 +89,10 @@ struct Side {
     /// The time by which the peer connection has to be connected.
     connect_by: Option<Instant>,
     surroundings: Surroundings,
+    /// Whether the path was lost by silence, so UDP does not get its time alone.
+    hurried: bool,
+    /// Until when paths are kept that were prepared while the path was suspected.
+    spares_until: Option<Instant>,
     state: Option<PeerState>,
 }
 
@@ -254,10 +263,16 @@ impl Task {
 
     fn handle_answer(&mut self, sdp: &str, id: u32, now: Instant) {
         // An answer to an offer that a later one replaced is of no use.
-        if (id == 0 || id == self.offers)
-            && let Err(error) = self.publisher.peer.handle_answer(&self.reach.filter(sdp), now)
-        {
-            self.shared.tell(ConnectionEvent::DescriptionRejected { target: Target::Publisher, id, error });
+        if id != 0 && id != self.offers {
+            return;
+        }
+        match self.publisher.peer.handle_answer(&self.reach.filter(sdp), now) {
+            Ok(()) => self.publisher.sockets.release_held(),
+            Err(error) => self.shared.tell(ConnectionEvent::DescriptionRejected {
+                target: Target::Publisher,
+                id,
+                error,
+            }),
         }
     }
 
@@ -270,6 +285,7 @@ impl Task {
         side.refresh_sockets(&self.options, &self.relaying, now, &self.shared);
         match side.peer.handle_offer(&self.reach.filter(sdp), now) {
             Ok(sdp) => {
+                side.sockets.release_held();
                 if !side.peer.is_connected() {
                     side.connect_by = Some(now + self.options.connect_timeout);
                 }
@@ -361,10 +377,13 @@ impl Side {
             peer,
             sockets: Sockets::default(),
             dials: VecDeque::new(),
+            dialable: Vec::new(),
             relay_at: None,
             relay_peers: Vec::new(),
             connect_by: None,
             surroundings: Surroundings::default(),
+            hurried: false,
+            spares_until: None,
             state: None,
         }
     }
@@ -392,7 +411,7 @@ impl Side {
             self.peer.remove_local_candidate(gone, now);
         }
         // The path is lost: a relay on it may have forgotten this side.
-        if !self.peer.is_connected()
+        if (!self.peer.is_connected() || self.state == Some(PeerState::Silent))
             && let Some(local) = self.peer.stats().local
             && self.sockets.close_relay(local, now)
         {
@@ -478,6 +497,7 @@ impl Side {
             self.dials.clear();
             self.relay_at = None;
         }
+        self.drop_spares(now);
         if self.relay_at.is_some_and(|at| at <= now) {
             self.relay_at = None;
             if let Some(may_use) = &relaying.may_use {
@@ -490,6 +510,36 @@ impl Side {
             self.dials.pop_front();
             if options.tcp {
                 self.sockets.dial(remote);
+            }
+        }
+    }
+
+    /// The path is suspected: other paths are prepared, so that a restart finds one at once. ICE does not learn of the
+    /// TCP connections before the restart.
+    fn prepare_spares(&mut self, options: &ConnectionOptions, relaying: &Relaying, now: Instant) {
+        self.spares_until = None;
+        // A path over TCP is replaced by a new connection, not by a restart.
+        let over_tcp = self.peer.stats().protocol == Some(Protocol::Tcp);
+        if options.tcp && !relaying.only() && !over_tcp {
+            for &remote in &self.dialable {
+                if let Some(replaced) = self.sockets.dial_held(remote) {
+                    self.peer.remove_local_candidate(replaced, now);
+                }
+            }
+        }
+        if options.relay
+            && let Some(may_use) = &relaying.may_use
+        {
+            self.sockets.open_relays(&relaying.relays, may_use, &self.relay_peers, now);
+        }
+    }
+
+    /// Closes what was prepared for a path that has come back since.
+    fn drop_spares(&mut self, now: Instant) {
+        if self.spares_until.is_some_and(|until| until <= now) {
+            self.spares_until = None;
+            for gone in self.sockets.close_spares(self.peer.stats().local, now) {
+                self.peer.remove_local_candidate(gone, now);
             }
         }
     }
@@ -538,24 +588,25 @@ impl Side {
                 }
             }
             Protocol::Tcp if options.tcp && self.dials.len() < MAX_DIALS => {
-                let at = if options.udp { now + options.tcp_delay } else { now };
+                keep_newest(&mut self.dialable, candidate.addr, MAX_DIALS);
+                let at = if options.udp { now + self.alone(options) } else { now };
                 self.dials.push_back((candidate.addr, at));
             }
             _ => {}
         }
     }
 
+    /// How long UDP is tried alone.
+    fn alone(&self, options: &ConnectionOptions) -> Duration {
+        if self.hurried { Duration::ZERO } else { options.tcp_delay }
+    }
+
     /// An address of the server that relays have to let through.
     fn take_relay_peer(&mut self, addr: SocketAddr, options: &ConnectionOptions, only: bool, now: Instant) {
-        if !self.relay_peers.contains(&addr) {
-            if self.relay_peers.len() >= MAX_RELAY_PEERS {
-                self.relay_peers.remove(0);
-            }
-            self.relay_peers.push(addr);
-        }
+        keep_newest(&mut self.relay_peers, addr, MAX_RELAY_PEERS);
         self.sockets.permit(addr, now);
         if self.relay_at.is_none() && !self.peer.is_connected() {
-            self.relay_at = Some(if only { now } else { now + options.tcp_delay });
+            self.relay_at = Some(if only { now } else { now + self.alone(options) });
         }
     }
 
@@ -570,7 +621,18 @@ impl Side {
         let dial = self.dials.front().map(|&(_, at)| at);
         let look = self.surroundings.next();
         let (sockets, relay) = (self.sockets.poll_timeout(), self.relay_at);
-        [self.peer.poll_timeout(), dial, self.connect_by, look, sockets, relay].into_iter().flatten().min()
+        let own = [dial, self.connect_by, look, relay, self.spares_until];
+        own.into_iter().chain([self.peer.poll_timeout(), sockets]).flatten().min()
+    }
+}
+
+/// Adds an address that is not there yet. If there are `most` already, it replaces the oldest one.
+fn keep_newest(addresses: &mut Vec<SocketAddr>, addr: SocketAddr, most: usize) {
+    if !addresses.contains(&addr) {
+        if addresses.len() >= most {
+            addresses.remove(0);
+        }
+        addresses.push(addr);
     }
 }
 
@@ -590,7 +652,20 @@ fn take_events(
             PeerEvent::Checking => side.set_state(PeerState::Connecting, shared),
             PeerEvent::Connected => {
                 side.connect_by = None;
+                side.hurried = false;
                 side.set_state(PeerState::Connected, shared);
+            }
+            PeerEvent::PathSuspected => side.prepare_spares(options, relaying, now),
+            PeerEvent::PathDead => {
+                side.hurried = true;
+                side.set_state(PeerState::Silent, shared);
+            }
+            PeerEvent::PathAlive => {
+                side.hurried = false;
+                side.spares_until = Some(now + SPARES_KEPT);
+                if side.state == Some(PeerState::Silent) {
+                    side.set_state(PeerState::Connected, shared);
+                }
             }
             PeerEvent::Disconnected => side.set_state(PeerState::Disconnected, shared),
             PeerEvent::Closed => side.set_state(PeerState::Failed, shared),
@@ -656,7 +731,7 @@ mod tests {
             let candidate = RemoteCandidate { protocol: Protocol::Tcp, addr, kind: PathKind::Host };
             side.take_candidate(candidate, &options, &Relaying::default(), now, &shared);
         }
-        assert_eq!(side.dials.len(), MAX_DIALS);
+        assert_eq!((side.dials.len(), side.dialable.len()), (MAX_DIALS, MAX_DIALS));
         for port in 1..=1_000 {
             let addr = SocketAddr::from(([127, 0, 0, 1], port));
             let candidate = RemoteCandidate { protocol: Protocol::Udp, addr, kind: PathKind::Host };

@@ -10,6 +10,7 @@
 //! on.
 
 mod liveness;
+mod path_watch;
 mod records;
 mod remote;
 mod types;
@@ -26,6 +27,7 @@ use str0m::net::{Receive, TcpType};
 use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
 
 use liveness::Liveness;
+use path_watch::{CHECK_INTERVAL, MAX_CHECKS, PathState, PathWatch};
 use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
@@ -60,7 +62,7 @@ const FIRST_DTLS: u8 = 20;
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The largest step by which the engine's clock is set ahead to make SCTP retransmit; see [`Peer::hasten`]. ICE gives
-/// up a path after some twenty seconds without an answer.
+/// up a path after some sixteen seconds without an answer.
 const MOST_HASTE: Duration = Duration::from_secs(12);
 
 /// The smallest step by which the engine's clock is set ahead.
@@ -71,6 +73,11 @@ const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 fn is_dtls(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|&first| first >= FIRST_DTLS)
+}
+
+/// Whether the datagram is an ICE check, as opposed to the answer to one.
+fn is_check(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[0, 1])
 }
 
 /// Removes the dialled TCP connections from a local description. The other side sees their source addresses anyway. In
@@ -159,6 +166,7 @@ pub struct Peer {
     /// How far the engine's clock is ahead of ours.
     ahead: Duration,
     liveness: Liveness,
+    path: PathWatch,
     stats: PeerStats,
     window_rate: Option<f64>,
     records: Records,
@@ -191,6 +199,8 @@ impl Peer {
             .set_sctp_max_buffered_amount(TOTAL_BUFFER)
             .set_stats_interval(Some(STATS_INTERVAL))
             .set_mtu(MTU..=usize::MAX);
+        config.set_max_stun_rto(CHECK_INTERVAL);
+        config.set_max_stun_retransmits(MAX_CHECKS);
         if let Some(certificate) = &identity.certificate {
             config = config.set_dtls_cert(certificate.clone());
         }
@@ -216,6 +226,7 @@ impl Peer {
             latest: now,
             ahead: Duration::ZERO,
             liveness: Liveness::new(now),
+            path: PathWatch::new(now),
             stats: PeerStats::default(),
             window_rate: None,
             records: Records::default(),
@@ -414,6 +425,7 @@ impl Peer {
         }
         self.drain(now);
         if handled {
+            self.note_answer(local, remote, contents, now);
             let answer = is_dtls(contents);
             if answer {
                 self.records.handle_datagram(contents);
@@ -422,6 +434,13 @@ impl Peer {
                 && self.liveness.is_unanswered()
                 && ChannelKind::ALL.into_iter().any(|channel| self.buffered(channel) > 0);
             self.liveness.handle_received(answer, buffered, now);
+        }
+    }
+
+    fn note_answer(&mut self, local: SocketAddr, remote: SocketAddr, contents: &[u8], now: Instant) {
+        let on_path = (self.stats.local, self.stats.remote) == (Some(local), Some(remote));
+        if on_path && !is_check(contents) && self.path.handle_answer(now) && self.is_connected() {
+            self.events.push_back(PeerEvent::PathAlive);
         }
     }
 
@@ -436,6 +455,7 @@ impl Peer {
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Ok(now) = self.advance(now) {
             self.check_liveness(now);
+            self.judge_path(now);
         }
     }
 
@@ -449,7 +469,11 @@ impl Peer {
         // acknowledgement may be the next one. `check_liveness` runs in each call, and the engine has a deadline each
         // half second.
         let urgent = self.is_connected() && self.liveness.is_lost(self.usual_rtt());
-        Some(if urgent { self.latest } else { self.deadline })
+        if urgent {
+            return Some(self.latest);
+        }
+        let judged = self.path.due(self.is_over_stream()).filter(|_| self.is_connected());
+        Some(judged.map_or(self.deadline, |due| due.min(self.deadline)))
     }
 
     /// The next datagram to send.
@@ -629,6 +653,20 @@ impl Peer {
         }
     }
 
+    /// Whether the path is a TCP connection to the other side.
+    fn is_over_stream(&self) -> bool {
+        self.stats.protocol == Some(Protocol::Tcp)
+    }
+
+    fn judge_path(&mut self, now: Instant) {
+        if self.is_connected()
+            && let Some(state) = self.path.judge(self.is_over_stream(), now)
+        {
+            let dead = state == PathState::Dead;
+            self.events.push_back(if dead { PeerEvent::PathDead } else { PeerEvent::PathSuspected });
+        }
+    }
+
     /// Makes SCTP retransmit lost data at once. SCTP itself would wait for its timer, which doubles with each loss in a
     /// row. The engine's clock is the only way to trigger a retransmission: it is set ahead until an SCTP datagram
     /// comes out.
@@ -676,21 +714,27 @@ impl Peer {
                         // For the other side, relays speak UDP, however this side reaches them.
                         _ => continue,
                     };
+                    let (local, remote) = (transmit.source, transmit.destination);
+                    let same = (self.stats.local, self.stats.remote) == (Some(local), Some(remote));
                     if is_dtls(&transmit.contents) {
                         // ICE checks use all paths. All other datagrams use the selected path.
-                        self.stats.protocol = Some(protocol);
-                        self.stats.local = Some(transmit.source);
-                        if self.stats.remote.replace(transmit.destination) != Some(transmit.destination) {
-                            self.stats.kind = Some(self.remote.kind_of(transmit.destination));
+                        if !same {
+                            self.stats.protocol = Some(protocol);
+                            self.stats.local = Some(local);
+                            self.stats.remote = Some(remote);
+                            self.stats.kind = Some(self.remote.kind_of(remote));
+                            self.path = PathWatch::new(now);
                         }
                         self.liveness.handle_sent(now);
+                    } else if same && is_check(&transmit.contents) {
+                        self.path.handle_check(now);
                     }
                     self.stats.datagrams_sent += 1;
                     self.stats.bytes_sent += transmit.contents.len() as u64;
                     self.transmits.push_back(Datagram {
                         protocol,
-                        local: transmit.source,
-                        remote: transmit.destination,
+                        local,
+                        remote,
                         contents: transmit.contents.into(),
                     });
                 }
@@ -760,6 +804,7 @@ impl Peer {
         if open {
             self.told_connected = true;
             self.liveness.handle_connected(now);
+            self.path = PathWatch::new(now);
             self.events.push_back(PeerEvent::Connected);
             if std::mem::replace(&mut self.was_connected, true) {
                 // If the channel is full, it already holds data to be acknowledged, so the result does not matter.

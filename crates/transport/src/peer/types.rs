@@ -106,6 +106,13 @@ pub enum PeerEvent {
     Connected,
     /// ICE lost its path.
     Disconnected,
+    /// The other side has not answered on the path for a while: it is time to prepare another path.
+    PathSuspected,
+    /// The other side has not answered on the path for so long that the path counts as lost. ICE has not given it up
+    /// yet. It may come back by itself; a restart helps.
+    PathDead,
+    /// The other side has answered again, after [`PathSuspected`](Self::PathSuspected) or [`PathDead`](Self::PathDead).
+    PathAlive,
     /// DTLS or SCTP ended: the other side ended it, or an error did. Nothing more will arrive.
     Closed,
     /// A message arrived.

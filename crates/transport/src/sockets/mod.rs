@@ -134,6 +134,40 @@ impl Sockets {
         }
     }
 
+    /// Dials an address, and holds the connection back until [`release_held`](Self::release_held). It takes the place of
+    /// a connection to that address; returns the candidate that this one was.
+    pub(crate) fn dial_held(&mut self, remote: SocketAddr) -> Option<LocalCandidate> {
+        let at = self.tcp.iter().position(|port| port.remote() == remote && !port.is_held());
+        let replaced = at.and_then(|at| self.tcp.swap_remove(at).local());
+        if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
+            self.tcp.push(TcpPort::hold(remote));
+        }
+        replaced.map(|local| LocalCandidate::Host(Protocol::Tcp, local))
+    }
+
+    /// Lets the connections be used that were held back.
+    pub(crate) fn release_held(&mut self) {
+        for port in &mut self.tcp {
+            port.release();
+        }
+    }
+
+    /// Closes the connections that are held back, and the relays that `path` does not use. Returns what was a
+    /// candidate.
+    pub(crate) fn close_spares(&mut self, path: Option<SocketAddr>, now: Instant) -> Vec<LocalCandidate> {
+        self.tcp.retain(|port| !port.is_held());
+        let mut gone = Vec::new();
+        self.relays.retain_mut(|port| {
+            let used = port.relayed().is_some() && port.relayed() == path;
+            if !used {
+                gone.extend(port.relayed().map(LocalCandidate::Relayed));
+                port.release(now);
+            }
+            used
+        });
+        gone
+    }
+
     /// Opens those relays to which there is no way yet. A relay that has failed is not opened again before
     /// [`close_gone`](Self::close_gone): a server that names candidates without end would have it dialled without end.
     pub(crate) fn open_relays(

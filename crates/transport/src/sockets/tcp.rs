@@ -27,6 +27,8 @@ pub(super) struct TcpPort {
     remote: SocketAddr,
     state: State,
     event: Option<TcpEvent>,
+    /// Whether it is not used yet: it opens, and its owner learns of it only after [`TcpPort::release`].
+    held: bool,
 }
 
 enum State {
@@ -48,7 +50,21 @@ impl TcpPort {
             let dialled = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(remote));
             dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         });
-        Self { remote, state: State::Dialling(dialling), event: None }
+        Self { remote, state: State::Dialling(dialling), event: None, held: false }
+    }
+
+    /// Dials, and holds the connection back. The server assigns a connection to the session that its first message
+    /// belongs to, so a connection for a session that is still to come must carry nothing yet.
+    pub(super) fn hold(remote: SocketAddr) -> Self {
+        Self { held: true, ..Self::dial(remote) }
+    }
+
+    pub(super) const fn release(&mut self) {
+        self.held = false;
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.held
     }
 
     pub(super) const fn remote(&self) -> SocketAddr {
@@ -63,7 +79,7 @@ impl TcpPort {
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.event.is_some() {
+        if self.told().is_some() {
             return Poll::Ready(());
         }
         match &mut self.state {
@@ -150,11 +166,22 @@ impl TcpPort {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<TcpEvent> {
-        self.event.take()
+        let told = self.told();
+        if told.is_some() {
+            self.event = None;
+        }
+        told
+    }
+
+    /// The event, if the owner may learn of it.
+    fn told(&self) -> Option<TcpEvent> {
+        self.event.filter(|event| !self.held || matches!(event, TcpEvent::Closed(_)))
     }
 
     fn end(&mut self) {
-        self.event = Some(TcpEvent::Closed(self.local()));
+        // The owner has not learned of a connection that is held back.
+        let local = self.local().filter(|_| !self.held);
+        self.event = Some(TcpEvent::Closed(local));
         self.state = State::Closed;
     }
 }
@@ -195,6 +222,40 @@ mod tests {
         assert!(port.is_clogged());
         assert!((MAX_QUEUED - 1_202..=MAX_QUEUED).contains(&queue.len()), "{}", queue.len());
         drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_held_back_is_told_when_it_is_released() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut port = TcpPort::hold(server.local_addr().unwrap());
+        let opening = std::future::poll_fn(|cx| {
+            let _ = port.poll_ready(cx);
+            if port.local().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let (accepted, ()) = tokio::join!(server.accept(), opening);
+        assert_eq!(port.poll_event(), None);
+        // The event does not keep its owner awake either.
+        let ready = std::future::poll_fn(|cx| Poll::Ready(port.poll_ready(cx).is_ready())).await;
+        assert!(!ready);
+        port.release();
+        std::future::poll_fn(|cx| port.poll_ready(cx)).await;
+        assert!(matches!(port.poll_event(), Some(TcpEvent::Connected(_))));
+        drop(accepted);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_while_it_is_held_back_is_no_candidate() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut port = TcpPort::hold(server.local_addr().unwrap());
+        let accepting = async { drop(server.accept().await) };
+        let ending = std::future::poll_fn(|cx| {
+            while port.poll_ready(cx).is_ready() && port.event != Some(TcpEvent::Closed(None)) {
+                port.receive(1, |_, _| ());
+            }
+            if port.event == Some(TcpEvent::Closed(None)) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::join!(accepting, ending);
+        assert_eq!(port.poll_event(), Some(TcpEvent::Closed(None)));
     }
 
     #[test]
