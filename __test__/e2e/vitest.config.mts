@@ -11,8 +11,8 @@ const alone = ['bursts', 'last-words', 'leaks', 'stats'].map(file)
 /** Needs a Redis beside the servers. */
 const cluster = [file('cluster')]
 
-/** Needs a coturn beside the server. */
-const turn = [file('turn'), file('doctor-relays')]
+/** They need a coturn beside the server. */
+const turn = ['turn', 'doctor-relays', 'proxy-data'].map(file)
 
 const shared = {
   // Checks in each file that no log record and no error contains a secret.

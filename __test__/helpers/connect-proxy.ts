@@ -18,6 +18,8 @@ export class ConnectProxy {
   forbids = false
   /** Whether the proxy answers no request at all. */
   silent = false
+  /** Whether the proxy answers all requests with a page, as a portal does that wants a login. */
+  portal = false
   /** The `user:password` that the proxy requires. It answers requests without them with status 407. */
   credentials: string | undefined
 
@@ -37,12 +39,16 @@ export class ConnectProxy {
         client.end('HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n')
         return
       }
+      if (this.portal) {
+        client.end('HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>Who are you?</html>')
+        return
+      }
       if (this.forbids) {
         client.end('HTTP/1.1 403 Forbidden\r\n\r\n')
         return
       }
       const { hostname, port } = new URL(`http://${url}`)
-      const upstream = connect(Number(port), hostname === 'localhost' ? '127.0.0.1' : hostname, () =>
+      const upstream = connect(Number(port), isHere(hostname) ? '127.0.0.1' : hostname, () =>
         client.write('HTTP/1.1 200 Connection established\r\n\r\n'),
       )
       for (const [socket, other] of [
@@ -94,6 +100,11 @@ export class ConnectProxy {
     this.#server.close()
     await once(this.#server, 'close')
   }
+}
+
+/** Names that the proxy knows. This machine does not know those that end in `.test`. */
+function isHere(hostname: string): boolean {
+  return hostname === 'localhost' || hostname.endsWith('.test')
 }
 
 class TunnelAgent extends Agent {

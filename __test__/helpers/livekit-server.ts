@@ -139,6 +139,11 @@ export class LivekitServer {
     return this.#known.http
   }
 
+  /** The port of ICE over TCP. */
+  get tcpPort(): number {
+    return this.#known.tcp
+  }
+
   /** The URL for `room.connect()`. */
   get url(): string {
     return `ws://${this.#host}:${this.port}`

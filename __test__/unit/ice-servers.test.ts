@@ -14,7 +14,7 @@ describe('the option iceServers', () => {
     ['turns:host.example', 'host.example', 5349, 'tls'],
     ['turns:[2001:db8::1]:443?transport=tcp', '2001:db8::1', 443, 'tls'],
   ])('%s', (url, host, port, transport) => {
-    expect(check(url)).toEqual([{ host, port, transport, ...login }])
+    expect(check(url)).toEqual([{ host, port, transport, ...login, proxy: null }])
   })
 
   it('ignores STUN servers, and takes several URLs', () => {

@@ -219,7 +219,11 @@ export const errorReasons = {
     },
     relayUnreachable: {
       message: 'no relay can be reached',
-      doc: "This reason and the next four occur only if data may go through relays only: with `iceTransports: 'relay'`, or if the server tells its clients so. The host of each TURN server is unknown, refuses connections, or does not answer. If one of the next four reasons applies to one of several TURN servers, the error has that reason instead. Is the TURN server's port forwarded, and does the firewall let it through?",
+      doc: "This reason and the next five occur only if data may go through relays only: with `iceTransports: 'relay'`, or if the server tells its clients so. The host of each TURN server is unknown, refuses connections, or does not answer. If one of the next five reasons applies to one of several TURN servers, the error has that reason instead. Is the TURN server's port forwarded, and does the firewall let it through?",
+    },
+    proxyFailed: {
+      message: 'the proxy does not let the room reach a relay',
+      doc: "The proxy of the environment refuses to connect to the TURN server's port, wants other credentials, answers with something else, or does not answer. The TURN server cannot be reached without the proxy either. The detail has the proxy's HTTP status. Many proxies connect to port 443 only.",
     },
     relayUntrusted: {
       message: "the relay's certificate is not trusted",

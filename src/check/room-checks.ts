@@ -329,6 +329,9 @@ const CONNECTION_HELP: Readonly<Record<string, string>> = {
     "Firewalls must let the TURN server's port through. livekit-server names port 443 for TLS, whatever turn.tls_port " +
     'is: if that is not 443, a load balancer must forward 443 to it. For turn.domain, the DNS must have the address of ' +
     'the TURN server or of that load balancer.',
+  proxyFailed:
+    'See HTTPS_PROXY and ALL_PROXY. Many proxies connect to port 443 only: the TURN server should use that port. ' +
+    'NO_PROXY names hosts that need no proxy.',
   relayUntrusted:
     'The certificate (turn.cert_file) must be valid for turn.domain, and this machine must trust its authority.',
   relayUnauthorized:

@@ -17,6 +17,7 @@ export function isUnreachable(error: unknown): boolean {
     'timeout',
     'transportFailed',
     'relayUnreachable',
+    'proxyFailed',
     'tokenUnavailable',
   ]
   return isTimeout(error) || (error instanceof DataTrackConnectionError && reasons.includes(error.reason))

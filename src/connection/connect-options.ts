@@ -27,7 +27,9 @@ export interface ConnectOptions {
   /**
    * Whether signalling goes through the HTTP proxy that `HTTPS_PROXY` (for `wss:`), `HTTP_PROXY` (for `ws:`) or
    * `ALL_PROXY` names, in lower or upper case, unless `NO_PROXY` excludes the host. The request for the list of regions
-   * goes the same way. The packets of the data path never go through a proxy. Default: `true`.
+   * goes the same way. The TCP connections of the data path (ICE-TCP, relays over TCP and TLS) go through the proxy of
+   * `HTTPS_PROXY` or `ALL_PROXY`, and directly if that proxy does not connect them. UDP never goes through a proxy.
+   * Default: `true`.
    */
   readonly proxy?: boolean | undefined
   /**

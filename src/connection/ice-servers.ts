@@ -111,7 +111,7 @@ function relayOf(url: string, username: string, credential: string): NativeRelay
   const number = Number(port ?? (secure ? 5349 : 3478))
   if (number < 1 || number > 65_535) return undefined
   const bare = host.replace(/^\[|\]$/g, '')
-  return { host: bare, port: number, transport: secure ? 'tls' : protocol, username, credential }
+  return { host: bare, port: number, transport: secure ? 'tls' : protocol, username, credential, proxy: null }
 }
 
 /** @internal The authorities that relays over TLS are checked against, in PEM. Empty if no relay uses TLS. */

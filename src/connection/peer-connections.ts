@@ -9,6 +9,7 @@ import type {
   NativeChannel,
   NativeConnection,
   NativeEvent,
+  NativeProxy,
   NativeRelays,
   NativeSession,
 } from '../native/native'
@@ -148,6 +149,11 @@ export class PeerConnections implements EventSink, MessageChannels {
    */
   serverAt(address: string | undefined): void {
     this.#call(() => this.#native.setServerAddress(address ?? ''))
+  }
+
+  /** Sets the proxy for TCP connections to the server, before descriptions that may need it. */
+  useProxy(proxy: NativeProxy | null): void {
+    this.#call(() => this.#native.setProxy(proxy))
   }
 
   /** Sets the relays, before descriptions that may need them. */

@@ -1,11 +1,12 @@
 /**
- * The HTTP proxy of the environment variables, as Node programs read them. It is used for signalling, regions and the
- * command line's requests.
+ * The HTTP proxy of the environment variables, as Node programs read them. It is used for signalling, regions, the
+ * command line's requests, and the TCP connections of the data path.
  */
 import type { Agent } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { loadProxyAgents, loadProxyFromEnv } from '../base/lazy'
 import { log } from '../base/logging'
+import type { NativeProxy } from '../native/native'
 import { bareHost } from './address'
 
 /** The proxy of the environment cannot be used. The message names neither its address nor its credentials. */
@@ -36,6 +37,39 @@ export function proxyAgent(url: URL, signal: AbortSignal): Agent | undefined {
       done(error === null ? null : failure(error), socket),
     )
   return agent
+}
+
+/**
+ * The proxy of the environment for a TCP connection of the data path: the one for `https:`, because the connection goes
+ * through a tunnel as TLS does. `null`: there is none, or it cannot be used. Signalling reports an unusable one.
+ */
+export function tunnelProxy(host: string, port: number): NativeProxy | null {
+  const target = `https://${bracketed(host)}:${port}`
+  // The server may name a host that cannot be one.
+  const named = URL.canParse(target) ? loadProxyFromEnv().getProxyForUrl(new URL(target)) : ''
+  if (named === '') return null
+  try {
+    return nativeProxy(readProxy(named))
+  } catch (error) {
+    log('info', 'signal', `the data path uses no proxy: ${(error as Error).message}`)
+    return null
+  }
+}
+
+/** {@link tunnelProxy} for ICE over TCP to the LiveKit server: `NO_PROXY` names that server's host. */
+export function proxyTo(server: URL): NativeProxy | null {
+  const port = server.port === '' ? (server.protocol === 'wss:' ? 443 : 80) : Number(server.port)
+  return tunnelProxy(bareHost(server), port)
+}
+
+function nativeProxy(url: URL): NativeProxy {
+  if (url.protocol === 'https:') throw new ProxyError("the environment's proxy is reached over TLS")
+  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  return {
+    host: url.hostname,
+    port: Number(url.port === '' ? 80 : url.port),
+    authorization: credentials === ':' ? '' : `Basic ${Buffer.from(credentials).toString('base64')}`,
+  }
 }
 
 /** How `http.request` asks an agent for a connection. */

@@ -25,6 +25,7 @@ import { authoritiesFor, relaysOf } from './ice-servers'
 import { isFinalLeave, leaveMessage, refusal } from './leave-message'
 import { PeerConnections } from './peer-connections'
 import type { LocalDescription } from './peer-connections'
+import { proxyTo, tunnelProxy } from './proxy'
 import { PublicationRequests } from './publication-requests'
 import { Reconnection } from './reconnection'
 import { Retries } from './reconnect-policy'
@@ -341,6 +342,7 @@ class ServerConnection implements RoomConnection {
         this.#participantSid = participant?.sid ?? ''
         this.#held.hold()
         transport.serverAt(address)
+        if (this.#usesProxy) transport.useProxy(proxyTo(this.#servers.current))
         this.#useRelays(transport, first.message.value)
         client.start()
         this.#room.signalConnected()
@@ -388,6 +390,11 @@ class ServerConnection implements RoomConnection {
     return transport
   }
 
+  /** Whether TCP connections of the data path go through the environment's proxy. An agent replaces that proxy. */
+  get #usesProxy(): boolean {
+    return this.#options.proxy && this.#options.agent === undefined
+  }
+
   /**
    * Sets the relays that the server names, unless the caller names others.
    *
@@ -399,7 +406,11 @@ class ServerConnection implements RoomConnection {
   ): void {
     const { iceTransports, relays, ca } = this.#options
     if (iceTransports === 'udp' || iceTransports === 'tcp') return
-    const servers = relays ?? relaysOf(iceServers)
+    const servers = (relays ?? relaysOf(iceServers)).map((relay) =>
+      this.#usesProxy && relay.transport !== 'udp'
+        ? { ...relay, proxy: tunnelProxy(relay.host, relay.port) }
+        : relay,
+    )
     const { ENABLED } = loadProtocol().ClientConfigSetting
     const forced = clientConfiguration?.forceRelay === ENABLED && servers.length > 0
     const only = forced || iceTransports === 'relay'

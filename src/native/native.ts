@@ -452,6 +452,15 @@ export interface NativeRelays {
 /** The most relays of a connection. Rust: `MAX_RELAYS` in `crates/transport/src/relay/mod.rs`. */
 export const MAX_RELAYS = 4
 
+/** Rust: `proxy` in `crates/node/src/convert/options.rs`. */
+export interface NativeProxy {
+  /** A host name or an IP address, without brackets. */
+  host: string
+  port: number
+  /** The value of the header `Proxy-Authorization`; empty: none. */
+  authorization: string
+}
+
 export interface NativeRelayServer {
   /** A host name or an IP address, without brackets. */
   host: string
@@ -459,6 +468,8 @@ export interface NativeRelayServer {
   transport: 'udp' | 'tcp' | 'tls'
   username: string
   credential: string
+  /** The proxy to it, unless it is reached over UDP. */
+  proxy: NativeProxy | null
 }
 
 /** Counters of one peer connection. */
@@ -553,6 +564,8 @@ export interface NativeConnection {
   setServerAddress(address: string): void
   /** Sets the relays. Those that are open already stay open. With `only`, all other paths end. */
   setRelays(relays: NativeRelays): void
+  /** Sets the HTTP proxy for later TCP connections to the server. Relays have proxies of their own. */
+  setProxy(proxy: NativeProxy | null): void
   /**
    * Queues a message of at most 65,535 bytes. Returns a {@link SendStatus}. Queued messages are sent once the
    * connection is up. `more`: another message or {@link flush} follows at once, and this message can wait for it.

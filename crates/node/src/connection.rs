@@ -12,7 +12,7 @@ use datatrack_transport::connection::{
 };
 
 use crate::convert::event::{Event, Message};
-use crate::convert::options::{channel, relays};
+use crate::convert::options::{channel, proxy, relays};
 use crate::environment::Environment;
 use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
@@ -33,6 +33,7 @@ static METHODS: Methods = exports! {
     c"addRemoteCandidate" => add_remote_candidate,
     c"setServerAddress" => set_server_address,
     c"setRelays" => set_relays,
+    c"setProxy" => set_proxy,
     c"send" => send,
     c"flush" => flush,
     c"bufferedAmount" => buffered_amount,
@@ -188,6 +189,12 @@ fn set_server_address(call: &Call) -> Result<(), Failure> {
 fn set_relays(call: &Call) -> Result<(), Failure> {
     let relays = relays(call.argument(0, "relays"))?;
     Connection::of(call)?.driver.set_relays(relays);
+    Ok(())
+}
+
+fn set_proxy(call: &Call) -> Result<(), Failure> {
+    let proxy = proxy(call.argument(0, "proxy"))?;
+    Connection::of(call)?.driver.set_proxy(proxy);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod link;
 pub mod loopback;
 pub mod network;
 pub mod peer;
+pub mod proxy;
 pub mod relay;
 mod sockets;
 

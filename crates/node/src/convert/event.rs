@@ -245,6 +245,7 @@ const fn relay_reason(error: RelayError) -> &'static str {
         RelayError::Unauthorized => "relayUnauthorized",
         RelayError::Forbidden => "relayForbidden",
         RelayError::Refused(_) | RelayError::Protocol => "relayFailed",
+        RelayError::Proxy(_) => "proxyFailed",
     }
 }
 

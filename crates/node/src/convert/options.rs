@@ -15,6 +15,7 @@ use datatrack::{EncryptionType, TrackInfo, TrackSid};
 use datatrack_transport::connection::{ConnectionMode, ConnectionOptions};
 use datatrack_transport::network::NetworkOptions;
 use datatrack_transport::peer::ChannelKind;
+use datatrack_transport::proxy::Proxy;
 use datatrack_transport::relay::{MAX_RELAYS, RelayServer, RelayTransport, Relays, Trust};
 use datatrack_transport::{Clock, LinkOptions};
 
@@ -92,6 +93,20 @@ fn relay_server(argument: Argument<'_>) -> Result<RelayServer, Failure> {
         transport,
         username: object.field(c"username")?.string()?,
         credential: object.field(c"credential")?.string()?,
+        proxy: proxy(object.field(c"proxy")?)?,
+    })
+}
+
+/// `NativeProxy` in `src/native/native.ts`, or `null`.
+pub(crate) fn proxy(argument: Argument<'_>) -> Result<Option<Proxy>, Failure> {
+    argument.optional(|argument| {
+        let object = argument.object()?;
+        let authorization = object.field(c"authorization")?.string()?;
+        Ok(Proxy {
+            host: object.field(c"host")?.string()?,
+            port: object.field(c"port")?.u16()?,
+            authorization: (!authorization.is_empty()).then_some(authorization),
+        })
     })
 }
 

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::link::lock;
 use crate::peer::{ChannelKind, MAX_CANDIDATE, MAX_DESCRIPTION, PeerError};
+use crate::proxy::Proxy;
 use crate::relay::{RelayError, Relays};
 use crate::{Link, LinkHost, LinkOptions};
 
@@ -302,6 +303,7 @@ enum Command {
     Candidate { target: Target, candidate: String },
     ServerAddress(Option<IpAddr>),
     Relays(Relays),
+    Proxy(Option<Proxy>),
     Linger { id: u32, what: Linger },
     Close,
 }
@@ -395,6 +397,11 @@ impl Connection {
     /// Sets the relays. Those that are open already stay open. With [`Relays::only`], all other paths end.
     pub fn set_relays(&self, relays: Relays) {
         self.shared.command(Command::Relays(relays));
+    }
+
+    /// Sets the HTTP proxy for later TCP connections to the server. Relays have proxies of their own.
+    pub fn set_proxy(&self, proxy: Option<Proxy>) {
+        self.shared.command(Command::Proxy(proxy));
     }
 
     /// Queues a message. Messages leave once the connection is up. Messages of `_reliable` leave before data tracks.

@@ -22,6 +22,7 @@ use crate::Link;
 use crate::peer::{
     ChannelKind, LocalCandidate, Peer, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate,
 };
+use crate::proxy::Proxy;
 use crate::relay::Relays;
 use crate::sockets::{MayUse, SocketEvent, Sockets, route_to};
 
@@ -218,6 +219,7 @@ impl Task {
                 Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
                 Command::ServerAddress(address) => self.reach = Reach::to(address),
                 Command::Relays(relays) => self.set_relays(relays, now),
+                Command::Proxy(proxy) => self.set_proxy(proxy.map(Arc::new)),
                 Command::Candidate { candidate, .. } if !self.reach.takes(&candidate) => {}
                 Command::Candidate { target, candidate } => {
                     let side = match (target, &mut self.subscriber) {
@@ -240,6 +242,12 @@ impl Task {
         self.relaying = Relaying { relays, may_use: Some(may_use) };
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             side.handle_relays(&self.relaying, now);
+        }
+    }
+
+    fn set_proxy(&mut self, proxy: Option<Arc<Proxy>>) {
+        for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
+            side.sockets.set_proxy(proxy.clone());
         }
     }
 

@@ -8,6 +8,8 @@ mod trust;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::proxy::{Proxy, ProxyError};
+
 pub(crate) use allocation::{Allocation, AllocationEvent, MAX_PEERS};
 pub(crate) use frames::{pad, split_message};
 pub use trust::Trust;
@@ -39,6 +41,8 @@ pub struct RelayServer {
     pub username: String,
     /// The password.
     pub credential: String,
+    /// The proxy to it. It is not used for UDP.
+    pub proxy: Option<Proxy>,
 }
 
 impl fmt::Debug for RelayServer {
@@ -87,4 +91,7 @@ pub enum RelayError {
     /// What it sends is not TURN.
     #[error("the relay does not speak TURN")]
     Protocol,
+    /// The proxy does not let this side reach it, and it cannot be reached without the proxy either.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
 }

@@ -3,6 +3,7 @@
 //! Nothing here blocks. [`Sockets::poll_ready`] tells the owner when there is something to do. Data that a full socket
 //! does not take stays queued, and [`Sockets::is_clogged`] tells the owner to make no more.
 
+mod dial;
 mod relay;
 mod stream;
 mod tcp;
@@ -10,6 +11,7 @@ mod udp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,6 +21,7 @@ use tcp::{TcpEvent, TcpPort};
 use udp::UdpPort;
 
 use crate::peer::{Datagram, LocalCandidate, Protocol};
+use crate::proxy::Proxy;
 use crate::relay::{MAX_RELAYS, RelayError, RelayTransport, Relays};
 
 /// Most UDP sockets of one peer: local addresses from which the server is reached.
@@ -35,6 +38,8 @@ pub(crate) struct Sockets {
     udp_failed: bool,
     tcp: Vec<TcpPort>,
     relays: Vec<RelayPort>,
+    /// The proxy for TCP connections to the server.
+    proxy: Option<Arc<Proxy>>,
 }
 
 /// What the owner has to tell the peer.
@@ -127,10 +132,15 @@ impl Sockets {
         gone
     }
 
+    /// Sets the proxy for later TCP connections to the server.
+    pub(crate) fn set_proxy(&mut self, proxy: Option<Arc<Proxy>>) {
+        self.proxy = proxy;
+    }
+
     /// Starts a TCP connection, unless there is one to that address.
     pub(crate) fn dial(&mut self, remote: SocketAddr) {
         if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
-            self.tcp.push(TcpPort::dial(remote));
+            self.tcp.push(TcpPort::dial(remote, self.proxy.clone()));
         }
     }
 
@@ -140,7 +150,7 @@ impl Sockets {
         let at = self.tcp.iter().position(|port| port.remote() == remote && !port.is_held());
         let replaced = at.and_then(|at| self.tcp.swap_remove(at).local());
         if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
-            self.tcp.push(TcpPort::hold(remote));
+            self.tcp.push(TcpPort::hold(remote, self.proxy.clone()));
         }
         replaced.map(|local| LocalCandidate::Host(Protocol::Tcp, local))
     }
@@ -393,7 +403,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::future::poll_fn;
-    use std::sync::Arc;
 
     use tokio::net::TcpListener;
 
@@ -405,6 +414,7 @@ mod tests {
         // Nothing listens there any more.
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let server = RelayServer {
+            proxy: None,
             host: address.ip().to_string(),
             port: address.port(),
             transport: RelayTransport::Tcp,

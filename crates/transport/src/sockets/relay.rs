@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpStream, lookup_host};
 
+use super::dial::dial as dial_through;
 use super::route_to;
 use super::stream::RelayStream;
 use super::udp::UdpPort;
@@ -15,6 +16,10 @@ use crate::relay::{Allocation, AllocationEvent, MAX_PEERS, RelayError, RelayServ
 
 /// How long it may take until a relay lets data through. The time begins with the look-up of its name.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the look-up of a name may take if the proxy can look it up, too. A network behind a proxy may have no DNS
+/// server that answers.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most addresses of a relay's host that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -269,16 +274,16 @@ impl Opened {
 }
 
 async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<Opened, RelayError> {
-    let addresses =
-        lookup_host((server.host.as_str(), server.port)).await.map_err(|_| RelayError::Unresolved)?;
-    let addresses: Vec<_> = addresses.filter(|address| may_use(address.ip())).take(MAX_ADDRESSES).collect();
-    if addresses.is_empty() {
-        return Err(RelayError::Unresolved);
-    }
-    if server.transport == RelayTransport::Udp {
-        return bind(&addresses);
-    }
-    let (socket, address) = dial(&addresses).await?;
+    let socket = match &server.proxy {
+        _ if server.transport == RelayTransport::Udp => return bind(&resolve(server, may_use).await?),
+        None => dial(&resolve(server, may_use).await?).await?,
+        Some(proxy) => {
+            let addresses = resolve_behind(server, may_use).await?;
+            let direct = async { dial(&addresses).await.ok() };
+            dial_through(proxy, &server.host, server.port, |tunnel| tunnel, direct).await?
+        }
+    };
+    let address = socket.peer_addr().map_err(|_| RelayError::Unreachable)?;
     let local = socket.set_nodelay(true).and_then(|()| socket.local_addr());
     let local = local.map_err(|_| RelayError::Unreachable)?;
     let tls = match server.transport {
@@ -286,6 +291,22 @@ async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<O
         _ => None,
     };
     Ok(Opened { carrier: Carrier::Stream(Box::new(RelayStream::new(socket, tls)?)), local, address })
+}
+
+/// The addresses of a relay that may be used.
+async fn resolve(server: &RelayServer, may_use: &MayUse) -> Result<Vec<SocketAddr>, RelayError> {
+    let addresses = lookup_host((server.host.as_str(), server.port)).await;
+    let addresses = addresses.map_err(|_| RelayError::Unresolved)?;
+    let usable: Vec<_> = addresses.filter(|address| may_use(address.ip())).take(MAX_ADDRESSES).collect();
+    if usable.is_empty() { Err(RelayError::Unresolved) } else { Ok(usable) }
+}
+
+/// The same for a relay behind a proxy. Here, there may be none: a name that only the proxy can look up is not one of
+/// this machine or its network.
+async fn resolve_behind(server: &RelayServer, may_use: &MayUse) -> Result<Vec<SocketAddr>, RelayError> {
+    let looking_up = lookup_host((server.host.as_str(), server.port));
+    let found = tokio::time::timeout(LOOKUP_TIMEOUT, looking_up).await.is_ok_and(|found| found.is_ok());
+    if found { resolve(server, may_use).await } else { Ok(Vec::new()) }
 }
 
 /// Binds a UDP socket towards the first address that has a route.
@@ -299,10 +320,10 @@ fn bind(addresses: &[SocketAddr]) -> Result<Opened, RelayError> {
     Err(RelayError::Unreachable)
 }
 
-async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), RelayError> {
+async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, RelayError> {
     for &address in addresses {
         if let Ok(socket) = TcpStream::connect(address).await {
-            return Ok((socket, address));
+            return Ok(socket);
         }
     }
     Err(RelayError::Unreachable)

@@ -3,11 +3,15 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
+
+use super::dial::dial;
+use crate::proxy::Proxy;
 
 /// How long a connection may take to open.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,9 +49,10 @@ pub(super) enum TcpEvent {
 }
 
 impl TcpPort {
-    pub(super) fn dial(remote: SocketAddr) -> Self {
+    /// `proxy`: the proxy through which the address is tried first.
+    pub(super) fn dial(remote: SocketAddr, proxy: Option<Arc<Proxy>>) -> Self {
         let dialling = Box::pin(async move {
-            let dialled = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(remote));
+            let dialled = tokio::time::timeout(DIAL_TIMEOUT, open(remote, proxy));
             dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         });
         Self { remote, state: State::Dialling(dialling), event: None, held: false }
@@ -55,8 +60,8 @@ impl TcpPort {
 
     /// Dials, and holds the connection back. The server assigns a connection to the session that its first message
     /// belongs to, so a connection for a session that is still to come must carry nothing yet.
-    pub(super) fn hold(remote: SocketAddr) -> Self {
-        Self { held: true, ..Self::dial(remote) }
+    pub(super) fn hold(remote: SocketAddr, proxy: Option<Arc<Proxy>>) -> Self {
+        Self { held: true, ..Self::dial(remote, proxy) }
     }
 
     pub(super) const fn release(&mut self) {
@@ -186,6 +191,13 @@ impl TcpPort {
     }
 }
 
+async fn open(remote: SocketAddr, proxy: Option<Arc<Proxy>>) -> io::Result<TcpStream> {
+    let Some(proxy) = proxy else { return TcpStream::connect(remote).await };
+    let direct = async { TcpStream::connect(remote).await.ok() };
+    let dialled = dial(&proxy, &remote.ip().to_string(), remote.port(), |tunnel| tunnel, direct).await;
+    dialled.map_err(io::Error::other)
+}
+
 /// Takes the first whole frame off. Empty frames are skipped.
 fn split_frame(received: &mut BytesMut) -> Option<BytesMut> {
     loop {
@@ -209,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_server_does_not_read_is_bounded() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut port = TcpPort::dial(server.local_addr().unwrap());
+        let mut port = TcpPort::dial(server.local_addr().unwrap(), None);
         let (silent, ()) = tokio::join!(server.accept(), std::future::poll_fn(|cx| port.poll_ready(cx)));
         assert!(matches!(port.poll_event(), Some(TcpEvent::Connected(_))));
         let datagram = [7; 1_200];
@@ -227,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_held_back_is_told_when_it_is_released() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut port = TcpPort::hold(server.local_addr().unwrap());
+        let mut port = TcpPort::hold(server.local_addr().unwrap(), None);
         let opening = std::future::poll_fn(|cx| {
             let _ = port.poll_ready(cx);
             if port.local().is_some() { Poll::Ready(()) } else { Poll::Pending }
@@ -246,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_ends_while_it_is_held_back_is_no_candidate() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut port = TcpPort::hold(server.local_addr().unwrap());
+        let mut port = TcpPort::hold(server.local_addr().unwrap(), None);
         let accepting = async { drop(server.accept().await) };
         let ending = std::future::poll_fn(|cx| {
             while port.poll_ready(cx).is_ready() && port.event != Some(TcpEvent::Closed(None)) {

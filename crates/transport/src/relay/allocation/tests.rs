@@ -23,6 +23,7 @@ fn address(last: u8) -> SocketAddr {
 
 fn relay() -> RelayServer {
     RelayServer {
+        proxy: None,
         host: "192.0.2.1".to_owned(),
         port: 3_478,
         transport: RelayTransport::Udp,
