@@ -50,8 +50,8 @@ import { candidateIn, targetOf, trickleRequest } from './trickle'
 const LEAVE_GRACE = 300
 
 /**
- * ms to wait at most, after the server has ended a path, until all that it said by signalling is handled. A busy machine
- * takes longer than {@link LEAVE_GRACE} for it.
+ * ms to wait at most, after the server has ended a path or signalling was resumed, until all that it said by signalling is
+ * handled. A busy machine takes longer than {@link LEAVE_GRACE} for it.
  */
 const CATCH_UP = 2000
 
@@ -255,6 +255,7 @@ class ServerConnection implements RoomConnection {
 
   reconnectNow(): void {
     this.#pace.reset()
+    if (this.#loss === 'signal') this.#loss = 'nothing'
     if (this.#state === 'reconnecting') this.#reconnection.hurry()
     else this.#lost('nothing', false)
   }
@@ -263,7 +264,7 @@ class ServerConnection implements RoomConnection {
     if (ask !== undefined) this.#client?.send({ case: 'simulate', value: { scenario: ask } })
     this.#failNext = failNext
     this.#pace.reset()
-    if (lose !== undefined) this.#lost('nothing', lose === 'session')
+    if (lose !== undefined) this.#lost('signal', lose === 'session')
   }
 
   close(): void {
@@ -540,12 +541,12 @@ class ServerConnection implements RoomConnection {
       this.#former.end()
       return
     }
-    // After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets.
-    this.#rebuild ||= rebuild || this.#transport?.stats().path === 'tcp'
+    // A path that is lost while the room reconnects counts, too.
+    if (this.#state === 'connected' || loss !== 'signal') this.#loss = loss
+    this.#rebuild ||= rebuild || this.#losesPath
     // While the first connection is set up, the code that waits for it reports the loss.
     if (this.#state !== 'connected') return
     this.#state = 'reconnecting'
-    this.#loss = loss
     this.#attemptFailed = false
     this.#subscriptions.clear()
     this.#transport?.stopLingers()
@@ -554,6 +555,19 @@ class ServerConnection implements RoomConnection {
     // there is no reconnect.
     if (grace === 0) this.#room.connectionReconnecting(!this.#rebuild)
     void this.#comeBack(grace)
+  }
+
+  /**
+   * Whether a resume restarts ICE. With one peer connection, only signalling may be lost: then the path stays as it is,
+   * and so no frame is lost. With two, the server restarts ICE in any case.
+   */
+  get #restartsIce(): boolean {
+    return this.#mode === 'dual' || this.#loss !== 'signal' || this.#transport?.isConnected !== true
+  }
+
+  /** After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets. */
+  get #losesPath(): boolean {
+    return this.#restartsIce && this.#transport?.stats().path === 'tcp'
   }
 
   async #comeBack(grace: number): Promise<void> {
@@ -581,7 +595,7 @@ class ServerConnection implements RoomConnection {
     throw new DataTrackConnectionError('internal', { detail: 'simulated' })
   }
 
-  /** Resumes the session over a new signalling connection. The peer connections find a new path. */
+  /** Resumes the session over a new signalling connection. If the path may be lost, ICE finds a new one. */
   async #resume(signal: AbortSignal): Promise<Resumed> {
     this.#client?.close()
     const { client, first } = await this.#connectSignal({ participantSid: this.#participantSid }, signal)
@@ -593,10 +607,13 @@ class ServerConnection implements RoomConnection {
     }
     client.start()
     this.#room.signalConnected()
+    // Without an ICE restart, nothing else shows that the new connection for signalling holds.
+    if (!this.#restartsIce) await client.caughtUp(CATCH_UP, signal)
+    signal.throwIfAborted()
     const transport = this.#transport
-    if (transport === undefined) return 'rebuild'
+    if (transport === undefined || this.#losesPath) return 'rebuild'
     this.#useRelays(transport, first.message.value)
-    transport.negotiate()
+    if (this.#restartsIce) transport.negotiate()
     await transport.connected(signal)
     signal.throwIfAborted()
     this.#reconnected()

@@ -175,6 +175,8 @@ impl Task {
             take_events(side, &self.shared, &self.options, &self.relaying, stats, packets, now);
         }
         if !self.packets.is_empty() {
+            // A caller that has received a frame must find its packets counted.
+            *lock(&self.shared.stats) = self.stats;
             self.link.handle_packets(self.packets.drain(..), self.epoch);
         }
         if self.link.poll_timeout().is_some_and(|deadline| deadline <= self.link.clock().now()) {
