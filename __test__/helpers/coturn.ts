@@ -1,7 +1,7 @@
 /** A coturn: Debian's `turnserver` on free ports of 127.0.0.1, over UDP, TCP and TLS. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -20,18 +20,21 @@ export class Coturn {
   readonly #folder = mkdtempSync(join(tmpdir(), 'datatrack-coturn-'))
   readonly #port: number
   readonly #tlsPort: number
+  /** The password, or the secret that passwords are made with. */
   readonly #credential = randomBytes(12).toString('hex')
+  readonly #expiring: boolean
   #process: ChildProcess | undefined
 
-  private constructor(port: number, tlsPort: number) {
+  private constructor(port: number, tlsPort: number, expiring: boolean) {
+    this.#expiring = expiring
     this.#port = port
     this.#tlsPort = tlsPort
     learnSecret('TURN credential', this.#credential)
   }
 
-  /** Starts a coturn and waits until it accepts connections. */
-  static async start({ key, cert }: Certificates): Promise<Coturn> {
-    const coturn = new Coturn(await freePort(), await freePort())
+  /** Starts a coturn and waits until it accepts connections. `expiring`: its credentials expire. */
+  static async start({ key, cert }: Certificates, { expiring = false } = {}): Promise<Coturn> {
+    const coturn = new Coturn(await freePort(), await freePort(), expiring)
     const file = (name: string): string => join(coturn.#folder, name)
     writeFileSync(file('key.pem'), key)
     writeFileSync(file('cert.pem'), cert)
@@ -42,8 +45,9 @@ export class Coturn {
       `tls-listening-port=${coturn.#tlsPort}`,
       `cert=${file('cert.pem')}`,
       `pkey=${file('key.pem')}`,
-      'lt-cred-mech',
-      `user=participant:${coturn.#credential}`,
+      ...(expiring
+        ? ['use-auth-secret', `static-auth-secret=${coturn.#credential}`]
+        : ['lt-cred-mech', `user=participant:${coturn.#credential}`]),
       'realm=example.test',
       'allow-loopback-peers',
       'no-cli',
@@ -58,10 +62,25 @@ export class Coturn {
     return coturn
   }
 
-  /** The server as a LiveKit server names it to clients. */
-  server(protocol: TurnServer['protocol']): TurnServer {
+  /** The server as a LiveKit server names it to clients. `lifetime`: seconds until the credentials expire, if they do. */
+  server(protocol: TurnServer['protocol'], lifetime = 600): TurnServer {
     const port = protocol === 'tls' ? this.#tlsPort : this.#port
-    return { host: '127.0.0.1', port, protocol, username: 'participant', credential: this.#credential }
+    const server = { host: '127.0.0.1', port, protocol }
+    if (!this.#expiring) return { ...server, username: 'participant', credential: this.#credential }
+    const username = `${Math.floor(Date.now() / 1000) + lifetime}:participant`
+    const credential = createHmac('sha1', this.#credential).update(username).digest('base64')
+    learnSecret('TURN credential', credential)
+    return { ...server, username, credential }
+  }
+
+  /** Stops it without ending it: its connections stay open, but it does not answer. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  /** Undoes {@link pause}. */
+  resume(): void {
+    this.#process?.kill('SIGCONT')
   }
 
   /** Starts it on the same ports. */

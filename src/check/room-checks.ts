@@ -340,6 +340,7 @@ const CONNECTION_HELP: Readonly<Record<string, string>> = {
   relayForbidden:
     "The TURN server lets us in, but does not let us reach the LiveKit server's address. If that address is private, " +
     'turn.allow_restricted_peer_cidrs must contain it.',
-  relayFailed: 'Does the TURN server have ports and quota left, and does it speak TURN?',
+  relayFailed:
+    'Does the TURN server have ports and quota left? A load balancer in front of it must pass TCP through, not HTTP.',
   leaveRequest: 'Is the room full or closed, or is a participant with the same identity in it?',
 }

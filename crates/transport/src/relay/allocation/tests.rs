@@ -196,6 +196,20 @@ fn silence_ends_it_whenever_it_begins() {
     assert_eq!(world.events, ends);
 }
 
+/// The credentials have expired meanwhile, or the server has forgotten the allocation.
+#[test]
+fn a_refresh_that_is_refused_ends_it() {
+    for code in [400, 401, 437, 438, 441, 508] {
+        let mut world = World { refresh: Answer::Error(code), ..World::new() };
+        world.allocation.permit(address(9), world.now);
+        world.run(1_200 * SECOND);
+        let ends =
+            [AllocationEvent::Usable(RELAYED.into()), AllocationEvent::Failed(RelayError::Unreachable)];
+        assert_eq!(world.events, ends, "{code}");
+        assert!(world.requests < 500, "{code}: {}", world.requests);
+    }
+}
+
 #[test]
 fn one_peer_that_is_let_through_is_enough() {
     let mut world = World { bind: Answer::Error(403), ..World::new() };
