@@ -39,6 +39,12 @@ class Namespace {
   blockTcp(port) {
     this.ip('rule', 'add', 'ipproto', 'tcp', 'dport', String(port), 'priority', '1', 'blackhole')
   }
+
+  /** Drops what is sent to all other TCP ports. */
+  allowTcpOnly(port) {
+    this.ip('rule', 'add', 'ipproto', 'tcp', 'dport', String(port), 'priority', '1', 'lookup', 'main')
+    this.ip('rule', 'add', 'ipproto', 'tcp', 'priority', '2', 'blackhole')
+  }
 }
 
 class BadNetwork {

@@ -51,6 +51,8 @@ export class Namespace {
   blockUdp(blocked: boolean): void
   /** Drops what is sent to that TCP port. */
   blockTcp(port: number): void
+  /** Drops what is sent to all other TCP ports. */
+  allowTcpOnly(port: number): void
 }
 
 /** A running link with its two namespaces. */
