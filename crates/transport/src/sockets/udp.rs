@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket};
 use std::task::{Context, Poll};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -71,11 +72,15 @@ impl UdpPort {
     }
 
     fn new(socket: StdUdpSocket, batches: Option<UdpSocketState>) -> io::Result<Self> {
-        if let Some(state) = &batches {
-            // Both are requests: the system may allow less.
-            let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER);
-            let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER);
-        }
+        // Both are requests: the system may allow less.
+        let _ = match &batches {
+            Some(state) => state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER),
+            None => SockRef::from(&socket).set_recv_buffer_size(BUFFER),
+        };
+        let _ = match &batches {
+            Some(state) => state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER),
+            None => SockRef::from(&socket).set_send_buffer_size(BUFFER),
+        };
         let local = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
         Ok(Self {
@@ -269,6 +274,15 @@ mod tests {
             let exchanged = tokio::time::timeout(PATIENCE, exchange(&mut from, &mut to)).await;
             assert!(exchanged.is_ok(), "not all datagrams came");
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_batches_has_the_same_buffers() {
+        let sizes = |port: &UdpPort| {
+            let socket = SockRef::from(&port.socket);
+            (socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap())
+        };
+        assert_eq!(sizes(&port(false)), sizes(&port(true)));
     }
 
     /// A port whose socket takes nothing, as long as nothing else runs: the runtime has not said that it is ready.
