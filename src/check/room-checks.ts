@@ -11,6 +11,7 @@ import { SignalClient } from '../connection/signal-client'
 import type { Finding } from './finding'
 import { pace } from './pace'
 import { connectPair, joinRoom, uniqueName } from './rooms'
+import { frameOf, roundTrip } from './round-trip'
 
 /**
  * Joins the room through signalling alone, so that a failure here does not depend on UDP or TCP. Returns the relays that
@@ -251,44 +252,6 @@ async function untilFirst(
     probing.abort()
   }
   return performance.now() - started
-}
-
-let trips = 0n
-
-/** Sends one frame and returns the time until `stream` yields it, ms. After 500 ms, the frame is sent once more. */
-async function roundTrip(
-  local: LocalDataTrack,
-  stream: DataTrackStream,
-  bytes: number,
-  signal: AbortSignal,
-): Promise<number> {
-  const payload = new Uint8Array(bytes).fill(7)
-  for (;;) {
-    signal.throwIfAborted()
-    const userTimestamp = ++trips
-    const started = performance.now()
-    await local.push({ payload, userTimestamp }, { signal })
-    const again = setTimeout(() => local.tryPush({ payload, userTimestamp }), 500)
-    try {
-      for (;;) {
-        const frame = await frameOf(stream)
-        if (frame.userTimestamp !== userTimestamp) continue
-        if (Buffer.compare(frame.payload, payload) !== 0)
-          throw new Error('a frame came back with other bytes')
-        return performance.now() - started
-      }
-    } finally {
-      clearTimeout(again)
-    }
-  }
-}
-
-async function frameOf(
-  stream: DataTrackStream,
-): Promise<NonNullable<Awaited<ReturnType<DataTrackStream['read']>>>> {
-  const frame = await stream.read()
-  if (frame === undefined) throw new Error('the track ended')
-  return frame
 }
 
 interface Words {
