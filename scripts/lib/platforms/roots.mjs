@@ -11,12 +11,13 @@ const ENTER = `
   shift 2
   mount --bind "$app" "$root/app"
   mount --rbind /dev "$root/dev"
+  mount --rbind /sys "$root/sys"
   mount -t proc proc "$root/proc"
   exec unshare --root="$root" --wd=/app "$@"`
 
 /** Makes the folders that {@link inside} mounts to. */
 export function prepareRoot(root) {
-  for (const each of ['app', 'dev', 'proc', 'tmp']) mkdirSync(join(root, each), { recursive: true })
+  for (const each of ['app', 'dev', 'proc', 'sys', 'tmp']) mkdirSync(join(root, each), { recursive: true })
 }
 
 /**
