@@ -29,9 +29,12 @@ pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
 const LEAST_WINDOW: Duration = Duration::from_millis(20);
 /// Number of rate measurements of which the best one counts.
 const WINDOWS: usize = 4;
-/// How many RTTs in a row may exceed the minimum RTT before the minimum is doubted. ICE measures one every two or three
-/// seconds.
-const DOUBT: u32 = 10;
+/// How many RTTs in a row may exceed the minimum RTT before the minimum is doubted: those of half a minute. ICE measures
+/// one each half second.
+const DOUBT: u32 = 60;
+/// How many RTTs are measured while the minimum is doubted, until the last of them becomes the minimum. The queues on
+/// the path have to drain first.
+const DOUBTED: u32 = 12;
 /// Queue while the minimum RTT is doubted.
 const DOUBT_QUEUE: Duration = Duration::from_millis(10);
 
@@ -136,7 +139,7 @@ impl BacklogLimit {
         match self.rtt {
             Some(shortest) if rtt > shortest + shortest / 8 + Duration::from_millis(1) => {
                 self.longer += 1;
-                if self.longer >= DOUBT + 2 {
+                if self.longer >= DOUBT + DOUBTED {
                     self.rtt = Some(shortest.max(rtt.saturating_sub(DOUBT_QUEUE)));
                     self.longer = 0;
                 }
@@ -323,7 +326,7 @@ mod tests {
     /// A saturated path. Everything that the limit allows beyond the data in flight queues on it.
     fn queue(limit: &mut BacklogLimit, rate: f64, rtt: Duration, start: Instant, minutes: u32) -> Instant {
         let mut now = start;
-        for _ in 0..minutes * 20 {
+        for _ in 0..minutes * 120 {
             let measured =
                 rtt.max(Duration::from_secs_f64(limit.get() as f64 / rate)) + Duration::from_millis(2);
             now = saturate(limit, rate, measured, now) + Duration::from_secs(1);

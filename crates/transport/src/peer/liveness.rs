@@ -8,8 +8,8 @@ const SILENCE: Duration = Duration::from_secs(6);
 /// loses one datagram in ten, this happens by chance once in seven hundred.
 const LOSSES: u32 = 4;
 
-/// A gap in everything that arrives: the path stalled, or the other side was stopped. ICE checks alone arrive every two
-/// or three seconds. SCTP's silence before such a gap does not count.
+/// A gap in everything that arrives: the path stalled, or the other side was stopped. Answers to ICE checks alone arrive
+/// every 0.4 s. SCTP's silence before such a gap does not count.
 const PAUSE: Duration = Duration::from_secs(4);
 
 /// How long an acknowledgement of the last datagram may take before the datagram counts as lost. It is SCTP's own

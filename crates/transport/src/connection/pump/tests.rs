@@ -273,7 +273,7 @@ async fn stall(kind: Stall, length: Duration) {
         after.iter().filter(|arrival| arrival.age() > fresh).map(|arrival| arrival.bytes).sum();
     assert!(stale <= limit, "{stale} stale bytes of {limit}");
     let first = after.iter().find(|arrival| arrival.age() <= fresh).unwrap().came - released;
-    // ICE checks arrive every two or three seconds. They end SCTP's wait, which would last up to the stall's length.
+    // Answers to ICE checks arrive every 0.4 s. They end SCTP's wait, which would last up to the stall's length.
     assert!(first < Duration::from_millis(4_500), "the first fresh frame came after {first:?}");
     let last = after.last().unwrap().came;
     assert!(world.elapsed() - last < 10 * MS, "{:?} {kind:?} {length:?}", world.elapsed() - last);

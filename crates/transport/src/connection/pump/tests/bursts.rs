@@ -9,7 +9,7 @@ const COUNTS: [u32; 5] = [1, 2, 3, 10, 150];
 const PERIODS: [u64; 3] = [10_000, 2_000, 500];
 
 /// Milliseconds between two bursts: below and above SCTP's 200 ms for a delayed acknowledgement, below and above its
-/// one second for a retransmission, and above the two or three seconds between ICE checks.
+/// one second for a retransmission, and above the 0.4 s between ICE checks.
 const PAUSES: [u64; 6] = [300, 700, 1_500, 3_000, 5_000, 10_000];
 
 /// Bytes of a frame.
