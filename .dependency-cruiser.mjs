@@ -5,7 +5,7 @@ export const floors = [
   ['base'],
   ['native'],
   ['e2ee'],
-  ['data-track'],
+  ['data-track', 'media'],
   ['signal'],
   ['data-packet', 'session'],
   ['data-stream'],

@@ -43,7 +43,18 @@ export type {
   TranscriptionSegment,
 } from './src/room/transcription-packets'
 export type { TranscribedSegment, Transcriptions, TranscriptionsOptions } from './src/room/transcriptions'
-export type { ConnectionState, DataPacketKind, EncryptionType, RoomEvents } from './src/room/events'
+export type {
+  ConnectionState,
+  DataPacketKind,
+  EncryptionType,
+  RoomEvents,
+  TrackSubscriptionFailure,
+} from './src/room/events'
+export { AudioFrame } from './src/media/audio-frame'
+export { AudioStream } from './src/media/audio-stream'
+export type { AudioStreamOptions, AudioStreamStats } from './src/media/audio-stream'
+export { RemoteAudioTrack } from './src/media/remote-audio-track'
+export { RemoteTrackPublication } from './src/media/remote-publication'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
 export type { DataPacketDropReason, DataPacketStats } from './src/data-packet/receiver'
 export { ByteStreamReader, TextStreamReader } from './src/data-stream/readers'

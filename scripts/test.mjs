@@ -73,6 +73,12 @@ async function runAll(suite) {
       ...interop('reliable-rtc-node'),
     ],
     [
+      'Audio of @livekit/rtc-node and of Python, through that server',
+      () => hasRtcNode() && hasPython(),
+      'Python with venv, and what @livekit/rtc-node is built for',
+      ...interop('audio'),
+    ],
+    [
       'With both of them: agents, chat, and who can be sent to',
       () => hasRtcNode() && hasChromium(),
       'Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',

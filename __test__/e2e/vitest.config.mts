@@ -6,7 +6,7 @@ const file = (name: string): string => `__test__/e2e/${name}.test.ts`
  * Files that measure what a busy machine changes: losses, memory, counters, the order of the last messages. Each of
  * them runs alone, after the others.
  */
-const alone = ['bursts', 'last-words', 'leaks', 'stats'].map(file)
+const alone = ['bursts', 'last-words', 'leaks', 'sections', 'stats'].map(file)
 
 /** Needs a Redis beside the servers. */
 const cluster = [file('cluster')]

@@ -8,7 +8,9 @@ import type { RoomSignalRequest } from '../../src/signal/messages'
 
 export class FakeConnection implements RoomConnection {
   readonly native = environment().binding.createServerSession(sessionOptions(undefined))
+  readonly autoSubscribe = true
   readonly requests: RoomSignalRequest[] = []
+  readonly recovered: number[] = []
   closed = false
   readonly channels = {
     maxMessageSize: 65_535,
@@ -17,6 +19,10 @@ export class FakeConnection implements RoomConnection {
     bufferedAmount: () => 0,
     reliableLimit: () => 65_536,
     watchBuffered: () => {},
+  }
+
+  recoverSections(missing: number): void {
+    this.recovered.push(missing)
   }
 
   sendRequest(request: RoomSignalRequest): void {

@@ -1,6 +1,7 @@
 /** Bounds of what a server can make a connection keep: each is filled beyond it, from outside. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { TrackType } from '@livekit/protocol'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Room } from '../../index'
 import { Inbox, TURN_MS } from '../../src/connection/inbox'
@@ -11,6 +12,8 @@ import { MAX_UNSENT_BYTES, SignalClient } from '../../src/connection/signal-clie
 import { MAX_TOKEN } from '../../src/connection/address'
 import {
   MAX_ATTRIBUTES,
+  MAX_AUDIO_TRACKS_OF_PARTICIPANT,
+  MAX_MEDIA_TRACKS_OF_PARTICIPANT,
   MAX_PART_BYTES,
   MAX_PART_COST,
   MAX_SUBSCRIBER_HANDLES,
@@ -71,6 +74,49 @@ describe('bounds on what a server sends', () => {
     await handled(signalling)
     const [participant] = signalling.messages[0].value.participants
     expect(Object.keys(participant.attributes)).toHaveLength(MAX_ATTRIBUTES)
+    signalling.client.close()
+  })
+
+  it.each([
+    ['short', 40, MAX_AUDIO_TRACKS_OF_PARTICIPANT, ''],
+    ['long', 40, MAX_AUDIO_TRACKS_OF_PARTICIPANT, 'n'.repeat(1000)],
+  ])('at most MAX_AUDIO_TRACKS_OF_PARTICIPANT of a %s description are kept', async (_, count, kept, name) => {
+    const signalling = await opened()
+    const tracks = Array.from({ length: count }, (_unused, index) => ({
+      sid: `TR_${index}`,
+      type: TrackType.AUDIO,
+      name,
+    }))
+    server.say({ case: 'update', value: { participants: [{ identity: 'a', sid: 'PA', tracks }] } })
+    await handled(signalling)
+    const [participant] = signalling.messages[0].value.participants
+    expect(participant.tracks).toHaveLength(kept)
+    expect(participant.tracks[0]).toEqual({
+      sid: 'TR_0',
+      name,
+      muted: false,
+      source: 0,
+      mimeType: '',
+      encryption: 0,
+    })
+    signalling.client.close()
+  })
+
+  it('MAX_MEDIA_TRACKS_OF_PARTICIPANT of a long description are looked at, and of those the audio tracks kept', async () => {
+    const signalling = await opened()
+    const count = MAX_MEDIA_TRACKS_OF_PARTICIPANT
+    const name = 'n'.repeat(1000)
+    const video = Array.from({ length: count - 1 }, (_, index) => ({
+      sid: `TR_V${index}`,
+      type: TrackType.VIDEO,
+      name,
+    }))
+    const audio = ['TR_A', 'TR_B'].map((sid) => ({ sid, type: TrackType.AUDIO, name }))
+    const tracks = [...video, ...audio]
+    server.say({ case: 'update', value: { participants: [{ identity: 'a', sid: 'PA', tracks }] } })
+    await handled(signalling)
+    const [participant] = signalling.messages[0].value.participants
+    expect(participant.tracks.map(({ sid }: { sid: string }) => sid)).toEqual(['TR_A'])
     signalling.client.close()
   })
 

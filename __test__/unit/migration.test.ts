@@ -23,6 +23,7 @@ import {
   setLogLevel,
 } from '../../index'
 import * as index from '../../index'
+import { checkConnectOptions } from '../../src/connection/connect-options'
 import type { PerformRpcParams, RpcInvocationData } from '../../index'
 import { signalParts } from '../../src/signal/parts'
 import { fakeRoom } from '../helpers/fake-connection'
@@ -403,8 +404,18 @@ const rooms = {
   },
   'no-media': () => {
     const media = Object.keys(RoomEvent).filter((name) => /^Track|^LocalTrack|Media|Device/.test(name))
-    // It is told of data tracks.
-    expect(media).toEqual(['TrackSubscriptionPermissionChanged'])
+    expect(media.sort()).toEqual([
+      'TrackMuted',
+      'TrackPublished',
+      'TrackSubscribed',
+      'TrackSubscriptionFailed',
+      // It is told of data tracks.
+      'TrackSubscriptionPermissionChanged',
+      'TrackUnmuted',
+      'TrackUnpublished',
+      'TrackUnsubscribed',
+    ])
+    expect(checkConnectOptions({}).autoSubscribe).toBe(false)
     expect('publishTrack' in new Room().localParticipant).toBe(false)
   },
   'publish-data': () =>

@@ -115,6 +115,18 @@ describe('messages to a native connection', () => {
     ['a level of −1', () => connection.watchBuffered('reliable', -1), outOfRange],
     ['the buffered amount of an unknown channel', () => connection.bufferedAmount(wrong(1)), wrongType],
     ['a message to seal that is text', () => session.sealMessage(wrong('text')), wrongType],
+    ['sections of −1', () => connection.requireSections(-1, 0), outOfRange],
+    ['sections that are text', () => connection.requireSections(0, wrong('1')), wrongType],
+    ['half a missing section', () => connection.recoverSections(0.5), outOfRange],
+    ['tracks of an unknown target', () => connection.setTracks('both', [], []), outOfRange],
+    ['tracks without SIDs', () => connection.setTracks('publisher', ['0'], []), outOfRange],
+    ['tracks that are no arrays', () => connection.setTracks('publisher', wrong('0'), []), wrongType],
+    ['a SID that is a number', () => connection.setTracks('publisher', ['0'], [wrong(1)]), wrongType],
+    [
+      'too many tracks',
+      () => connection.setTracks('publisher', new Array(257).fill('0'), new Array(257).fill('TR')),
+      outOfRange,
+    ],
     ['an IV of 11 bytes', () => session.openMessage('a', 0, new Uint8Array(11), bytes), outOfRange],
     ['a key index of 256', () => session.openMessage('a', 256, iv, bytes), outOfRange],
     ['a sender that is a number', () => session.openMessage(wrong(1), 0, iv, bytes), wrongType],
@@ -141,6 +153,46 @@ describe('messages to a native connection', () => {
     expect(plain.sealMessage(bytes)).toBe('missingKey')
     expect(plain.openMessage('alice', 0, iv, bytes)).toBe('missingKey')
     plain.close()
+  })
+})
+
+describe('audio streams', () => {
+  const { session, connection } = newConnection()
+
+  it.each<[string, () => unknown, object]>([
+    ['a SID that is a number', () => session.openAudioStream(wrong(1), 48_000, 1, 480), wrongType],
+    ['a rate below 8 kHz', () => session.openAudioStream('TR', 7999, 1, 480), outOfRange],
+    ['a rate above 48 kHz', () => session.openAudioStream('TR', 48_001, 1, 480), outOfRange],
+    ['no channel', () => session.openAudioStream('TR', 48_000, 0, 480), outOfRange],
+    ['three channels', () => session.openAudioStream('TR', 48_000, 3, 480), outOfRange],
+    ['an empty frame', () => session.openAudioStream('TR', 48_000, 1, 0), outOfRange],
+    ['a frame of more than a second', () => session.openAudioStream('TR', 48_000, 1, 48_001), outOfRange],
+    ['half a sample', () => session.openAudioStream('TR', 48_000, 1, 0.5), outOfRange],
+  ])('%s', (_, act, expected) => {
+    expect(thrown(act)).toEqual(expected)
+  })
+
+  it('begin with silence, and can be closed more than once', async () => {
+    const stream = session.openAudioStream('TR', 8000, 2, 80)
+    expect(stream.read()).toBe(null)
+    await until(() => events().some(({ source, type }) => source === stream.id && type === 'audioFrames'))
+    const samples = stream.read()!
+    expect(samples.length % (2 * 2 * 80)).toBe(0)
+    expect(new Set(samples)).toEqual(new Set([0]))
+    expect(binding.handles().filter(({ kind }) => kind === 'audioStream')).toHaveLength(1)
+    stream.close()
+    stream.close()
+    expect(stream.read()).toBe(null)
+    expect(stream.stats()).toMatchObject({ packetsReceived: 0, framesDelivered: samples.length / 320 })
+    expect(binding.handles().filter(({ kind }) => kind === 'audioStream')).toEqual([])
+    connection.close()
+    session.close()
+  })
+
+  it('are those of a session with a server only', () => {
+    const own = binding.createSession(sessionOptions)
+    expect(thrown(() => own.openAudioStream('TR', 48_000, 1, 480))).toMatchObject({ code: 'CLOSED' })
+    own.close()
   })
 })
 

@@ -7,6 +7,8 @@ import { turn, until } from '../helpers/rooms'
 type EventName = keyof RoomEvents
 /** Gives a room a message of the server that the loopback does not send by itself. */
 type Tell = (message: { case: string; value: unknown }) => void
+/** Tells a room which audio tracks the server sends. */
+type Sending = (...sids: string[]) => void
 
 /** Everything that a room tells, in order. */
 function heard(room: Room): string[] {
@@ -24,14 +26,14 @@ function describeEvent(name: EventName, [first]: readonly unknown[]): string {
 }
 
 /** Others who are there before, each with a track, and what they and the server do that a room hears of. */
-async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
+async function stage(sfu: Loopback): Promise<(tell: Tell, sending: Sending) => Promise<void>> {
   // An agent may send transcriptions.
   const [alice, bob] = [sfu.join('alice', { kind: 'agent' }), sfu.join('bob')]
   for (const room of [alice, bob]) await room.localParticipant.publishDataTrack({ name: 'track' })
   bob.on(RoomEvent.DataTrackPublished, (track) => {
     if (track.name === 'own') track.subscribe()
   })
-  return async (tell) => {
+  return async (tell, sending) => {
     await alice.localParticipant.publishData(new Uint8Array(1), { reliable: true })
     await alice.localParticipant.sendChatMessage('hello')
     await alice.localParticipant.publishDtmf(1, '1')
@@ -48,6 +50,18 @@ async function stage(sfu: Loopback): Promise<(tell: Tell) => Promise<void>> {
     tell({ case: 'connectionQuality', value: { updates: [{ participantSid: sid, quality: 2 }] } })
     const more = await alice.localParticipant.publishDataTrack({ name: 'more' })
     await more.unpublish()
+    // The loopback has no audio.
+    const describe = (...tracks: object[]): void => {
+      const described = { identity: 'alice', sid, state: 2, version: 1_000_000, tracks }
+      tell({ case: 'update', value: { participants: [described] } })
+    }
+    describe({ sid: 'TR_1' })
+    sending('TR_1')
+    describe({ sid: 'TR_1', muted: true })
+    describe({ sid: 'TR_1', muted: false })
+    tell({ case: 'subscriptionResponse', value: { trackSid: 'TR_1', err: 1 } })
+    sending()
+    describe()
     await alice.disconnect()
     await turn()
   }
@@ -64,7 +78,13 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
   // Bob subscribes, and the SFU tells.
   for (let turns = 0; turns < 5; turns++) await turn()
   await track?.unpublish()
-  await others((message) => room.engine.receive({ message }))
+  await others(
+    (message) => {
+      // It may be in another room by now, which alice must not enter by an update.
+      if (message.case !== 'update' || room.remoteParticipants.has('alice')) room.engine.receive({ message })
+    },
+    (...sids) => room.engine.tracksSent(new Set(sids)),
+  )
   room.engine.tokenRefreshed('a new token')
   try {
     await sfu.reconnect('carol', 'resume')
@@ -104,6 +124,8 @@ describe('a listener that disconnects its room', () => {
     // Who came also left, and no track is left behind.
     for (const [begin, end] of [
       ['participantConnected', 'participantDisconnected'],
+      ['trackPublished', 'trackUnpublished'],
+      ['trackSubscribed', 'trackUnsubscribed'],
       ['dataTrackPublished', 'dataTrackUnpublished'],
       ['localDataTrackPublished', 'localDataTrackUnpublished'],
     ] as const) {

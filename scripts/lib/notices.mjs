@@ -59,9 +59,11 @@ export function notices(title, parts) {
   return `${[`${title}\n\n${list.join('\n')}`, ...sections].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
 
-/** The texts of the folder itself, and of what a crate contains: aws-lc in aws-lc-sys. */
+/** The texts of the folder itself, and of what a crate contains: aws-lc in aws-lc-sys, libopus in opusic-sys. */
 function licenceTexts({ folder }) {
-  const brought = ['', 'aws-lc'].map((inside) => join(folder, inside)).filter((inside) => existsSync(inside))
+  const brought = ['', 'aws-lc', 'opus']
+    .map((inside) => join(folder, inside))
+    .filter((inside) => existsSync(inside))
   return brought.flatMap((inside) =>
     readdirSync(inside, { withFileTypes: true })
       .filter((entry) => entry.isFile() && LICENCE_FILE.test(entry.name))

@@ -59,6 +59,11 @@ export interface ConnectOptions {
    * Each attempt has `connectTimeout`.
    */
   readonly maxRetries?: number | undefined
+  /**
+   * Whether the room subscribes to each audio track that a remote participant publishes. Data tracks are not concerned:
+   * a program subscribes to each of them by itself. Default: `false`.
+   */
+  readonly autoSubscribe?: boolean | undefined
   /** Cancels connecting. The promise then rejects with the signal's `reason`. No effect once the room is connected. */
   readonly signal?: AbortSignal | undefined
 }
@@ -75,6 +80,7 @@ export interface CheckedConnectOptions {
   readonly relays: readonly NativeRelayServer[] | undefined
   /** `undefined`: the caller wants nothing in particular. */
   readonly maxRetries: number | undefined
+  readonly autoSubscribe: boolean
   readonly signal: AbortSignal | undefined
 }
 
@@ -101,6 +107,7 @@ export function checkConnectOptions(given: ConnectOptions): CheckedConnectOption
     ]),
     relays: checkIceServers('options.iceServers', options.iceServers),
     maxRetries: checkRetries('options.maxRetries', options.maxRetries),
+    autoSubscribe: check.boolean('options.autoSubscribe', options.autoSubscribe, false),
     signal: check.signal('options.signal', options.signal),
   }
 }

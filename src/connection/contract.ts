@@ -12,6 +12,10 @@ export interface RoomConnection {
   readonly native: NativeSession
   /** The channels for messages. They are new ones after a rebuild. */
   readonly channels: MessageChannels
+  /** Whether the room subscribes to all audio tracks by itself. */
+  readonly autoSubscribe: boolean
+  /** After a resume: what the server asked for may have been lost. So many tracks are wanted and not sent. */
+  recoverSections(missing: number): void
   /** Sends a request. The answer goes to {@link ConnectableRoom.receive}. */
   sendRequest(request: RoomSignalRequest): void
   /** Whether the connection's own resources, besides the native session, keep the process alive. */
@@ -63,6 +67,8 @@ export interface ConnectableRoom {
   connectionResumed(lastSequence: number): void
   /** The connection was rebuilt: new server session, with its `join` message. */
   connectionRebuilt(join: SignalResponseLike): void
+  /** The server says which media tracks it sends now, by their SIDs. */
+  tracksSent(sids: ReadonlySet<string>): void
   receiveMessage(channel: MessageChannel, data: Uint8Array): void
   /** The bytes buffered for the reliable channel fell to the watched level. */
   bufferedAmountLow(): void

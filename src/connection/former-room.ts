@@ -86,4 +86,8 @@ export class FormerRoom implements ConnectableRoom {
   receiveMessage(): void {
     // The room has left.
   }
+
+  tracksSent(): void {
+    // The room has left.
+  }
 }

@@ -5,6 +5,8 @@ import { DataTrackConnectionError } from '../base/errors'
 import { MAX_MESSAGE_SIZE } from '../data-packet/channels'
 import type { MessageChannels } from '../data-packet/channels'
 import { MessageIntake } from '../data-packet/intake'
+import { entryOf } from '../base/map-keys'
+import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type {
   NativeChannel,
   NativeConnection,
@@ -78,6 +80,8 @@ export class PeerConnections implements EventSink, MessageChannels {
   /** Why relays cannot be used, since the last offer: that a relay answers with an error says more than no answer. */
   #relayError: DataTrackConnectionError | undefined
   #closed = false
+  #isOffering = false
+  #lastOffer = 0
   #lingers = new Map<number, () => void>()
   #lastLinger = 0
   #maxMessageSize = MAX_MESSAGE_SIZE
@@ -103,6 +107,11 @@ export class PeerConnections implements EventSink, MessageChannels {
       ({ channel, data }) => this.#owner.message(channel, data),
     )
     environment.addSession(this.#native.id, this, false)
+  }
+
+  /** Whether an offer of this side has no answer yet. */
+  get isOffering(): boolean {
+    return this.#isOffering
   }
 
   /** Whether all peer connections are connected. */
@@ -132,11 +141,29 @@ export class PeerConnections implements EventSink, MessageChannels {
     const announced = Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1] ?? 0)
     // 0 means no limit.
     if (announced > 0) this.#maxMessageSize = Math.min(announced, MAX_MESSAGE_SIZE)
+    if (id === 0 || id === this.#lastOffer) this.#isOffering = false
     this.#call(() => this.#native.handleAnswer(sdp, id))
   }
 
   offered({ sdp, id }: LocalDescription): void {
     this.#call(() => this.#native.handleOffer(sdp, id))
+  }
+
+  /** The server needs an offer with so many new sections; see {@link NativeConnection.requireSections}. */
+  requireSections(audios: number, videos: number): void {
+    this.#call(() => this.#native.requireSections(audios, videos))
+  }
+
+  /** See {@link NativeConnection.recoverSections}. */
+  recoverSections(missing: number): void {
+    this.#call(() => this.#native.recoverSections(missing))
+  }
+
+  /** Sets the track of each section, by the section's `mid`. The description that says so comes next. */
+  carries(target: PeerTarget, tracks: Readonly<Record<string, string>>): void {
+    const mids = Object.keys(tracks).slice(0, MAX_AUDIO_SECTIONS)
+    const sids = mids.map((mid) => entryOf(tracks, mid) ?? '')
+    this.#call(() => this.#native.setTracks(target, mids, sids))
   }
 
   candidate(target: PeerTarget, candidate: string): void {
@@ -245,6 +272,10 @@ export class PeerConnections implements EventSink, MessageChannels {
     switch (event.type) {
       case 'localDescription': {
         const description = { sdp: event.sdp, id: event.id }
+        if (event.kind === 'offer') {
+          this.#isOffering = true
+          this.#lastOffer = event.id
+        }
         if (event.kind === 'offer' && this.#firstOffer !== undefined) {
           this.#firstOffer.resolve(description)
           this.#firstOffer = undefined
@@ -324,8 +355,11 @@ export class PeerConnections implements EventSink, MessageChannels {
   #fail(detail: string, loss: TransportLoss): void {
     const waiting = this.#waiting
     this.#waiting = undefined
+    const error = new DataTrackConnectionError('transportFailed', { detail })
+    // A failure may be told within the call that negotiates, before anything waits for the result.
+    if (loss.rebuild) this.#unusable = error
     if (waiting === undefined || loss.rebuild) this.#owner.transportLost(loss)
-    waiting?.reject(new DataTrackConnectionError('transportFailed', { detail }))
+    waiting?.reject(error)
   }
 
   #call(body: () => void): void {

@@ -24,7 +24,7 @@ import { HeldCalls } from './held-calls'
 import { authoritiesFor, relaysOf } from './ice-servers'
 import { isFinalLeave, leaveMessage, refusal } from './leave-message'
 import { PeerConnections } from './peer-connections'
-import type { LocalDescription } from './peer-connections'
+import type { LocalDescription, PeerTarget } from './peer-connections'
 import { proxyTo, tunnelProxy } from './proxy'
 import { PublicationRequests } from './publication-requests'
 import { Reconnection } from './reconnection'
@@ -109,6 +109,8 @@ class ServerConnection implements RoomConnection {
   #participantSid = ''
   #client: SignalClient | undefined
   #transport: PeerConnections | undefined
+  /** Whether the last description of the server named tracks. */
+  #carriesTracks = false
   readonly #totals = new ConnectionTotals()
   readonly #pace = new LossPace()
   #state: 'connecting' | 'connected' | 'reconnecting' = 'connecting'
@@ -205,6 +207,15 @@ class ServerConnection implements RoomConnection {
   get channels(): MessageChannels {
     if (this.#transport === undefined) throw new DataTrackConnectionError('internal')
     return this.#transport
+  }
+
+  get autoSubscribe(): boolean {
+    return this.#options.autoSubscribe
+  }
+
+  recoverSections(missing: number): void {
+    // With two peer connections, the server makes the offers.
+    if (this.#mode === 'single') this.#transport?.recoverSections(missing)
   }
 
   sendRequest(request: RoomSignalRequest): void {
@@ -455,11 +466,18 @@ class ServerConnection implements RoomConnection {
   #received({ message }: Pick<SignalResponse, 'message'>, weight: number): void {
     switch (message.case) {
       case 'answer':
+        this.#carries('publisher', message.value.midToTrackId)
         this.#transport?.answered(message.value)
         return
       case 'offer':
+        this.#carries('subscriber', message.value.midToTrackId)
         this.#transport?.offered(message.value)
         return
+      case 'mediaSectionsRequirement': {
+        const { numAudios, numVideos } = message.value
+        this.#transport?.requireSections(numAudios, numVideos)
+        return
+      }
       case 'trickle': {
         const candidate = candidateIn(message.value.candidateInit)
         if (candidate !== undefined)
@@ -491,6 +509,17 @@ class ServerConnection implements RoomConnection {
       default:
         this.#held.tell(() => this.#room.receive({ message }), weight)
     }
+  }
+
+  /** A description names the tracks that the server sends by it, and the sections that they are in. */
+  #carries(target: PeerTarget, tracks: Readonly<Record<string, string>>): void {
+    // An answer of the publisher connection says nothing of what the other one carries.
+    if (this.#mode === 'dual' && target === 'publisher') return
+    const sids = new Set(Object.values(tracks))
+    if (sids.size === 0 && !this.#carriesTracks) return
+    this.#carriesTracks = sids.size > 0
+    this.#transport?.carries(target, tracks)
+    this.#held.tell(() => this.#room.tracksSent(sids), 0)
   }
 
   /**
@@ -559,10 +588,12 @@ class ServerConnection implements RoomConnection {
 
   /**
    * Whether a resume restarts ICE. With one peer connection, only signalling may be lost: then the path stays as it is,
-   * and so no frame is lost. With two, the server restarts ICE in any case.
+   * and so no frame is lost. With two, the server restarts ICE in any case. If an offer was lost with signalling, or its
+   * answer, another one has to take its place.
    */
   get #restartsIce(): boolean {
-    return this.#mode === 'dual' || this.#loss !== 'signal' || this.#transport?.isConnected !== true
+    if (this.#mode === 'dual' || this.#loss !== 'signal') return true
+    return this.#transport?.isConnected !== true || this.#transport.isOffering
   }
 
   /** After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets. */

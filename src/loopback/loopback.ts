@@ -364,6 +364,8 @@ interface ConnectionEnds {
 class LoopbackConnection implements RoomConnection {
   readonly native: NativeSession
   readonly channels: MessagePipe
+  /** A loopback carries no audio. */
+  readonly autoSubscribe = false
   /** The room, or the former room that has taken its place. */
   room: ConnectableRoom
   readonly #publications: PublicationRequests
@@ -382,6 +384,10 @@ class LoopbackConnection implements RoomConnection {
       () => (ends.isDrained() ? undefined : this.#drained(ends.isDrained)),
       (request) => this.#sendNow(request),
     )
+  }
+
+  recoverSections(): void {
+    // There are no sections.
   }
 
   sendRequest(request: RoomSignalRequest): void {

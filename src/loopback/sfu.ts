@@ -250,6 +250,9 @@ export class SignalSfu {
         // The connection handles the other scenarios; see `LoopbackConnection`.
         if (request.value.scenario.case === 'speakerUpdate') this.#speak(member, request.value.scenario.value)
         return
+      case 'subscription':
+        // There are no media tracks.
+        return
       case 'syncState':
         // The loopback loses nothing that it could restore.
         return

@@ -5,7 +5,7 @@ import { loadedEnvironment } from './environment'
  * Kinds of native objects that can be open. `session`: the native half of a connected room, or of a manager.
  * `publication`: a local track. `connection`: a room's connection to a server.
  */
-export type HandleKind = 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
+export type HandleKind = 'session' | 'stream' | 'publication' | 'loopback' | 'connection' | 'audioStream'
 
 /** A native object that is open. */
 export interface Handle {

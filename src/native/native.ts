@@ -191,6 +191,9 @@ export type NativeEvent = { source: number } & (
    * after that.
    */
   | { type: 'messages' }
+  // A stream of an audio track; `source` is the stream's number then.
+  /** Frames arrived: call {@link NativeAudioStream.read}. The event comes again only after that returned `null`. */
+  | { type: 'audioFrames' }
   /** The bytes buffered for a channel fell to the level that `watchBuffered` set. Once for each call of it. */
   | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
   /** The linger with this `id` is over; see {@link NativeConnection.linger}. */
@@ -359,6 +362,17 @@ export interface NativeSession {
   close(): void
   /** Creates the peer connections of a server session; for a rebuilt connection, new ones. Throws `CLOSED`. */
   connect(options: NativeConnectionOptions): NativeConnection
+  /**
+   * Opens a stream of the audio track with this SID. It begins at once, with silence until the track's packets arrive.
+   * `sampleRate`: 8000 to 48000; `channels`: 1 or 2; `frameSamples`: samples of a frame and
+   * channel. Only for a session of `createServerSession`.
+   */
+  openAudioStream(
+    trackSid: string,
+    sampleRate: number,
+    channels: number,
+    frameSamples: number,
+  ): NativeAudioStream
   /** Whether the session keeps the process alive while it is connected. Default: `true`. */
   setRef(ref: boolean): void
   /** For tests: panics inside the guard. */
@@ -558,6 +572,21 @@ export interface NativeConnection {
   /** `candidate`: `candidate:…`, the member of that name in a `Trickle`'s JSON. */
   addRemoteCandidate(target: string, candidate: string): void
   /**
+   * The server needs an offer with so many new sections. `localDescription` follows, as soon as no other offer waits for
+   * its answer. ICE and the channels stay as they are. Sections for video are not offered.
+   */
+  requireSections(audios: number, videos: number): void
+  /**
+   * What the server asked for may have been lost with the connection for signalling. An offer with free sections for
+   * `missing` more tracks follows, as after `requireSections`.
+   */
+  recoverSections(missing: number): void
+  /**
+   * Sets which track each section of a peer connection carries: the sections' `mid`s, and the SID of each. The
+   * description that says so comes next. At most {@link MAX_AUDIO_SECTIONS}.
+   */
+  setTracks(target: string, mids: string[], sids: string[]): void
+  /**
    * Sets the IP address at which signalling reached the server; `''` if it is unknown. Later loopback and link-local
    * candidates are only tried if this address is one, too.
    */
@@ -588,6 +617,42 @@ export interface NativeConnection {
   linger(id: number, everything: boolean): void
   stats(): NativeConnectionStats
   /** Idempotent. */
+  close(): void
+}
+
+/** The most audio tracks of a connection. Rust: the constant of that name in `crates/media/src/sections.rs`. */
+export const MAX_AUDIO_SECTIONS = 256
+
+/** What an audio stream has counted. Rust: `SinkStats` in `crates/media/src/sink.rs`. */
+export interface NativeAudioStats {
+  packetsReceived: number
+  packetsDecoded: number
+  packetsLate: number
+  packetsDuplicate: number
+  packetsInvalid: number
+  packetsSurplus: number
+  packetsDiscarded: number
+  packetsHeld: number
+  packetsLost: number
+  samplesDecoded: number
+  samplesConcealed: number
+  samplesSilent: number
+  framesProduced: number
+  framesDelivered: number
+  framesDropped: number
+  framesQueued: number
+}
+
+/** A stream of an audio track. Rust: `crates/node/src/audio.rs`. */
+export interface NativeAudioStream {
+  readonly id: number
+  /**
+   * The interleaved 16-bit samples of some frames, in the machine's byte order. `null` if there are none; the event
+   * `audioFrames` comes with the next one.
+   */
+  read(): Uint8Array | null
+  stats(): NativeAudioStats
+  /** Drops what was not read. Idempotent. */
   close(): void
 }
 
@@ -666,7 +731,7 @@ export interface NativeBinding {
   pollLogs(): { records: { level: string; target: string; message: string }[]; lost: number }
   /** The live objects. */
   handles(): {
-    kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection'
+    kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection' | 'audioStream'
     id: number
     createdAt: string | null
   }[]

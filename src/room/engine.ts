@@ -66,6 +66,8 @@ export class RoomEngine implements ConnectableRoom {
       session: () => this.#session,
       requests: () => this.#requests,
       send: (request) => this.#connection?.sendRequest(request),
+      recoverSections: (missing) => this.#connection?.recoverSections(missing),
+      autoSubscribe: () => this.#connection?.autoSubscribe === true,
       serverInfo: () => this.#serverInfo,
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
       failed: () => this.end('stateMismatch', false),
@@ -155,7 +157,11 @@ export class RoomEngine implements ConnectableRoom {
   #receive(response: SignalResponseLike): void {
     if (this.#session === undefined) return
     const { case: kind, value } = response.message
-    if (this.#requests?.pending.handle(kind, value) === true || this.parts.speakers.handle(kind, value))
+    if (
+      this.#requests?.pending.handle(kind, value) === true ||
+      this.parts.speakers.handle(kind, value) ||
+      this.parts.audio.handle(kind, value)
+    )
       return
     switch (kind) {
       case 'join':
@@ -220,6 +226,7 @@ export class RoomEngine implements ConnectableRoom {
     session.handleResumed()
     this.parts.local.subscriptionPermissions.restore()
     this.parts.packets.resumed(lastSequence)
+    this.parts.audio.resumed()
     this.#requests?.pending.resend()
     this.#history.resumed()
     this.setState('connected')
@@ -249,7 +256,13 @@ export class RoomEngine implements ConnectableRoom {
     this.#history.rebuilt()
     this.#receive(join)
     this.parts.demand.rejoined()
+    this.parts.audio.restore()
     this.#tell(RoomEvent.Reconnected)
+  }
+
+  /** The server says which media tracks it sends now, by their SIDs. */
+  tracksSent(sids: ReadonlySet<string>): void {
+    if (this.#session !== undefined) this.#events.run(() => this.parts.audio.sending(sids))
   }
 
   /** A message arrived on a channel. */

@@ -8,6 +8,8 @@ import type { ConnectionQuality } from './activity'
 import type { ChatMessage } from './chat'
 import type { SipDTMF } from './dtmf'
 import type { LocalParticipant } from './local-participant'
+import type { RemoteAudioTrack } from '../media/remote-audio-track'
+import type { RemoteTrackPublication } from '../media/remote-publication'
 import type { RemoteParticipant } from './remote-participant'
 import type { ParticipantPermissions } from './participant-info'
 import type { TranscriptionSegment } from './transcription-packets'
@@ -59,6 +61,20 @@ export const RoomEvent = {
   RecordingStatusChanged: 'recordingStatusChanged',
   /** The server moved the local participant to another room. Participants and tracks of the old room are gone. */
   Moved: 'moved',
+  /** A remote participant published an audio track. Emitted once for each track that was already there, too. */
+  TrackPublished: 'trackPublished',
+  /** A remote audio track was unpublished, or its publisher left. */
+  TrackUnpublished: 'trackUnpublished',
+  /** The server sends an audio track, so that it can be heard. */
+  TrackSubscribed: 'trackSubscribed',
+  /** The server no longer sends an audio track. */
+  TrackUnsubscribed: 'trackUnsubscribed',
+  /** An audio track cannot be subscribed to. */
+  TrackSubscriptionFailed: 'trackSubscriptionFailed',
+  /** The publisher of an audio track muted it. */
+  TrackMuted: 'trackMuted',
+  /** The publisher of an audio track unmuted it. */
+  TrackUnmuted: 'trackUnmuted',
   /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
   DataTrackPublished: 'dataTrackPublished',
   /**
@@ -99,6 +115,12 @@ export type DataPacketKind = 'reliable' | 'lossy'
 /** How a data packet was end-to-end encrypted: not at all, or with AES-GCM. */
 export type EncryptionType = 'none' | 'gcm'
 
+/**
+ * Why an audio track cannot be subscribed to. `encrypted`: the track or the room is end-to-end encrypted, which is not
+ * supported for audio. The others are the server's.
+ */
+export type TrackSubscriptionFailure = 'encrypted' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
+
 /** Listeners of a room's events. */
 export interface RoomEvents {
   connected: () => void
@@ -137,6 +159,25 @@ export interface RoomEvents {
   recordingStatusChanged: (isRecording: boolean) => void
   /** `name`: the name of the room that the local participant is in now. */
   moved: (name: string) => void
+  trackPublished: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
+  trackUnpublished: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
+  trackSubscribed: (
+    track: RemoteAudioTrack,
+    publication: RemoteTrackPublication,
+    participant: RemoteParticipant,
+  ) => void
+  trackUnsubscribed: (
+    track: RemoteAudioTrack,
+    publication: RemoteTrackPublication,
+    participant: RemoteParticipant,
+  ) => void
+  trackSubscriptionFailed: (
+    trackSid: string,
+    participant: RemoteParticipant,
+    reason: TrackSubscriptionFailure,
+  ) => void
+  trackMuted: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
+  trackUnmuted: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
   trackSubscriptionPermissionChanged: (
     track: RemoteDataTrack,

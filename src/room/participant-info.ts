@@ -40,6 +40,11 @@ const sources = ['unknown', 'camera', 'microphone', 'screen_share', 'screen_shar
 /** A source of media; the texts are those of livekit-client's `Track.Source`. `other:` precedes an unknown number. */
 export type TrackSource = (typeof sources)[number] | `other:${number}`
 
+/** @internal */
+export function sourceOf(number: number): TrackSource {
+  return sources[number] ?? `other:${number}`
+}
+
 /** Numbers of `livekit.ParticipantInfo.Kind`. */
 const kinds = {
   0: 'standard',
@@ -94,9 +99,7 @@ export function permissionsOf(
     canPublishData: message.canPublishData ?? false,
     canUpdateMetadata: message.canUpdateMetadata ?? false,
     hidden: message.hidden ?? false,
-    canPublishSources: numbersIn(message.canPublishSources, MAX_PUBLISH_SOURCES).map(
-      (number) => sources[number] ?? (`other:${number}` as const),
-    ),
+    canPublishSources: numbersIn(message.canPublishSources, MAX_PUBLISH_SOURCES).map(sourceOf),
     canSubscribeMetrics: message.canSubscribeMetrics ?? false,
     canManageAgentSession: message.canManageAgentSession ?? false,
     recorder: message.recorder ?? false,

@@ -1,13 +1,15 @@
 /** Limits of the participants that a room keeps, and of their descriptions. */
+import { isObject } from '../base/arguments'
 import { log } from '../base/logging'
 import { MAX_PARTICIPANTS } from '../signal/limits'
 import type { ParticipantInfoMessage } from '../signal/messages'
 
-/** Bytes in memory of the descriptions of all participants of a room: metadata, attributes, names. */
+/** Bytes in memory of the descriptions of all participants of a room: metadata, attributes, names, audio tracks. */
 export const MAX_PARTICIPANT_BYTES = 268_435_456
-/** Bytes of one participant besides its texts, and of one attribute. */
+/** Bytes of one participant besides its texts, of one attribute, and of one audio track. */
 const PARTICIPANT_BYTES = 1024
 const ATTRIBUTE_BYTES = 64
+const AUDIO_TRACK_BYTES = 512
 
 /** Counts the memory of a room's participants. */
 export class ParticipantLimits {
@@ -50,9 +52,17 @@ export class ParticipantLimits {
   }
 }
 
-function sizeOf({ identity, name = '', metadata = '', attributes = {} }: ParticipantInfoMessage): number {
+function sizeOf(info: ParticipantInfoMessage): number {
+  const { identity, name = '', metadata = '', attributes = {} } = info
+  const tracks: readonly unknown[] = Array.isArray(info.tracks) ? info.tracks : []
   let characters = identity.length + name.length + metadata.length
   const entries = Object.entries(attributes)
   for (const [key, value] of entries) characters += key.length + value.length
-  return PARTICIPANT_BYTES + 2 * characters + ATTRIBUTE_BYTES * entries.length
+  for (const track of tracks) {
+    for (const text of isObject(track) ? [track['sid'], track['name'], track['mimeType']] : [])
+      if (typeof text === 'string') characters += text.length
+  }
+  return (
+    PARTICIPANT_BYTES + 2 * characters + ATTRIBUTE_BYTES * entries.length + AUDIO_TRACK_BYTES * tracks.length
+  )
 }

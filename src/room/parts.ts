@@ -27,6 +27,7 @@ import { RoomRpc } from '../rpc/room-rpc'
 import type { Session } from '../session/session'
 import { ParticipantState } from '../signal/messages'
 import type { ParticipantInfoMessage, RoomSignalRequest } from '../signal/messages'
+import { RemoteAudio } from './remote-audio'
 import { RemoteTracks } from './remote-tracks'
 import type { TellRoomEvent } from './events'
 import type { RoomOptions } from './room-options'
@@ -47,6 +48,10 @@ export interface PartsOwner {
   requests(): ParticipantRequests | undefined
   /** Sends a request to the server; does nothing without a connection. */
   send(request: RoomSignalRequest): void
+  /** After a resume: so many audio tracks are wanted and not sent. */
+  recoverSections(missing: number): void
+  /** Whether the room subscribes to all audio tracks by itself. */
+  autoSubscribe(): boolean
   /** The server of the current or last connection. */
   serverInfo(): ServerInfo | undefined
   /** The server has sent the current state of the local participant. */
@@ -66,6 +71,7 @@ export class RoomParts {
   readonly transcriptions: RoomTranscriptions
   readonly speakers: ActiveSpeakers
   readonly tracks: RemoteTracks
+  readonly audio: RemoteAudio
   readonly demand: RoomDemand
   readonly latched: LatchedTracks
   readonly #messages: RoomMessages
@@ -124,6 +130,15 @@ export class RoomParts {
       },
     })
     this.tracks = new RemoteTracks(this.remote, tell)
+    this.audio = new RemoteAudio({
+      tell,
+      isEncrypted: encryption !== undefined,
+      autoSubscribe: () => owner.autoSubscribe(),
+      open: (sid) => (sampleRate, channels, frameSamples) =>
+        owner.session()?.native.openAudioStream(sid, sampleRate, channels, frameSamples),
+      send: (request) => owner.send(request),
+      recoverSections: (missing) => owner.recoverSections(missing),
+    })
     this.speakers = new ActiveSpeakers(this.local, this.remote, tell)
     this.demand = new RoomDemand(
       this.remote,
@@ -144,13 +159,16 @@ export class RoomParts {
         this.rpc.handleParticipantConnected(identity)
         this.demand.changed(identity)
       },
+      described: (participant, { tracks }) => this.audio.described(participant, tracks),
       active: (participant) => this.demand.active(participant),
       replaced: (participant) => {
+        this.audio.gone(participant)
         this.speakers.gone(participant)
         this.streams.handleReplaced(participant)
         this.demand.changed(participant.identity)
       },
       left: (participant) => {
+        this.audio.gone(participant)
         this.speakers.gone(participant)
         this.rpc.handleParticipantDisconnected(participant.identity)
         this.streams.handleLeft(participant)
@@ -179,6 +197,7 @@ export class RoomParts {
     this.streams.rebuilt()
     this.speakers.clear()
     this.demand.rebuilt()
+    this.audio.rebuilt()
     this.roster.rebuilt()
   }
 
@@ -196,6 +215,7 @@ export class RoomParts {
   clear(): void {
     this.speakers.clear()
     this.roster.clear()
+    this.audio.clear()
     this.tracks.end()
     this.transcriptions.end()
     this.#messages.close()

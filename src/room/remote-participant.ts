@@ -2,6 +2,7 @@
 import { DeferrableMap } from './deferrable-map'
 import type { RemoteDataTrack } from '../data-track/remote'
 import type { DisconnectReason } from '../connection/disconnect-reason'
+import type { RemoteTrackPublication } from '../media/remote-publication'
 import { Participant } from './participant'
 
 /** A remote participant. */
@@ -27,6 +28,9 @@ export class RemoteParticipant extends Participant {
   get capabilities(): readonly number[] {
     return this.info.capabilities ?? []
   }
+
+  /** The participant's audio tracks by SID. Do not change the map. */
+  readonly trackPublications: Map<string, RemoteTrackPublication> = new Map<string, RemoteTrackPublication>()
 
   /**
    * The participant's data tracks by name. Do not change the map.

@@ -12,7 +12,7 @@ import { RoomEvent } from './events'
 import type { TellRoomEvent } from './events'
 import { RemoteParticipant } from './remote-participant'
 import type { LocalParticipant } from './local-participant'
-import { isParticipant } from './participant-info'
+import { isOlder, isParticipant } from './participant-info'
 import type { ParticipantChanges } from './participant-info'
 import { ParticipantLimits } from './participant-limits'
 import { ReturningParticipants } from './returning'
@@ -23,6 +23,8 @@ export interface RosterOwner {
   /** The server has sent the current state of the local participant. */
   localUpdated(changes: ParticipantChanges): void
   joined(identity: string): void
+  /** The server has described a remote participant, with its audio tracks. It was told of the participant. */
+  described(participant: RemoteParticipant, info: ParticipantInfoMessage): void
   /** A remote participant can be sent to. */
   active(participant: RemoteParticipant): void
   /** A remote participant has a new session. It still has its old description. */
@@ -185,7 +187,9 @@ export class Roster {
     }
     if (there !== undefined) {
       if (there.sid !== info.sid) this.#owner.replaced(there)
+      const overtaken = isOlder(info, there.info)
       this.#tellChanges(there, there.update(info))
+      if (!overtaken) this.#owner.described(there, info)
       return
     }
     const participant = new RemoteParticipant(info)
@@ -193,6 +197,7 @@ export class Roster {
     this.#owner.joined(info.identity)
     this.#owner.tell(RoomEvent.ParticipantConnected, participant)
     if (participant.isActive) this.#active(participant)
+    this.#owner.described(participant, info)
   }
 
   #left(participant: RemoteParticipant, reason?: DisconnectReason): void {

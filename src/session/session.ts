@@ -450,10 +450,11 @@ export class Session
       case 'descriptionRejected':
       case 'peerState':
       case 'messages':
+      case 'audioFrames':
       case 'channelBufferedAmountLow':
       case 'lingered':
       case 'relayFailed':
-        // Events of a connection. They go to the connection's own sink.
+        // Events of a connection, or of an audio stream. They go to sinks of their own.
         return
     }
   }

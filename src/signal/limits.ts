@@ -15,6 +15,9 @@ export const SMALL_MESSAGE_BYTES = 4096
 export const MAX_PARTICIPANTS = 16_384
 /** Data tracks of one participant. */
 export const MAX_TRACKS_OF_PARTICIPANT = 4096
+/** Audio tracks of one participant, and media tracks of one participant in a long description. */
+export const MAX_AUDIO_TRACKS_OF_PARTICIPANT = 16
+export const MAX_MEDIA_TRACKS_OF_PARTICIPANT = 32
 /** Bytes in memory of the data tracks of all participants: two for each character, and {@link TRACK_BYTES} for each. */
 export const MAX_TRACK_BYTES = 67_108_864
 /** Bytes of a data track besides its texts. */

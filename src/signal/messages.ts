@@ -168,6 +168,7 @@ export type RoomSignalRequest =
   | NumberedSignalRequest
   | { readonly case: 'syncState'; readonly value: SyncStateMessage }
   | { readonly case: 'subscriptionPermission'; readonly value: SubscriptionPermissionMessage }
+  | { readonly case: 'subscription'; readonly value: UpdateSubscriptionMessage }
   | { readonly case: 'simulate'; readonly value: { readonly scenario: SimulateScenarioMessage } }
   | { readonly case: 'leave'; readonly value: { readonly reason: number } }
 
@@ -184,6 +185,29 @@ export interface ParticipantPermissionMessage {
   readonly canManageAgentSession?: boolean | undefined
   readonly recorder?: boolean | undefined
   readonly agent?: boolean | undefined
+}
+
+/** `livekit.TrackType.AUDIO`. */
+export const AUDIO_TRACK = 0
+
+/** `livekit.TrackInfo` of an audio track, as far as it is used here. */
+export interface TrackInfoMessage {
+  readonly sid: string
+  readonly type?: number | undefined
+  readonly name?: string | undefined
+  readonly muted?: boolean | undefined
+  /** `livekit.TrackSource`. */
+  readonly source?: number | undefined
+  readonly mimeType?: string | undefined
+  /** `livekit.Encryption.Type`. */
+  readonly encryption?: number | undefined
+}
+
+/** `livekit.UpdateSubscription`. */
+export interface UpdateSubscriptionMessage {
+  readonly trackSids: readonly string[]
+  readonly subscribe: boolean
+  readonly participantTracks: readonly never[]
 }
 
 /** `livekit.ParticipantInfo`, as far as it is used here. */
@@ -207,6 +231,8 @@ export interface ParticipantInfoMessage {
   /** Counts up within a session. */
   readonly version?: number | undefined
   readonly dataTracks?: readonly DataTrackInfoMessage[] | undefined
+  /** Audio tracks. */
+  readonly tracks?: readonly TrackInfoMessage[] | undefined
   /** The protocol of its client; absent: 0. */
   readonly clientProtocol?: number | undefined
   /** `livekit.ClientInfo.Capability` of its client. */

@@ -10,6 +10,8 @@ import { withAllKeys } from '../base/map-keys'
 import * as limits from './limits'
 import { isNewer, newerMessage } from './newer'
 import type { NewerMessage } from './newer'
+import { AUDIO_TRACK } from './messages'
+import type { TrackInfoMessage } from './messages'
 import { costOf, emptyField, holdsBytes, Ranges, readField } from './wire'
 import type { WireField } from './wire'
 
@@ -27,7 +29,7 @@ export interface SignalPart {
 /** A part, or `undefined`: it takes longer, and here one may pause. */
 type Parts<T> = Generator<T | undefined, void>
 
-/** What is looked at here; the rest concerns media. */
+/** What is looked at here. */
 const taken: ReadonlySet<string> = new Set<ResponseCase | NewerMessage['case']>([
   'join',
   'answer',
@@ -47,6 +49,8 @@ const taken: ReadonlySet<string> = new Set<ResponseCase | NewerMessage['case']>(
   'publishDataTrackResponse',
   'unpublishDataTrackResponse',
   'dataTrackSubscriberHandles',
+  'mediaSectionsRequirement',
+  'subscriptionResponse',
   'subscriptionPermissionUpdate',
   'dataTrackDemandUpdate',
   'storeDataBlobResponse',
@@ -69,7 +73,7 @@ const Participant = { Tracks: 4, Attributes: 15, KindDetails: 18, DataTracks: 19
 
 /** How many entries of a participant's lists are kept. */
 const participantLists: ReadonlyMap<number, number> = new Map([
-  [Participant.Tracks, 0],
+  [Participant.Tracks, limits.MAX_MEDIA_TRACKS_OF_PARTICIPANT],
   [Participant.KindDetails, limits.MAX_KIND_DETAILS],
   [Participant.Attributes, limits.MAX_ATTRIBUTES],
   [Participant.Capabilities, 64],
@@ -96,7 +100,7 @@ export function* signalParts(data: Uint8Array): Parts<SignalPart> {
         message.value.participants.map(({ identity }) => identity),
       )
     }
-    yield { message: withoutMedia(message), weight: weightOf(data.length, cost) }
+    yield { message: withoutVideo(message), weight: weightOf(data.length, cost) }
     return
   }
   const top = lastField(data)
@@ -165,7 +169,7 @@ function* participantParts(
       return
     }
     const value = type.fromBinary(rest, whole)
-    const message = withoutMedia({ case: kind, value } as ResponseMessage)
+    const message = withoutVideo({ case: kind, value } as ResponseMessage)
     yield* grouped(kind, data, entries, { message, weight: weightOf(rest.length, cost) })
     return
   }
@@ -340,7 +344,7 @@ function separate(
 }
 
 /** Participants are kept with what is used of them. */
-function withoutMedia(message: ResponseMessage): ResponseMessage {
+function withoutVideo(message: ResponseMessage): ResponseMessage {
   for (const participant of listOf(message) ?? []) lean(participant)
   if (message.case === 'join' || message.case === 'roomMoved') {
     if (message.value.participant !== undefined) lean(message.value.participant)
@@ -351,7 +355,17 @@ function withoutMedia(message: ResponseMessage): ResponseMessage {
 function lean(participant: ParticipantInfo): ParticipantInfo {
   // A packed list is one field, however long it is.
   const kindDetails = participant.kindDetails.slice(0, limits.MAX_KIND_DETAILS)
-  return Object.assign(participant, { tracks: [], kindDetails })
+  return Object.assign(participant, { tracks: audioTracks(participant), kindDetails })
+}
+
+/** Video tracks are left out, and of the others what nothing reads. */
+function audioTracks({ tracks }: ParticipantInfo): TrackInfoMessage[] {
+  return tracks
+    .filter(({ type }: { readonly type: number }) => type === AUDIO_TRACK)
+    .slice(0, limits.MAX_AUDIO_TRACKS_OF_PARTICIPANT)
+    .map(({ sid, name, muted, source, mimeType, encryption }) => {
+      return { sid, name, muted, source, mimeType, encryption }
+    })
 }
 
 function weightOf(bytes: number, cost: number): number {

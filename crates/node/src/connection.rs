@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use datatrack_media::MAX_AUDIO_SECTIONS;
 use datatrack_transport::Link;
 use datatrack_transport::connection::{
     self as driver, ConnectionHost, ConnectionOptions, ConnectionStats, Linger, SendError, Target, WorkSignal,
@@ -31,6 +32,9 @@ static METHODS: Methods = exports! {
     c"handleAnswer" => handle_answer,
     c"handleOffer" => handle_offer,
     c"addRemoteCandidate" => add_remote_candidate,
+    c"requireSections" => require_sections,
+    c"recoverSections" => recover_sections,
+    c"setTracks" => set_tracks,
     c"setServerAddress" => set_server_address,
     c"setRelays" => set_relays,
     c"setProxy" => set_proxy,
@@ -44,6 +48,10 @@ static METHODS: Methods = exports! {
     c"stats" => stats,
     c"close" => close,
 };
+
+/// Tracks that one description may name: as many as there can be sections.
+#[expect(clippy::cast_possible_truncation, reason = "some hundreds")]
+const MAX_TRACKS: u32 = MAX_AUDIO_SECTIONS as u32;
 
 /// Messages that one call hands to JavaScript at most. JavaScript looks at its clock between two calls.
 const MAX_MESSAGES: usize = 64;
@@ -167,14 +175,46 @@ fn handle_offer(call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
+fn target(call: &Call) -> Result<Target, Failure> {
+    match call.argument(0, "target").string()?.as_str() {
+        "publisher" => Ok(Target::Publisher),
+        "subscriber" => Ok(Target::Subscriber),
+        _ => Err(Failure::out_of_range("target must be publisher or subscriber")),
+    }
+}
+
 fn add_remote_candidate(call: &Call) -> Result<(), Failure> {
-    let target = match call.argument(0, "target").string()?.as_str() {
-        "publisher" => Target::Publisher,
-        "subscriber" => Target::Subscriber,
-        _ => return Err(Failure::out_of_range("target must be publisher or subscriber")),
-    };
+    let target = target(call)?;
     let candidate = call.argument(1, "candidate").string()?;
     Connection::of(call)?.driver.add_remote_candidate(target, candidate);
+    Ok(())
+}
+
+fn require_sections(call: &Call) -> Result<(), Failure> {
+    let audios = call.argument(0, "audios").u32()?;
+    let videos = call.argument(1, "videos").u32()?;
+    Connection::of(call)?.driver.require_sections(audios, videos);
+    Ok(())
+}
+
+fn recover_sections(call: &Call) -> Result<(), Failure> {
+    let missing = call.argument(0, "missing").u32()? as usize;
+    Connection::of(call)?.driver.recover_sections(missing);
+    Ok(())
+}
+
+fn set_tracks(call: &Call) -> Result<(), Failure> {
+    let target = target(call)?;
+    let mids = call.argument(1, "mids").elements(MAX_TRACKS)?;
+    let sids = call.argument(2, "sids").elements(MAX_TRACKS)?;
+    if mids.len() != sids.len() {
+        return Err(Failure::out_of_range("mids and sids must have the same length"));
+    }
+    let mut tracks = Vec::with_capacity(mids.len());
+    for (mid, sid) in mids.zip(sids) {
+        tracks.push((mid?.string()?, sid?.string()?));
+    }
+    Connection::of(call)?.driver.set_tracks(target, tracks);
     Ok(())
 }
 

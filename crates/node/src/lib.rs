@@ -3,6 +3,7 @@
 //! `src/native/native.ts` lists the same functions by the same names; the two move together. ARCHITECTURE.md says how
 //! the runtime starts and ends, and what owns what.
 
+mod audio;
 mod connection;
 mod convert;
 mod environment;

@@ -2,10 +2,11 @@
 //!
 //! The core knows no clock, no lock and no task. They are here. A [`Link`] is one participant's publisher and
 //! subscriber, each behind a lock; one JavaScript thread and one task share it. A [`connection`] carries the link's
-//! packets to a LiveKit server and back. The [`loopback`] is the in-process stand-in for a server's packet side.
+//! packets to a LiveKit server and back, and fills the readers of audio tracks, which are in [`hearing`]. The [`loopback`] is the in-process stand-in for a server's packet side.
 
 mod clock;
 pub mod connection;
+pub mod hearing;
 mod link;
 pub mod loopback;
 pub mod network;

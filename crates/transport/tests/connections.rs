@@ -486,6 +486,36 @@ async fn udp_alone_ends_at_once_when_the_system_gives_no_socket() {
     drop(files);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sections_are_offered_one_offer_at_a_time_and_an_offer_of_new_ones_is_not_replaced() {
+    let of_kind = |end: &End, wanted: DescriptionKind| {
+        let of_kind = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::LocalDescription { kind, .. } if *kind == wanted);
+        end.events.iter().filter(of_kind).count()
+    };
+    let offers = |end: &End| of_kind(end, DescriptionKind::Offer);
+    let answers = |end: &End| of_kind(end, DescriptionKind::Answer);
+    let (mut left, mut right) = pair().await;
+    left.connection.require_sections(1, 0);
+    left.until(&right, |end| offers(end) == 2).await;
+    // These have to wait for the answer, and go into one offer.
+    for _ in 0..3 {
+        left.connection.require_sections(1, 0);
+    }
+    right.until(&left, |end| answers(end) == 2).await;
+    left.until(&right, |end| offers(end) == 3).await;
+    let Some(ConnectionEvent::LocalDescription { sdp, .. }) =
+        left.events.iter().rfind(|event| is_description(event))
+    else {
+        panic!("no description")
+    };
+    assert_eq!(sdp.matches("m=audio").count(), 4, "{sdp}");
+    assert_eq!(left.state(Target::Publisher), Some(PeerState::Connected));
+    // Its answer is lost, as when signalling is: what the other side has taken is not known.
+    left.connection.create_offer();
+    left.until(&right, |end| end.state(Target::Publisher) == Some(PeerState::Failed)).await;
+    assert_eq!(offers(&left), 3);
+}
+
 const fn is_description(event: &ConnectionEvent) -> bool {
     matches!(event, ConnectionEvent::LocalDescription { .. })
 }

@@ -474,3 +474,90 @@ fn time_that_the_owner_missed_is_no_silence() {
         assert!(!world.events[0].iter().any(is_of_path), "{missed} ms, {lost}: {:?}", world.events[0]);
     }
 }
+
+fn count(sdp: &str, line: &str) -> usize {
+    sdp.lines().filter(|each| each.starts_with(line)).count()
+}
+
+fn ufrag(sdp: &str) -> Option<&str> {
+    sdp.lines().find(|line| line.starts_with("a=ice-ufrag:"))
+}
+
+impl World {
+    /// Agrees on so many sections for audio. Returns the offer.
+    fn agree(&mut self, sections: usize) -> String {
+        self.offering.set_audio_sections(sections);
+        let offer = self.offering.renegotiate(self.now).unwrap().unwrap();
+        let answer = self.answering.handle_offer(&offer, self.now).unwrap();
+        self.offering.handle_answer(&answer, self.now).unwrap();
+        offer
+    }
+}
+
+#[test]
+fn sections_for_audio_are_agreed_on_without_a_restart_of_ice() {
+    let mut world = World::new(0.0);
+    let first = world.offering.create_offer(world.now).unwrap();
+    assert_eq!((count(&first, "m="), count(&first, "m=application")), (1, 1));
+    world = World::connected(0.0);
+    world.run_until(|world| world.events[0].contains(&PeerEvent::Connected));
+    world.events.iter_mut().for_each(Vec::clear);
+    let mut known = None;
+    for sections in [1, 1, 3, 3, 3] {
+        let offer = world.agree(sections);
+        assert_eq!((count(&offer, "m=audio"), count(&offer, "a=recvonly")), (sections, sections), "{offer}");
+        let known = known.get_or_insert_with(|| ufrag(&offer).map(str::to_owned));
+        assert_eq!(ufrag(&offer), known.as_deref());
+        assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
+        world.offering.flush(world.now);
+        world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
+        let restarts = world.events.iter().flatten().filter(|event| **event == PeerEvent::Checking);
+        assert_eq!(restarts.count(), 0);
+        world.events.iter_mut().for_each(Vec::clear);
+    }
+}
+
+#[test]
+fn without_sections_there_is_nothing_to_agree_on() {
+    let mut world = World::connected(0.0);
+    assert_eq!(world.offering.renegotiate(world.now), Ok(None));
+    // Fewer than there are changes nothing.
+    world.agree(2);
+    assert_eq!(count(&world.agree(0), "m=audio"), 2);
+}
+
+#[test]
+fn a_restart_of_ice_carries_the_sections_and_may_replace_an_offer_without_new_ones() {
+    let mut world = World::connected(0.0);
+    world.agree(1);
+    let replaced = world.offering.renegotiate(world.now).unwrap().unwrap();
+    let stale = world.answering.handle_offer(&replaced, world.now).unwrap();
+    world.offering.set_audio_sections(3);
+    let restart = world.offering.create_offer(world.now).unwrap();
+    assert_eq!((count(&replaced, "m=audio"), count(&restart, "m=audio")), (1, 3));
+    assert_ne!(ufrag(&replaced), ufrag(&restart));
+    let answer = world.answering.handle_offer(&restart, world.now).unwrap();
+    world.offering.handle_answer(&answer, world.now).unwrap();
+    assert_eq!(world.offering.handle_answer(&stale, world.now), Err(PeerError::UnexpectedAnswer));
+    world.run_until(|world| world.offering.is_connected() && world.answering.is_connected());
+    assert_eq!(count(&world.agree(3), "m=audio"), 3);
+}
+
+#[test]
+fn the_most_sections_fit_into_a_description() {
+    let mut world = World::connected(0.0);
+    let offer = world.agree(datatrack_media::MAX_AUDIO_SECTIONS);
+    assert_eq!(count(&offer, "m=audio"), datatrack_media::MAX_AUDIO_SECTIONS);
+}
+
+#[test]
+fn an_offer_of_video_is_answered_and_harms_nothing() {
+    let mut world = World::connected(0.0);
+    world.offering.set_audio_sections(1);
+    let offer = world.offering.renegotiate(world.now).unwrap().unwrap().replace("m=audio", "m=video");
+    let answer = world.answering.handle_offer(&offer, world.now);
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
+    world.offering.flush(world.now);
+    world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
+}

@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Connection(ConnectionEvent),
     /// There are messages to be taken by `pollMessages`.
     MessagesReady,
+    /// An audio stream has frames to be taken by `read`.
+    AudioReady,
 }
 
 /// The reason that a `DataTrackPublishError` has, and the text behind it where there is one.
@@ -116,6 +118,7 @@ impl IntoJs for SourceEvent {
         match self.event {
             Event::Connection(event) => put_connection_event(js, object, event)?,
             Event::MessagesReady => js.put(object, c"type", "messages")?,
+            Event::AudioReady => js.put(object, c"type", "audioFrames")?,
             Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
             Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
             Event::Link(LinkEvent::KeysChanged) => js.put(object, c"type", "keysChanged")?,

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Publication,
     Loopback,
     Connection,
+    AudioStream,
 }
 
 impl Kind {
@@ -24,11 +25,12 @@ impl Kind {
             Self::Publication => "publication",
             Self::Loopback => "loopback",
             Self::Connection => "connection",
+            Self::AudioStream => "audioStream",
         }
     }
 }
 
-/// Which object: sessions, streams, loopbacks and connections have numbers of their environment; a publication's handle
+/// Which object: sessions, streams of both kinds, loopbacks and connections have numbers of their environment; a publication's handle
 /// is unique in its session only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {

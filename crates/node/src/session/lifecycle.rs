@@ -10,6 +10,7 @@ use datatrack::packet::MTU;
 use datatrack::publisher::SealedMessage;
 use datatrack_transport::{KeysReady, Link};
 
+use crate::audio;
 use crate::connection;
 use crate::convert::options::connection_options;
 use crate::environment::Environment;
@@ -26,6 +27,7 @@ pub(super) static METHODS: Methods = exports! {
     c"finish" => finish,
     c"close" => close,
     c"connect" => connect,
+    c"openAudioStream" => open_audio_stream,
     c"setRef" => set_ref,
     c"testPanic" => test_panic,
     c"setKey" => set_key,
@@ -66,9 +68,19 @@ fn close(call: &Call) -> Result<(), Failure> {
 
 fn connect(call: &Call) -> Result<Value, Failure> {
     let session = Session::of(call)?;
-    let options = connection_options(call.argument(0, "options"))?;
+    let mut options = connection_options(call.argument(0, "options"))?;
+    options.hearing = Arc::clone(&session.hearing);
     let signal = session.work_signal()?;
     connection::connect(call.js(), Environment::of(call)?, Arc::clone(&session.link), &signal, options)
+}
+
+fn open_audio_stream(call: &Call) -> Result<Value, Failure> {
+    let session = Session::of(call)?;
+    let signal = session.work_signal()?;
+    let stream = audio::open(call, Environment::of(call)?, &session.hearing)?;
+    // The first frames are due soon.
+    signal.notify();
+    Ok(stream)
 }
 
 fn set_ref(call: &Call) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use std::thread::ThreadId;
 
 use datatrack::publisher::PublisherEvent;
 use datatrack_transport::connection::WorkSignal;
+use datatrack_transport::hearing::Hearing;
 use datatrack_transport::{Link, LinkEvent, LinkHost, LinkOptions};
 
 use crate::convert::event::Event;
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) id: u32,
     pub(crate) link: Arc<Link>,
     host: Arc<Host>,
+    /// The readers of audio tracks. They go on when the connection is rebuilt.
+    hearing: Arc<Hearing>,
     streams: RefCell<HashSet<u32>>,
     environment: Weak<Environment>,
     driver: RefCell<Driver>,
@@ -148,6 +151,7 @@ impl Session {
             id,
             link,
             host,
+            hearing: Arc::default(),
             streams: RefCell::default(),
             environment: environment.weak(),
             driver: RefCell::new(driver),

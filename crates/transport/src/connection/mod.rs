@@ -13,6 +13,7 @@ mod reach;
 mod stats;
 mod surroundings;
 mod task;
+mod tracks;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use datatrack::subscriber::Epoch;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::hearing::Hearing;
 use crate::link::lock;
 use crate::peer::{ChannelKind, MAX_CANDIDATE, MAX_DESCRIPTION, PeerError};
 use crate::proxy::Proxy;
@@ -71,6 +73,8 @@ pub struct ConnectionOptions {
     /// Local addresses to use. The descriptions then name them. None by default: the addresses are used from which the
     /// system sends to the server's candidates, and the server learns them from the packets that reach it.
     pub local_addresses: Vec<IpAddr>,
+    /// The readers of audio tracks. None by default.
+    pub hearing: Arc<Hearing>,
     /// The server's address, as signalling reached it, if it is known already; see [`Connection::set_server_address`].
     pub server: Option<IpAddr>,
     /// How long UDP is tried alone. 300 ms by default.
@@ -83,7 +87,7 @@ pub struct ConnectionOptions {
 impl ConnectionOptions {
     /// The default options for that mode.
     #[must_use]
-    pub const fn new(mode: ConnectionMode) -> Self {
+    pub fn new(mode: ConnectionMode) -> Self {
         Self {
             mode,
             next_session: false,
@@ -91,6 +95,7 @@ impl ConnectionOptions {
             tcp: true,
             relay: true,
             local_addresses: Vec::new(),
+            hearing: Arc::default(),
             server: None,
             tcp_delay: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(15),
@@ -301,6 +306,9 @@ enum Command {
     Answer { sdp: String, id: u32 },
     Offer { sdp: String, id: u32 },
     Candidate { target: Target, candidate: String },
+    RequireSections { audios: u32, videos: u32 },
+    RecoverSections { missing: usize },
+    Tracks { target: Target, tracks: Vec<(String, String)> },
     ServerAddress(Option<IpAddr>),
     Relays(Relays),
     Proxy(Option<Proxy>),
@@ -386,6 +394,24 @@ impl Connection {
         if candidate.len() <= MAX_CANDIDATE {
             self.shared.command_of_server(Command::Candidate { target, candidate });
         }
+    }
+
+    /// The server needs an offer with so many new sections. [`ConnectionEvent::LocalDescription`] follows, as soon as no
+    /// other offer waits for its answer. ICE and the channels stay as they are. Sections for video are not offered.
+    pub fn require_sections(&self, audios: u32, videos: u32) {
+        self.shared.command_of_server(Command::RequireSections { audios, videos });
+    }
+
+    /// What the server asked for may have been lost with the connection for signalling. An offer with free sections for
+    /// `missing` more tracks follows, as after [`require_sections`](Self::require_sections).
+    pub fn recover_sections(&self, missing: usize) {
+        self.shared.command(Command::RecoverSections { missing });
+    }
+
+    /// Sets which track each section of a peer connection carries: its `mid`, and the track's SID. The description that
+    /// says so comes next.
+    pub fn set_tracks(&self, target: Target, tracks: Vec<(String, String)>) {
+        self.shared.command_of_server(Command::Tracks { target, tracks });
     }
 
     /// Sets the server's address, as signalling reached it; `None` if it is not known. Loopback and link-local

@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datatrack::subscriber::Epoch;
+use datatrack_media::Sections;
 use tokio::time::Sleep;
 
 use super::linger::Lingers;
 use super::pump::Pump;
 use super::reach::Reach;
 use super::surroundings::{Surroundings, since_boot};
+use super::tracks::Tracks;
 use super::{
     Command, ConnectionEvent, ConnectionMode, ConnectionOptions, ConnectionStats, Delivery, DescriptionKind,
     PeerState, Shared, Target, lock,
 };
 use crate::Link;
+use crate::hearing::Hearing;
 use crate::peer::{
     ChannelKind, LocalCandidate, Peer, PeerError, PeerEvent, PeerStats, Protocol, RemoteCandidate,
 };
@@ -52,6 +55,7 @@ pub(super) struct Task {
     publisher: Side,
     subscriber: Option<Side>,
     offers: u32,
+    sections: Sections,
     pump: Pump,
     lingers: Lingers,
     stats: ConnectionStats,
@@ -94,6 +98,7 @@ struct Side {
     hurried: bool,
     /// Until when paths are kept that were prepared while the path was suspected.
     spares_until: Option<Instant>,
+    tracks: Tracks,
     state: Option<PeerState>,
 }
 
@@ -105,8 +110,9 @@ impl Task {
         options: ConnectionOptions,
     ) -> Self {
         let now = Instant::now();
+        let publisher = Side::new(Target::Publisher, Peer::offering(now), Arc::clone(&options.hearing));
         let subscriber = (options.mode == ConnectionMode::Dual)
-            .then(|| Side::new(Target::Subscriber, Peer::answering(now)));
+            .then(|| Side::new(Target::Subscriber, Peer::answering(now), Arc::clone(&options.hearing)));
         Self {
             shared,
             link,
@@ -114,9 +120,10 @@ impl Task {
             reach: Reach::to(options.server),
             options,
             relaying: Relaying::default(),
-            publisher: Side::new(Target::Publisher, Peer::offering(now)),
+            publisher,
             subscriber,
             offers: 0,
+            sections: Sections::default(),
             pump: Pump::new(),
             lingers: Lingers::default(),
             stats: ConnectionStats::default(),
@@ -166,6 +173,8 @@ impl Task {
     /// Does all the work that can be done now, in bounded portions. Returns whether some may be left.
     fn turn(&mut self, now: Instant) -> bool {
         self.take_commands(now);
+        self.renegotiate(now);
+        self.options.hearing.handle_timeouts(now);
         let mut more = false;
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             more |= side.receive(now);
@@ -204,6 +213,7 @@ impl Task {
         for side in [Some(&self.publisher), self.subscriber.as_ref()].into_iter().flatten() {
             deadline = side.deadline().map_or(deadline, |side| deadline.min(side));
         }
+        deadline = self.options.hearing.poll_timeout().map_or(deadline, |due| due.min(deadline));
         match self.link.poll_timeout() {
             Some(link) => deadline.min(now + link.saturating_duration_since(self.link.clock().now())),
             None => deadline,
@@ -219,21 +229,30 @@ impl Task {
                 Command::CreateOffer => self.create_offer(now),
                 Command::Answer { sdp, id } => self.handle_answer(&sdp, id, now),
                 Command::Offer { sdp, id } => self.handle_offer(&sdp, id, now),
+                Command::RequireSections { audios, videos } => self.sections.require(audios, videos),
+                Command::RecoverSections { missing } => {
+                    self.sections.recover(missing, self.publisher.tracks.len());
+                }
+                Command::Tracks { target, tracks } => self.side(target).tracks.set(tracks),
                 Command::ServerAddress(address) => self.reach = Reach::to(address),
                 Command::Relays(relays) => self.set_relays(relays, now),
                 Command::Proxy(proxy) => self.set_proxy(proxy.map(Arc::new)),
                 Command::Candidate { candidate, .. } if !self.reach.takes(&candidate) => {}
                 Command::Candidate { target, candidate } => {
-                    let side = match (target, &mut self.subscriber) {
-                        (Target::Subscriber, Some(subscriber)) => subscriber,
-                        _ => &mut self.publisher,
-                    };
                     // An error is ignored: ICE uses the candidates that it can use.
-                    let _ = side.peer.add_remote_candidate(&candidate, now);
+                    let _ = self.side(target).peer.add_remote_candidate(&candidate, now);
                 }
                 Command::Linger { id, what } => self.lingers.start(id, what, now),
                 Command::Close => self.closing = true,
             }
+        }
+    }
+
+    /// The peer connection of that name; in single mode there is only one.
+    fn side(&mut self, target: Target) -> &mut Side {
+        match (target, &mut self.subscriber) {
+            (Target::Subscriber, Some(subscriber)) => subscriber,
+            _ => &mut self.publisher,
         }
     }
 
@@ -256,19 +275,40 @@ impl Task {
     fn create_offer(&mut self, now: Instant) {
         let side = &mut self.publisher;
         side.refresh_sockets(&self.options, &self.relaying, now, &self.shared);
+        let Some(plan) = self.sections.replace_offer() else {
+            return side.set_state(PeerState::Failed, &self.shared);
+        };
+        side.peer.set_audio_sections(plan.audio);
         match side.peer.create_offer(now) {
             Ok(sdp) => {
-                self.offers += 1;
                 side.connect_by = Some(now + self.options.connect_timeout);
-                self.shared.tell(ConnectionEvent::LocalDescription {
-                    target: Target::Publisher,
-                    kind: DescriptionKind::Offer,
-                    sdp,
-                    id: self.offers,
-                });
+                self.tell_offer(sdp);
             }
             Err(_) => side.set_state(PeerState::Failed, &self.shared),
         }
+    }
+
+    /// Makes the offer that the sections for audio need, if there is one.
+    fn renegotiate(&mut self, now: Instant) {
+        let side = &mut self.publisher;
+        // The first offer opens the channels, and carries the sections that are wanted by then.
+        if !side.peer.is_started() {
+            return;
+        }
+        let Some(plan) = self.sections.poll_offer() else { return };
+        side.peer.set_audio_sections(plan.audio);
+        match side.peer.renegotiate(now) {
+            Ok(Some(sdp)) => self.tell_offer(sdp),
+            // Nothing to agree on.
+            Ok(None) => self.sections.handle_answered(),
+            Err(_) => side.set_state(PeerState::Failed, &self.shared),
+        }
+    }
+
+    fn tell_offer(&mut self, sdp: String) {
+        self.offers += 1;
+        let (target, kind) = (Target::Publisher, DescriptionKind::Offer);
+        self.shared.tell(ConnectionEvent::LocalDescription { target, kind, sdp, id: self.offers });
     }
 
     fn handle_answer(&mut self, sdp: &str, id: u32, now: Instant) {
@@ -277,7 +317,10 @@ impl Task {
             return;
         }
         match self.publisher.peer.handle_answer(&self.reach.filter(sdp), now) {
-            Ok(()) => self.publisher.sockets.release_held(),
+            Ok(()) => {
+                self.publisher.sockets.release_held();
+                self.sections.handle_answered();
+            }
             Err(error) => self.shared.tell(ConnectionEvent::DescriptionRejected {
                 target: Target::Publisher,
                 id,
@@ -381,7 +424,7 @@ impl Drop for Task {
 }
 
 impl Side {
-    fn new(target: Target, peer: Peer) -> Self {
+    fn new(target: Target, peer: Peer, hearing: Arc<Hearing>) -> Self {
         Self {
             target,
             peer,
@@ -394,6 +437,7 @@ impl Side {
             surroundings: Surroundings::default(),
             hurried: false,
             spares_until: None,
+            tracks: Tracks::new(hearing),
             state: None,
         }
     }
@@ -682,6 +726,7 @@ fn take_events(
             PeerEvent::LocalCandidate(candidate) => {
                 shared.tell(ConnectionEvent::LocalCandidate { target: side.target, candidate });
             }
+            PeerEvent::Audio { section, packet } => side.tracks.handle_packet(section, &packet, now),
             PeerEvent::RemoteCandidate(candidate) => {
                 side.take_candidate(candidate, options, relaying, now, shared);
             }
@@ -726,7 +771,7 @@ mod tests {
     #[test]
     fn addresses_that_wait_to_be_dialled_or_relayed_are_bounded() {
         let now = Instant::now();
-        let mut side = Side::new(Target::Publisher, Peer::offering(now));
+        let mut side = Side::new(Target::Publisher, Peer::offering(now), Arc::default());
         let options = ConnectionOptions::new(ConnectionMode::Single);
         let shared = Shared {
             signal: WorkSignal::new(),

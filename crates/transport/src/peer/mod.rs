@@ -1,4 +1,5 @@
-//! One WebRTC peer connection without I/O: ICE, DTLS, SCTP and the three data channels that LiveKit uses.
+//! One WebRTC peer connection without I/O: ICE, DTLS, SCTP, the three data channels that LiveKit uses, and the sections
+//! for audio.
 //!
 //! This is the only module that uses the WebRTC crate (`str0m`). Its interface is small: descriptions, candidates and
 //! datagrams go in together with the time; datagrams, messages, states and a deadline come out. So the crate can be
@@ -13,16 +14,19 @@ mod liveness;
 mod path_watch;
 mod records;
 mod remote;
+mod sections;
 mod types;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::media::Mid;
 use str0m::net::{Receive, TcpType};
 use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
 
@@ -31,6 +35,7 @@ use path_watch::{CHECK_INTERVAL, MAX_CHECKS, PathState, PathWatch};
 use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
+pub use sections::Section;
 pub use types::{
     ChannelKind, Datagram, LocalCandidate, PathKind, PeerError, PeerEvent, PeerStats, Protocol,
     RemoteCandidate, Sent,
@@ -55,8 +60,8 @@ pub const TOTAL_BUFFER: usize = 8 << 20;
 /// (`connection/pump.rs`).
 pub const PROBE: [u8; 5] = [0x2a, 1, 0, 0x7a, 0];
 
-/// The smallest first byte of a DTLS record (RFC 7983).
-const FIRST_DTLS: u8 = 20;
+/// The first bytes of DTLS records (RFC 7983). SRTP and SRTCP have 128 to 191.
+const FIRST_DTLS: RangeInclusive<u8> = 20..=63;
 
 /// How often the round-trip time is read.
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
@@ -72,7 +77,12 @@ const LEAST_HASTE: Duration = Duration::from_millis(10);
 const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 fn is_dtls(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|&first| first >= FIRST_DTLS)
+    datagram.first().is_some_and(|first| FIRST_DTLS.contains(first))
+}
+
+/// Whether it is a STUN message (RFC 7983).
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|&first| first < 4)
 }
 
 /// Whether the datagram is an ICE check, as opposed to the answer to one.
@@ -144,6 +154,11 @@ pub struct Peer {
     offered: bool,
     pending: Option<SdpPendingOffer>,
     channels: [Option<ChannelId>; 3],
+    /// The sections for audio that this side has offered: those that the other side has answered, and those in the
+    /// pending offer.
+    audio: Vec<Mid>,
+    audio_offered: Vec<Mid>,
+    audio_wanted: usize,
     /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
@@ -195,6 +210,9 @@ impl Peer {
         let identity = identity();
         let mut config = Rtc::builder()
             .clear_codecs()
+            .enable_opus(true, false)
+            // Packets are put in order by their reader, who knows how long to wait for one.
+            .set_reordering_size_audio(0)
             .set_crypto_provider(identity.provider.clone())
             .set_sctp_max_buffered_amount(TOTAL_BUFFER)
             .set_stats_interval(Some(STATS_INTERVAL))
@@ -210,6 +228,9 @@ impl Peer {
             offered: false,
             pending: None,
             channels: [None; 3],
+            audio: Vec::new(),
+            audio_offered: Vec::new(),
+            audio_wanted: 0,
             written: [0; 3],
             early_candidates: Vec::new(),
             unproven: Vec::new(),
@@ -250,6 +271,7 @@ impl Peer {
                 }
             }
         }
+        self.audio_offered = sections::offer(&mut api, &self.audio, self.audio_wanted);
         let (offer, pending) = api.apply().ok_or(PeerError::Closed)?;
         if !self.described {
             self.channels = channels;
@@ -260,6 +282,27 @@ impl Peer {
         Ok(without_tcp(&offer.to_sdp_string()))
     }
 
+    /// Sets how many sections for audio the next offers have, at least those that there are.
+    pub const fn set_audio_sections(&mut self, count: usize) {
+        self.audio_wanted = count;
+    }
+
+    /// Makes an offer that leaves ICE and the channels as they are. A pending offer becomes void. `None`: there are no
+    /// sections that it could have.
+    pub fn renegotiate(&mut self, now: Instant) -> Result<Option<String>, PeerError> {
+        let now = self.advance(now)?;
+        let mut api = self.rtc.sdp_api();
+        let offered = sections::offer(&mut api, &self.audio, self.audio_wanted);
+        if !api.has_changes() {
+            sections::touch(&mut api, &self.audio);
+        }
+        let Some((offer, pending)) = api.apply() else { return Ok(None) };
+        self.audio_offered = offered;
+        self.pending = Some(pending);
+        self.drain(now);
+        Ok(Some(without_tcp(&offer.to_sdp_string())))
+    }
+
     /// Takes the answer to the last offer.
     pub fn handle_answer(&mut self, sdp: &str, now: Instant) -> Result<(), PeerError> {
         let now = self.advance(now)?;
@@ -268,6 +311,10 @@ impl Peer {
         let pending = self.pending.take().ok_or(PeerError::UnexpectedAnswer)?;
         self.tell_candidates(&candidates);
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
+        let offered = std::mem::take(&mut self.audio_offered);
+        if accepted.is_ok() {
+            self.audio.extend(offered);
+        }
         self.described(accepted.is_ok(), now);
         accepted.map_err(|_| PeerError::BadDescription)
     }
@@ -416,7 +463,7 @@ impl Peer {
         if handled {
             self.latest = now;
             // str0m takes STUN messages only if they are signed with the credentials of the descriptions.
-            if !self.unproven.is_empty() && !is_dtls(contents) {
+            if !self.unproven.is_empty() && is_stun(contents) {
                 self.tell_proven(local);
             }
         } else {
@@ -768,6 +815,7 @@ impl Peer {
             }
             // A LiveKit connection is useless without one of its channels.
             Event::ChannelClose(id) if self.channels.contains(&Some(id)) => self.end(),
+            Event::MediaData(data) => self.events.push_back(sections::packet(data)),
             Event::PeerStats(stats) => {
                 if let Some(pair) = stats.selected_candidate_pair {
                     self.stats.rtt = pair.current_round_trip_time.or(self.stats.rtt);
@@ -811,5 +859,20 @@ impl Peer {
                 self.write_now(ChannelKind::Lossy, &PROBE, now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dtls_is_told_from_stun_and_from_media_by_the_first_byte() {
+        for first in 0..=u8::MAX {
+            // RFC 7983, section 7.
+            let (stun, dtls) = ((0..=3).contains(&first), (20..=63).contains(&first));
+            assert_eq!((is_stun(&[first]), is_dtls(&[first])), (stun, dtls), "{first}");
+        }
+        assert!(!is_stun(&[]) && !is_dtls(&[]));
     }
 }

@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use datatrack_media::Packet;
+
 #[cfg(doc)]
 use super::MAX_MESSAGE_SIZE;
+use super::Section;
 use crate::relay::RelayTransport;
 
 /// The data channels of a LiveKit connection.
@@ -121,6 +124,13 @@ pub enum PeerEvent {
         channel: ChannelKind,
         /// Its bytes.
         data: Vec<u8>,
+    },
+    /// A packet of an audio track arrived.
+    Audio {
+        /// The section that it came in.
+        section: Section,
+        /// The packet.
+        packet: Packet,
     },
     /// A candidate that has to be sent to the other side: text that starts with `candidate:`.
     LocalCandidate(String),

@@ -1,0 +1,69 @@
+// A participant of `@livekit/rtc-node` that publishes tones. The argument is the folder in which the SDK is installed.
+// It reads lines of JSON, `[command, argument]`, and answers each with a line on the file descriptor 3.
+import { writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const load = createRequire(join(resolve(process.argv[2]), 'package.json'))
+const rtc = load('@livekit/rtc-node')
+
+const RATE = 48_000
+const room = new rtc.Room()
+const published = new Map()
+
+/** A second of sines, one for each channel. Their frequencies are whole, so it can be repeated. */
+function sines(tones) {
+  const second = new Int16Array(RATE * tones.length)
+  for (let index = 0; index < RATE; index++) {
+    for (const [channel, tone] of tones.entries())
+      second[index * tones.length + channel] = 12_000 * Math.sin((2 * Math.PI * tone * index) / RATE)
+  }
+  return second
+}
+
+/** Feeds a source with a second of sound, again and again, until it is stopped. */
+async function play(source, second, channels, state) {
+  const samples = RATE / 50
+  for (let at = 0; !state.stopped; at = (at + samples) % RATE) {
+    const data = second.slice(at * channels, (at + samples) * channels)
+    await source.captureFrame(new rtc.AudioFrame(data, RATE, channels, samples))
+  }
+}
+
+const commands = {
+  async join({ url, token }) {
+    await room.connect(url, token, { autoSubscribe: false, dynacast: false })
+  },
+  async publish({ name, tones }) {
+    const second = sines(tones)
+    const source = new rtc.AudioSource(RATE, tones.length)
+    const track = rtc.LocalAudioTrack.createAudioTrack(name, source)
+    const options = new rtc.TrackPublishOptions({ source: rtc.TrackSource.SOURCE_MICROPHONE })
+    const { sid } = await room.localParticipant.publishTrack(track, options)
+    const state = { stopped: false, sid }
+    void play(source, second, tones.length, state).catch(() => {})
+    published.set(name, state)
+    return sid
+  },
+  async unpublish({ name }) {
+    const state = published.get(name)
+    state.stopped = true
+    await room.localParticipant.unpublishTrack(state.sid)
+  },
+}
+
+for await (const line of createInterface(process.stdin)) {
+  const [command, argument] = JSON.parse(line)
+  let answer
+  try {
+    answer = { result: await commands[command](argument) }
+  } catch (error) {
+    answer = { error: String(error) }
+  }
+  writeSync(3, `${JSON.stringify(answer)}\n`)
+}
+for (const state of published.values()) state.stopped = true
+await room.disconnect()
+await rtc.dispose()
+process.exit()

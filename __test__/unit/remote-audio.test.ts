@@ -1,0 +1,328 @@
+/** Audio tracks of remote participants, as the server's messages describe them. There is no server, and no sound. */
+import { describe, expect, it } from 'vitest'
+import { AudioStream, ExternalE2EEKeyProvider, RoomEvent } from '../../index'
+import type { RemoteAudioTrack, Room, RoomOptions } from '../../index'
+import { fakeRoom } from '../helpers/fake-connection'
+import { withPair } from '../helpers/rooms'
+
+interface Track {
+  sid: string
+  name?: string
+  muted?: boolean
+  source?: number
+  encryption?: number
+}
+
+/** A connected room, what it tells, and what it sends. */
+function scene(options: RoomOptions = {}) {
+  const { room, connection } = fakeRoom(options)
+  const told: string[] = []
+  const tell =
+    (event: string) =>
+    (...args: readonly unknown[]): void => {
+      const texts = args.map((arg) => {
+        const { trackSid, sid, identity } = (arg ?? {}) as Record<string, string>
+        return typeof arg === 'string' ? arg : (trackSid ?? identity ?? sid)
+      })
+      told.push([event, ...texts].join(' ').trim())
+    }
+  for (const event of Object.values(RoomEvent))
+    if (/^(track[PUSM]|participant(Conn|Disc))/.test(event)) room.on(event, tell(event))
+  const participant = (tracks: readonly unknown[] | undefined, changes: object = {}) => ({
+    identity: 'alice',
+    sid: 'PA_1',
+    state: 2,
+    tracks,
+    ...changes,
+  })
+  const update = (tracks: readonly unknown[] | undefined, changes: object = {}): void =>
+    room.engine.receive({
+      message: { case: 'update', value: { participants: [participant(tracks, changes)] } },
+    })
+  const me = { identity: 'me', sid: 'PA_me', state: 2 }
+  const join = (...tracks: Track[]): void =>
+    room.engine.receive({
+      message: { case: 'join', value: { participant: me, otherParticipants: [participant(tracks)] } },
+    })
+  return {
+    room,
+    told,
+    join,
+    update,
+    sends: (...sids: string[]) => room.engine.tracksSent(new Set(sids)),
+    publication: (sid: string) => room.remoteParticipants.get('alice')!.trackPublications.get(sid)!,
+    requests: () =>
+      connection.requests
+        .splice(0)
+        .flatMap(({ case: kind, value }) => (kind === 'subscription' ? [value] : [])),
+    connection,
+  }
+}
+
+const wants = (...trackSids: string[]) => ({ trackSids, subscribe: true, participantTracks: [] })
+const drops = (...trackSids: string[]) => ({ trackSids, subscribe: false, participantTracks: [] })
+
+describe('publications', () => {
+  it('are those of the last description, and are told once each', () => {
+    const { room, told, join, update } = scene()
+    join({ sid: 'TR_1', name: 'one', source: 2 })
+    update([{ sid: 'TR_1', name: 'one', source: 2 }, { sid: 'TR_2' }])
+    update([{ sid: 'TR_2' }])
+    update(undefined)
+    expect(told).toEqual([
+      'participantConnected alice',
+      'trackPublished TR_1 alice',
+      'trackPublished TR_2 alice',
+      'trackUnpublished TR_1 alice',
+      'trackUnpublished TR_2 alice',
+    ])
+    expect(room.remoteParticipants.get('alice')?.trackPublications.size).toBe(0)
+  })
+
+  it('say what the server says', () => {
+    const { join, publication } = scene()
+    join({ sid: 'TR_1', name: 'one', source: 4, muted: true, encryption: 1 }, { sid: 'TR_2', source: 99 })
+    expect(publication('TR_1')).toMatchObject({
+      trackName: 'one',
+      kind: 'audio',
+      source: 'screen_share_audio',
+      mimeType: '',
+      isMuted: true,
+      isEncrypted: true,
+    })
+    expect(publication('TR_2')).toMatchObject({ trackName: '', source: 'other:99', isEncrypted: false })
+  })
+
+  it('follow a mute and an unmute', () => {
+    const { told, join, update, publication } = scene()
+    join({ sid: 'TR_1' })
+    told.length = 0
+    for (const muted of [true, true, false]) {
+      update([{ sid: 'TR_1', muted }])
+      expect(publication('TR_1').isMuted).toBe(muted)
+    }
+    expect(told).toEqual(['trackMuted TR_1 alice', 'trackUnmuted TR_1 alice'])
+  })
+
+  it('end with the participant, and with its session', () => {
+    const { told, join, update } = scene()
+    join({ sid: 'TR_1' })
+    told.length = 0
+    update([{ sid: 'TR_2' }], { sid: 'PA_2' })
+    update([], { sid: 'PA_2', state: 3 })
+    expect(told).toEqual([
+      'trackUnpublished TR_1 alice',
+      'trackPublished TR_2 alice',
+      'trackUnpublished TR_2 alice',
+      'participantDisconnected alice',
+    ])
+  })
+
+  it('of a server that makes no sense are skipped', () => {
+    const { told, join, update, room } = scene()
+    join()
+    update([null, 1, {}, { sid: 1 }, { sid: '' }, { sid: 'TR_1', name: 5, source: 'x', muted: 'y' }])
+    update([{ sid: 'TR_2' }], { tracks: 'none' })
+    expect(told).toEqual([
+      'participantConnected alice',
+      'trackPublished TR_1 alice',
+      'trackUnpublished TR_1 alice',
+    ])
+    // A SID that another participant has already.
+    update([{ sid: 'TR_3' }])
+    update([{ sid: 'TR_3' }], { identity: 'bob', sid: 'PA_b' })
+    expect(room.remoteParticipants.get('bob')?.trackPublications.size).toBe(0)
+  })
+})
+
+describe('subscriptions', () => {
+  it('are requested for each track of a room with autoSubscribe', () => {
+    const { join, update, requests, publication } = scene()
+    join({ sid: 'TR_1' }, { sid: 'TR_2' })
+    expect(requests()).toEqual([wants('TR_1', 'TR_2')])
+    update([{ sid: 'TR_1' }, { sid: 'TR_2' }, { sid: 'TR_3' }])
+    expect(requests()).toEqual([wants('TR_3')])
+    expect(publication('TR_3').isDesired).toBe(true)
+  })
+
+  it('begin and end when the server says so', () => {
+    const { told, join, sends, publication } = scene()
+    join({ sid: 'TR_1' }, { sid: 'TR_2' })
+    told.length = 0
+    sends('TR_1')
+    const { track } = publication('TR_1')
+    expect([track?.sid, track?.kind, publication('TR_1').isSubscribed]).toEqual(['TR_1', 'audio', true])
+    sends('TR_1', 'TR_2', 'TR_unknown')
+    sends('TR_2')
+    expect([track?.isEnded, publication('TR_1').track]).toEqual([true, undefined])
+    sends()
+    expect(told).toEqual([
+      'trackSubscribed TR_1 TR_1 alice',
+      'trackSubscribed TR_2 TR_2 alice',
+      'trackUnsubscribed TR_1 TR_1 alice',
+      'trackUnsubscribed TR_2 TR_2 alice',
+    ])
+  })
+
+  it('are ended and requested again by setSubscribed', () => {
+    const { join, requests, publication } = scene()
+    join({ sid: 'TR_1' })
+    requests()
+    publication('TR_1').setSubscribed(true)
+    expect(requests()).toEqual([])
+    publication('TR_1').setSubscribed(false)
+    publication('TR_1').setSubscribed(true)
+    expect(requests()).toEqual([drops('TR_1'), wants('TR_1')])
+    expect(() => publication('TR_1').setSubscribed(1 as never)).toThrow(TypeError)
+  })
+
+  it('that the server refuses fail with its reason, and can be tried again', () => {
+    const { room, join, requests, publication } = scene()
+    const reasons: string[] = []
+    room.on(RoomEvent.TrackSubscriptionFailed, (_sid, _participant, reason) => reasons.push(reason))
+    join({ sid: 'TR_1' })
+    for (const err of [0, 1, 2, 77, 'x']) {
+      const message = { case: 'subscriptionResponse', value: { trackSid: 'TR_1', err } }
+      room.engine.receive({ message })
+      room.engine.receive({ message: { case: 'subscriptionResponse', value: { trackSid: 'TR_9', err } } })
+      expect(publication('TR_1').isDesired).toBe(false)
+      publication('TR_1').setSubscribed(true)
+    }
+    room.engine.receive({ message: { case: 'subscriptionResponse', value: null } })
+    expect(reasons).toEqual(['unknown', 'codecUnsupported', 'trackNotFound', 'unknown', 'unknown'])
+    expect(requests()).toHaveLength(6)
+  })
+
+  it('of an encrypted track, and in an encrypted room, are refused here', () => {
+    for (const [options, encryption] of [
+      [{}, 1],
+      [{ encryption: { keyProvider: new ExternalE2EEKeyProvider() } }, 0],
+    ] as const) {
+      const { told, join, sends, requests, publication } = scene(options)
+      join({ sid: 'TR_1', encryption })
+      expect([publication('TR_1').isDesired, requests()]).toEqual([false, []])
+      told.length = 0
+      publication('TR_1').setSubscribed(true)
+      // What the server sends nevertheless is not handed out.
+      sends('TR_1')
+      expect(told).toEqual(['trackSubscriptionFailed TR_1 alice encrypted'])
+      expect([publication('TR_1').isDesired, publication('TR_1').isSubscribed, requests()]).toEqual([
+        false,
+        false,
+        [],
+      ])
+    }
+  })
+
+  it('are requested again after a resume and a rebuild, and the tracks stay the same', () => {
+    const { room, told, join, sends, requests, publication, connection } = scene()
+    join({ sid: 'TR_1' }, { sid: 'TR_2' }, { sid: 'TR_3' })
+    sends('TR_1', 'TR_2')
+    publication('TR_2').setSubscribed(false)
+    publication('TR_3').setSubscribed(false)
+    const { track } = publication('TR_1')
+    requests()
+    told.length = 0
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(true)
+    room.engine.connectionResumed(0)
+    expect(requests()).toEqual([wants('TR_1'), drops('TR_2')])
+    expect(connection.recovered).toEqual([0])
+    // What the server sends was lost with signalling.
+    publication('TR_3').setSubscribed(true)
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(true)
+    room.engine.connectionResumed(0)
+    expect(connection.recovered).toEqual([0, 1])
+    publication('TR_3').setSubscribed(false)
+    requests()
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(false)
+    const alice = {
+      identity: 'alice',
+      sid: 'PA_1',
+      state: 2,
+      tracks: [{ sid: 'TR_1' }, { sid: 'TR_2' }, { sid: 'TR_3' }],
+    }
+    const me = { identity: 'me', sid: 'PA_new', state: 2 }
+    room.engine.connectionRebuilt({
+      message: { case: 'join', value: { participant: me, otherParticipants: [alice] } },
+    })
+    expect(requests()).toEqual([wants('TR_1'), drops('TR_2')])
+    // The first answers of the new session name no track.
+    sends()
+    sends('TR_1')
+    expect([publication('TR_1').track, told.filter((text) => text.includes('TR_1'))]).toEqual([track, []])
+  })
+
+  it('end with the room', async () => {
+    const { room, told, join, sends, publication } = scene()
+    join({ sid: 'TR_1' })
+    sends('TR_1')
+    const stream = new AudioStream(publication('TR_1').track!)
+    const reading = stream.getReader().read()
+    told.length = 0
+    await room.disconnect()
+    expect(told).toEqual([
+      'trackUnsubscribed TR_1 TR_1 alice',
+      'trackUnpublished TR_1 alice',
+      'participantDisconnected alice',
+    ])
+    expect((await reading).done).toBe(true)
+  })
+})
+
+describe('AudioStream', () => {
+  /** A room that is subscribed to a track. */
+  function subscribed(): { room: Room; track: RemoteAudioTrack } {
+    const { room, join, sends, publication } = scene()
+    join({ sid: 'TR_1' })
+    sends('TR_1')
+    return { room, track: publication('TR_1').track! }
+  }
+
+  it('refuses wrong arguments by their names', async () => {
+    const { room, track } = subscribed()
+    const made = (...args: any[]) => {
+      return () => new AudioStream(...(args as [RemoteAudioTrack]))
+    }
+    expect(made()).toThrow(/"track" must be a RemoteAudioTrack/)
+    expect(made({ sid: 'TR_1' })).toThrow(TypeError)
+    expect(made(track, 48_000)).toThrow(TypeError)
+    for (const sampleRate of [7999, 48_001, 8000.5]) expect(made(track, { sampleRate })).toThrow(RangeError)
+    expect(made(track, { sampleRate: '48000' })).toThrow(TypeError)
+    expect(made(track, { numChannels: 3 })).toThrow(RangeError)
+    expect(made(track, { frameSizeMs: 0 })).toThrow(RangeError)
+    expect(made(track, { frameSizeMs: 1001 })).toThrow(RangeError)
+    await room.disconnect()
+  })
+
+  it('that is closed ends, and keeps its counters', async () => {
+    const { room, track } = subscribed()
+    const stream = new AudioStream(track)
+    const reader = stream.getReader()
+    const reading = reader.read()
+    stream.close()
+    stream.close()
+    expect((await reading).done).toBe(true)
+    expect((await reader.read()).done).toBe(true)
+    expect(stream.stats()).toMatchObject({ packetsReceived: 0, framesDelivered: 0 })
+    await new AudioStream(track)[Symbol.asyncDispose]()
+    await room.disconnect()
+  })
+
+  it('ends when its loop is left', async () => {
+    const { room, track } = subscribed()
+    const stream = new AudioStream(track)
+    const iterator = stream.values()
+    await iterator.return?.()
+    expect((await stream.getReader().read()).done).toBe(true)
+    await room.disconnect()
+  })
+})
+
+it('a loopback has no audio tracks', () =>
+  withPair(async ({ alice, bob }) => {
+    await alice.localParticipant.publishDataTrack({ name: 'track' })
+    expect(bob.remoteParticipants.get('alice')?.trackPublications.size).toBe(0)
+  }))

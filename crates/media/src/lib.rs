@@ -1,0 +1,18 @@
+//! Audio tracks without I/O: which sections a session description needs, and what becomes of the packets of a track.
+//!
+//! As in the core, the caller passes the time, and polls what is to be done: an offer, decoded frames, the next
+//! deadline. Packets are RTP payloads with their sequence numbers and timestamps. The codec is behind a trait, so that
+//! tests need none.
+
+mod jitter;
+mod resampled;
+mod sections;
+mod sink;
+
+pub use jitter::{MAX_HELD, Packet};
+pub use resampled::Resampled;
+pub use sections::{MAX_AUDIO_SECTIONS, Plan, Sections};
+pub use sink::{DecodeError, Decoder, MOST_BUFFERED, Sink, SinkOptions, SinkStats};
+
+/// Ticks a second of the RTP timestamps of Opus (RFC 7587), at whatever rate it is decoded.
+pub const RTP_RATE: u32 = 48_000;

@@ -1,0 +1,290 @@
+//! Which sections the next offer has.
+//!
+//! A session description has a section for each track that a peer connection carries. The server cannot add a section:
+//! it says how many new ones it needs, and this side offers them. A section whose track has left is used again. One
+//! offer is made at a time, and what is wanted meanwhile goes into the next one.
+
+/// The most sections for audio in one connection. Each is some 700 bytes of each later description. A mixer of a large
+/// meeting hears a hundred tracks.
+pub const MAX_AUDIO_SECTIONS: usize = 256;
+
+/// What the next offer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// All sections for audio, those that there are and new ones. All are offered for receiving.
+    pub audio: usize,
+}
+
+/// The sections for audio that this side offers. See the [module](self).
+#[derive(Debug, Default)]
+pub struct Sections {
+    /// Sections that the server has answered.
+    agreed: usize,
+    /// New sections in the offer that has no answer yet.
+    offered: Option<usize>,
+    /// New sections that the next offer has to have.
+    wanted: usize,
+    /// Whether the server waits for an offer.
+    due: bool,
+}
+
+impl Sections {
+    /// The server needs an offer with so many new sections. With none, it needs an offer with the sections that there
+    /// are: a track is to go into a free one, or has left one.
+    ///
+    /// `videos` are not offered. If the server wants only those, it gets no offer.
+    pub fn require(&mut self, audios: u32, videos: u32) {
+        if audios == 0 && videos > 0 {
+            return;
+        }
+        let used = self.agreed + self.offered.unwrap_or(0);
+        let free = MAX_AUDIO_SECTIONS.saturating_sub(used + self.wanted);
+        self.wanted += usize::try_from(audios).unwrap_or(usize::MAX).min(free);
+        // An offer without a section and without a change cannot be made.
+        self.due |= used + self.wanted > 0;
+    }
+
+    /// What the server asked for may have been lost, with the connection for signalling. So the next offer has free
+    /// sections for `missing` more tracks; `used` tracks have one.
+    pub fn recover(&mut self, missing: usize, used: usize) {
+        let all = self.agreed + self.offered.unwrap_or(0) + self.wanted;
+        let lacking = missing.saturating_sub(all.saturating_sub(used));
+        self.require(u32::try_from(lacking).unwrap_or(u32::MAX), 0);
+    }
+
+    /// The offer that is to be made now, if there is one. It has to be made.
+    #[must_use]
+    pub fn poll_offer(&mut self) -> Option<Plan> {
+        if self.offered.is_some() || !self.due {
+            return None;
+        }
+        Some(self.offer())
+    }
+
+    /// An offer is made for another reason, and takes the place of the one that has no answer. It carries what the
+    /// sections need, too.
+    ///
+    /// `None`: the one without an answer has new sections. The server may have taken it, or not. In another offer these
+    /// sections would have other names, and a server that has taken the first ones would send into them. So only a new
+    /// connection helps.
+    #[must_use]
+    pub fn replace_offer(&mut self) -> Option<Plan> {
+        if self.offered.is_some_and(|new| new > 0) {
+            return None;
+        }
+        Some(self.offer())
+    }
+
+    fn offer(&mut self) -> Plan {
+        self.due = false;
+        let new = std::mem::take(&mut self.wanted);
+        self.offered = Some(new);
+        Plan { audio: self.agreed + new }
+    }
+
+    /// The answer to the offer was taken.
+    pub fn handle_answered(&mut self) {
+        self.agreed += self.offered.take().unwrap_or(0);
+    }
+
+    /// Whether there are sections, or will be.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.agreed + self.offered.unwrap_or(0) + self.wanted == 0
+    }
+
+    /// Whether an offer has no answer yet.
+    #[must_use]
+    pub fn is_offering(&self) -> bool {
+        self.offered.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_during_an_offer_goes_into_the_next_one() {
+        let mut sections = Sections::default();
+        assert_eq!(sections.poll_offer(), None);
+        sections.require(1, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
+        sections.require(2, 0);
+        sections.require(0, 0);
+        assert_eq!(sections.poll_offer(), None);
+        sections.handle_answered();
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
+        sections.handle_answered();
+        assert_eq!(sections.poll_offer(), None);
+        sections.require(0, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
+    }
+
+    #[test]
+    fn an_offer_for_another_reason_carries_what_is_wanted() {
+        let mut sections = Sections::default();
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 0 }));
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 0 }));
+        sections.require(3, 0);
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 3 }));
+        sections.handle_answered();
+        sections.require(0, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 3 }));
+    }
+
+    #[test]
+    fn an_offer_with_new_sections_cannot_be_replaced() {
+        let mut sections = Sections::default();
+        sections.require(1, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
+        assert_eq!(sections.replace_offer(), None);
+        sections.handle_answered();
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 1 }));
+    }
+
+    #[test]
+    fn what_may_have_been_lost_is_offered_again() {
+        let mut sections = Sections::default();
+        sections.recover(0, 0);
+        assert_eq!(sections.poll_offer(), None);
+        sections.recover(2, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 2 }));
+        sections.handle_answered();
+        // Of the two sections one is free.
+        sections.recover(1, 1);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 2 }));
+        sections.handle_answered();
+        sections.recover(3, 1);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 4 }));
+        sections.handle_answered();
+        sections.recover(usize::MAX, usize::MAX);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
+    }
+
+    #[test]
+    fn without_audio_the_server_gets_no_offer() {
+        let mut sections = Sections::default();
+        for (audios, videos) in [(0, 0), (0, 1), (0, u32::MAX)] {
+            sections.require(audios, videos);
+        }
+        assert!(sections.is_empty());
+        assert_eq!(sections.poll_offer(), None);
+    }
+
+    #[test]
+    fn sections_are_bounded() {
+        let mut sections = Sections::default();
+        for audios in [200, 200, u32::MAX] {
+            sections.require(audios, 0);
+        }
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
+        sections.require(u32::MAX, 0);
+        sections.handle_answered();
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
+    }
+
+    /// A server as livekit-server is: it says how many new sections it needs beyond those that it has seen offered, and
+    /// gives free sections to tracks at each offer.
+    #[derive(Debug, Default)]
+    struct Server {
+        sections: usize,
+        tracks: usize,
+        /// New sections that it has required and not seen.
+        required: usize,
+        waiting: bool,
+    }
+
+    impl Server {
+        fn change(&mut self, tracks: usize) -> (u32, u32) {
+            self.tracks = tracks;
+            let missing = tracks.saturating_sub(self.sections + self.required);
+            self.required += missing;
+            self.waiting = true;
+            (u32::try_from(missing).unwrap(), 0)
+        }
+
+        fn answer(&mut self, plan: Plan) {
+            self.required = self.required.saturating_sub(plan.audio - self.sections);
+            self.sections = plan.audio;
+            self.waiting = false;
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// So many tracks are to be sent from now on.
+        Tracks(usize),
+        /// The offer under way reaches the server and its answer this side.
+        Answer,
+        /// ICE restarts.
+        Restart,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0usize..12).prop_map(Step::Tracks),
+            Just(Step::Answer),
+            Just(Step::Answer),
+            Just(Step::Restart),
+        ]
+    }
+
+    proptest! {
+        /// After any history, as soon as the offers are answered, each track has a section, and no offer is left to be
+        /// made. There are never more sections than there were tracks at once, counting those that a requirement named
+        /// and that left before the offer.
+        #[test]
+        fn each_track_gets_a_section(steps in proptest::collection::vec(step(), 0..80)) {
+            let (mut sections, mut server) = (Sections::default(), Server::default());
+            let mut offer: Option<Plan> = None;
+            let mut most = 0;
+            for step in steps {
+                match step {
+                    Step::Tracks(tracks) => {
+                        most = most.max(tracks);
+                        let (audios, videos) = server.change(tracks);
+                        sections.require(audios, videos);
+                    }
+                    Step::Answer => {
+                        if let Some(plan) = offer.take() {
+                            server.answer(plan);
+                            sections.handle_answered();
+                        }
+                    }
+                    Step::Restart => match sections.replace_offer() {
+                        Some(plan) => offer = Some(plan),
+                        // The connection is rebuilt, and the server sends the same tracks by the new one.
+                        None => {
+                            (sections, offer) = (Sections::default(), None);
+                            let tracks = server.tracks;
+                            server = Server::default();
+                            let (audios, videos) = server.change(tracks);
+                            sections.require(audios, videos);
+                        }
+                    },
+                }
+                if let Some(plan) = sections.poll_offer() {
+                    prop_assert!(offer.is_none(), "two offers at once");
+                    offer = Some(plan);
+                }
+            }
+            for _ in 0..3 {
+                if let Some(plan) = offer.take() {
+                    server.answer(plan);
+                    sections.handle_answered();
+                }
+                offer = sections.poll_offer();
+            }
+            prop_assert!(offer.is_none() && !sections.is_offering());
+            prop_assert!(server.sections >= server.tracks, "{} tracks, {:?}", server.tracks, sections);
+            prop_assert!(server.sections <= most, "{} tracks at most, {:?}", most, sections);
+            prop_assert!(!server.waiting || server.sections == 0);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The sections for audio in a session description. This side only receives.
+
+use datatrack_media::Packet;
+use str0m::change::SdpApi;
+use str0m::media::{Direction, MediaData, MediaKind, Mid};
+
+use super::PeerEvent;
+
+/// A section of a session description, by its `mid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Section(Mid);
+
+impl From<&str> for Section {
+    /// A name that is longer than the engine allows names no section.
+    fn from(mid: &str) -> Self {
+        Self(mid.into())
+    }
+}
+
+/// Puts `wanted` sections into the next offer, all of them for receiving. Returns the new ones.
+///
+/// The answer says `inactive` for a section whose track has left, and that replaces this side's direction. livekit-server
+/// uses a section again only if it was offered for receiving.
+pub(super) fn offer(api: &mut SdpApi<'_>, agreed: &[Mid], wanted: usize) -> Vec<Mid> {
+    for &mid in agreed {
+        api.set_direction(mid, Direction::RecvOnly);
+    }
+    let mut add = || api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    (agreed.len()..wanted).map(|_| add()).collect()
+}
+
+/// Changes a section and changes it back: the engine makes an offer only of a change.
+pub(super) fn touch(api: &mut SdpApi<'_>, agreed: &[Mid]) {
+    if let Some(&mid) = agreed.last() {
+        api.set_direction(mid, Direction::Inactive);
+        api.set_direction(mid, Direction::RecvOnly);
+    }
+}
+
+/// The event of a packet.
+pub(super) fn packet(data: MediaData) -> PeerEvent {
+    PeerEvent::Audio {
+        section: Section(data.mid),
+        packet: Packet { sequence: **data.seq_range.start(), time: data.time.numer(), payload: data.data },
+    }
+}

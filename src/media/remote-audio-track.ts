@@ -1,0 +1,63 @@
+/** An audio track of a remote participant, to which the room is subscribed. */
+import type { NativeAudioStream } from '../native/native'
+
+/** Opens a native stream of the track. */
+export type OpenAudioStream = (
+  sampleRate: number,
+  channels: number,
+  frameSamples: number,
+) => NativeAudioStream | undefined
+
+/** What reads the track. It ends with the track. */
+export interface TrackReader {
+  end(): void
+}
+
+/**
+ * An audio track of a remote participant, as long as the room is subscribed to it. A new subscription makes a new
+ * object.
+ *
+ *     for await (const frame of new AudioStream(track)) use(frame.data)
+ */
+export class RemoteAudioTrack {
+  /** The SID that the server gave the track. */
+  readonly sid: string
+  readonly #open: OpenAudioStream
+  readonly #readers = new Set<TrackReader>()
+  #ended = false
+
+  /** @internal */
+  constructor(sid: string, open: OpenAudioStream) {
+    this.sid = sid
+    this.#open = open
+  }
+
+  /** Always `audio`. */
+  get kind(): 'audio' {
+    return 'audio'
+  }
+
+  /** Whether the subscription has ended. */
+  get isEnded(): boolean {
+    return this.#ended
+  }
+
+  /** @internal `undefined`: the track has ended. */
+  open(reader: TrackReader, ...options: Parameters<OpenAudioStream>): NativeAudioStream | undefined {
+    if (this.#ended) return undefined
+    const native = this.#open(...options)
+    if (native !== undefined) this.#readers.add(reader)
+    return native
+  }
+
+  /** @internal */
+  closed(reader: TrackReader): void {
+    this.#readers.delete(reader)
+  }
+
+  /** @internal The subscription has ended. The streams end behind what they have. */
+  end(): void {
+    this.#ended = true
+    for (const reader of [...this.#readers]) reader.end()
+  }
+}

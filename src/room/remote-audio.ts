@@ -1,0 +1,207 @@
+/** The audio tracks of a room's remote participants: what is published, wanted, and sent by the server. */
+import { isObject } from '../base/arguments'
+import { RemoteAudioTrack } from '../media/remote-audio-track'
+import type { OpenAudioStream } from '../media/remote-audio-track'
+import { RemoteTrackPublication } from '../media/remote-publication'
+import type { PublicationInfo } from '../media/remote-publication'
+import type { RoomSignalRequest, TrackInfoMessage } from '../signal/messages'
+import { RoomEvent } from './events'
+import type { TellRoomEvent, TrackSubscriptionFailure } from './events'
+import { sourceOf } from './participant-info'
+import type { RemoteParticipant } from './remote-participant'
+
+/** What the tracks need of their room. */
+export interface RemoteAudioOwner {
+  readonly tell: TellRoomEvent
+  /** Whether the room is end-to-end encrypted. */
+  readonly isEncrypted: boolean
+  /** Whether the room subscribes to all tracks by itself. */
+  autoSubscribe(): boolean
+  readonly open: (sid: string) => OpenAudioStream
+  send(request: RoomSignalRequest): void
+  /** After a resume: so many tracks are wanted and not sent. */
+  recoverSections(missing: number): void
+}
+
+interface Entry {
+  readonly publication: RemoteTrackPublication
+  readonly participant: RemoteParticipant
+}
+
+/** See the top of this file. It lives as long as the room, across connections. */
+export class RemoteAudio {
+  readonly #owner: RemoteAudioOwner
+  readonly #entries = new Map<string, Entry>()
+  /** Tracks that the server sends in the current session. */
+  #sent: ReadonlySet<string> = new Set()
+
+  constructor(owner: RemoteAudioOwner) {
+    this.#owner = owner
+  }
+
+  /** The server has described a participant; `tracks` are all of its audio tracks. */
+  described(participant: RemoteParticipant, tracks: unknown): void {
+    const { trackPublications } = participant
+    const described = Array.isArray(tracks) ? tracks.filter(isTrack) : []
+    if (described.length === 0 && trackPublications.size === 0) return
+    const infos = new Map(described.map((track) => [track.sid, infoOf(track)]))
+    for (const sid of [...trackPublications.keys()]) if (!infos.has(sid)) this.#unpublished(sid)
+    const wanted: string[] = []
+    for (const [sid, info] of infos) {
+      const entry = this.#entries.get(sid)
+      if (entry === undefined) wanted.push(...this.#published(participant, info))
+      else if (entry.participant === participant) this.#updated(entry, info)
+    }
+    this.#request(wanted, true)
+  }
+
+  /** A participant has left, or has a new session: its tracks are gone. */
+  gone(participant: RemoteParticipant): void {
+    for (const sid of [...participant.trackPublications.keys()]) this.#unpublished(sid)
+  }
+
+  /** The server says which tracks it sends now. */
+  sending(sids: ReadonlySet<string>): void {
+    const before = this.#sent
+    this.#sent = sids
+    for (const sid of before) if (!sids.has(sid)) this.#stopped(sid)
+    for (const sid of sids) this.#started(sid)
+  }
+
+  /** Handles a message of the server, if it is about a subscription that failed. */
+  handle(kind: string | undefined, value: unknown): boolean {
+    if (kind !== 'subscriptionResponse') return false
+    const { trackSid, err } = isObject(value) ? value : {}
+    const entry = this.#entries.get(String(trackSid))
+    if (entry !== undefined) this.#failed(entry, failures[Number(err)] ?? 'unknown')
+    return true
+  }
+
+  /** The connection was resumed: a request, or what the server has answered to it, may have been lost. */
+  resumed(): void {
+    this.restore()
+    const entries = [...this.#entries.values()]
+    const wanted = entries.filter(({ publication }) => publication.isDesired)
+    if (wanted.length === 0 && this.#sent.size === 0) return
+    const missing = wanted.filter(({ publication }) => !this.#sent.has(publication.trackSid))
+    this.#owner.recoverSections(missing.length)
+  }
+
+  /** The server is told again what is wanted, and what is not. */
+  restore(): void {
+    const wanted: string[] = []
+    const unwanted: string[] = []
+    for (const [sid, { publication }] of this.#entries) {
+      if (publication.isDesired) wanted.push(sid)
+      else if (publication.isSubscribed) unwanted.push(sid)
+    }
+    this.#request(wanted, true)
+    this.#request(unwanted, false)
+  }
+
+  /** A new server session has begun. Tracks that are wanted go on in it. */
+  rebuilt(): void {
+    this.#sent = new Set()
+  }
+
+  /** The room was disconnected. The participants' tracks end with them. */
+  clear(): void {
+    this.#sent = new Set()
+  }
+
+  #published(participant: RemoteParticipant, info: PublicationInfo): string[] {
+    const publication = new RemoteTrackPublication(info, { desired: () => this.#desired(info.sid) })
+    const entry = { publication, participant }
+    this.#entries.set(info.sid, entry)
+    participant.trackPublications.set(info.sid, publication)
+    this.#owner.tell(RoomEvent.TrackPublished, publication, participant)
+    if (!this.#owner.autoSubscribe() || this.#cannotHear(publication)) return []
+    publication.want()
+    return [info.sid]
+  }
+
+  #updated({ publication, participant }: Entry, info: PublicationInfo): void {
+    const { muted } = publication.update(info)
+    if (muted !== info.muted)
+      this.#owner.tell(info.muted ? RoomEvent.TrackMuted : RoomEvent.TrackUnmuted, publication, participant)
+  }
+
+  #unpublished(sid: string): void {
+    const entry = this.#entries.get(sid)
+    if (entry === undefined) return
+    this.#entries.delete(sid)
+    const { publication, participant } = entry
+    participant.trackPublications.delete(sid)
+    publication.forget()
+    this.#unsubscribed(entry)
+    this.#owner.tell(RoomEvent.TrackUnpublished, publication, participant)
+  }
+
+  #desired(sid: string): void {
+    const entry = this.#entries.get(sid)
+    if (entry === undefined) return
+    const { isDesired } = entry.publication
+    if (isDesired && this.#cannotHear(entry.publication)) this.#failed(entry, 'encrypted')
+    else this.#request([sid], isDesired)
+  }
+
+  /** What is encrypted would be noise, and a room that is encrypted takes nothing that is not. */
+  #cannotHear({ isEncrypted }: RemoteTrackPublication): boolean {
+    return isEncrypted || this.#owner.isEncrypted
+  }
+
+  #failed({ publication, participant }: Entry, reason: TrackSubscriptionFailure): void {
+    publication.forget()
+    this.#owner.tell(RoomEvent.TrackSubscriptionFailed, publication.trackSid, participant, reason)
+  }
+
+  #started(sid: string): void {
+    const entry = this.#entries.get(sid)
+    if (entry === undefined || entry.publication.isSubscribed || this.#cannotHear(entry.publication)) return
+    const { publication, participant } = entry
+    const track = new RemoteAudioTrack(sid, this.#owner.open(sid))
+    publication.setTrack(track)
+    this.#owner.tell(RoomEvent.TrackSubscribed, track, publication, participant)
+  }
+
+  #stopped(sid: string): void {
+    const entry = this.#entries.get(sid)
+    if (entry !== undefined) this.#unsubscribed(entry)
+  }
+
+  #unsubscribed({ publication, participant }: Entry): void {
+    const { track } = publication
+    if (track === undefined) return
+    publication.setTrack(undefined)
+    track.end()
+    this.#owner.tell(RoomEvent.TrackUnsubscribed, track, publication, participant)
+  }
+
+  #request(trackSids: readonly string[], subscribe: boolean): void {
+    if (trackSids.length === 0) return
+    this.#owner.send({ case: 'subscription', value: { trackSids, subscribe, participantTracks: [] } })
+  }
+}
+
+/** `livekit.SubscriptionError`. */
+const failures: readonly TrackSubscriptionFailure[] = ['unknown', 'codecUnsupported', 'trackNotFound']
+
+/** Whether a message describes a track, as far as needed here. */
+function isTrack(message: unknown): message is TrackInfoMessage {
+  return isObject(message) && typeof message['sid'] === 'string' && message['sid'] !== ''
+}
+
+function infoOf({ sid, name, source, mimeType, muted, encryption }: TrackInfoMessage): PublicationInfo {
+  return {
+    sid,
+    name: textIn(name),
+    source: sourceOf(source ?? 0),
+    mimeType: textIn(mimeType),
+    muted: muted === true,
+    encrypted: (encryption ?? 0) !== 0,
+  }
+}
+
+function textIn(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
