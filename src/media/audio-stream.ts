@@ -2,10 +2,10 @@
 import { ReadableStream } from 'node:stream/web'
 import type { ReadableStreamDefaultController } from 'node:stream/web'
 import * as check from '../base/arguments'
-import type { NativeAudioStats } from '../native/native'
 import { AudioCore } from './audio-core'
 import type { AudioForm } from './audio-core'
 import type { AudioFrame } from './audio-frame'
+import type { AudioStreamStats } from './audio-stats'
 import { RemoteAudioTrack } from './remote-audio-track'
 
 /** Options of an {@link AudioStream}. */
@@ -20,16 +20,6 @@ export interface AudioStreamOptions {
   /** The length of a frame in ms, 1 to 1000; rounded down to whole samples. Default: 10. */
   readonly frameSizeMs?: number | undefined
 }
-
-/**
- * What an audio stream has counted.
- *
- * Packets: `packetsReceived` is the sum of those decoded, late, duplicate, invalid, surplus, discarded and held. Frames:
- * `framesProduced` is the sum of those delivered, dropped and queued. Samples are counted for each channel.
- *
- * @inline
- */
-export type AudioStreamStats = Readonly<NativeAudioStats>
 
 /**
  * The sound of a remote track as frames of 16-bit samples: a web `ReadableStream` that buffers nothing itself.

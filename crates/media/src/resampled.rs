@@ -12,7 +12,7 @@ const CHUNK: usize = 120;
 /// The length of the filter. It passes 90 % of the band, and delays the audio by less than 1 ms.
 const FILTER: usize = 64;
 
-/// See the [module](self).
+/// A decoder at any rate, over one at 48 kHz.
 pub struct Resampled {
     decoder: Box<dyn Decoder>,
     resampler: Async<f32>,

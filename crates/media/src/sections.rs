@@ -15,7 +15,7 @@ pub struct Plan {
     pub audio: usize,
 }
 
-/// The sections for audio that this side offers. See the [module](self).
+/// The sections for audio that this side offers.
 #[derive(Debug, Default)]
 pub struct Sections {
     /// Sections that the server has answered.

@@ -1,0 +1,37 @@
+/** What an audio stream counts. */
+
+/** What an audio stream has counted. Samples are counted for each channel. */
+export interface AudioStreamStats {
+  /** Packets that arrived: the sum of the next seven. */
+  readonly packetsReceived: number
+  /** Packets that were decoded. */
+  readonly packetsDecoded: number
+  /** Packets that came after their place was filled. */
+  readonly packetsLate: number
+  /** Packets that came twice. */
+  readonly packetsDuplicate: number
+  /** Packets that the codec did not understand. */
+  readonly packetsInvalid: number
+  /** Packets that were more than a second ahead of the clock, because the publisher sends too many. */
+  readonly packetsSurplus: number
+  /** Packets that waited for a missing one when the track's packets started anew. */
+  readonly packetsDiscarded: number
+  /** Packets that wait for a missing one now. */
+  readonly packetsHeld: number
+  /** Packets that did not arrive in time. Late ones are among them. */
+  readonly packetsLost: number
+  /** Samples that were decoded. */
+  readonly samplesDecoded: number
+  /** Samples that take the place of lost ones. */
+  readonly samplesConcealed: number
+  /** Samples that are silence, because nothing arrived. */
+  readonly samplesSilent: number
+  /** Frames that were made: the sum of the next three. */
+  readonly framesProduced: number
+  /** Frames that the program took, or that are on the way to it. */
+  readonly framesDelivered: number
+  /** Frames that were dropped, because the program did not take them in time. */
+  readonly framesDropped: number
+  /** Frames that wait now. */
+  readonly framesQueued: number
+}
