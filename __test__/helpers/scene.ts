@@ -209,12 +209,15 @@ export async function lossesOf(way: Way, frame: Exclude<PushableFrame, Uint8Arra
 }
 
 /**
- * Losses of the server so far: packets that it dropped, as its log says, and datagrams that it encrypted and that did
- * not arrive.
+ * Losses of the server so far: packets that it dropped, as its log says, and the packets in datagrams that it encrypted
+ * and that did not arrive. `each`: the packets that one datagram has room for.
  */
-export function lostByServer({ servers, local, to }: Pick<Way, 'servers' | 'local' | 'to'>): number {
+export function lostByServer(
+  { servers, local, to }: Pick<Way, 'servers' | 'local' | 'to'>,
+  each = 1,
+): number {
   const said = servers.flatMap((server) => [...server.droppedPackets(local.name).values()])
-  return said.reduce((total, count) => total + count, 0) + (to.stats().connection?.datagramsLost ?? 0)
+  return said.reduce((total, count) => total + count, 0) + each * (to.stats().connection?.datagramsLost ?? 0)
 }
 
 /** Resolves when the subscriber has dropped another frame of the track, or when the signal aborts. */
