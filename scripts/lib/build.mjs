@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { bundle, bundleDeclarations, compiled, removeOthers } from './bundle.mjs'
+import { hasCmake } from './machine.mjs'
 import { hostName } from './platform.mjs'
 import { fromRoot, run, say, seconds, StepError } from './steps.mjs'
 
@@ -70,6 +71,12 @@ export async function buildAddon({
   path = addonPath(target?.name),
   env = {},
 } = {}) {
+  if (!hasCmake()) {
+    throw new StepError(
+      'cmake is missing. It builds libopus, the codec of audio tracks. ' +
+        'Debian and Ubuntu: apt-get install cmake. macOS: brew install cmake. Windows: winget install Kitware.CMake',
+    )
+  }
   say(`Building the native addon (cargo, profile ${profile}; the first time takes minutes) …`)
   const start = performance.now()
   // On CI an outdated lock file is an error. For a developer, cargo may update it after a new dependency.

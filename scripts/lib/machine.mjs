@@ -15,6 +15,9 @@ export function hasChromium() {
   return found !== undefined
 }
 
+/** `CMAKE` can name another program, as for the crate that runs it. */
+export const hasCmake = () => starts(process.env.CMAKE ?? 'cmake', '--version')
+
 export const hasRedis = () => starts('redis-server', '--version')
 export const hasCoturn = () => starts('turnserver', '--version')
 
