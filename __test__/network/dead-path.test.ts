@@ -2,18 +2,13 @@
  * A firewall that drops UDP from one moment on, without a word: the room notices it long before ICE does, and data goes
  * on over TCP, or over a relay.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
-import { makeCertificates } from '../helpers/certificates'
-import { LivekitServer } from '../helpers/livekit-server'
+import { FarServer, ICE_TCP } from '../helpers/far-server'
+import type { BadNetwork } from '../../scripts/lib/bad-network.cjs'
+import type { LivekitServer } from '../helpers/livekit-server'
 
-/** livekit-server's port for ICE over TCP, in the server's namespace. */
-const ICE_TCP = 7881
 /** ms of one way. */
 const DELAY_MS = 20
 /** ms without frames from which on they count as interrupted. */
@@ -21,25 +16,16 @@ const INTERRUPTED = 1000
 /** ms: far more than an interruption takes, and far less than ICE needs to notice a dead path. */
 const LONGEST = 10_000
 
-const folder = mkdtempSync(join(tmpdir(), 'datatrack-dead-path-'))
+let far: FarServer
 let network: BadNetwork
 let server: LivekitServer
 let ca = ''
 beforeAll(async () => {
-  network = await BadNetwork.start()
+  far = await FarServer.start()
+  ;({ network, server, ca } = far)
   await network.set({ delayMs: DELAY_MS })
-  const certificates = makeCertificates(`IP:${network.far.address}`)
-  ca = certificates.ca.toString()
-  const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-  writeFileSync(tls.cert, certificates.cert)
-  writeFileSync(tls.key, certificates.key)
-  server = await LivekitServer.start({ namespace: network.far, turn: { tls } })
 })
-afterAll(async () => {
-  await server.stop()
-  await network.close()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => far.stop())
 
 const connected = (token: string, options: object) => `
   const room = await datatrack.connect(

@@ -1,35 +1,23 @@
 /** A network that lets nothing but its proxy through: signalling and data must go through that proxy without an option. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
-import { makeCertificates } from '../helpers/certificates'
-import { LivekitServer } from '../helpers/livekit-server'
+import { FarServer } from '../helpers/far-server'
+import type { BadNetwork } from '../../scripts/lib/bad-network.cjs'
+import type { LivekitServer } from '../helpers/livekit-server'
 
 const PROXY = 3128
 
-const folder = mkdtempSync(join(tmpdir(), 'datatrack-proxy-'))
+let far: FarServer
 let network: BadNetwork
 let server: LivekitServer
 let ca = ''
 beforeAll(async () => {
-  network = await BadNetwork.start()
-  const certificates = makeCertificates(`IP:${network.far.address}`)
-  ca = certificates.ca.toString()
-  const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-  writeFileSync(tls.cert, certificates.cert)
-  writeFileSync(tls.key, certificates.key)
-  server = await LivekitServer.start({ namespace: network.far, turn: { tls } })
+  far = await FarServer.start()
+  ;({ network, server, ca } = far)
   network.near.blockUdp(true)
   network.near.allowTcpOnly(PROXY)
 })
-afterAll(async () => {
-  await server.stop()
-  await network.close()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => far.stop())
 
 /** A proxy beside the server. It connects to the ports of HTTP and HTTPS alone, as many do. Says what it was asked for. */
 const proxy = () => `

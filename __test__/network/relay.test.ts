@@ -1,34 +1,19 @@
 /** A network that lets nothing but signalling and TLS to port 443 through: a relay must serve without being asked for. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Child } from '../helpers/child'
-import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
-import { makeCertificates } from '../helpers/certificates'
-import { LivekitServer } from '../helpers/livekit-server'
+import { FarServer, ICE_TCP } from '../helpers/far-server'
+import type { BadNetwork } from '../../scripts/lib/bad-network.cjs'
+import type { LivekitServer } from '../helpers/livekit-server'
 
-/** livekit-server's port for ICE over TCP, in the server's namespace. */
-const ICE_TCP = 7881
-
-const folder = mkdtempSync(join(tmpdir(), 'datatrack-relay-'))
+let far: FarServer
 let network: BadNetwork
 let server: LivekitServer
 let ca = ''
 beforeAll(async () => {
-  network = await BadNetwork.start()
-  const certificates = makeCertificates(`IP:${network.far.address}`)
-  ca = certificates.ca.toString()
-  const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-  writeFileSync(tls.cert, certificates.cert)
-  writeFileSync(tls.key, certificates.key)
-  server = await LivekitServer.start({ namespace: network.far, turn: { tls } })
+  far = await FarServer.start()
+  ;({ network, server, ca } = far)
 })
-afterAll(async () => {
-  await server.stop()
-  await network.close()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => far.stop())
 
 /** A subscriber beside the server: says the number of the first frame of ours. */
 const subscriber = (token: string) => `
@@ -59,8 +44,8 @@ it('without UDP and without ICE over TCP, data goes through the relay over TLS t
   const near = { namespace: network.near }
   await Child.with(publisher(await server.token(room, 'alice')), near, async (alice) => {
     expect(await alice.next()).toBe('relay/tls')
-    const far = { namespace: network.far }
-    await Child.with(subscriber(await server.token(room, 'bob')), far, async (bob) => {
+    const beside = { namespace: network.far }
+    await Child.with(subscriber(await server.token(room, 'bob')), beside, async (bob) => {
       expect(await bob.next()).toBeGreaterThan(0)
       expect(await bob.end()).toEqual({ code: 0, stderr: '' })
     })

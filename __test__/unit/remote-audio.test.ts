@@ -248,7 +248,10 @@ describe('subscriptions', () => {
     room.engine.connectionRebuilt({
       message: { case: 'join', value: { participant: me, otherParticipants: [alice] } },
     })
-    expect(requests()).toEqual([wants('TR_1'), drops('TR_2')])
+    expect(requests()).toEqual([wants('TR_1')])
+    // It is not wanted, and the new session does not send it.
+    expect(publication('TR_2').isSubscribed).toBe(false)
+    expect(told).toContain('trackUnsubscribed TR_2 TR_2 alice')
     // The first answers of the new session name no track.
     sends()
     sends('TR_1')

@@ -8,6 +8,7 @@ import { loadProtocol, loadWebSocket } from '../base/lazy'
 import { log } from '../base/logging'
 import type { MessageChannels } from '../data-packet/channels'
 import { environment } from '../native/environment'
+import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type { NativeSession } from '../native/native'
 import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
@@ -50,8 +51,8 @@ import { candidateIn, targetOf, trickleRequest } from './trickle'
 const LEAVE_GRACE = 300
 
 /**
- * ms to wait at most, after the server has ended a path or signalling was resumed, until all that it said by signalling is
- * handled. A busy machine takes longer than {@link LEAVE_GRACE} for it.
+ * ms to wait at most, after the server has ended a path or signalling was resumed, until all that it said by signalling
+ * is handled. A busy machine takes longer than {@link LEAVE_GRACE} for it.
  */
 const CATCH_UP = 2000
 
@@ -125,7 +126,7 @@ class ServerConnection implements RoomConnection {
   #loss: Loss = 'nothing'
   /** Whether an attempt to come back after it has failed. */
   #attemptFailed = false
-  /** Whether signalling is being connected. */
+  /** Whether there is no signalling: it is being connected, or the last attempt failed at it. */
   #signalling = false
   readonly #held = new HeldCalls(() => {
     const detail = 'the server sent too much before the connection was made'
@@ -515,7 +516,7 @@ class ServerConnection implements RoomConnection {
   #carries(target: PeerTarget, tracks: Readonly<Record<string, string>>): void {
     // An answer of the publisher connection says nothing of what the other one carries.
     if (this.#mode === 'dual' && target === 'publisher') return
-    const sids = new Set(Object.values(tracks))
+    const sids = new Set(Object.values(tracks).slice(0, MAX_AUDIO_SECTIONS))
     if (sids.size === 0 && !this.#carriesTracks) return
     this.#carriesTracks = sids.size > 0
     this.#transport?.carries(target, tracks)

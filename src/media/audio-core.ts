@@ -40,7 +40,6 @@ export class AudioCore implements EventSink {
   /** Frames that were taken and not handed out. */
   readonly #frames: AudioFrame[] = []
   readonly #waiting: Deferred<AudioFrame | undefined>[] = []
-  readonly #whenEnded: (() => void)[] = []
   #ended = false
 
   constructor(track: RemoteAudioTrack, form: AudioForm) {
@@ -76,12 +75,6 @@ export class AudioCore implements EventSink {
 
   stats(): NativeAudioStats {
     return this.#native?.stats() ?? nothing
-  }
-
-  /** Calls `listener` when nothing more arrives; at once if that is so. */
-  whenEnded(listener: () => void): void {
-    if (this.#ended) listener()
-    else this.#whenEnded.push(listener)
   }
 
   /** @internal */
@@ -121,6 +114,5 @@ export class AudioCore implements EventSink {
       this.#native.close()
     }
     for (const waiting of this.#waiting.splice(0)) waiting.resolve(this.#frames.shift())
-    for (const listener of this.#whenEnded.splice(0)) listener()
   }
 }

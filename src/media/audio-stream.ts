@@ -27,9 +27,10 @@ export interface AudioStreamOptions {
  *     for await (const frame of new AudioStream(track, { sampleRate: 16_000 })) recognizer.write(frame.data)
  *
  * Frames come at the pace of the sender, from the time at which the stream is made until the track is unsubscribed or
- * unpublished, or the room disconnected. While nothing arrives, because the track is muted, its sender is silent, or the
- * network has failed, they are silence. Lost packets are repaired or concealed. At most a second of frames waits for the
- * reader; then the oldest ones are dropped.
+ * unpublished, or the room disconnected. While nothing arrives, because the track is muted, its sender is silent, or
+ * the path is lost, they are silence. While the room waits for its next attempt to rebuild the connection, none come.
+ * Lost packets are repaired or concealed. At most a second of frames waits for the reader; then the oldest ones are
+ * dropped.
  *
  * The stream ends normally with the track. Leaving the loop in any way closes it. A stream that is neither read nor
  * closed goes on to decode until the track ends.

@@ -83,7 +83,8 @@ export class RemoteTrackPublication {
 
   /**
    * Subscribes to the track, or ends the subscription. `TrackSubscribed`, `TrackUnsubscribed` or
-   * `TrackSubscriptionFailed` follows. If the local participant may not subscribe, the server says nothing until it may.
+   * `TrackSubscriptionFailed` follows. If the local participant may not subscribe, the server says nothing until it
+   * may. Nothing follows for a track that is published no longer.
    *
    * @throws `TypeError` if `subscribed` is no boolean
    */

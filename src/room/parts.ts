@@ -197,7 +197,7 @@ export class RoomParts {
     this.streams.rebuilt()
     this.speakers.clear()
     this.demand.rebuilt()
-    this.audio.rebuilt()
+    this.audio.sessionEnded()
     this.roster.rebuilt()
   }
 
@@ -215,7 +215,7 @@ export class RoomParts {
   clear(): void {
     this.speakers.clear()
     this.roster.clear()
-    this.audio.clear()
+    this.audio.sessionEnded()
     this.tracks.end()
     this.transcriptions.end()
     this.#messages.close()

@@ -90,27 +90,29 @@ export class RemoteAudio {
   /** The server is told again what is wanted, and what is not. */
   restore(): void {
     const wanted: string[] = []
-    const unwanted: string[] = []
-    for (const [sid, { publication }] of this.#entries) {
+    const unwanted: Entry[] = []
+    for (const [sid, entry] of this.#entries) {
+      const { publication } = entry
       if (publication.isDesired) wanted.push(sid)
-      else if (publication.isSubscribed) unwanted.push(sid)
+      else if (publication.isSubscribed) unwanted.push(entry)
     }
     this.#request(wanted, true)
-    this.#request(unwanted, false)
+    // A new session does not send what was given up while there was none.
+    for (const entry of unwanted) if (!this.#sent.has(entry.publication.trackSid)) this.#unsubscribed(entry)
+    const sent = unwanted.filter(({ publication }) => publication.isSubscribed)
+    this.#request(
+      sent.map(({ publication }) => publication.trackSid),
+      false,
+    )
   }
 
-  /** A new server session has begun. Tracks that are wanted go on in it. */
-  rebuilt(): void {
-    this.#sent = new Set()
-  }
-
-  /** The room was disconnected. The participants' tracks end with them. */
-  clear(): void {
+  /** The server session has ended. Tracks that are wanted go on in the next one; others end with their participants. */
+  sessionEnded(): void {
     this.#sent = new Set()
   }
 
   #published(participant: RemoteParticipant, info: PublicationInfo): string[] {
-    const publication = new RemoteTrackPublication(info, { desired: () => this.#desired(info.sid) })
+    const publication = new RemoteTrackPublication(info, { desired: (changed) => this.#desired(changed) })
     const entry = { publication, participant }
     this.#entries.set(info.sid, entry)
     participant.trackPublications.set(info.sid, publication)
@@ -137,12 +139,12 @@ export class RemoteAudio {
     this.#owner.tell(RoomEvent.TrackUnpublished, publication, participant)
   }
 
-  #desired(sid: string): void {
-    const entry = this.#entries.get(sid)
-    if (entry === undefined) return
-    const { isDesired } = entry.publication
-    if (isDesired && this.#cannotHear(entry.publication)) this.#failed(entry, 'encrypted')
-    else this.#request([sid], isDesired)
+  #desired(publication: RemoteTrackPublication): void {
+    const { trackSid, isDesired } = publication
+    const entry = this.#entries.get(trackSid)
+    if (entry?.publication !== publication) publication.forget()
+    else if (isDesired && this.#cannotHear(publication)) this.#failed(entry, 'encrypted')
+    else this.#request([trackSid], isDesired)
   }
 
   /** What is encrypted would be noise, and a room that is encrypted takes nothing that is not. */
@@ -150,8 +152,11 @@ export class RemoteAudio {
     return isEncrypted || this.#owner.isEncrypted
   }
 
-  #failed({ publication, participant }: Entry, reason: TrackSubscriptionFailure): void {
+  #failed(entry: Entry, reason: TrackSubscriptionFailure): void {
+    const { publication, participant } = entry
     publication.forget()
+    // A track of the session before goes on until the new session refuses it.
+    if (!this.#sent.has(publication.trackSid)) this.#unsubscribed(entry)
     this.#owner.tell(RoomEvent.TrackSubscriptionFailed, publication.trackSid, participant, reason)
   }
 

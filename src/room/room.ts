@@ -270,8 +270,8 @@ export class Room extends TypedEmitter<RoomEvents> {
   /**
    * Reconnects at once. Use it if the application knows that the network has changed, long before a timeout would tell.
    *
-   * The session is resumed as after any loss. A wait for the next attempt is cut short, a running attempt is replaced
-   * by a new one, and the number of attempts starts again.
+   * The session is resumed; if data goes over TCP directly to the server, the connection is rebuilt. A wait for the
+   * next attempt is cut short, a running attempt is replaced by a new one, and the number of attempts starts again.
    *
    * @returns `false` if the room is neither connected nor reconnecting; then nothing happens
    */

@@ -61,6 +61,8 @@ pub(crate) struct Jitter {
     gap_since: Option<Instant>,
     /// When a packet arrived last, and its timestamp.
     last_arrival: Option<(Instant, u64)>,
+    /// Late packets in a row.
+    late: usize,
     /// The mean deviation of the arrivals, in seconds (RFC 3550, section 6.4.1).
     deviation: f64,
 }
@@ -78,16 +80,19 @@ impl Jitter {
         held
     }
 
-    /// Whether the packet cannot belong to the stream of the packets before it.
+    /// Whether the packet does not belong to the stream of the packets before it: it is far from them, or more packets
+    /// came late in a row than the network holds back.
     pub(crate) fn is_foreign(&self, sequence: u64) -> bool {
-        self.next.is_some_and(|next| sequence.abs_diff(next) > RESTART_DISTANCE)
+        self.late > MAX_HELD || self.next.is_some_and(|next| sequence.abs_diff(next) > RESTART_DISTANCE)
     }
 
     pub(crate) fn insert(&mut self, packet: Packet, now: Instant) -> Insertion {
         let next = *self.next.get_or_insert(packet.sequence);
         if packet.sequence < next {
+            self.late += 1;
             return Insertion::Late;
         }
+        self.late = 0;
         if self.held.contains_key(&packet.sequence) {
             return Insertion::Duplicate;
         }
@@ -146,84 +151,4 @@ impl Jitter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(sequence: u64) -> Packet {
-        Packet { sequence, time: sequence * 960, payload: Arc::from([0u8; 4]) }
-    }
-
-    fn sequences(jitter: &mut Jitter, now: Instant) -> Vec<Result<u64, u64>> {
-        let mut steps = Vec::new();
-        loop {
-            match jitter.poll(now) {
-                Step::Packet(packet) => steps.push(Ok(packet.sequence)),
-                Step::Lost(count) => steps.push(Err(count)),
-                Step::Wait | Step::Nothing => return steps,
-            }
-        }
-    }
-
-    #[test]
-    fn packets_in_order_are_not_delayed() {
-        let now = Instant::now();
-        let mut jitter = Jitter::default();
-        for sequence in 100..200 {
-            assert_eq!(jitter.insert(packet(sequence), now), Insertion::Held);
-            assert_eq!(sequences(&mut jitter, now), [Ok(sequence)]);
-        }
-    }
-
-    #[test]
-    fn a_gap_is_waited_for_and_then_given_up() {
-        let now = Instant::now();
-        let mut jitter = Jitter::default();
-        jitter.insert(packet(1), now);
-        jitter.insert(packet(3), now);
-        assert_eq!(sequences(&mut jitter, now), [Ok(1)]);
-        assert_eq!(jitter.poll(now), Step::Wait);
-        assert_eq!(jitter.poll_timeout(), Some(now + jitter.patience()));
-        let mut filled = Jitter::default();
-        for sequence in [1, 3, 2] {
-            filled.insert(packet(sequence), now);
-        }
-        assert_eq!(sequences(&mut filled, now), [Ok(1), Ok(2), Ok(3)]);
-        assert_eq!(sequences(&mut jitter, now + MOST_PATIENCE), [Err(1), Ok(3)]);
-        assert_eq!(jitter.insert(packet(2), now), Insertion::Late);
-    }
-
-    #[test]
-    fn one_that_is_there_is_a_duplicate() {
-        let now = Instant::now();
-        let mut jitter = Jitter::default();
-        jitter.insert(packet(1), now);
-        jitter.insert(packet(3), now);
-        assert_eq!(jitter.insert(packet(3), now), Insertion::Duplicate);
-    }
-
-    #[test]
-    fn patience_follows_the_jitter_within_its_bounds() {
-        let start = Instant::now();
-        let mut jitter = Jitter::default();
-        assert_eq!(jitter.patience(), LEAST_PATIENCE);
-        for sequence in 0..100 {
-            let late = Duration::from_millis(if sequence % 2 == 0 { 0 } else { 500 });
-            jitter.insert(packet(sequence), start + Duration::from_millis(20 * sequence) + late);
-        }
-        assert_eq!(jitter.patience(), MOST_PATIENCE);
-    }
-
-    #[test]
-    fn held_packets_are_bounded() {
-        let now = Instant::now();
-        let mut jitter = Jitter::default();
-        jitter.insert(packet(0), now);
-        let mut most = 0;
-        for sequence in 2..1_000 {
-            jitter.insert(packet(sequence), now);
-            let _ = sequences(&mut jitter, now);
-            most = most.max(jitter.held());
-        }
-        assert_eq!(most, MAX_HELD);
-    }
-}
+mod tests;

@@ -28,7 +28,8 @@ impl std::fmt::Debug for Resampled {
 }
 
 impl Resampled {
-    /// A decoder at that rate, over one at 48 kHz with so many channels. `None`: the rate or the channels make no sense.
+    /// A decoder at that rate, over one at 48 kHz with so many channels. `None`: the rate or the channels make no
+    /// sense.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, sample_rate: u32, channels: u16) -> Option<Self> {
         let ratio = f64::from(sample_rate) / f64::from(RTP_RATE);

@@ -213,12 +213,12 @@ impl Sink {
     fn decode(&mut self, packet: &Packet, now: Instant) {
         let gap = std::mem::take(&mut self.gap);
         let silent = std::mem::take(&mut self.silent);
-        if gap && !silent {
-            self.fill_gap(packet);
-        }
         if self.covered >= now + MOST_SKEW {
             self.stats.surplus += 1;
             return;
+        }
+        if gap && !silent {
+            self.fill_gap(packet);
         }
         let before = self.pcm.len();
         match self.decoder.decode(&packet.payload, &mut self.pcm) {
@@ -246,6 +246,7 @@ impl Sink {
         let before = self.pcm.len();
         while missing >= usual {
             missing -= usual;
+            self.covered += Duration::from_secs(u64::from(usual)) / RTP_RATE;
             let repaired =
                 missing < usual && self.decoder.repair(&packet.payload, usual, &mut self.pcm).is_ok();
             if !repaired && self.decoder.conceal(usual, &mut self.pcm).is_err() {

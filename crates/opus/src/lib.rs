@@ -108,6 +108,8 @@ impl Drop for OpusDecoder {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::ffi::c_int;
+
     use super::*;
 
     /// A frame of 20 ms of silence, as livekit-server sends it after a mute.
@@ -128,14 +130,26 @@ mod tests {
         }
     }
 
-    /// The samples of two sines, one for each channel, and their packets of 20 ms.
+    /// Packets of 20 ms of two sines, one for each channel.
     fn encoded(tones: [f64; 2], packets: usize) -> Vec<Vec<u8>> {
+        encoded_as(libopus::OPUS_APPLICATION_AUDIO, &[], |_| tones, packets)
+    }
+
+    /// Packets of 20 ms; `tones` are those of each packet. `settings`: requests of the encoder, with their values.
+    fn encoded_as(
+        application: c_int,
+        settings: &[(c_int, c_int)],
+        tones: impl Fn(usize) -> [f64; 2],
+        packets: usize,
+    ) -> Vec<Vec<u8>> {
         let mut error = 0;
         // SAFETY: a rate, a number of channels and an application that libopus has.
-        let encoder = unsafe {
-            libopus::opus_encoder_create(48_000, 2, libopus::OPUS_APPLICATION_AUDIO, &raw mut error)
-        };
+        let encoder = unsafe { libopus::opus_encoder_create(48_000, 2, application, &raw mut error) };
         assert!(!encoder.is_null());
+        for &(request, value) in settings {
+            // SAFETY: the encoder is alive; these requests take one integer.
+            assert_eq!(unsafe { libopus::opus_encoder_ctl(encoder, request, value) }, 0);
+        }
         let sample = |tone: f64, at: usize| {
             #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "of a sine")]
             let sample = (12_000.0 * (std::f64::consts::TAU * tone * at as f64 / 48_000.0).sin()) as i16;
@@ -143,7 +157,7 @@ mod tests {
         };
         let encoded = (0..packets).map(|packet| {
             let at = (0..960).map(|index| packet * 960 + index);
-            let pcm: Vec<i16> = at.flat_map(|at| tones.map(|tone| sample(tone, at))).collect();
+            let pcm: Vec<i16> = at.flat_map(|at| tones(packet).map(|tone| sample(tone, at))).collect();
             let mut payload = vec![0u8; 1_000];
             // SAFETY: the encoder is alive; there are 960 samples of two channels, and room for the packet.
             let length =
@@ -219,6 +233,32 @@ mod tests {
         decoder.conceal(960, &mut pcm).unwrap();
         assert_eq!(pcm.len(), 960);
         assert!(share(&pcm, 1, 0, 440.0, 48_000) > 0.8);
+    }
+
+    #[test]
+    fn a_packet_repairs_the_one_before_it_with_what_it_repeats_of_it() {
+        let settings = [
+            (libopus::OPUS_SET_BITRATE_REQUEST, 40_000),
+            (libopus::OPUS_SET_INBAND_FEC_REQUEST, 1),
+            (libopus::OPUS_SET_PACKET_LOSS_PERC_REQUEST, 20),
+        ];
+        // The sound changes with the packet that is lost, so what was before it does not tell how it sounds.
+        let tones = |packet| if packet < 20 { [300.0; 2] } else { [700.0; 2] };
+        let packets = encoded_as(libopus::OPUS_APPLICATION_VOIP, &settings, tones, 22);
+        let after = |missing: &dyn Fn(&mut OpusDecoder, &mut Vec<i16>)| {
+            let mut decoder = OpusDecoder::new(48_000, 1).unwrap();
+            let mut pcm = Vec::new();
+            for packet in &packets[..20] {
+                decoder.decode(packet, &mut pcm).unwrap();
+            }
+            pcm.clear();
+            missing(&mut decoder, &mut pcm);
+            assert_eq!(pcm.len(), 960);
+            share(&pcm, 1, 0, 700.0, 48_000)
+        };
+        let repaired = after(&|decoder, pcm| decoder.repair(&packets[21], 960, pcm).unwrap());
+        let concealed = after(&|decoder, pcm| decoder.conceal(960, pcm).unwrap());
+        assert!(repaired > 0.3 && concealed < 0.05, "{repaired} {concealed}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests begin at some time")]
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::jitter::MAX_HELD;
 
 const RATE: u32 = 48_000;
 const STEP: Duration = Duration::from_millis(20);
@@ -159,6 +161,38 @@ fn a_sender_of_too_much_is_decoded_for_a_second() {
     let most = u64::try_from(MOST_SKEW.as_millis() / STEP.as_millis()).unwrap();
     assert_eq!((stats.decoded, stats.surplus), (most, 200 - most));
     assert!(closes(stats));
+}
+
+#[test]
+fn what_a_sender_of_too_much_leaves_out_counts_too() {
+    let now = Instant::now();
+    let mut sink = sink(now);
+    for sequence in 1..=120 {
+        sink.handle_packet(packet(2 * sequence), now);
+    }
+    let stats = sink.stats();
+    assert!(stats.surplus > 0 && stats.samples_concealed > 0);
+    // The last packet may begin just before the limit, with what is missing before it.
+    let most = u64::from(RATE) * u64::try_from((MOST_SKEW + 2 * STEP).as_millis()).unwrap() / 1_000;
+    assert!(stats.samples_decoded + stats.samples_concealed <= most);
+    assert!(closes(stats));
+}
+
+#[test]
+fn a_stream_that_starts_anew_close_behind_is_heard_after_a_run_of_late_packets() {
+    let now = Instant::now();
+    let mut sink = sink(now);
+    for sequence in 0..20 {
+        sink.handle_packet(packet(100 + sequence), now);
+    }
+    values(&mut sink);
+    let late = u8::try_from(MAX_HELD).unwrap() + 1;
+    for sequence in 0..late {
+        sink.handle_packet(packet(sequence), now);
+    }
+    assert_eq!((values(&mut sink), sink.stats().late), (vec![], u64::from(late)));
+    sink.handle_packet(packet(late), now);
+    assert_eq!(values(&mut sink), [i16::from(late); 2]);
 }
 
 #[test]

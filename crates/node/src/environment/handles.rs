@@ -30,8 +30,8 @@ impl Kind {
     }
 }
 
-/// Which object: sessions, streams of both kinds, loopbacks and connections have numbers of their environment; a publication's handle
-/// is unique in its session only.
+/// Which object: sessions, streams of both kinds, loopbacks and connections have numbers of their environment; a
+/// publication's handle is unique in its session only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     kind: Kind,

@@ -73,14 +73,8 @@ impl UdpPort {
 
     fn new(socket: StdUdpSocket, batches: Option<UdpSocketState>) -> io::Result<Self> {
         // Both are requests: the system may allow less.
-        let _ = match &batches {
-            Some(state) => state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER),
-            None => SockRef::from(&socket).set_recv_buffer_size(BUFFER),
-        };
-        let _ = match &batches {
-            Some(state) => state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER),
-            None => SockRef::from(&socket).set_send_buffer_size(BUFFER),
-        };
+        let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER);
+        let _ = SockRef::from(&socket).set_send_buffer_size(BUFFER);
         let local = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
         Ok(Self {
