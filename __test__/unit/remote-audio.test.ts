@@ -214,6 +214,49 @@ describe('subscriptions', () => {
     }
   })
 
+  it('of a track that the server sends before it describes it begin with the description', () => {
+    const { told, join, update, sends, publication } = scene()
+    join()
+    sends('TR_1')
+    told.length = 0
+    update([{ sid: 'TR_1' }])
+    expect(told).toEqual(['trackPublished TR_1 alice', 'trackSubscribed TR_1 TR_1 alice'])
+    expect(publication('TR_1').isSubscribed).toBe(true)
+  })
+
+  it('beyond the sections that a connection can have fail, until another one ends', () => {
+    const { room, told, join, update, requests } = scene()
+    const reasons: string[] = []
+    room.on(RoomEvent.TrackSubscriptionFailed, (_sid, _participant, reason) => reasons.push(reason))
+    join()
+    const tracksOf = (name: string, count: number): object[] =>
+      Array.from({ length: count }, (_, index) => ({ sid: `TR_${name}_${index}` }))
+    // The last one does not fit.
+    const full = 16
+    for (let name = 0; name <= full; name++) {
+      const changes = { identity: `p${name}`, sid: `PA_${name}` }
+      update(tracksOf(String(name), name === full ? 1 : 16), changes)
+    }
+    expect(requests().flatMap(({ trackSids }) => trackSids)).toHaveLength(256)
+    expect(told.slice(-2)).toEqual([
+      'trackPublished TR_16_0 p16',
+      'trackSubscriptionFailed TR_16_0 p16 limitReached',
+    ])
+    const publicationOf = (name: number, index: number) =>
+      room.remoteParticipants.get(`p${name}`)!.trackPublications.get(`TR_${name}_${index}`)!
+    const last = publicationOf(16, 0)
+    expect(last.isDesired).toBe(false)
+    last.setSubscribed(true)
+    expect([last.isDesired, requests(), reasons]).toEqual([false, [], ['limitReached', 'limitReached']])
+    publicationOf(3, 5).setSubscribed(false)
+    last.setSubscribed(true)
+    expect([last.isDesired, requests()]).toEqual([true, [drops('TR_3_5'), wants('TR_16_0')]])
+    publicationOf(3, 5).setSubscribed(true)
+    update([], { identity: 'p7', sid: 'PA_7', state: 3 })
+    publicationOf(3, 5).setSubscribed(true)
+    expect([publicationOf(3, 5).isDesired, reasons.length]).toEqual([true, 3])
+  })
+
   it('are requested again after a resume and a rebuild, and the tracks stay the same', () => {
     const { room, told, join, sends, requests, publication, connection } = scene()
     join({ sid: 'TR_1' }, { sid: 'TR_2' }, { sid: 'TR_3' })

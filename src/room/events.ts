@@ -117,9 +117,11 @@ export type EncryptionType = 'none' | 'gcm'
 
 /**
  * Why an audio track cannot be subscribed to. `encrypted`: the track or the room is end-to-end encrypted, which is not
- * supported for audio. The others are the server's.
+ * supported for audio. `limitReached`: the room wants as many tracks as a connection has sections for, 256. The others
+ * are the server's.
  */
-export type TrackSubscriptionFailure = 'encrypted' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
+export type TrackSubscriptionFailure =
+  'encrypted' | 'limitReached' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
 
 /** Listeners of a room's events. */
 export interface RoomEvents {

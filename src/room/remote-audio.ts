@@ -4,6 +4,7 @@ import { RemoteAudioTrack } from '../media/remote-audio-track'
 import type { OpenAudioStream } from '../media/remote-audio-track'
 import { RemoteTrackPublication } from '../media/remote-publication'
 import type { PublicationInfo } from '../media/remote-publication'
+import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type { RoomSignalRequest, TrackInfoMessage } from '../signal/messages'
 import { RoomEvent } from './events'
 import type { TellRoomEvent, TrackSubscriptionFailure } from './events'
@@ -32,6 +33,8 @@ interface Entry {
 export class RemoteAudio {
   readonly #owner: RemoteAudioOwner
   readonly #entries = new Map<string, Entry>()
+  /** Tracks that the application wants to hear. There is a section for each of them, or there will be. */
+  readonly #wanted = new Set<string>()
   /** Tracks that the server sends in the current session. */
   #sent: ReadonlySet<string> = new Set()
 
@@ -117,9 +120,11 @@ export class RemoteAudio {
     this.#entries.set(info.sid, entry)
     participant.trackPublications.set(info.sid, publication)
     this.#owner.tell(RoomEvent.TrackPublished, publication, participant)
+    // The server's list of what it sends may come before its description of the participant.
+    if (this.#sent.has(info.sid)) this.#started(info.sid)
     if (!this.#owner.autoSubscribe() || this.#cannotHear(publication)) return []
     publication.want()
-    return [info.sid]
+    return this.#want(entry) ? [info.sid] : []
   }
 
   #updated({ publication, participant }: Entry, info: PublicationInfo): void {
@@ -134,7 +139,7 @@ export class RemoteAudio {
     this.#entries.delete(sid)
     const { publication, participant } = entry
     participant.trackPublications.delete(sid)
-    publication.forget()
+    this.#forget(publication)
     this.#unsubscribed(entry)
     this.#owner.tell(RoomEvent.TrackUnpublished, publication, participant)
   }
@@ -144,7 +149,27 @@ export class RemoteAudio {
     const entry = this.#entries.get(trackSid)
     if (entry?.publication !== publication) publication.forget()
     else if (isDesired && this.#cannotHear(publication)) this.#failed(entry, 'encrypted')
-    else this.#request([trackSid], isDesired)
+    else if (!isDesired) {
+      this.#forget(publication)
+      this.#request([trackSid], false)
+    } else if (this.#want(entry)) this.#request([trackSid], true)
+  }
+
+  /** The application wants the track. Returns `false`, and tells it, if there can be no section for another one. */
+  #want(entry: Entry): boolean {
+    const { trackSid } = entry.publication
+    if (this.#wanted.size >= MAX_AUDIO_SECTIONS && !this.#wanted.has(trackSid)) {
+      this.#failed(entry, 'limitReached')
+      return false
+    }
+    this.#wanted.add(trackSid)
+    return true
+  }
+
+  /** The application wants the track no longer. */
+  #forget(publication: RemoteTrackPublication): void {
+    this.#wanted.delete(publication.trackSid)
+    publication.forget()
   }
 
   /** What is encrypted would be noise, and a room that is encrypted takes nothing that is not. */
@@ -154,7 +179,7 @@ export class RemoteAudio {
 
   #failed(entry: Entry, reason: TrackSubscriptionFailure): void {
     const { publication, participant } = entry
-    publication.forget()
+    this.#forget(publication)
     // A track of the session before goes on until the new session refuses it.
     if (!this.#sent.has(publication.trackSid)) this.#unsubscribed(entry)
     this.#owner.tell(RoomEvent.TrackSubscriptionFailed, publication.trackSid, participant, reason)

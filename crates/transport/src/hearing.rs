@@ -1,5 +1,6 @@
 //! The readers of a participant's audio tracks. They outlive the connections: a rebuilt connection goes on to fill them.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -16,7 +17,7 @@ pub trait ReaderHost: Send + Sync + 'static {
 
 /// One reader of one track.
 pub struct Reader {
-    track: Box<str>,
+    track: Arc<str>,
     sink: Mutex<Sink>,
     host: Arc<dyn ReaderHost>,
     waiting: AtomicBool,
@@ -51,22 +52,47 @@ impl Reader {
         lock(&self.sink).stats()
     }
 
-    fn with(&self, body: impl FnOnce(&mut Sink)) {
-        let has_frames = {
+    /// Returns the sink's deadline afterwards.
+    fn with(&self, body: impl FnOnce(&mut Sink)) -> Instant {
+        let (has_frames, due) = {
             let mut sink = lock(&self.sink);
             body(&mut sink);
-            sink.has_frames()
+            (sink.has_frames(), sink.poll_timeout())
         };
         if has_frames && self.waiting.swap(false, Ordering::AcqRel) {
             self.host.frames_ready();
         }
+        due
     }
 }
 
 /// The readers. See the [module](self).
+///
+/// A packet costs as much with a hundred tracks as with one: it visits the readers of its track, and those whose time
+/// has come.
 #[derive(Debug, Default)]
 pub struct Hearing {
-    readers: Mutex<Vec<Weak<Reader>>>,
+    readers: Mutex<Readers>,
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    all: HashMap<u64, Entry>,
+    by_track: HashMap<Arc<str>, Vec<u64>>,
+    /// When to look at each reader. If a reader's deadline moves away, its place in the list stays: a new place for each
+    /// packet would cost more than a look that comes too early.
+    due: BTreeSet<(Instant, u64)>,
+    next: u64,
+    #[cfg(test)]
+    visits: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    track: Arc<str>,
+    reader: Weak<Reader>,
+    /// Its place in the list of deadlines.
+    due: Option<Instant>,
 }
 
 impl Hearing {
@@ -80,65 +106,136 @@ impl Hearing {
         decoder: Box<dyn Decoder>,
         host: Arc<dyn ReaderHost>,
     ) -> Arc<Reader> {
+        let track: Arc<str> = track.into();
         let sink = Mutex::new(Sink::new(options, decoder, Instant::now()));
-        let reader = Arc::new(Reader { track: track.into(), sink, host, waiting: AtomicBool::new(false) });
-        lock(&self.readers).push(Arc::downgrade(&reader));
+        let reader =
+            Arc::new(Reader { track: Arc::clone(&track), sink, host, waiting: AtomicBool::new(false) });
+        lock(&self.readers).add(track, &reader);
         reader
     }
 
     /// A packet of a track arrived.
     pub(crate) fn handle_packet(&self, track: &str, packet: &Packet, now: Instant) {
-        self.each(|reader| {
-            if &*reader.track == track {
-                reader.with(|sink| sink.handle_packet(packet.clone(), now));
-            }
-        });
+        lock(&self.readers).of_track(track, |sink| sink.handle_packet(packet.clone(), now));
     }
 
     /// The packets of a track that come next are another stream's.
     pub(crate) fn handle_restart(&self, track: &str) {
-        self.each(|reader| {
-            if &*reader.track == track {
-                reader.with(Sink::restart);
-            }
-        });
+        lock(&self.readers).of_track(track, Sink::restart);
     }
 
     /// Does what is due, for all readers.
     pub(crate) fn handle_timeouts(&self, now: Instant) {
-        self.each(|reader| {
-            reader.with(|sink| {
+        lock(&self.readers).handle_timeouts(now);
+    }
+
+    /// When [`handle_timeouts`](Self::handle_timeouts) is due. There may be nothing to do then.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        lock(&self.readers).poll_timeout()
+    }
+}
+
+impl Readers {
+    fn add(&mut self, track: Arc<str>, reader: &Arc<Reader>) {
+        // Without a connection, nothing else notices that readers have ended.
+        self.of_track(&track, |_| {});
+        let id = self.next;
+        self.next += 1;
+        let due = lock(&reader.sink).poll_timeout();
+        let entry = Entry { track: Arc::clone(&track), reader: Arc::downgrade(reader), due: Some(due) };
+        self.all.insert(id, entry);
+        self.due.insert((due, id));
+        self.by_track.entry(track).or_default().push(id);
+    }
+
+    fn of_track(&mut self, track: &str, mut body: impl FnMut(&mut Sink)) {
+        let Some(listed) = self.by_track.get_mut(track) else { return };
+        let ids = std::mem::take(listed);
+        let ended: Vec<u64> = ids.iter().copied().filter(|&id| !self.visit(id, &mut body)).collect();
+        if let Some(listed) = self.by_track.get_mut(track) {
+            *listed = ids;
+        }
+        for id in ended {
+            self.remove(id);
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        while let Some(&(at, id)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            if let Some(entry) = self.all.get_mut(&id) {
+                entry.due = None;
+                due.push(id);
+            }
+        }
+        for id in due {
+            let visited = self.visit(id, &mut |sink| {
                 if sink.poll_timeout() <= now {
                     sink.handle_timeout(now);
                 }
             });
-        });
-    }
-
-    /// When [`handle_timeouts`](Self::handle_timeouts) is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let mut first: Option<Instant> = None;
-        self.each(|reader| {
-            let due = lock(&reader.sink).poll_timeout();
-            first = Some(first.map_or(due, |first| first.min(due)));
-        });
-        first
-    }
-
-    fn each(&self, mut body: impl FnMut(&Reader)) {
-        lock(&self.readers).retain(|reader| {
-            let reader = reader.upgrade();
-            if let Some(reader) = &reader {
-                body(reader);
+            if !visited {
+                self.remove(id);
             }
-            reader.is_some()
-        });
+        }
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        while let Some(&(due, id)) = self.due.first() {
+            if self.all.get(&id).is_some_and(|entry| entry.reader.strong_count() > 0) {
+                return Some(due);
+            }
+            self.remove(id);
+        }
+        None
+    }
+
+    /// Returns whether the reader is there. One that has ended is to be removed.
+    fn visit(&mut self, id: u64, body: &mut dyn FnMut(&mut Sink)) -> bool {
+        #[cfg(test)]
+        {
+            self.visits += 1;
+        }
+        let Some(entry) = self.all.get_mut(&id) else { return false };
+        let Some(reader) = entry.reader.upgrade() else { return false };
+        let due = reader.with(body);
+        if entry.due.is_none_or(|listed| due < listed) {
+            if let Some(listed) = entry.due.replace(due) {
+                self.due.remove(&(listed, id));
+            }
+            self.due.insert((due, id));
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(Entry { track, due, .. }) = self.all.remove(&id) else { return };
+        if let Some(due) = due {
+            self.due.remove(&(due, id));
+        }
+        if let Some(ids) = self.by_track.get_mut(&track) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.by_track.remove(&track);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn kept(&self) -> [usize; 3] {
+        [self.all.len(), self.due.len(), self.by_track.values().map(Vec::len).sum()]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use datatrack_media::DecodeError;
 
@@ -203,6 +300,62 @@ mod tests {
         assert!(hearing.poll_timeout().is_some());
         drop(reader);
         assert_eq!(hearing.poll_timeout(), None);
-        assert_eq!(lock(&hearing.readers).len(), 0);
+        assert_eq!(lock(&hearing.readers).kept(), [0; 3]);
+        // Also without a connection, whose task asks for the deadline, and at a packet.
+        for _ in 0..100 {
+            drop(hearing.open("TR_1", OPTIONS, Box::new(Mute), Arc::new(Rings::default())));
+        }
+        assert_eq!(lock(&hearing.readers).kept(), [1; 3]);
+        hearing.handle_packet("TR_1", &packet(1), Instant::now());
+        assert_eq!(lock(&hearing.readers).kept(), [0; 3]);
+        drop(hearing.open("TR_1", OPTIONS, Box::new(Mute), Arc::new(Rings::default())));
+        hearing.handle_timeouts(Instant::now() + Duration::from_secs(1));
+        assert_eq!(lock(&hearing.readers).kept(), [0; 3]);
+    }
+
+    #[test]
+    fn a_packet_costs_as_much_with_a_hundred_tracks_as_with_one() {
+        let costs = [1, 100].map(|tracks| {
+            let (hearing, rings) = (Hearing::default(), Arc::new(Rings::default()));
+            let readers: Vec<_> = (0..tracks)
+                .map(|track| {
+                    hearing.open(&format!("TR_{track}"), OPTIONS, Box::new(Mute), Arc::clone(&rings) as _)
+                })
+                .collect();
+            let mut now = Instant::now();
+            for sequence in 0..500 {
+                for track in 0..tracks {
+                    hearing.handle_packet(&format!("TR_{track}"), &packet(sequence), now);
+                    hearing.handle_timeouts(now);
+                    assert!(hearing.poll_timeout().is_some_and(|due| due > now));
+                }
+                now += Duration::from_millis(20);
+            }
+            assert!(readers.iter().all(|reader| reader.stats().decoded == 500));
+            assert_eq!(readers.iter().map(|reader| reader.stats().samples_silence).sum::<u64>(), 0);
+            lock(&hearing.readers).visits / tracks
+        });
+        // Each packet visits its reader. A quarter as often, a deadline in the list has come.
+        assert!(costs.iter().all(|cost| (500..1_000).contains(cost)), "{costs:?}");
+    }
+
+    #[test]
+    fn a_gap_is_given_up_in_time_and_silence_comes_in_time() {
+        let hearing = Hearing::default();
+        let reader = hearing.open("TR_1", OPTIONS, Box::new(Mute), Arc::new(Rings::default()));
+        let start = Instant::now();
+        hearing.handle_packet("TR_1", &packet(1), start);
+        // The packet before it is missing. Its reader waits for it for less time than until the silence.
+        hearing.handle_packet("TR_1", &packet(3), start);
+        let gap = hearing.poll_timeout().unwrap();
+        assert!(gap <= start + Duration::from_millis(40));
+        hearing.handle_timeouts(gap);
+        assert_eq!((reader.stats().lost, reader.stats().decoded), (1, 2));
+        let mut now = gap;
+        while reader.stats().samples_silence == 0 {
+            now = hearing.poll_timeout().unwrap();
+            hearing.handle_timeouts(now);
+        }
+        assert!(now < start + Duration::from_millis(150), "{:?}", now - start);
     }
 }
