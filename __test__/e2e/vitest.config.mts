@@ -12,7 +12,7 @@ const alone = ['bursts', 'last-words', 'leaks', 'sections', 'stats'].map(file)
 const cluster = [file('cluster')]
 
 /** They need a coturn beside the server. */
-const turn = ['turn', 'turn-hostile', 'doctor-relays', 'proxy-data'].map(file)
+const turn = ['turn', 'turn-hostile', 'turn-traffic', 'doctor-relays', 'proxy-data'].map(file)
 
 const shared = {
   // Checks in each file that no log record and no error contains a secret.

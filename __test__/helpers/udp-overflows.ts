@@ -18,6 +18,15 @@ export function ownOverflows(): number {
   return overflows(({ inode }) => inodes.has(inode))
 }
 
+/** Drops of all sockets of this machine so far, or of this network namespace. On other systems than Linux 0. */
+export function allOverflows(): number {
+  const [snmp, snmp6] = ['/proc/net/snmp', '/proc/net/snmp6'].map((table) =>
+    existsSync(table) ? readFileSync(table, 'utf8') : '',
+  )
+  const counts = [/^Udp: (?:\d+ ){4}(\d+)/m.exec(snmp ?? ''), /^Udp6RcvbufErrors\s+(\d+)/m.exec(snmp6 ?? '')]
+  return counts.reduce((sum, found) => sum + Number(found?.[1] ?? 0), 0)
+}
+
 interface Row {
   /** Address and port, in hexadecimal digits. */
   readonly local: string
