@@ -111,16 +111,22 @@ export const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined }
 
 let rooms = 0
 
-/** Connects agents to a new room. `op` may be `room`, for one more room in the same process. */
-export function joiner(server) {
+/**
+ * Connects agents to a new room. `op` may be `room`, for one more room in the same process. `options`: how this package
+ * connects.
+ */
+export function joiner(server, options) {
   const room = `bench-${process.pid}-${++rooms}`
   return async (agent, identity, op = 'connect') =>
-    agent.ask(op, { url: server.url, token: await server.token(room, identity) })
+    agent.ask(op, { url: server.url, token: await server.token(room, identity), options })
 }
 
-/** Runs `use` with a connected publisher and subscriber of the same kind, in a new room. `places`: their networks. */
-export async function withPair(server, kind, use, names = ['track'], places = {}) {
-  const join = joiner(server)
+/**
+ * Runs `use` with a connected publisher and subscriber of the same kind, in a new room. `places`: their networks.
+ * `options`: how this package connects.
+ */
+export async function withPair(server, kind, use, names = ['track'], places = {}, options = undefined) {
+  const join = joiner(server, options)
   const publisher = new Agent(kind, places.publisher)
   const subscriber = new Agent(kind, places.subscriber)
   try {

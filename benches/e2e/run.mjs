@@ -1,6 +1,7 @@
 // `npm run bench:e2e`: this package and its peers through one real LiveKit server, in one run.
 //   --quick           a few minutes, to see that it works: the figures are rough
-//   --only=row,row    rates, latency, cpu, tracks, far, start, rooms, rpc, stream, streams8, install
+//   --only=row,row    rates, latency, cpu, tracks, far, relay, start, rooms, rpc, stream, streams8,
+//                     install
 //   --peers=kind,kind ours, python, chromium, rtc-node
 //   --no-build        takes the addon and dist/ that are there
 //   --json=file       writes all that was measured, each probe too; --from=file prints such a file again
@@ -48,7 +49,7 @@ async function prepare(kinds) {
 }
 
 /** Rows whose figures are medians of this many rounds, in which the contenders take turns. */
-const ROUNDS = { latency: 3, cpu: 3, tracks: 3, rpc: 3, stream: 3 }
+const ROUNDS = { latency: 3, cpu: 3, tracks: 3, rpc: 3, stream: 3, relay: 3 }
 
 /** Adds a round's figures to those of the earlier rounds, and takes the median. */
 function merge(into, rows) {
@@ -63,10 +64,11 @@ async function loadRows() {
   const { rates } = await import('./rows/rates.mjs')
   const { cpu, latency, tracks } = await import('./rows/steady.mjs')
   const { far } = await import('./rows/far.mjs')
+  const { relay } = await import('./rows/relay.mjs')
   const { rooms, start } = await import('./rows/start.mjs')
   const { rpc, stream, streams8 } = await import('./rows/reliable.mjs')
   const { install } = await import('./rows/install.mjs')
-  return { latency, cpu, rates, tracks, far, start, rooms, rpc, stream, streams8, install }
+  return { latency, cpu, rates, tracks, far, relay, start, rooms, rpc, stream, streams8, install }
 }
 
 async function measure(kinds, keep) {

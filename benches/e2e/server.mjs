@@ -2,11 +2,13 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { mkdirSync, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { SignalResponse } from '@livekit/protocol'
 import { AccessToken } from 'livekit-server-sdk'
+import { WebSocket } from 'ws'
 import { buildLivekitServer } from '../../scripts/lib/livekit-server.mjs'
 import { fromRoot, StepError } from '../../scripts/lib/steps.mjs'
 import { cpuTimes } from './processes.mjs'
@@ -37,10 +39,13 @@ export class LivekitServer {
   #port
 
   #namespace
+  #relay
 
-  static async start(namespace) {
+  /** `relay`: the paths of the certificate and its key for the server's own TURN server. Default: it has none. */
+  static async start(namespace, relay) {
     const server = new LivekitServer()
     server.#namespace = namespace
+    if (relay !== undefined) server.#relay = { ...relay, udp: await freeUdpPort(), tls: await freePort() }
     await server.#launch(await buildLivekitServer())
     return server
   }
@@ -51,6 +56,28 @@ export class LivekitServer {
 
   get url() {
     return `ws://${this.#host}:${this.#port}`
+  }
+
+  /** The ports of its own TURN server. It tells clients another one for TLS. */
+  get relayPorts() {
+    const { udp, tls } = this.#relay
+    return { udp, tls }
+  }
+
+  /** The credentials for its own TURN server, as a participant gets them. They are valid for some minutes. */
+  async relayCredentials() {
+    const token = await this.token('credentials', 'credentials')
+    const socket = new WebSocket(`${this.url}/rtc?access_token=${token}&protocol=16&sdk=js`)
+    try {
+      for await (const [data] of on(socket, 'message')) {
+        const { message } = SignalResponse.fromBinary(data)
+        const named =
+          message.case === 'join' && message.value.iceServers.find((each) => each.credential !== '')
+        if (named) return { username: named.username, credential: named.credential }
+      }
+    } finally {
+      socket.close()
+    }
   }
 
   /** CPU seconds that the server has used, counted as for an agent. */
@@ -79,10 +106,25 @@ export class LivekitServer {
       },
       keys: { devkey: this.#secret },
       logging: { level: 'info' },
+      ...(this.#relay !== undefined && {
+        turn: {
+          enabled: true,
+          domain: this.#host,
+          udp_port: this.#relay.udp,
+          tls_port: this.#relay.tls,
+          bind_addresses: [this.#host],
+          relay_range_start: 30_000,
+          relay_range_end: 40_000,
+          cert_file: this.#relay.cert,
+          key_file: this.#relay.key,
+          allow_restricted_peer_cidrs: [`${this.#host}/32`],
+        },
+      }),
     }
     mkdirSync(fromRoot('.cache/bench-e2e'), { recursive: true })
     // The server of the other rows keeps running meanwhile.
-    const name = `.cache/bench-e2e/livekit-server${this.#namespace === undefined ? '' : '-far'}.log`
+    const which = this.#relay !== undefined ? '-relay' : this.#namespace !== undefined ? '-far' : ''
+    const name = `.cache/bench-e2e/livekit-server${which}.log`
     const log = openSync(fromRoot(name), 'w')
     const [program, args] = this.#namespace?.command(binary) ?? [binary, []]
     this.#process = spawn(program, args, {

@@ -12,7 +12,7 @@ const less = (wanted = {}) => ({ more: false, ...wanted })
 
 /**
  * By key: the label; whether more is better; how it is written; and the target: `ratio` to the best peer (or to `of`),
- * `absolute`, or `equal` to another row of ours.
+ * `absolute`; `equal`: no more than another row of ours; or `beside` a row of ours, at most or at least `times` it.
  */
 const ROWS = {
   'rate 256 B': ['256 B: highest rate, frames/s', more({ write: whole, ratio: 4, absolute: 20_000 })],
@@ -48,6 +48,21 @@ const ROWS = {
   'seldom 200 kB near': ['… of 200 kB', more()],
   'seldom 36 kB far': ['… of 36 kB, 40 ms away', more()],
   'seldom 200 kB far': ['… of 200 kB, 40 ms away', more()],
+  'p50 1 KiB direct': ['1 KiB at 200/s over UDP, directly: p50, ms', less()],
+  'p50 1 KiB relay/udp': [
+    '… through the server’s own relay over UDP',
+    less({ beside: 'p50 1 KiB direct', times: 2 }),
+  ],
+  'p50 1 KiB relay/tls': ['… over TLS', less({ beside: 'p50 1 KiB direct', times: 2 })],
+  'p99 1 KiB direct': ['… directly: p99, ms', less()],
+  'p99 1 KiB relay/udp': ['… through the relay over UDP', less()],
+  'p99 1 KiB relay/tls': ['… over TLS', less()],
+  'most 15 KiB direct': ['15 KiB over UDP, directly: most delivered, MB/s', more()],
+  'most 15 KiB relay/udp': [
+    '… through the relay over UDP',
+    more({ beside: 'most 15 KiB direct', times: 0.6 }),
+  ],
+  'most 15 KiB relay/tls': ['… over TLS', more({ beside: 'most 15 KiB direct', times: 0.6 })],
   'start publisher': ['start of a publisher → its first frame arrives, ms', less({ ratio: 0.6 })],
   'start subscriber': ['start of a subscriber → its first frame', less({ ratio: 0.6 })],
   'threads 1': [`threads with ${ROOM}`, less({ write: whole })],
@@ -104,7 +119,7 @@ function figure(found, write) {
   return found.best === 0 && found.lowest !== undefined ? `< ${found.lowest}` : write(found.best)
 }
 
-function verdict(results, key, best, { more, ratio, of, absolute, equal }) {
+function verdict(results, key, best, { more, ratio, of, absolute, equal, beside, times }) {
   const ours = value(results, 'ours', key)
   const said = []
   let met = true
@@ -119,6 +134,10 @@ function verdict(results, key, best, { more, ratio, of, absolute, equal }) {
     said.push(`${word} ${Number(ratio.toFixed(2))}×${of === undefined ? '' : ` ${of}’s`}`)
     if (other === undefined) return [said.join(', '), '']
     met &&= meets(ratio * other)
+  }
+  if (beside !== undefined) {
+    said.push(`${word} ${times}× directly`)
+    met &&= meets(times * value(results, 'ours', beside))
   }
   if (equal !== undefined) {
     said.push('no more')

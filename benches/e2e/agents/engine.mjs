@@ -2,7 +2,7 @@
 // package, rtc-node and livekit-client in its page, so it uses nothing that only Node.js or only a browser has;
 // python.py is its translation. `adapter` is the library:
 //
-//   connect(url, token)            disconnect()            now(): ms of a clock that all processes share
+//   connect(url, token, options)   disconnect()            now(): ms of a clock that all processes share
 //   publish(name): push(payload), which returns nothing or a promise, and throws or rejects when it refuses
 //   subscribe(name, onFrame)       registerRpc(method, answer)        call(identity, method, payload)
 //   openStream(topic, identity, size): { write(chunk), close() }      onStream(topic, onChunk, onEnd)
@@ -40,8 +40,8 @@ export class Engine {
     return this[op](args)
   }
 
-  async connect({ url, token }) {
-    await this.#adapter.connect(url, token)
+  async connect({ url, token, options }) {
+    await this.#adapter.connect(url, token, options)
   }
 
   async room({ url, token }) {

@@ -13,7 +13,7 @@ const needed = (object, name) => {
 }
 
 serveAdapter({
-  connect: (url, token) => room.connect(url, token),
+  connect: (url, token, options) => room.connect(url, token, options),
   async room(url, token) {
     const another = new Room()
     idle.push(another)
