@@ -58,7 +58,8 @@ async function survives(connect: ConnectOptions, path: string): Promise<void> {
       await back
       await flowing(local, stream)
     }
-    expect(alice.stats().connection?.path).toBe(path)
+    expect(alice.stats().connection).toMatchObject({ path, overProxy: true })
+    expect(bob.stats().connection).toMatchObject({ path: 'udp', overProxy: false })
   })
 }
 
@@ -76,6 +77,28 @@ describe.each(modes)('with peer connections: %s', (peerConnections) => {
     expect(new Set(proxy.asked)).toEqual(new Set([`127.0.0.1:${server.tcpPort}`]))
   })
 })
+
+it.each(['tcp', 'relay/tls'] as const)(
+  'a tunnel that carries nothing more is replaced by another one, in the same session (%s)',
+  (path) =>
+    Scene.with(server, async (scene) => {
+      const connect = path === 'tcp' ? ({ iceTransports: 'tcp' } as const) : relay('tls').connect
+      const alice = await scene.join('alice', { connect })
+      const bob = await scene.join('bob')
+      const [there, back] = [await publish(alice, bob), await publish(bob, alice)]
+      const streams = [there.remote.subscribe(), back.remote.subscribe()] as const
+      await flowing(there.local, streams[0])
+      await flowing(back.local, streams[1])
+      const { sid } = alice.localParticipant
+      const reconnected = event(alice, RoomEvent.Reconnected)
+      proxy.freeze()
+      await reconnected
+      await flowing(there.local, streams[0])
+      await flowing(back.local, streams[1])
+      expect(alice.localParticipant.sid).toBe(sid)
+      expect(alice.stats().connection).toMatchObject({ path, overProxy: true })
+    }),
+)
 
 it.each([
   ['NO_PROXY names the host', { NO_PROXY: '127.0.0.1' }, {}],
@@ -99,7 +122,8 @@ it('what the proxy does not connect is tried directly', () =>
     const iceServers = [{ urls: `turn:127.0.0.1:${port}?transport=tcp`, username, credential }]
     const bob = await scene.join('bob', { connect: { iceTransports: 'relay', iceServers } })
     expect(proxy.asked).toContain(`127.0.0.1:${port}`)
-    expect([alice, bob].map((room) => room.stats().connection?.path)).toEqual(['tcp', 'relay/tcp'])
+    expect(alice.stats().connection).toMatchObject({ path: 'tcp', overProxy: false })
+    expect(bob.stats().connection).toMatchObject({ path: 'relay/tcp', overProxy: false })
   }))
 
 it.each<[string, (proxy: ConnectProxy) => void, RegExp]>([

@@ -7,17 +7,15 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ClientConfigSetting, ClientConfiguration } from '@livekit/protocol'
 import { DataTrackConnectionError, RoomEvent } from '../../index'
-import type { ConnectOptions, IceServer } from '../../index'
-import { serverUrl } from '../../src/connection/address'
-import { SignalClient } from '../../src/connection/signal-client'
+import type { ConnectOptions } from '../../index'
 import { makeCertificates } from '../helpers/certificates'
 import { Coturn } from '../helpers/coturn'
 import { LivekitServer } from '../helpers/livekit-server'
 import type { TurnServer } from '../helpers/livekit-server'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
-import { learnSecret } from '../helpers/secrets'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { iceServer, ownServers, serving } from '../helpers/turn'
 
 const certificates = makeCertificates()
 const ca = certificates.ca.toString()
@@ -36,42 +34,6 @@ afterAll(async () => {
   await coturn.stop()
   rmSync(folder, { recursive: true })
 })
-
-/** Starts a server, and stops it after `use`. */
-async function serving(
-  options: ConstructorParameters<typeof LivekitServer>[0],
-  use: (server: LivekitServer) => Promise<void>,
-): Promise<void> {
-  const server = await LivekitServer.start(options)
-  try {
-    await use(server)
-  } finally {
-    await server.stop()
-  }
-}
-
-function iceServer({ host, port, protocol, username, credential }: TurnServer): IceServer {
-  const url = protocol === 'tls' ? `turns:${host}:${port}` : `turn:${host}:${port}?transport=${protocol}`
-  return { urls: url, username, credential }
-}
-
-/** The URLs and credentials that the server gives a participant. */
-async function ownServers(server: LivekitServer): Promise<TurnServer> {
-  const { client, first } = await SignalClient.connect(
-    serverUrl(server.url),
-    await server.token('credentials', 'participant'),
-    { mode: 'dual', participantSid: undefined, publisherOffer: undefined },
-    { proxy: false, timeoutMs: 5000, signal: undefined },
-    { message: () => undefined, lost: () => undefined, failed: () => undefined },
-  )
-  client.close()
-  if (first.message.case !== 'join') throw new Error('the server did not let the participant join')
-  const own = first.message.value.iceServers.find(({ credential }) => credential !== '')
-  if (own === undefined) throw new Error('the server names no TURN server')
-  learnSecret('TURN credential', own.credential)
-  const { username, credential } = own
-  return { host: '127.0.0.1', port: server.turnPorts.udp, protocol: 'udp', username, credential }
-}
 
 /** Joins with two participants, and sends frames and text before and after a resume and a rebuild. */
 async function survives(server: LivekitServer, connect: ConnectOptions, path: string): Promise<void> {
@@ -134,6 +96,21 @@ describe.each(modes)('with peer connections: %s', (peerConnections) => {
       }),
     60_000,
   )
+})
+
+describe('a relay that is reached over IPv6', () => {
+  it.each(protocols)('over %s carries data to a server of IPv4', async (protocol) => {
+    const certificate = makeCertificates('IP:::1')
+    const six = await Coturn.start(certificate, { host: '::1', relays: ['127.0.0.1'] })
+    const connect = { iceTransports: 'relay', ca: certificate.ca.toString() } as const
+    try {
+      await serving({ turnServers: [six.server(protocol)] }, (server) =>
+        survives(server, connect, `relay/${protocol}`),
+      )
+    } finally {
+      await six.stop()
+    }
+  })
 })
 
 describe('a relay that cannot be used', () => {

@@ -20,6 +20,8 @@ export class ConnectProxy {
   silent = false
   /** Whether the proxy answers all requests with a page, as a portal does that wants a login. */
   portal = false
+  /** The ends of the tunnels. */
+  readonly #tunnels = new Set<Socket>()
   /** The `user:password` that the proxy requires. It answers requests without them with status 407. */
   credentials: string | undefined
 
@@ -56,9 +58,11 @@ export class ConnectProxy {
         [upstream, client],
       ] as const) {
         this.#sockets.add(socket)
+        this.#tunnels.add(socket)
         socket.on('error', () => {})
         socket.on('close', () => {
           this.#sockets.delete(socket)
+          this.#tunnels.delete(socket)
           other.destroy()
         })
         socket.pipe(other)
@@ -81,6 +85,11 @@ export class ConnectProxy {
   /** How many connections to or through the proxy are open. */
   get open(): number {
     return this.#sockets.size
+  }
+
+  /** Carries nothing more through the tunnels that are open now, and closes none of them. */
+  freeze(): void {
+    for (const socket of this.#tunnels) socket.unpipe().pause()
   }
 
   /** An agent that connects to `ws:` URLs through the proxy. */

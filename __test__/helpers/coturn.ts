@@ -23,24 +23,32 @@ export class Coturn {
   /** The password, or the secret that passwords are made with. */
   readonly #credential = randomBytes(12).toString('hex')
   readonly #expiring: boolean
+  readonly #host: string
   #process: ChildProcess | undefined
 
-  private constructor(port: number, tlsPort: number, expiring: boolean) {
+  private constructor(port: number, tlsPort: number, expiring: boolean, host: string) {
     this.#expiring = expiring
+    this.#host = host
     this.#port = port
     this.#tlsPort = tlsPort
     learnSecret('TURN credential', this.#credential)
   }
 
-  /** Starts a coturn and waits until it accepts connections. `expiring`: its credentials expire. */
-  static async start({ key, cert }: Certificates, { expiring = false } = {}): Promise<Coturn> {
-    const coturn = new Coturn(await freePort(), await freePort(), expiring)
+  /**
+   * Starts a coturn and waits until it accepts connections. `expiring`: its credentials expire. `host`: the address at
+   * which clients reach it. `relays`: the addresses that it relays from.
+   */
+  static async start(
+    { key, cert }: Certificates,
+    { expiring = false, host = '127.0.0.1', relays = ['127.0.0.1'] } = {},
+  ): Promise<Coturn> {
+    const coturn = new Coturn(await freePort(), await freePort(), expiring, host)
     const file = (name: string): string => join(coturn.#folder, name)
     writeFileSync(file('key.pem'), key)
     writeFileSync(file('cert.pem'), cert)
     const config = [
-      'listening-ip=127.0.0.1',
-      'relay-ip=127.0.0.1',
+      `listening-ip=${host}`,
+      ...relays.map((relay) => `relay-ip=${relay}`),
       `listening-port=${coturn.#port}`,
       `tls-listening-port=${coturn.#tlsPort}`,
       `cert=${file('cert.pem')}`,
@@ -65,7 +73,8 @@ export class Coturn {
   /** The server as a LiveKit server names it to clients. `lifetime`: seconds until the credentials expire, if they do. */
   server(protocol: TurnServer['protocol'], lifetime = 600): TurnServer {
     const port = protocol === 'tls' ? this.#tlsPort : this.#port
-    const server = { host: '127.0.0.1', port, protocol }
+    const host = this.#host.includes(':') ? `[${this.#host}]` : this.#host
+    const server = { host, port, protocol }
     if (!this.#expiring) return { ...server, username: 'participant', credential: this.#credential }
     const username = `${Math.floor(Date.now() / 1000) + lifetime}:participant`
     const credential = createHmac('sha1', this.#credential).update(username).digest('base64')
@@ -93,7 +102,7 @@ export class Coturn {
     let failed: Error | undefined
     child.once('error', (error) => (failed = error))
     child.once('exit', () => (failed ??= new Error('turnserver ended early')))
-    while (!(await accepts(this.#port)) || !(await accepts(this.#tlsPort))) {
+    while (!(await accepts(this.#host, this.#port)) || !(await accepts(this.#host, this.#tlsPort))) {
       if (failed !== undefined) throw failed
       await delay(POLL)
     }
@@ -114,8 +123,8 @@ export class Coturn {
   }
 }
 
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
+async function accepts(host: string, port: number): Promise<boolean> {
+  const socket = connect(port, host)
   try {
     await once(socket, 'connect')
     return true

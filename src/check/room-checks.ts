@@ -72,9 +72,7 @@ export async function checkRelay(
   const started = performance.now()
   try {
     const room = await joinRoom(url, token, { iceTransports: 'relay', iceServers, connectTimeout: ms })
-    const took = performance.now() - started
-    await room.disconnect()
-    return { check, status: 'ok', what: `connected after ${took.toFixed(0)} ms` }
+    return await connected(check, room, performance.now() - started)
   } catch (error) {
     const slow = error instanceof DataTrackConnectionError && error.reason === 'timeout'
     if (!slow) return { check, status: 'failed', ...connectionFailure(error) }
@@ -94,9 +92,7 @@ export async function checkPath(
   const started = performance.now()
   try {
     const room = await joinRoom(url, token, { iceTransports: transport, connectTimeout: ms })
-    const took = performance.now() - started
-    await room.disconnect()
-    return { check, status: 'ok', what: `connected after ${took.toFixed(0)} ms` }
+    return await connected(check, room, performance.now() - started)
   } catch (error) {
     const noPath =
       error instanceof DataTrackConnectionError && ['timeout', 'transportFailed'].includes(error.reason)
@@ -108,6 +104,14 @@ export async function checkPath(
       help: PATH_HELP[transport],
     }
   }
+}
+
+/** The result of a path that works. */
+async function connected(check: string, room: Room, took: number): Promise<Finding> {
+  const proxied = room.stats().connection?.overProxy === true
+  await room.disconnect()
+  const what = `connected after ${took.toFixed(0)} ms${proxied ? ', through the HTTP proxy' : ''}`
+  return { check, status: 'ok', what }
 }
 
 const PATH_HELP = {

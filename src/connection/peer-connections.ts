@@ -119,6 +119,11 @@ export class PeerConnections implements EventSink, MessageChannels {
     return this.#targets.every((target) => this.#connected.has(target))
   }
 
+  /** Whether the server has stopped answering on a path, and has not ended it. */
+  get isSilent(): boolean {
+    return this.#silent.size > 0
+  }
+
   /** Creates the first offer. In single mode it is sent with the join request. */
   offer(signal: AbortSignal): Promise<LocalDescription> {
     const offer = new Deferred<LocalDescription>().abortWith(signal, () => {

@@ -597,9 +597,19 @@ class ServerConnection implements RoomConnection {
     return this.#transport?.isConnected !== true || this.#transport.isOffering
   }
 
-  /** After an ICE restart over TCP, livekit-server 1.13.5 silently forwards no more packets. */
+  /**
+   * Whether a restart of ICE would end the session, because the path is a TCP connection. When such a connection ends,
+   * livekit-server 1.13.5 closes its data channels as soon as it sends a packet, and tells its clients nothing. A
+   * restart ends the connection a moment before the server notices that it has no path. So the more the server sends,
+   * the more often the channels are closed. On a silent path, the server hardly sends any more. With two peer
+   * connections, that does not help.
+   */
   get #losesPath(): boolean {
-    return this.#restartsIce && this.#transport?.stats().path === 'tcp'
+    const transport = this.#transport
+    if (!this.#restartsIce || transport?.stats().path !== 'tcp') return false
+    // A path that was silent may carry data again.
+    const wasSilent = transport.isSilent || (this.#loss === 'publisher' && transport.isConnected)
+    return this.#mode === 'dual' || !wasSilent
   }
 
   async #comeBack(grace: number): Promise<void> {

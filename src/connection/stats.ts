@@ -18,6 +18,8 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
    * connections: whether at least one of them uses TCP.
    */
   readonly overTcp: boolean
+  /** Whether data goes through an HTTP proxy. With two peer connections: whether at least one of them does. */
+  readonly overProxy: boolean
   /** The path on which the room sends data to the server; `undefined` while there is none. */
   readonly path: ConnectionPath | undefined
   /** Bytes that the data-track channel holds, because they are not sent yet or not acknowledged. */

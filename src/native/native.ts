@@ -543,6 +543,8 @@ export interface NativeConnectionStats extends ConnectionCounters {
   rttMs: number
   /** Whether at least one of the peer connections uses TCP, to the server or to a relay. */
   overTcp: boolean
+  /** Whether at least one of them goes through an HTTP proxy. */
+  overProxy: boolean
   /** The path that sends data tracks; see {@link NativePeerStats.path}. */
   path: string
   /** Bytes buffered in the data-track channel, and (`bufferLimit`) the most that it may buffer. */

@@ -164,6 +164,7 @@ impl IntoJs for ConnectionStats {
         let tcp = ["tcp", "relay/tcp", "relay/tls"];
         let over_tcp = [&publisher, &second].into_iter().any(|peer| tcp.contains(&path(peer)));
         js.put(object, c"overTcp", over_tcp)?;
+        js.put(object, c"overProxy", publisher.proxied || second.proxied)?;
         js.put(object, c"path", path(&publisher))?;
         js.put(object, c"bytesSent", publisher.bytes_sent + second.bytes_sent)?;
         js.put(object, c"bytesReceived", publisher.bytes_received + second.bytes_received)?;
@@ -200,6 +201,7 @@ impl IntoJs for PeerStats {
             rtt,
             protocol: _,
             relay: _,
+            proxied: _,
             local: _,
             remote: _,
             kind,

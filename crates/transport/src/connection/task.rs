@@ -96,6 +96,8 @@ struct Side {
     surroundings: Surroundings,
     /// Whether the path was lost by silence, so UDP does not get its time alone.
     hurried: bool,
+    /// How often the other side had begun an ICE session when the sockets last followed.
+    ice_sessions: u32,
     /// Until when paths are kept that were prepared while the path was suspected.
     spares_until: Option<Instant>,
     tracks: Tracks,
@@ -318,7 +320,7 @@ impl Task {
         }
         match self.publisher.peer.handle_answer(&self.reach.filter(sdp), now) {
             Ok(()) => {
-                self.publisher.sockets.release_held();
+                self.publisher.follow_restart(now);
                 self.sections.handle_answered();
             }
             Err(error) => self.shared.tell(ConnectionEvent::DescriptionRejected {
@@ -338,7 +340,7 @@ impl Task {
         side.refresh_sockets(&self.options, &self.relaying, now, &self.shared);
         match side.peer.handle_offer(&self.reach.filter(sdp), now) {
             Ok(sdp) => {
-                side.sockets.release_held();
+                side.follow_restart(now);
                 if !side.peer.is_connected() {
                     side.connect_by = Some(now + self.options.connect_timeout);
                 }
@@ -436,6 +438,7 @@ impl Side {
             connect_by: None,
             surroundings: Surroundings::default(),
             hurried: false,
+            ice_sessions: 0,
             spares_until: None,
             tracks: Tracks::new(hearing),
             state: None,
@@ -483,6 +486,16 @@ impl Side {
         }
     }
 
+    /// A description was taken. If the other side has restarted ICE with it, the TCP connections are replaced.
+    fn follow_restart(&mut self, now: Instant) {
+        let sessions = self.peer.ice_sessions();
+        if std::mem::replace(&mut self.ice_sessions, sessions) != sessions {
+            for gone in self.sockets.restart() {
+                self.peer.remove_local_candidate(gone, now);
+            }
+        }
+    }
+
     fn receive(&mut self, now: Instant) -> bool {
         let Self { peer, sockets, .. } = self;
         sockets.receive(RECEIVE_BUDGET, now, |protocol, local, remote, bytes| {
@@ -493,7 +506,12 @@ impl Side {
     /// What was measured.
     fn stats(&self) -> PeerStats {
         let stats = self.peer.stats();
-        PeerStats { relay: stats.local.and_then(|local| self.sockets.relay_transport(local)), ..stats }
+        let path = stats.protocol.zip(stats.local);
+        PeerStats {
+            relay: stats.local.and_then(|local| self.sockets.relay_transport(local)),
+            proxied: path.is_some_and(|(protocol, local)| self.sockets.is_proxied(protocol, local)),
+            ..stats
+        }
     }
 
     /// There are other relays, or other rules for them.
@@ -572,13 +590,9 @@ impl Side {
     /// TCP connections before the restart.
     fn prepare_spares(&mut self, options: &ConnectionOptions, relaying: &Relaying, now: Instant) {
         self.spares_until = None;
-        // A path over TCP is replaced by a new connection, not by a restart.
-        let over_tcp = self.peer.stats().protocol == Some(Protocol::Tcp);
-        if options.tcp && !relaying.only() && !over_tcp {
+        if options.tcp && !relaying.only() {
             for &remote in &self.dialable {
-                if let Some(replaced) = self.sockets.dial_held(remote) {
-                    self.peer.remove_local_candidate(replaced, now);
-                }
+                self.sockets.dial_held(remote);
             }
         }
         if options.relay

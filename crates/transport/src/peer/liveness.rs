@@ -8,6 +8,10 @@ const SILENCE: Duration = Duration::from_secs(6);
 /// loses one datagram in ten, this happens by chance once in seven hundred.
 const LOSSES: u32 = 4;
 
+/// The same right after a restart of ICE over a TCP connection. The connection is a new one, and loses nothing, so the
+/// other side's first answer takes no longer than one to an ICE check.
+const LOSSES_ON_NEW_STREAM: u32 = 2;
+
 /// A gap in everything that arrives: the path stalled, or the other side was stopped. Answers to ICE checks alone arrive
 /// every 0.4 s. SCTP's silence before such a gap does not count.
 const PAUSE: Duration = Duration::from_secs(4);
@@ -37,6 +41,8 @@ pub(super) struct Liveness {
     /// Losses since the later of `unanswered` and `audible`, and when the last one was seen.
     losses: u32,
     last_loss: Instant,
+    /// Whether nothing of SCTP has arrived since ICE last found a path.
+    mute: bool,
     /// SCTP datagrams that were sent, and when the last one was sent.
     sent: u64,
     last_sent: Instant,
@@ -51,6 +57,7 @@ impl Liveness {
             audible: now,
             losses: 0,
             last_loss: now,
+            mute: true,
             sent: 0,
             last_sent: now,
         }
@@ -61,6 +68,7 @@ impl Liveness {
         self.heard = now;
         self.audible = now;
         self.losses = 0;
+        self.mute = true;
     }
 
     /// A message was written to a channel.
@@ -90,6 +98,7 @@ impl Liveness {
         }
         self.heard = now;
         if answer {
+            self.mute = false;
             self.unanswered = buffered.then_some(now);
             self.followed = None;
             self.losses = 0;
@@ -132,8 +141,11 @@ impl Liveness {
         self.last_loss = now;
     }
 
-    /// Whether the peer has lost its SCTP association.
-    pub(super) fn is_dead(&self, now: Instant) -> bool {
+    /// Whether the peer has lost its SCTP association. `stream`: the path is a TCP connection.
+    pub(super) fn is_dead(&self, stream: bool, now: Instant) -> bool {
+        if stream && self.mute && self.losses >= LOSSES_ON_NEW_STREAM {
+            return true;
+        }
         self.losses >= LOSSES
             && self
                 .unanswered
@@ -152,6 +164,10 @@ mod tests {
     /// One side writes at the start. Datagrams from the other side arrive each 1.5 s, except during `pause`. Returns
     /// the step at which the other side counts as dead.
     fn run(steps: u32, pause: std::ops::Range<u32>) -> Option<u32> {
+        run_over(false, steps, pause)
+    }
+
+    fn run_over(stream: bool, steps: u32, pause: std::ops::Range<u32>) -> Option<u32> {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.handle_written(start);
@@ -165,7 +181,7 @@ mod tests {
                 liveness.handle_lost(now);
                 liveness.handle_sent(now);
             }
-            if liveness.is_dead(now) {
+            if liveness.is_dead(stream, now) {
                 return Some(step);
             }
         }
@@ -175,6 +191,30 @@ mod tests {
     #[test]
     fn ice_without_sctp_is_dead_after_some_seconds() {
         assert_eq!(run(60, 0..0), Some(5));
+    }
+
+    #[test]
+    fn a_new_stream_is_judged_sooner_until_something_of_sctp_arrives() {
+        assert_eq!(run_over(true, 60, 0..0), Some(2));
+        assert_eq!(run_over(true, 60, 0..100), None);
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        for restart in 0..2 {
+            let start = start + restart * 100 * SECOND;
+            liveness.handle_connected(start);
+            liveness.handle_received(true, false, start);
+            liveness.handle_written(start);
+            liveness.handle_sent(start);
+            for loss in 1..=LOSSES_ON_NEW_STREAM {
+                let now = start + loss * STEP;
+                liveness.handle_received(false, true, now);
+                assert!(liveness.is_lost(RTT));
+                liveness.handle_lost(now);
+                liveness.handle_sent(now);
+                assert!(!liveness.is_dead(true, now));
+            }
+            liveness.handle_received(true, false, start + 50 * SECOND);
+        }
     }
 
     #[test]
@@ -194,7 +234,11 @@ mod tests {
             let now = start + round * SECOND / 10;
             liveness.handle_written(now);
             liveness.handle_sent(now);
-            assert!(!liveness.is_stalled(true, RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
+            assert!(
+                !liveness.is_stalled(true, RTT, now)
+                    && !liveness.is_lost(RTT)
+                    && !liveness.is_dead(false, now)
+            );
             liveness.handle_received(true, round % 2 == 0, now + RTT);
         }
     }
@@ -208,7 +252,11 @@ mod tests {
             // Acknowledgements of the datagrams that arrived.
             liveness.handle_sent(now);
             liveness.handle_received(false, false, now);
-            assert!(!liveness.is_stalled(true, RTT, now) && !liveness.is_lost(RTT) && !liveness.is_dead(now));
+            assert!(
+                !liveness.is_stalled(true, RTT, now)
+                    && !liveness.is_lost(RTT)
+                    && !liveness.is_dead(false, now)
+            );
         }
     }
 

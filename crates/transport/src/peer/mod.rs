@@ -641,6 +641,12 @@ impl Peer {
         self.liveness.is_stalled(held > MTU, self.usual_rtt(), now)
     }
 
+    /// How often the other side has begun an ICE session: with its first description, and with each restart.
+    #[must_use]
+    pub const fn ice_sessions(&self) -> u32 {
+        self.remote.sessions()
+    }
+
     /// What was measured.
     #[must_use]
     pub const fn stats(&self) -> PeerStats {
@@ -692,7 +698,7 @@ impl Peer {
         if !self.is_connected() {
             return;
         }
-        if self.liveness.is_dead(now) {
+        if self.liveness.is_dead(self.is_over_stream(), now) {
             self.end();
         } else if self.liveness.is_lost(self.usual_rtt()) {
             self.liveness.handle_lost(now);

@@ -24,6 +24,8 @@ const UFRAG: &str = "a=ice-ufrag:";
 #[derive(Debug, Default)]
 pub(super) struct Remote {
     ufrag: String,
+    /// How often the other side has set its ufrag: once, and again with each restart of ICE.
+    sessions: u32,
     /// The candidates' texts. A candidate that comes again changes nothing.
     taken: Vec<String>,
     addresses: Vec<(SocketAddr, PathKind)>,
@@ -38,7 +40,9 @@ impl Remote {
         }
         let ufrag = sdp.lines().find_map(|line| line.trim().strip_prefix(UFRAG)).unwrap_or_default();
         if ufrag != self.ufrag {
-            *self = Self { ufrag: ufrag.chars().take(MAX_CANDIDATE).collect(), ..Self::default() };
+            let (ufrag, sessions) =
+                (ufrag.chars().take(MAX_CANDIDATE).collect(), self.sessions.saturating_add(1));
+            *self = Self { ufrag, sessions, ..Self::default() };
         }
         let mut new = Vec::new();
         let mut without = String::new();
@@ -53,6 +57,11 @@ impl Remote {
         }
         let sdp = if without.len() == sdp.len() { Cow::Borrowed(sdp) } else { Cow::Owned(without) };
         Some((sdp, new))
+    }
+
+    /// How often the other side has begun an ICE session.
+    pub(super) const fn sessions(&self) -> u32 {
+        self.sessions
     }
 
     /// Whether the candidate is new and within the bound.

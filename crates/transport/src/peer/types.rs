@@ -177,6 +177,8 @@ pub struct PeerStats {
     pub protocol: Option<Protocol>,
     /// The relay of the selected path; `None`: the path has none. The owner knows it.
     pub relay: Option<RelayTransport>,
+    /// Whether the selected path goes through an HTTP proxy. The owner knows it.
+    pub proxied: bool,
     /// The local address of the selected path.
     pub local: Option<SocketAddr>,
     /// The remote address of the selected path.

@@ -6,7 +6,7 @@ use turn_client_proto::api::{TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
 use turn_client_proto::prelude::{DelayedTransmitBuild as _, TurnClientApi as _};
 use turn_client_proto::stun;
 use turn_client_proto::stun::agent::Transmit;
-use turn_client_proto::types::{TransportType, TurnCredentials};
+use turn_client_proto::types::{AddressFamily, TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
 
 use super::frames::{Method, Request, error_code, request};
@@ -35,12 +35,18 @@ const BAD_REQUEST: u16 = 400;
 const UNAUTHORIZED: u16 = 401;
 const FORBIDDEN: u16 = 403;
 const STALE_NONCE: u16 = 438;
+const FAMILY_NOT_SUPPORTED: u16 = 440;
 const WRONG_CREDENTIALS: u16 = 441;
 
 /// An allocation on a TURN server. It makes the requests and refreshes, and wraps and unwraps datagrams. It takes and
 /// gives whole messages, also if a stream carries them.
 pub(crate) struct Allocation {
     client: TurnClientUdp,
+    config: TurnConfig,
+    /// The family of the relayed address. It reaches no peer of the other family.
+    family: AddressFamily,
+    /// Whether the server does not support the other family.
+    family_settled: bool,
     local: SocketAddr,
     server: SocketAddr,
     /// The client counts time from here.
@@ -78,25 +84,36 @@ pub(crate) enum AllocationEvent {
 }
 
 impl Allocation {
-    /// Asks the TURN server at `address` for a relayed address. If no data can go through the relayed address by
-    /// `usable_by`, the allocation has failed.
+    /// Asks the TURN server at `address` for a relayed address, of the family of the TURN server's own address. If the
+    /// LiveKit server has no address of that family among `peers`, asks for one of the other family. The peers are let
+    /// through. If no data can go through the relayed address by `usable_by`, the allocation has failed.
     pub(crate) fn new(
         server: &RelayServer,
         address: SocketAddr,
         local: SocketAddr,
+        peers: &[SocketAddr],
         usable_by: Instant,
         now: Instant,
     ) -> Self {
+        let mut families = peers.iter().map(|&peer| family_of(peer));
+        let family =
+            families.clone().find(|&family| family == family_of(address)).or_else(|| families.next());
+        let family = family.unwrap_or(AddressFamily::IPV4);
         let credentials = TurnCredentials::new(&server.username, &server.credential);
         let mut config = TurnConfig::new(credentials);
         config.set_request_retransmits(FIRST_TIMEOUT, LONGEST_TIMEOUT, TRANSMISSIONS, LONGEST_TIMEOUT);
+        config.set_address_family(family);
+        let peers = peers.iter().take(MAX_PEERS).map(|&peer| (peer, Peer::New)).collect();
         Self {
-            client: TurnClientUdp::allocate(local, address, config),
+            client: TurnClientUdp::allocate(local, address, config.clone()),
+            config,
+            family,
+            family_settled: false,
             local,
             server: address,
             start: now,
             relayed: None,
-            peers: Vec::new(),
+            peers,
             requests: VecDeque::new(),
             messages: VecDeque::new(),
             events: VecDeque::new(),
@@ -111,9 +128,8 @@ impl Allocation {
     /// Asks the TURN server to let this peer send to the relayed address. After that, [`wrap`](Self::wrap) takes data
     /// for the peer.
     pub(crate) fn permit(&mut self, peer: SocketAddr, now: Instant) {
-        // The relayed address is one of IPv4, which reaches no IPv6 address.
         let known = self.peers.iter().any(|(known, _)| *known == peer);
-        if peer.is_ipv4() && !known && self.peers.len() < MAX_PEERS {
+        if !known && self.peers.len() < MAX_PEERS {
             self.peers.push((peer, Peer::New));
             self.handle_timeout(now);
         }
@@ -158,6 +174,7 @@ impl Allocation {
             (Method::Allocate, BAD_REQUEST | UNAUTHORIZED | WRONG_CREDENTIALS) => {
                 self.fail(RelayError::Unauthorized);
             }
+            (Method::Allocate, FAMILY_NOT_SUPPORTED) if self.takes_other_family() => {}
             (Method::Allocate, code) => self.fail(RelayError::Refused(code)),
             (Method::Permit, code) if !self.usable => {
                 self.refused = Some(code);
@@ -170,8 +187,21 @@ impl Allocation {
         }
     }
 
+    /// Asks for a relayed address of the other family, unless that was done or reaches no peer.
+    fn takes_other_family(&mut self) -> bool {
+        let other = self.peers.iter().map(|&(peer, _)| family_of(peer)).find(|&family| family != self.family);
+        let Some(family) = other.filter(|_| !self.family_settled) else { return false };
+        self.family_settled = true;
+        self.family = family;
+        self.config.set_address_family(family);
+        self.client = TurnClientUdp::allocate(self.local, self.server, self.config.clone());
+        self.requests.clear();
+        true
+    }
+
     fn fail_if_refused(&mut self) {
-        let refused = !self.peers.is_empty() && self.peers.iter().all(|(_, state)| *state == Peer::Refused);
+        let mut reached = self.peers.iter().filter(|(peer, _)| family_of(*peer) == self.family).peekable();
+        let refused = reached.peek().is_some() && reached.all(|(_, state)| *state == Peer::Refused);
         if refused && !self.usable {
             self.fail(match self.refused {
                 // livekit-server says 401 if it forbids the address. The credentials are not wrong: it took them a
@@ -247,7 +277,7 @@ impl Allocation {
 
     fn take_event(&mut self, event: TurnEvent) {
         match event {
-            TurnEvent::AllocationCreated(_, relayed) if relayed.is_ipv4() => self.relayed = Some(relayed),
+            TurnEvent::AllocationCreated(_, relayed) => self.relayed = Some(relayed),
             TurnEvent::AllocationCreateFailed(_) => self.fail(RelayError::Unreachable),
             TurnEvent::ChannelCreated(_, peer) => {
                 self.set(peer, Peer::Permitted);
@@ -277,8 +307,9 @@ impl Allocation {
             return;
         }
         let time = self.time(now);
-        let Self { client, peers, .. } = self;
-        for (peer, state) in peers.iter_mut().filter(|(_, state)| *state == Peer::New) {
+        let Self { client, peers, family, .. } = self;
+        let reached = |peer: SocketAddr| family_of(peer) == *family;
+        for (peer, state) in peers.iter_mut().filter(|(peer, state)| *state == Peer::New && reached(*peer)) {
             *state = match client.bind_channel(TransportType::Udp, *peer, time) {
                 Ok(()) => Peer::Asked,
                 Err(_) => Peer::Refused,
@@ -317,6 +348,10 @@ impl Allocation {
         let since = now.saturating_duration_since(self.start).as_nanos();
         stun::Instant::from_nanos(i64::try_from(since).unwrap_or(i64::MAX))
     }
+}
+
+const fn family_of(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::IPV4 } else { AddressFamily::IPV6 }
 }
 
 #[cfg(test)]

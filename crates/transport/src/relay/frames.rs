@@ -73,7 +73,7 @@ pub(super) struct Request {
     pub(super) method: Method,
     /// Whether it carries credentials.
     pub(super) signed: bool,
-    /// The peer that the request is about, if it names one with an IPv4 address.
+    /// The peer that the request is about, if it names one.
     pub(super) peer: Option<SocketAddr>,
 }
 
@@ -81,15 +81,25 @@ pub(super) struct Request {
 pub(super) fn request(message: &[u8]) -> Option<Request> {
     let (kind, id) = header(message)?;
     let signed = attribute(message, USERNAME).is_some();
-    let peer = attribute(message, XOR_PEER_ADDRESS).and_then(xor_address);
+    let peer = attribute(message, XOR_PEER_ADDRESS).and_then(|value| xor_address(value, id));
     (kind & 0x0110 == 0).then_some(Request { id, method: method(kind), signed, peer })
 }
 
-fn xor_address(value: &[u8]) -> Option<SocketAddr> {
-    let &[_, 1, high, low, a, b, c, d] = value else { return None };
-    let [e, f, g, h] = MAGIC;
-    let port = u16::from_be_bytes([high ^ e, low ^ f]);
-    Some(SocketAddr::from(([a ^ e, b ^ f, c ^ g, d ^ h], port)))
+/// An address is written with its bits inverted by those of the magic cookie and the message's id.
+fn xor_address(value: &[u8], id: [u8; 12]) -> Option<SocketAddr> {
+    let (&[_, family, high, low], written) = value.split_first_chunk()?;
+    let [first, second, ..] = MAGIC;
+    let port = u16::from_be_bytes([high ^ first, low ^ second]);
+    let mut octets = [0; 16];
+    for (octet, (written, mask)) in octets.iter_mut().zip(written.iter().zip(MAGIC.iter().chain(&id))) {
+        *octet = written ^ mask;
+    }
+    let [a, b, c, d, ..] = octets;
+    match (family, written.len()) {
+        (1, 4) => Some(SocketAddr::from(([a, b, c, d], port))),
+        (2, 16) => Some(SocketAddr::from((octets, port))),
+        _ => None,
+    }
 }
 
 /// Reads an error response: the id of the request that it answers, and its code. `None`: the message is something else.
@@ -133,6 +143,8 @@ fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv6Addr;
 
     use super::*;
 
@@ -192,6 +204,15 @@ mod tests {
         let peer = stun(0x0009, &[0, 0x12, 0, 8, 0, 1, 0x21, 0x13, 0x5e, 0x12, 0xa4, 0x43]);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         assert_eq!(request(&peer).unwrap().peer, Some(address));
+        // ::1, by RFC 8489: the magic cookie and the id, with the last bit inverted.
+        let value = [&[0, 2, 0x21, 0x13][..], &MAGIC, &[7; 11], &[6]].concat();
+        let peer = stun(0x0009, &[&[0, 0x12, 0, 20][..], &value].concat());
+        assert_eq!(request(&peer).unwrap().peer, Some(SocketAddr::from((Ipv6Addr::LOCALHOST, 1))));
+        // Another length than the family's, and an unknown family.
+        for value in [[0, 2, 0, 0, 1, 2, 3, 4], [0, 3, 0, 0, 1, 2, 3, 4]] {
+            let peer = stun(0x0009, &[&[0, 0x12, 0, 8][..], &value].concat());
+            assert_eq!(request(&peer).unwrap().peer, None);
+        }
         // Cut off anywhere, and with lengths that lie.
         for len in 0..error.len() {
             assert_eq!(error_code(&error[..len]), None);

@@ -144,22 +144,24 @@ impl Sockets {
         }
     }
 
-    /// Dials an address, and holds the connection back until [`release_held`](Self::release_held). It takes the place of
-    /// a connection to that address; returns the candidate that this one was.
-    pub(crate) fn dial_held(&mut self, remote: SocketAddr) -> Option<LocalCandidate> {
-        let at = self.tcp.iter().position(|port| port.remote() == remote && !port.is_held());
-        let replaced = at.and_then(|at| self.tcp.swap_remove(at).local());
-        if self.tcp.len() < MAX_TCP && !self.tcp.iter().any(|port| port.remote() == remote) {
+    /// Dials an address, and holds the connection back until [`restart`](Self::restart).
+    pub(crate) fn dial_held(&mut self, remote: SocketAddr) {
+        let known = self.tcp.iter().any(|port| port.is_held() && port.remote() == remote);
+        if self.tcp.len() < MAX_TCP && !known {
             self.tcp.push(TcpPort::hold(remote, self.proxy.clone()));
         }
-        replaced.map(|local| LocalCandidate::Host(Protocol::Tcp, local))
     }
 
-    /// Lets the connections be used that were held back.
-    pub(crate) fn release_held(&mut self) {
-        for port in &mut self.tcp {
-            port.release();
-        }
+    /// The other side has restarted ICE. It assigns a TCP connection to the ICE session that the first message belongs
+    /// to, so the connections that were used until now serve no longer. Those that were held back take their place.
+    /// Returns what was a candidate.
+    pub(crate) fn restart(&mut self) -> Vec<LocalCandidate> {
+        let (mut held, used): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.tcp).into_iter().partition(TcpPort::is_held);
+        held.iter_mut().for_each(TcpPort::release);
+        self.tcp = held;
+        let used = used.iter().filter_map(TcpPort::local);
+        used.map(|local| LocalCandidate::Host(Protocol::Tcp, local)).collect()
     }
 
     /// Closes the connections that are held back, and the relays that `path` does not use. Returns what was a
@@ -228,6 +230,16 @@ impl Sockets {
     /// How the relay with that relayed address is reached.
     pub(crate) fn relay_transport(&self, relayed: SocketAddr) -> Option<RelayTransport> {
         self.relays.iter().find(|port| port.relayed() == Some(relayed)).map(RelayPort::transport)
+    }
+
+    /// Whether the path from that local address goes through the proxy.
+    pub(crate) fn is_proxied(&self, protocol: Protocol, local: SocketAddr) -> bool {
+        match protocol {
+            Protocol::Tcp => self.tcp.iter().any(|port| port.local() == Some(local) && port.is_proxied()),
+            Protocol::Udp => {
+                self.relays.iter().any(|port| port.relayed() == Some(local) && port.is_proxied())
+            }
+        }
     }
 
     /// The address of the relay with that relayed address.
@@ -440,5 +452,36 @@ mod tests {
             assert_eq!(failed, 1);
             assert_eq!(sockets.close_gone(), []);
         }
+    }
+
+    /// The address of the next connection that opens.
+    async fn connected(sockets: &mut Sockets) -> SocketAddr {
+        loop {
+            poll_fn(|cx| sockets.poll_ready(cx)).await;
+            if let Some(SocketEvent::TcpConnected(local)) = sockets.poll_event() {
+                return local;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_of_ice_takes_new_tcp_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = listener.local_addr().unwrap();
+        let mut sockets = Sockets::default();
+        sockets.dial(remote);
+        let first = connected(&mut sockets).await;
+        // The connection in use stays while another one is prepared, and the same address is not dialled twice.
+        sockets.dial_held(remote);
+        sockets.dial_held(remote);
+        sockets.dial(remote);
+        assert_eq!(sockets.tcp.len(), 2);
+        assert_eq!(sockets.restart(), [LocalCandidate::Host(Protocol::Tcp, first)]);
+        let second = connected(&mut sockets).await;
+        assert_ne!(first, second);
+        // Without one that was prepared, the next candidate is dialled.
+        assert_eq!(sockets.restart(), [LocalCandidate::Host(Protocol::Tcp, second)]);
+        sockets.dial(remote);
+        assert_ne!(connected(&mut sockets).await, second);
     }
 }

@@ -53,11 +53,12 @@ enum State {
     Closed,
 }
 
-/// The socket that carries the messages, and both its addresses.
+/// The socket that carries the messages, both its addresses, and whether it goes through the proxy.
 struct Opened {
     carrier: Carrier,
     local: SocketAddr,
     address: SocketAddr,
+    proxied: bool,
 }
 
 enum Carrier {
@@ -100,6 +101,11 @@ impl RelayPort {
         }
     }
 
+    /// Whether the relay is reached through the proxy.
+    pub(super) fn is_proxied(&self) -> bool {
+        matches!(&self.state, State::Open(opened, _) if opened.proxied)
+    }
+
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
@@ -137,11 +143,9 @@ impl RelayPort {
         match opened {
             Ok(opened) => {
                 let now = Instant::now();
+                let (peers, by) = (std::mem::take(&mut self.peers), self.open_by);
                 let mut allocation =
-                    Allocation::new(&self.server, opened.address, opened.local, self.open_by, now);
-                for peer in std::mem::take(&mut self.peers) {
-                    allocation.permit(peer, now);
-                }
+                    Allocation::new(&self.server, opened.address, opened.local, &peers, by, now);
                 allocation.handle_timeout(now);
                 self.state = State::Open(Box::new(opened), Box::new(allocation));
             }
@@ -274,13 +278,13 @@ impl Opened {
 }
 
 async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<Opened, RelayError> {
-    let socket = match &server.proxy {
+    let (socket, proxied) = match &server.proxy {
         _ if server.transport == RelayTransport::Udp => return bind(&resolve(server, may_use).await?),
-        None => dial(&resolve(server, may_use).await?).await?,
+        None => (dial(&resolve(server, may_use).await?).await?, false),
         Some(proxy) => {
             let addresses = resolve_behind(server, may_use).await?;
-            let direct = async { dial(&addresses).await.ok() };
-            dial_through(proxy, &server.host, server.port, |tunnel| tunnel, direct).await?
+            let direct = async { dial(&addresses).await.ok().map(|socket| (socket, false)) };
+            dial_through(proxy, &server.host, server.port, |tunnel| (tunnel, true), direct).await?
         }
     };
     let address = socket.peer_addr().map_err(|_| RelayError::Unreachable)?;
@@ -290,7 +294,8 @@ async fn open(server: &RelayServer, trust: &Trust, may_use: &MayUse) -> Result<O
         RelayTransport::Tls => Some((trust.config().ok_or(RelayError::Untrusted)?, server.host.as_str())),
         _ => None,
     };
-    Ok(Opened { carrier: Carrier::Stream(Box::new(RelayStream::new(socket, tls)?)), local, address })
+    let carrier = Carrier::Stream(Box::new(RelayStream::new(socket, tls)?));
+    Ok(Opened { carrier, local, address, proxied })
 }
 
 /// The addresses of a relay that may be used.
@@ -314,7 +319,8 @@ fn bind(addresses: &[SocketAddr]) -> Result<Opened, RelayError> {
     for &address in addresses {
         if let Ok(port) = route_to(address).and_then(UdpPort::bind) {
             let local = port.local();
-            return Ok(Opened { carrier: Carrier::Udp(Box::new(port)), local, address });
+            let carrier = Carrier::Udp(Box::new(port));
+            return Ok(Opened { carrier, local, address, proxied: false });
         }
     }
     Err(RelayError::Unreachable)

@@ -33,10 +33,15 @@ pub(super) struct TcpPort {
     event: Option<TcpEvent>,
     /// Whether it is not used yet: it opens, and its owner learns of it only after [`TcpPort::release`].
     held: bool,
+    /// Whether it goes through the proxy.
+    proxied: bool,
 }
 
+/// An open connection, and whether it goes through the proxy.
+type Dialled = (TcpStream, bool);
+
 enum State {
-    Dialling(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
+    Dialling(Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send>>),
     Open { stream: TcpStream, local: SocketAddr, received: BytesMut, queue: VecDeque<u8> },
     Closed,
 }
@@ -55,7 +60,7 @@ impl TcpPort {
             let dialled = tokio::time::timeout(DIAL_TIMEOUT, open(remote, proxy));
             dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         });
-        Self { remote, state: State::Dialling(dialling), event: None, held: false }
+        Self { remote, state: State::Dialling(dialling), event: None, held: false, proxied: false }
     }
 
     /// Dials, and holds the connection back. The server assigns a connection to the session that its first message
@@ -70,6 +75,11 @@ impl TcpPort {
 
     pub(super) const fn is_held(&self) -> bool {
         self.held
+    }
+
+    /// Whether it goes through the proxy.
+    pub(super) const fn is_proxied(&self) -> bool {
+        self.proxied
     }
 
     pub(super) const fn remote(&self) -> SocketAddr {
@@ -104,13 +114,14 @@ impl TcpPort {
         }
     }
 
-    fn dialled(&mut self, dialled: io::Result<TcpStream>) {
-        let opened = dialled.and_then(|stream| {
+    fn dialled(&mut self, dialled: io::Result<Dialled>) {
+        let opened = dialled.and_then(|(stream, proxied)| {
             stream.set_nodelay(true)?;
-            Ok((stream.local_addr()?, stream))
+            Ok((stream.local_addr()?, stream, proxied))
         });
         match opened {
-            Ok((local, stream)) => {
+            Ok((local, stream, proxied)) => {
+                self.proxied = proxied;
                 self.state = State::Open { stream, local, received: BytesMut::new(), queue: VecDeque::new() };
                 self.event = Some(TcpEvent::Connected(local));
             }
@@ -191,10 +202,11 @@ impl TcpPort {
     }
 }
 
-async fn open(remote: SocketAddr, proxy: Option<Arc<Proxy>>) -> io::Result<TcpStream> {
-    let Some(proxy) = proxy else { return TcpStream::connect(remote).await };
-    let direct = async { TcpStream::connect(remote).await.ok() };
-    let dialled = dial(&proxy, &remote.ip().to_string(), remote.port(), |tunnel| tunnel, direct).await;
+async fn open(remote: SocketAddr, proxy: Option<Arc<Proxy>>) -> io::Result<Dialled> {
+    let direct = async { TcpStream::connect(remote).await.map(|stream| (stream, false)) };
+    let Some(proxy) = proxy else { return direct.await };
+    let (host, direct) = (remote.ip().to_string(), async { direct.await.ok() });
+    let dialled = dial(&proxy, &host, remote.port(), |tunnel| (tunnel, true), direct).await;
     dialled.map_err(io::Error::other)
 }
 

@@ -8,7 +8,7 @@ use turn_client_proto::stun::types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageWriteVec,
 };
 use turn_client_proto::stun::types::prelude::{MessageWrite as _, MessageWriteExt as _};
-use turn_client_proto::types::attribute::{Lifetime, XorRelayedAddress};
+use turn_client_proto::types::attribute::{Lifetime, RequestedAddressFamily, XorRelayedAddress};
 use turn_client_proto::types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::super::RelayTransport;
@@ -16,9 +16,18 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const RELAYED: ([u8; 4], u16) = ([198, 51, 100, 7], 50_000);
+const RELAYED_V6: ([u16; 8], u16) = ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 50_000);
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 7_882))
+}
+
+fn address_v6(last: u16) -> SocketAddr {
+    SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 1, last], 7_882))
+}
+
+fn requested_family(request: &Message<'_>) -> AddressFamily {
+    request.attribute::<RequestedAddressFamily>().map_or(AddressFamily::IPV4, |requested| requested.family())
 }
 
 fn relay() -> RelayServer {
@@ -51,6 +60,8 @@ struct World {
     bind: Answer,
     refresh: Answer,
     realm: &'static str,
+    /// The families of which the server has relayed addresses.
+    families: &'static [AddressFamily],
     lifetime: u32,
     /// Requests that the server has got.
     requests: usize,
@@ -59,14 +70,19 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::towards(&[])
+    }
+
+    fn towards(peers: &[SocketAddr]) -> Self {
         let now = Instant::now();
         Self {
-            allocation: Allocation::new(&relay(), address(1), address(2), now + 10 * SECOND, now),
+            allocation: Allocation::new(&relay(), address(1), address(2), peers, now + 10 * SECOND, now),
             now,
             allocate: Answer::Well,
             bind: Answer::Well,
             refresh: Answer::Well,
             realm: "realm",
+            families: &[AddressFamily::IPV4, AddressFamily::IPV6],
             lifetime: 600,
             requests: 0,
             events: Vec::new(),
@@ -108,7 +124,13 @@ impl World {
             Answer::Well => {
                 let mut reply = Message::builder_success(&request, MessageWriteVec::new());
                 if request.method() == ALLOCATE {
-                    let relayed = XorRelayedAddress::new(RELAYED.into(), reply.transaction_id());
+                    let family = requested_family(&request);
+                    if !self.families.contains(&family) {
+                        return Some(self.error(&request, 440));
+                    }
+                    let address =
+                        if family == AddressFamily::IPV4 { RELAYED.into() } else { RELAYED_V6.into() };
+                    let relayed = XorRelayedAddress::new(address, reply.transaction_id());
                     reply.add_attribute(&relayed).unwrap();
                 }
                 if request.method() == ALLOCATE || request.method() == REFRESH {
@@ -287,4 +309,48 @@ fn any_input_is_taken() {
             world.now += Duration::from_millis(random.u64(..2_000));
         }
     }
+}
+
+#[test]
+fn the_relayed_address_has_the_family_of_the_turn_server_if_that_reaches_a_peer() {
+    let (v4, v6) = (address(9), address_v6(9));
+    for (peers, reached, relayed) in [
+        (&[v4, v6][..], v4, SocketAddr::from(RELAYED)),
+        (&[v6, v4], v4, RELAYED.into()),
+        (&[v6], v6, RELAYED_V6.into()),
+    ] {
+        let mut world = World::towards(peers);
+        world.run(SECOND);
+        assert_eq!(world.events, [AllocationEvent::Usable(relayed)], "{peers:?}");
+        assert!(world.allocation.wrap(reached, b"data", world.now).is_some(), "{peers:?}");
+    }
+    // A peer of the other family that comes later is not reached.
+    let mut world = World::towards(&[v4]);
+    world.allocation.permit(v6, world.now);
+    world.run(SECOND);
+    assert_eq!(world.allocation.wrap(v6, b"data", world.now), None);
+}
+
+#[test]
+fn a_server_that_does_not_support_a_family_is_asked_for_the_other_one_once() {
+    let (v4, v6) = (address(9), address_v6(9));
+    let mut world = World::towards(&[v6, v4]);
+    world.families = &[AddressFamily::IPV6];
+    world.run(SECOND);
+    assert_eq!(world.events, [AllocationEvent::Usable(RELAYED_V6.into())]);
+    assert!(world.allocation.wrap(v6, b"data", world.now).is_some());
+    for (peers, families) in [(&[v6][..], &[AddressFamily::IPV4][..]), (&[v6, v4], &[])] {
+        let mut world = World::towards(peers);
+        world.families = families;
+        world.run(SECOND);
+        assert_eq!(world.events, [AllocationEvent::Failed(RelayError::Refused(440))], "{peers:?}");
+    }
+}
+
+#[test]
+fn a_peer_of_ipv6_that_is_forbidden_is_told() {
+    let mut world = World::towards(&[address_v6(9)]);
+    world.bind = Answer::Error(403);
+    world.run(SECOND);
+    assert_eq!(world.events, [AllocationEvent::Failed(RelayError::Forbidden)]);
 }
