@@ -73,9 +73,9 @@ async function runAll(suite) {
       ...interop('reliable-rtc-node'),
     ],
     [
-      'Audio of @livekit/rtc-node and of Python, through that server',
-      () => hasRtcNode() && hasPython(),
-      'Python with venv, and what @livekit/rtc-node is built for',
+      'Audio of @livekit/rtc-node, Python and Chromium, through that server',
+      () => hasRtcNode() && hasPython() && hasChromium(),
+      'Python with venv, Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',
       ...interop('audio'),
     ],
     [

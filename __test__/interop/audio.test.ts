@@ -12,8 +12,8 @@ import type {
 } from '../../index'
 import { SignalProxy } from '../helpers/signal-proxy'
 import { withServer } from '../helpers/with-server'
-import { isSilent, pythonTones, rtcNodeTones, share, TonePeer } from './peers/tones'
-import type { ToneSdk } from './peers/tones'
+import { chromiumTones, isSilent, pythonTones, rtcNodeTones, share } from './peers/tones'
+import type { TonePeer, ToneSdk } from './peers/tones'
 
 const server = withServer()
 let rooms = 0
@@ -30,11 +30,13 @@ async function staged(
   sdk: ToneSdk,
   use: (stage: Stage) => Promise<void>,
   options: RoomOptions = {},
+  passphrase: string | null = null,
 ): Promise<void> {
   const name = `audio ${(rooms += 1)}`
-  const peer = await TonePeer.join(sdk, server.url, await server.token(name, 'peer'))
+  const peer = await sdk.start()
   const ours = new Room(options)
   try {
+    await peer.join(server.url, await server.token(name, 'peer'), passphrase)
     await use({
       ours,
       peer,
@@ -160,6 +162,7 @@ describe.each(sdks)('a track of $name', (sdk) => {
           stats.packetsInvalid +
           stats.packetsSurplus +
           stats.packetsDiscarded +
+          stats.packetsUndecryptable +
           stats.packetsHeld,
       )
       expect(stats.framesProduced).toBe(stats.framesDelivered + stats.framesDropped + stats.framesQueued)
@@ -171,8 +174,8 @@ describe.each(sdks)('a track of $name', (sdk) => {
     }))
 })
 
-it('a muted track is silent, and is heard again', () =>
-  staged(pythonTones, async ({ ours, peer, connect }) => {
+it.each([pythonTones, chromiumTones])('a muted track of $name is silent, and is heard again', (sdk) =>
+  staged(sdk, async ({ ours, peer, connect }) => {
     await connect()
     const subscribed = next(ours, 'trackSubscribed')
     await peer.publish('tone', 440)
@@ -192,7 +195,8 @@ it('a muted track is silent, and is heard again', () =>
     await unmuted
     expect(publication.isMuted).toBe(false)
     await hears(track, [440])
-  }))
+  }),
+)
 
 it('many tracks are heard at once, each with its own tone', () =>
   staged(rtcNodeTones, async ({ ours, peer, connect }) => {
@@ -341,8 +345,112 @@ it('a room that is end-to-end encrypted refuses a track that is not', () =>
       expect(publication.isDesired).toBe(false)
       const failed = next(ours, 'trackSubscriptionFailed')
       publication.setSubscribed(true)
-      expect(await failed).toEqual([sid, publisher, 'encrypted'])
+      expect(await failed).toEqual([sid, publisher, 'unencrypted'])
       expect(publication.isDesired).toBe(false)
     },
     { encryption: { keyProvider: new ExternalE2EEKeyProvider() } },
   ))
+
+describe.each([...sdks, chromiumTones])('an encrypted track of $name', (sdk) => {
+  const PASSPHRASE = 'correct horse battery staple'
+
+  /** A room with that passphrase that hears the peer's track of 440 Hz. */
+  const hearing = (
+    passphrase: string,
+    use: (scene: {
+      stage: Stage
+      track: RemoteAudioTrack
+      keyProvider: ExternalE2EEKeyProvider
+    }) => Promise<void>,
+  ): Promise<void> => {
+    const keyProvider = new ExternalE2EEKeyProvider()
+    const started = async (stage: Stage): Promise<void> => {
+      await keyProvider.setKey(passphrase)
+      await stage.connect()
+      const subscribed = next(stage.ours, 'trackSubscribed')
+      await stage.peer.publish('tone', 440)
+      const [track, publication] = await subscribed
+      expect(publication.isEncrypted).toBe(true)
+      await use({ stage, track, keyProvider })
+    }
+    return staged(sdk, started, { encryption: { keyProvider } }, PASSPHRASE)
+  }
+
+  it('is heard, and each of its packets is decrypted', () =>
+    hearing(PASSPHRASE, async ({ track, stage }) => {
+      const errors: unknown[] = []
+      stage.ours.on(RoomEvent.EncryptionError, (error) => errors.push(error))
+      const stream = new AudioStream(track)
+      await hears(track, [440])
+      // The server sends frames of its own when the track is muted, and when it is unpublished.
+      if (sdk !== rtcNodeTones) {
+        const muted = next(stage.ours, 'trackMuted')
+        await stage.peer.mute('tone', true)
+        await muted
+        const unmuted = next(stage.ours, 'trackUnmuted')
+        await stage.peer.mute('tone', false)
+        await unmuted
+        await hears(track, [440])
+      }
+      const gone = next(stage.ours, 'trackUnsubscribed')
+      await stage.peer.unpublish('tone')
+      await gone
+      expect([stream.stats().packetsUndecryptable, errors]).toEqual([0, []])
+      expect(stream.stats().packetsDecoded).toBeGreaterThan(20)
+    }))
+
+  it('is silent without its key, packets are counted, and it is heard as soon as the key is there', () =>
+    hearing('another passphrase', async ({ track, stage, keyProvider }) => {
+      const failed = next(stage.ours, 'encryptionError')
+      const stream = new AudioStream(track)
+      let frames = 0
+      for await (const frame of stream.values({ preventCancel: true })) {
+        expect(isSilent(frame)).toBe(true)
+        if ((frames += 1) > 50 && stream.stats().packetsUndecryptable > 20) break
+      }
+      expect((await failed)[0]).toMatchObject({ reason: 'decryptionFailed', participantIdentity: 'peer' })
+      // The server's own silence is the only thing that is decoded.
+      expect(stream.stats().packetsInvalid).toBe(0)
+      await keyProvider.setKey(PASSPHRASE)
+      await hears(track, [440])
+      stream.close()
+    }))
+
+  it('is refused by a room that is not encrypted', () =>
+    staged(
+      sdk,
+      async ({ ours, peer, connect }) => {
+        await connect()
+        const published = next(ours, 'trackPublished')
+        const sid = await peer.publish('tone', 440)
+        const [publication, publisher] = await published
+        const failed = next(ours, 'trackSubscriptionFailed')
+        publication.setSubscribed(true)
+        expect(await failed).toEqual([sid, publisher, 'noDecryption'])
+      },
+      {},
+      PASSPHRASE,
+    ))
+})
+
+describe('a track of livekit-client in Chromium', () => {
+  it.each(['single', 'dual'] as const)('has its tone, with %s peer connections', (peerConnections) =>
+    staged(chromiumTones, async ({ ours, peer, connect }) => {
+      await connect({ peerConnections, autoSubscribe: true })
+      const subscribed = next(ours, 'trackSubscribed')
+      await peer.publish('tone', 440)
+      const [track, publication] = await subscribed
+      expect(publication.mimeType).toBe('audio/red')
+      await hears(track, [440])
+    }),
+  )
+
+  it('of two channels has a tone in each', () =>
+    staged(chromiumTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const subscribed = next(ours, 'trackSubscribed')
+      await peer.publish('tones', 440, 1000)
+      const [track] = await subscribed
+      await hears(track, [440, 1000])
+    }))
+})

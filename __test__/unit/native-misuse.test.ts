@@ -160,20 +160,27 @@ describe('audio streams', () => {
   const { session, connection } = newConnection()
 
   it.each<[string, () => unknown, object]>([
-    ['a SID that is a number', () => session.openAudioStream(wrong(1), 48_000, 1, 480), wrongType],
-    ['a rate below 8 kHz', () => session.openAudioStream('TR', 7999, 1, 480), outOfRange],
-    ['a rate above 48 kHz', () => session.openAudioStream('TR', 48_001, 1, 480), outOfRange],
-    ['no channel', () => session.openAudioStream('TR', 48_000, 0, 480), outOfRange],
-    ['three channels', () => session.openAudioStream('TR', 48_000, 3, 480), outOfRange],
-    ['an empty frame', () => session.openAudioStream('TR', 48_000, 1, 0), outOfRange],
-    ['a frame of more than a second', () => session.openAudioStream('TR', 48_000, 1, 48_001), outOfRange],
-    ['half a sample', () => session.openAudioStream('TR', 48_000, 1, 0.5), outOfRange],
+    ['a SID that is a number', () => session.openAudioStream(wrong(1), 48_000, 1, 480, null), wrongType],
+    ['a rate below 8 kHz', () => session.openAudioStream('TR', 7999, 1, 480, null), outOfRange],
+    ['a rate above 48 kHz', () => session.openAudioStream('TR', 48_001, 1, 480, null), outOfRange],
+    ['no channel', () => session.openAudioStream('TR', 48_000, 0, 480, null), outOfRange],
+    ['three channels', () => session.openAudioStream('TR', 48_000, 3, 480, null), outOfRange],
+    ['an empty frame', () => session.openAudioStream('TR', 48_000, 1, 0, null), outOfRange],
+    [
+      'a frame of more than a second',
+      () => session.openAudioStream('TR', 48_000, 1, 48_001, null),
+      outOfRange,
+    ],
+    ['half a sample', () => session.openAudioStream('TR', 48_000, 1, 0.5, null), outOfRange],
+    ['a sender that is a number', () => session.openAudioStream('TR', 48_000, 1, 480, wrong(1)), wrongType],
+    ['a trailer that is a text', () => session.setServerTrailer(wrong('trailer')), wrongType],
+    ['a long trailer', () => session.setServerTrailer(new Uint8Array(1025)), outOfRange],
   ])('%s', (_, act, expected) => {
     expect(thrown(act)).toEqual(expected)
   })
 
   it('begin with silence, and can be closed more than once', async () => {
-    const stream = session.openAudioStream('TR', 8000, 2, 80)
+    const stream = session.openAudioStream('TR', 8000, 2, 80, null)
     expect(stream.read()).toBe(null)
     await until(() => events().some(({ source, type }) => source === stream.id && type === 'audioFrames'))
     const samples = stream.read()!
@@ -191,7 +198,7 @@ describe('audio streams', () => {
 
   it('are those of a session with a server only', () => {
     const own = binding.createSession(sessionOptions)
-    expect(thrown(() => own.openAudioStream('TR', 48_000, 1, 480))).toMatchObject({ code: 'CLOSED' })
+    expect(thrown(() => own.openAudioStream('TR', 48_000, 1, 480, null))).toMatchObject({ code: 'CLOSED' })
     own.close()
   })
 })

@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { AudioStream, ExternalE2EEKeyProvider, RoomEvent } from '../../index'
 import type { RemoteAudioTrack, Room, RoomOptions } from '../../index'
+import { MAX_TRAILER, RemoteAudio } from '../../src/room/remote-audio'
+import type { RemoteAudioOwner } from '../../src/room/remote-audio'
 import { fakeRoom } from '../helpers/fake-connection'
 import { withPair } from '../helpers/rooms'
 
@@ -193,10 +195,20 @@ describe('subscriptions', () => {
     expect(requests()).toHaveLength(6)
   })
 
-  it('of an encrypted track, and in an encrypted room, are refused here', () => {
-    for (const [options, encryption] of [
-      [{}, 1],
-      [{ encryption: { keyProvider: new ExternalE2EEKeyProvider() } }, 0],
+  it('that would be a downgrade, or noise, are refused here', () => {
+    const keyProvider = new ExternalE2EEKeyProvider()
+    const provider = {
+      encrypt: () => Promise.reject(new Error()),
+      decrypt: () => Promise.reject(new Error()),
+    }
+    for (const [options, encryption, reason] of [
+      [{}, 1, 'noDecryption'],
+      [{}, 2, 'noDecryption'],
+      [{ encryption: { keyProvider } }, 0, 'unencrypted'],
+      [{ encryption: { keyProvider } }, 2, 'noDecryption'],
+      [{ encryption: { keyProvider } }, 77, 'noDecryption'],
+      [{ encryption: { provider } }, 0, 'unencrypted'],
+      [{ encryption: { provider } }, 1, 'noDecryption'],
     ] as const) {
       const { told, join, sends, requests, publication } = scene(options)
       join({ sid: 'TR_1', encryption })
@@ -205,7 +217,7 @@ describe('subscriptions', () => {
       publication('TR_1').setSubscribed(true)
       // What the server sends nevertheless is not handed out.
       sends('TR_1')
-      expect(told).toEqual(['trackSubscriptionFailed TR_1 alice encrypted'])
+      expect(told).toEqual([`trackSubscriptionFailed TR_1 alice ${reason}`])
       expect([publication('TR_1').isDesired, publication('TR_1').isSubscribed, requests()]).toEqual([
         false,
         false,
@@ -255,6 +267,41 @@ describe('subscriptions', () => {
     update([], { identity: 'p7', sid: 'PA_7', state: 3 })
     publicationOf(3, 5).setSubscribed(true)
     expect([publicationOf(3, 5).isDesired, reasons.length]).toEqual([true, 3])
+  })
+
+  it('of an encrypted track are requested in a room with the built-in encryption', () => {
+    const { told, join, sends, requests, publication } = scene({
+      encryption: { keyProvider: new ExternalE2EEKeyProvider() },
+    })
+    join({ sid: 'TR_1', encryption: 1 })
+    expect(requests()).toEqual([wants('TR_1')])
+    sends('TR_1')
+    expect(publication('TR_1').isEncrypted).toBe(true)
+    expect(told).toContain('trackSubscribed TR_1 TR_1 alice')
+  })
+
+  it('end with a reason if the track is not encrypted any more, or from now on', () => {
+    for (const [options, encryption, reason] of [
+      [{ encryption: { keyProvider: new ExternalE2EEKeyProvider() } }, 1, 'unencrypted'],
+      [{}, 0, 'noDecryption'],
+    ] as const) {
+      const { told, join, update, sends, requests, publication } = scene(options)
+      join({ sid: 'TR_1', encryption })
+      sends('TR_1')
+      const { track } = publication('TR_1')
+      requests()
+      told.length = 0
+      for (const _ of [1, 2]) update([{ sid: 'TR_1', encryption: 1 - encryption }])
+      expect(told).toEqual([
+        'trackUnsubscribed TR_1 TR_1 alice',
+        `trackSubscriptionFailed TR_1 alice ${reason}`,
+      ])
+      expect([track?.isEnded, publication('TR_1').isDesired, requests()]).toEqual([
+        true,
+        false,
+        [drops('TR_1')],
+      ])
+    }
   })
 
   it('are requested again after a resume and a rebuild, and the tracks stay the same', () => {
@@ -365,6 +412,15 @@ describe('AudioStream', () => {
     expect((await stream.getReader().read()).done).toBe(true)
     await room.disconnect()
   })
+})
+
+it('the text of the server’s own packets is passed on unless it is none, or longer than MAX_TRAILER', () => {
+  const trailers: number[] = []
+  const owner = { setServerTrailer: ({ length }: Uint8Array) => trailers.push(length) }
+  const audio = new RemoteAudio(owner as unknown as RemoteAudioOwner)
+  for (const trailer of [new Uint8Array(MAX_TRAILER), new Uint8Array(MAX_TRAILER + 1), 'text', undefined])
+    audio.joined(trailer)
+  expect(trailers).toEqual([MAX_TRAILER, 0, 0, 0])
 })
 
 it('a loopback has no audio tracks', () =>

@@ -15,12 +15,14 @@ export interface AudioForm {
 
 const nothing: NativeAudioStats = {
   packetsReceived: 0,
+  packetsRepaired: 0,
   packetsDecoded: 0,
   packetsLate: 0,
   packetsDuplicate: 0,
   packetsInvalid: 0,
   packetsSurplus: 0,
   packetsDiscarded: 0,
+  packetsUndecryptable: 0,
   packetsHeld: 0,
   packetsLost: 0,
   samplesDecoded: 0,

@@ -2,7 +2,7 @@
 
 /** What an audio stream has counted. Samples are counted for each channel. */
 export interface AudioStreamStats {
-  /** Packets that arrived: the sum of the next seven. */
+  /** Packets that arrived, or that later packets repeated: the sum of the next eight. */
   readonly packetsReceived: number
   /** Packets that were decoded. */
   readonly packetsDecoded: number
@@ -16,9 +16,13 @@ export interface AudioStreamStats {
   readonly packetsSurplus: number
   /** Packets that waited for a missing one when the track's packets started anew. */
   readonly packetsDiscarded: number
+  /** Packets of an encrypted track that could not be decrypted, or that were not encrypted. They are not played. */
+  readonly packetsUndecryptable: number
   /** Packets that wait for a missing one now. */
   readonly packetsHeld: number
-  /** Packets that did not arrive in time. Late ones are among them. */
+  /** Packets that were received only because later packets repeated them. */
+  readonly packetsRepaired: number
+  /** Packets that did not arrive in time. Late ones are among them, and those that could not be decrypted. */
   readonly packetsLost: number
   /** Samples that were decoded. */
   readonly samplesDecoded: number

@@ -2,6 +2,9 @@
 import * as check from '../base/arguments'
 import type { RemoteAudioTrack } from './remote-audio-track'
 
+/** How a track is end-to-end encrypted: not at all, with AES-GCM as LiveKit's SDKs do it, or in another way. */
+export type TrackEncryption = 'none' | 'gcm' | 'custom'
+
 /** What the server says of a published track. */
 export interface PublicationInfo {
   readonly sid: string
@@ -10,7 +13,7 @@ export interface PublicationInfo {
   readonly source: string
   readonly mimeType: string
   readonly muted: boolean
-  readonly encrypted: boolean
+  readonly encryption: TrackEncryption
 }
 
 /** @internal What a publication asks of its room. */
@@ -61,9 +64,14 @@ export class RemoteTrackPublication {
     return this.#info.muted
   }
 
-  /** Whether the track is end-to-end encrypted. Such a track cannot be heard yet. */
+  /** Whether the track is end-to-end encrypted. Only a room with the built-in encryption hears such a track. */
   get isEncrypted(): boolean {
-    return this.#info.encrypted
+    return this.#info.encryption !== 'none'
+  }
+
+  /** @internal */
+  get encryption(): TrackEncryption {
+    return this.#info.encryption
   }
 
   /** Whether the application wants to hear the track: by `autoSubscribe`, or by {@link setSubscribed}. */

@@ -365,14 +365,18 @@ export interface NativeSession {
   /**
    * Opens a stream of the audio track with this SID. It begins at once, with silence until the track's packets arrive.
    * `sampleRate`: 8000 to 48000; `channels`: 1 or 2; `frameSamples`: samples of a frame and
-   * channel. Only for a session of `createServerSession`.
+   * channel; `sender`: the publisher's identity if frames are to be opened with its key, and `null` if they are taken as
+   * they are. Only for a session of `createServerSession`.
    */
   openAudioStream(
     trackSid: string,
     sampleRate: number,
     channels: number,
     frameSamples: number,
+    sender: string | null,
   ): NativeAudioStream
+  /** How the frames end that the server itself sends in encrypted tracks; at most 1,024 bytes. Empty: there are none. */
+  setServerTrailer(trailer: Uint8Array): void
   /** Whether the session keeps the process alive while it is connected. Default: `true`. */
   setRef(ref: boolean): void
   /** For tests: panics inside the guard. */
@@ -628,12 +632,14 @@ export const MAX_AUDIO_SECTIONS = 256
 /** What an audio stream has counted. Rust: `SinkStats` in `crates/media/src/sink.rs`. */
 export interface NativeAudioStats {
   packetsReceived: number
+  packetsRepaired: number
   packetsDecoded: number
   packetsLate: number
   packetsDuplicate: number
   packetsInvalid: number
   packetsSurplus: number
   packetsDiscarded: number
+  packetsUndecryptable: number
   packetsHeld: number
   packetsLost: number
   samplesDecoded: number

@@ -277,6 +277,7 @@ export class RoomEngine implements ConnectableRoom {
 
   #joined(response: SignalResponseLike, join: Readonly<Record<string, unknown>>): void {
     const { participant, room } = join
+    this.parts.audio.joined(join['sifTrailer'])
     this.#serverInfo = serverInfoIn(join)
     const first = this.#state === 'connecting'
     this.parts.roster.joinedAs(participant, first)

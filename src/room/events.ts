@@ -116,12 +116,12 @@ export type DataPacketKind = 'reliable' | 'lossy'
 export type EncryptionType = 'none' | 'gcm'
 
 /**
- * Why an audio track cannot be subscribed to. `encrypted`: the track or the room is end-to-end encrypted, which is not
- * supported for audio. `limitReached`: the room wants as many tracks as a connection has sections for, 256. The others
+ * Why an audio track cannot be subscribed to. `noDecryption`: the track is end-to-end encrypted, and the room does not have
+ * the built-in encryption. `unencrypted`: the room is end-to-end encrypted, and the track is not. `limitReached`: the room wants as many tracks as a connection has sections for, 256. The others
  * are the server's.
  */
 export type TrackSubscriptionFailure =
-  'encrypted' | 'limitReached' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
+  'noDecryption' | 'unencrypted' | 'limitReached' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
 
 /** Listeners of a room's events. */
 export interface RoomEvents {

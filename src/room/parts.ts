@@ -132,10 +132,11 @@ export class RoomParts {
     this.tracks = new RemoteTracks(this.remote, tell)
     this.audio = new RemoteAudio({
       tell,
-      isEncrypted: encryption !== undefined,
+      encryption: packetEncryption(encryption),
       autoSubscribe: () => owner.autoSubscribe(),
-      open: (sid) => (sampleRate, channels, frameSamples) =>
-        owner.session()?.native.openAudioStream(sid, sampleRate, channels, frameSamples),
+      open: (sid, sender) => (sampleRate, channels, frameSamples) =>
+        owner.session()?.native.openAudioStream(sid, sampleRate, channels, frameSamples, sender),
+      setServerTrailer: (trailer) => owner.session()?.native.setServerTrailer(trailer),
       send: (request) => owner.send(request),
       recoverSections: (missing) => owner.recoverSections(missing),
     })

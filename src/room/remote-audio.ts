@@ -1,9 +1,10 @@
 /** The audio tracks of a room's remote participants: what is published, wanted, and sent by the server. */
 import { isObject } from '../base/arguments'
+import type { PacketEncryption } from '../e2ee/session-encryption'
 import { RemoteAudioTrack } from '../media/remote-audio-track'
 import type { OpenAudioStream } from '../media/remote-audio-track'
 import { RemoteTrackPublication } from '../media/remote-publication'
-import type { PublicationInfo } from '../media/remote-publication'
+import type { PublicationInfo, TrackEncryption } from '../media/remote-publication'
 import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type { RoomSignalRequest, TrackInfoMessage } from '../signal/messages'
 import { RoomEvent } from './events'
@@ -14,11 +15,14 @@ import type { RemoteParticipant } from './remote-participant'
 /** What the tracks need of their room. */
 export interface RemoteAudioOwner {
   readonly tell: TellRoomEvent
-  /** Whether the room is end-to-end encrypted. */
-  readonly isEncrypted: boolean
+  /** What encrypts the room, end to end. */
+  readonly encryption: PacketEncryption
   /** Whether the room subscribes to all tracks by itself. */
   autoSubscribe(): boolean
-  readonly open: (sid: string) => OpenAudioStream
+  /** `sender`: the identity of the publisher of an encrypted track; `null` if the track is not encrypted. */
+  readonly open: (sid: string, sender: string | null) => OpenAudioStream
+  /** Sets how the frames end that the server itself sends in encrypted tracks. */
+  setServerTrailer(trailer: Uint8Array): void
   send(request: RoomSignalRequest): void
   /** After a resume: so many tracks are wanted and not sent. */
   recoverSections(missing: number): void
@@ -40,6 +44,12 @@ export class RemoteAudio {
 
   constructor(owner: RemoteAudioOwner) {
     this.#owner = owner
+  }
+
+  /** The room has joined: `sifTrailer` is how the frames end that the server itself sends in encrypted tracks. */
+  joined(sifTrailer: unknown): void {
+    const isTrailer = sifTrailer instanceof Uint8Array && sifTrailer.length <= MAX_TRAILER
+    this.#owner.setServerTrailer(isTrailer ? sifTrailer : new Uint8Array())
   }
 
   /** The server has described a participant; `tracks` are all of its audio tracks. */
@@ -122,15 +132,21 @@ export class RemoteAudio {
     this.#owner.tell(RoomEvent.TrackPublished, publication, participant)
     // The server's list of what it sends may come before its description of the participant.
     if (this.#sent.has(info.sid)) this.#started(info.sid)
-    if (!this.#owner.autoSubscribe() || this.#cannotHear(publication)) return []
+    if (!this.#owner.autoSubscribe() || this.#refusal(publication) !== undefined) return []
     publication.want()
     return this.#want(entry) ? [info.sid] : []
   }
 
-  #updated({ publication, participant }: Entry, info: PublicationInfo): void {
+  #updated(entry: Entry, info: PublicationInfo): void {
+    const { publication, participant } = entry
     const { muted } = publication.update(info)
     if (muted !== info.muted)
       this.#owner.tell(info.muted ? RoomEvent.TrackMuted : RoomEvent.TrackUnmuted, publication, participant)
+    const refusal = this.#refusal(publication)
+    if (refusal === undefined || !(publication.isDesired || publication.isSubscribed)) return
+    this.#unsubscribed(entry)
+    this.#failed(entry, refusal)
+    this.#request([publication.trackSid], false)
   }
 
   #unpublished(sid: string): void {
@@ -147,12 +163,18 @@ export class RemoteAudio {
   #desired(publication: RemoteTrackPublication): void {
     const { trackSid, isDesired } = publication
     const entry = this.#entries.get(trackSid)
-    if (entry?.publication !== publication) publication.forget()
-    else if (isDesired && this.#cannotHear(publication)) this.#failed(entry, 'encrypted')
-    else if (!isDesired) {
+    if (entry?.publication !== publication) {
+      publication.forget()
+      return
+    }
+    if (!isDesired) {
       this.#forget(publication)
       this.#request([trackSid], false)
-    } else if (this.#want(entry)) this.#request([trackSid], true)
+      return
+    }
+    const refusal = this.#refusal(publication)
+    if (refusal !== undefined) this.#failed(entry, refusal)
+    else if (this.#want(entry)) this.#request([trackSid], true)
   }
 
   /** The application wants the track. Returns `false`, and tells it, if there can be no section for another one. */
@@ -172,9 +194,13 @@ export class RemoteAudio {
     publication.forget()
   }
 
-  /** What is encrypted would be noise, and a room that is encrypted takes nothing that is not. */
-  #cannotHear({ isEncrypted }: RemoteTrackPublication): boolean {
-    return isEncrypted || this.#owner.isEncrypted
+  /**
+   * Why a track cannot be heard: without its key it would be noise, and a room that is encrypted takes nothing that is
+   * not. A custom provider encrypts frames of data tracks only.
+   */
+  #refusal({ encryption }: RemoteTrackPublication): TrackSubscriptionFailure | undefined {
+    if (encryption === 'none') return this.#owner.encryption === 'none' ? undefined : 'unencrypted'
+    return encryption === 'gcm' && this.#owner.encryption === 'native' ? undefined : 'noDecryption'
   }
 
   #failed(entry: Entry, reason: TrackSubscriptionFailure): void {
@@ -187,9 +213,12 @@ export class RemoteAudio {
 
   #started(sid: string): void {
     const entry = this.#entries.get(sid)
-    if (entry === undefined || entry.publication.isSubscribed || this.#cannotHear(entry.publication)) return
+    if (entry === undefined || entry.publication.isSubscribed) return
     const { publication, participant } = entry
-    const track = new RemoteAudioTrack(sid, this.#owner.open(sid))
+    if (this.#refusal(publication) !== undefined) return
+    // What the server says of the track does not decide: a room that is encrypted takes nothing that does not open.
+    const sender = this.#owner.encryption === 'native' ? participant.identity : null
+    const track = new RemoteAudioTrack(sid, this.#owner.open(sid, sender))
     publication.setTrack(track)
     this.#owner.tell(RoomEvent.TrackSubscribed, track, publication, participant)
   }
@@ -213,6 +242,12 @@ export class RemoteAudio {
   }
 }
 
+/** Bytes of the end of the server's own frames. livekit-server uses some dozens. */
+export const MAX_TRAILER = 1024
+
+/** `livekit.Encryption.Type`. */
+const encryptions: readonly TrackEncryption[] = ['none', 'gcm', 'custom']
+
 /** `livekit.SubscriptionError`. */
 const failures: readonly TrackSubscriptionFailure[] = ['unknown', 'codecUnsupported', 'trackNotFound']
 
@@ -228,7 +263,7 @@ function infoOf({ sid, name, source, mimeType, muted, encryption }: TrackInfoMes
     source: sourceOf(source ?? 0),
     mimeType: textIn(mimeType),
     muted: muted === true,
-    encrypted: (encryption ?? 0) !== 0,
+    encryption: encryptions[encryption ?? 0] ?? 'custom',
   }
 }
 

@@ -32,8 +32,16 @@ async function play(source, second, channels, state) {
 }
 
 const commands = {
-  async join({ url, token }) {
-    await room.connect(url, token, { autoSubscribe: false, dynacast: false })
+  async join({ url, token, passphrase }) {
+    const options = { autoSubscribe: false, dynacast: false }
+    if (passphrase !== null) {
+      const keyProviderOptions = {
+        ...rtc.defaultKeyProviderOptions,
+        sharedKey: new TextEncoder().encode(passphrase),
+      }
+      options.encryption = { keyProviderOptions, encryptionType: rtc.EncryptionType.GCM }
+    }
+    await room.connect(url, token, options)
   },
   async publish({ name, tones }) {
     const second = sines(tones)

@@ -32,8 +32,12 @@ async def play(source, second, channels, state):
         await source.capture_frame(rtc.AudioFrame(data.tobytes(), RATE, channels, samples))
 
 
-async def join(room, url, token):
-    await room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
+async def join(room, url, token, passphrase):
+    options = rtc.RoomOptions(auto_subscribe=False)
+    if passphrase is not None:
+        keys = rtc.KeyProviderOptions(shared_key=passphrase.encode())
+        options.encryption = rtc.E2EEOptions(key_provider_options=keys)
+    await room.connect(url, token, options)
 
 
 async def publish(room, name, tones):

@@ -16,6 +16,8 @@ const ARGUMENTS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // Sound is made without a click.
+  '--autoplay-policy=no-user-gesture-required',
   // Candidates with addresses instead of mDNS names, which need a resolver.
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ]

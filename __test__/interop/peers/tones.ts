@@ -2,25 +2,73 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { AudioFrame } from '../../../index'
+import type { Namespace } from '../../../scripts/lib/bad-network.cjs'
 import { installPython, python } from '../../helpers/python'
+import { ChromiumPage } from './chromium-page'
 import { rtcNodeFolder, sdks } from './reliable-peer'
 
 /** ms after which a program that was told to end is killed. */
 const ENDS = 10_000
 
+/** A participant that publishes tones. */
+export abstract class TonePeer {
+  /** `passphrase`: of the room's end-to-end encryption; `null`: there is none. */
+  join = (url: string, token: string, passphrase: string | null): Promise<void> =>
+    this.ask('join', { url, token, passphrase })
+  /** Publishes a track with a sine for each channel, of these frequencies in Hz. Returns its SID. */
+  publish = (name: string, ...tones: number[]): Promise<string> => this.ask('publish', { name, tones })
+  unpublish = (name: string): Promise<void> => this.ask('unpublish', { name })
+  /** rtc-node mutes no track for others to see. */
+  mute = (name: string, muted: boolean): Promise<void> => this.ask('mute', { name, muted })
+
+  protected abstract ask(command: string, argument: unknown): Promise<any>
+  abstract close(): Promise<void>
+}
+
+/** A page in Chromium that publishes tones. */
+class TonePage extends TonePeer {
+  readonly #page: ChromiumPage
+
+  private constructor(page: ChromiumPage) {
+    super()
+    this.#page = page
+  }
+
+  static async start(): Promise<TonePage> {
+    const page = await ChromiumPage.open('/audio-page.mjs', 'peer', (path) => {
+      const own = path === '/audio-page.mjs'
+      const folder = own ? '__test__/interop/peers' : 'node_modules/livekit-client/dist'
+      return readFileSync(join(folder, basename(path)), 'utf8')
+    })
+    return new TonePage(page)
+  }
+
+  protected ask(command: string, argument: unknown): Promise<any> {
+    return this.#page.call(command, argument)
+  }
+
+  close(): Promise<void> {
+    return this.#page.close()
+  }
+}
+
 /** A program that publishes tones. */
-export class TonePeer {
+class ToneProgram extends TonePeer {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
   readonly #closed: Promise<unknown>
   #log = ''
   readonly #kill = (): void => void this.#child.kill('SIGKILL')
 
-  private constructor(answers: 1 | 3, command: string, args: readonly string[]) {
-    this.#child = spawn(command, args, { stdio: ['pipe', answers === 1 ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+  constructor(answers: 1 | 3, program: string, args: readonly string[], namespace: Namespace | undefined) {
+    super()
+    const [command, all] = namespace?.command(program, args) ?? [program, args]
+    this.#child = spawn(command, all, { stdio: ['pipe', answers === 1 ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#log = (this.#log + text).slice(-10_000)
     })
@@ -28,18 +76,6 @@ export class TonePeer {
     this.#lines = createInterface(this.#child.stdio[answers] as Readable)[Symbol.asyncIterator]()
     process.once('exit', this.#kill)
   }
-
-  static async join(sdk: ToneSdk, url: string, token: string): Promise<TonePeer> {
-    const peer = new TonePeer(sdk.answers, sdk.command, sdk.args)
-    await peer.#ask('join', { url, token })
-    return peer
-  }
-
-  /** Publishes a track with a sine for each channel, of these frequencies in Hz. Returns its SID. */
-  publish = (name: string, ...tones: number[]): Promise<string> => this.#ask('publish', { name, tones })
-  unpublish = (name: string): Promise<void> => this.#ask('unpublish', { name })
-  /** Only Python mutes a track for others to see. */
-  mute = (name: string, muted: boolean): Promise<void> => this.#ask('mute', { name, muted })
 
   async close(): Promise<void> {
     const timer = setTimeout(this.#kill, ENDS)
@@ -49,7 +85,7 @@ export class TonePeer {
     process.off('exit', this.#kill)
   }
 
-  async #ask(command: string, argument: unknown): Promise<any> {
+  protected async ask(command: string, argument: unknown): Promise<any> {
     this.#child.stdin!.write(`${JSON.stringify([command, argument])}\n`)
     const { value, done } = await this.#lines.next()
     if (done === true) throw new Error(`the program has ended: ${this.#log}`)
@@ -59,29 +95,34 @@ export class TonePeer {
   }
 }
 
-/** How to start a program. */
+/** How to start a participant. */
 export interface ToneSdk {
   readonly name: string
-  readonly answers: 1 | 3
-  readonly command: string
-  readonly args: readonly string[]
   install(): void
+  /** In a network namespace, if one is named. */
+  start(namespace?: Namespace): Promise<TonePeer>
 }
 
 export const rtcNodeTones: ToneSdk = {
   name: 'rtc-node',
-  answers: 3,
-  command: process.execPath,
-  args: ['__test__/interop/peers/audio-rtc-node.mjs', rtcNodeFolder],
   install: () => sdks.rtcNode.install(),
+  start: (namespace) => {
+    const args = ['__test__/interop/peers/audio-rtc-node.mjs', rtcNodeFolder]
+    return Promise.resolve(new ToneProgram(3, process.execPath, args, namespace))
+  },
 }
 
 export const pythonTones: ToneSdk = {
   name: 'python',
-  answers: 1,
-  command: python,
-  args: ['__test__/interop/peers/audio.py'],
   install: () => installPython(),
+  start: (namespace) =>
+    Promise.resolve(new ToneProgram(1, python, ['__test__/interop/peers/audio.py'], namespace)),
+}
+
+export const chromiumTones: ToneSdk = {
+  name: 'livekit-client in Chromium',
+  install: () => {},
+  start: () => TonePage.start(),
 }
 
 /** The strength of a frequency in a frame's channel, from 0 to 1: the share of the signal's energy (Goertzel). */

@@ -25,6 +25,8 @@ pub struct Packet {
     pub time: u64,
     /// What the codec made.
     pub payload: Arc<[u8]>,
+    /// Whether it did not arrive itself, and was taken from what a later packet repeats.
+    pub repaired: bool,
 }
 
 /// What became of a packet that arrived.

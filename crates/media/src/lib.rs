@@ -4,11 +4,13 @@
 //! deadline. Packets are RTP payloads with their sequence numbers and timestamps. The codec is behind a trait, so that
 //! tests need none.
 
+mod encryption;
 mod jitter;
 mod resampled;
 mod sections;
 mod sink;
 
+pub use encryption::{Arrived, OPUS_HEAD, SEALED_OVERHEAD, Sealed, read_frame, seal_frame};
 pub use jitter::{MAX_HELD, Packet};
 pub use resampled::Resampled;
 pub use sections::{MAX_AUDIO_SECTIONS, Plan, Sections};

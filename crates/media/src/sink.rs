@@ -58,12 +58,14 @@ pub struct SinkOptions {
 
 /// What a sink has counted.
 ///
-/// Packets: `received = decoded + late + duplicate + invalid + surplus + discarded + held`. Frames:
+/// Packets: `received = decoded + late + duplicate + invalid + surplus + discarded + undecryptable + held`. Frames:
 /// `produced = delivered + dropped + queued`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SinkStats {
-    /// Packets that arrived.
+    /// Packets that arrived, or that were repaired.
     pub received: u64,
+    /// Packets of them that did not arrive themselves: later packets repeat them.
+    pub repaired: u64,
     /// Packets that were decoded.
     pub decoded: u64,
     /// Packets that came after their place was given up.
@@ -76,9 +78,11 @@ pub struct SinkStats {
     pub surplus: u64,
     /// Packets that were held when the stream of packets started anew.
     pub discarded: u64,
+    /// Packets of an encrypted track that could not be decrypted, or that were not encrypted.
+    pub undecryptable: u64,
     /// Packets that are held now.
     pub held: u64,
-    /// Packets that did not arrive in time. Late ones are among them.
+    /// Packets that did not arrive in time. Late ones are among them, and those that could not be decrypted.
     pub lost: u64,
     /// Samples of each channel that were decoded, that make up for lost packets, and that are silence.
     pub samples_decoded: u64,
@@ -142,6 +146,7 @@ impl Sink {
     /// Takes a packet.
     pub fn handle_packet(&mut self, packet: Packet, now: Instant) {
         self.stats.received += 1;
+        self.stats.repaired += u64::from(packet.repaired);
         if self.jitter.is_foreign(packet.sequence) {
             self.restart();
         }
@@ -151,6 +156,12 @@ impl Sink {
             Insertion::Duplicate => self.stats.duplicate += 1,
         }
         self.take_packets(now);
+    }
+
+    /// A packet arrived that could not be decrypted. It is as good as lost.
+    pub fn handle_undecryptable(&mut self) {
+        self.stats.received += 1;
+        self.stats.undecryptable += 1;
     }
 
     /// The packets that follow are another stream's: the server sends the track anew.

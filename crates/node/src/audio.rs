@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datatrack_media::{Decoder, RTP_RATE, Resampled, SinkOptions, SinkStats};
 use datatrack_opus::OpusDecoder;
-use datatrack_transport::hearing::{Hearing, Reader, ReaderHost};
+use datatrack_transport::hearing::{FrameOpener, Hearing, Reader, ReaderHost, Sealing};
 
 use crate::convert::event::Event;
 use crate::environment::Environment;
@@ -17,7 +17,7 @@ use crate::environment::owned::{ClassDefinition, Object, Owned};
 use crate::environment::shared::Shared;
 use crate::js::error::Failure;
 use crate::js::guard::guard;
-use crate::js::{Call, IntoJs, Js, Methods, Value, exports};
+use crate::js::{Argument, Call, IntoJs, Js, Methods, Value, exports};
 
 static CLASS: ClassDefinition = ClassDefinition { name: c"NativeAudioStream", methods: &[METHODS] };
 
@@ -63,19 +63,26 @@ impl ReaderHost for Host {
     }
 }
 
-/// Opens a stream of the track with that SID: the arguments of `openAudioStream`.
-pub(crate) fn open(call: &Call, environment: &Environment, hearing: &Hearing) -> Result<Value, Failure> {
+/// Opens a stream of the track with that SID: the arguments of `openAudioStream`. `opener` has the keys.
+pub(crate) fn open(
+    call: &Call,
+    environment: &Environment,
+    hearing: &Hearing,
+    opener: Arc<dyn FrameOpener>,
+) -> Result<Value, Failure> {
     let js = call.js();
     let track = call.argument(0, "trackSid").string()?;
     let sample_rate = call.argument(1, "sampleRate").u32()?;
     let channels = call.argument(2, "channels").u16()?;
     let frame = call.argument(3, "frameSamples").u32_within(1..=MAX_FRAME_SAMPLES)? as usize;
+    let sender = call.argument(4, "sender").optional(Argument::string)?;
+    let sealing = sender.map(|sender| Sealing { sender: sender.into(), opener });
     let decoder = decoder(sample_rate, channels)
         .ok_or_else(|| Failure::out_of_range("sampleRate must be from 8000 to 48000, and channels 1 or 2"))?;
     let id = environment.next_id();
     let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
     let options = SinkOptions { sample_rate, channels, frame };
-    let reader = hearing.open(&track, options, decoder, Arc::clone(&host) as _);
+    let reader = hearing.open(&track, sealing, options, decoder, Arc::clone(&host) as _);
     let stream = Rc::new(AudioStream {
         id,
         reader: RefCell::new(Some(reader)),
@@ -157,12 +164,14 @@ impl IntoJs for SinkStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
         let object = js.object()?;
         js.put(object, c"packetsReceived", self.received)?;
+        js.put(object, c"packetsRepaired", self.repaired)?;
         js.put(object, c"packetsDecoded", self.decoded)?;
         js.put(object, c"packetsLate", self.late)?;
         js.put(object, c"packetsDuplicate", self.duplicate)?;
         js.put(object, c"packetsInvalid", self.invalid)?;
         js.put(object, c"packetsSurplus", self.surplus)?;
         js.put(object, c"packetsDiscarded", self.discarded)?;
+        js.put(object, c"packetsUndecryptable", self.undecryptable)?;
         js.put(object, c"packetsHeld", self.held)?;
         js.put(object, c"packetsLost", self.lost)?;
         js.put(object, c"samplesDecoded", self.samples_decoded)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datatrack::e2ee::{
-    Completion, Derivation, DerivationId, E2eeError, IV_LEN, IvSequence, KeyMaterial, KeyScope, OpenOutcome,
-    SystemIvRandom,
+    Completion, Derivation, DerivationId, E2eeError, FrameSealError, FrameSealer, IV_LEN, IvSequence,
+    KeyMaterial, KeyScope, OpenOutcome, SealedFrame, SystemIvRandom,
 };
 use datatrack::packet::{E2eeExtension, Handle};
 use datatrack::publisher::{
@@ -17,9 +17,11 @@ use datatrack::subscriber::{
     Epoch, StreamId, SubscribeError, SubscribeOptions, Subscriber, SubscriberConfig, SubscriberEvent, TrackId,
 };
 use datatrack::{Instant, Payload};
+use datatrack_media::{OPUS_HEAD, seal_frame};
 use tokio::sync::oneshot;
 
 use crate::Clock;
+use crate::hearing::FrameOpener;
 
 /// The options of a [`Link`].
 pub struct LinkOptions {
@@ -457,6 +459,20 @@ impl Link {
         })
     }
 
+    /// Seals a frame of an audio track of the local participant, in the format of
+    /// [`datatrack_media`](datatrack_media::seal_frame). Each track has a `sealer` of its own. After an error the frame
+    /// must not be sent. A track whose frames are sealed must not be sent with RED: no receiver opens both.
+    ///
+    /// # Errors
+    /// [`FrameSealError::NoKey`] as long as there is no key, and without built-in encryption.
+    pub fn seal_audio(&self, sealer: &mut FrameSealer, frame: &[u8]) -> Result<Vec<u8>, FrameSealError> {
+        self.publisher(|publisher, _| {
+            seal_frame(frame, OPUS_HEAD, |head, payload, room| {
+                publisher.seal_media(sealer, head, payload, room)
+            })
+        })
+    }
+
     fn expect(&self, side: Side, id: DerivationId) -> oneshot::Receiver<KeyResult> {
         let (done, ready) = oneshot::channel();
         lock(&self.awaited).insert((side, id), done);
@@ -500,6 +516,16 @@ impl Link {
         }
         lock(&self.events).extend(events);
         true
+    }
+}
+
+impl FrameOpener for Link {
+    fn open_media(&self, sender: &Arc<str>, frame: SealedFrame<'_>) -> OpenOutcome {
+        self.subscriber(|subscriber, now| subscriber.open_media(sender, frame, now))
+    }
+
+    fn refuse_media(&self, sender: &Arc<str>) {
+        self.subscriber(|subscriber, now| subscriber.refuse_media(sender, now));
     }
 }
 

@@ -63,6 +63,17 @@ impl FrameKey {
     /// Seals `payload` into `sealed`, which must be [`TAG_LEN`] bytes longer. This takes one pass instead of a copy and
     /// [`seal_in_place`](Self::seal_in_place).
     pub fn seal_into(&self, iv: &[u8; IV_LEN], payload: &[u8], sealed: &mut [u8]) -> Result<(), SealError> {
+        self.seal_with_head_into(iv, &[], payload, sealed)
+    }
+
+    /// As [`seal_into`](Self::seal_into). The tag also covers `head`, which the receiver gets as it is.
+    pub fn seal_with_head_into(
+        &self,
+        iv: &[u8; IV_LEN],
+        head: &[u8],
+        payload: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<(), SealError> {
         let (ciphertext, tag) = sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::NoRoom)?;
         if ciphertext.len() != payload.len() {
             return Err(SealError::NoRoom);
@@ -70,7 +81,7 @@ impl FrameKey {
         self.0
             .seal_out_of_place_scatter(
                 Nonce::assume_unique_for_key(*iv),
-                Aad::empty(),
+                Aad::from(head),
                 payload,
                 ciphertext,
                 &[],
@@ -81,29 +92,59 @@ impl FrameKey {
 
     /// Opens `ciphertext ‖ tag` into a new buffer. `sealed` stays unchanged, so another key can be tried.
     pub fn open(&self, iv: &[u8; IV_LEN], sealed: &[u8]) -> Result<Bytes, OpenError> {
+        self.open_with_head(iv, &[], sealed)
+    }
+
+    fn open_with_head(&self, iv: &[u8; IV_LEN], head: &[u8], sealed: &[u8]) -> Result<Bytes, OpenError> {
         let len = sealed.len().checked_sub(TAG_LEN).ok_or(OpenError::TooShort)?;
         let mut plaintext = vec![0; len];
-        self.open_into(iv, sealed, &mut plaintext)?;
+        self.open_with_head_into(iv, head, sealed, &mut plaintext)?;
         Ok(plaintext.into())
     }
 
     /// Opens `ciphertext ‖ tag` into `plaintext`, which must be [`TAG_LEN`] bytes shorter. After an error the content
     /// of `plaintext` is useless.
     pub fn open_into(&self, iv: &[u8; IV_LEN], sealed: &[u8], plaintext: &mut [u8]) -> Result<(), OpenError> {
+        self.open_with_head_into(iv, &[], sealed, plaintext)
+    }
+
+    fn open_with_head_into(
+        &self,
+        iv: &[u8; IV_LEN],
+        head: &[u8],
+        sealed: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), OpenError> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(OpenError::TooShort)?;
         if plaintext.len() != ciphertext.len() {
             return Err(OpenError::WrongRoom);
         }
         self.0
-            .open_separate_gather(Nonce::assume_unique_for_key(*iv), Aad::empty(), ciphertext, tag, plaintext)
+            .open_separate_gather(
+                Nonce::assume_unique_for_key(*iv),
+                Aad::from(head),
+                ciphertext,
+                tag,
+                plaintext,
+            )
             .map_err(|_| OpenError::Failed)
     }
 
     /// Opens a frame as the depacketizer delivers it. A single piece is opened in one pass. Several pieces are copied
     /// together first and then opened in place. `sealed` stays unchanged.
     pub fn open_payload(&self, iv: &[u8; IV_LEN], sealed: &Payload) -> Result<Bytes, OpenError> {
+        self.open_payload_with_head(iv, &[], sealed)
+    }
+
+    /// As [`open_payload`](Self::open_payload), for what was sealed with `head`.
+    pub fn open_payload_with_head(
+        &self,
+        iv: &[u8; IV_LEN],
+        head: &[u8],
+        sealed: &Payload,
+    ) -> Result<Bytes, OpenError> {
         if let [piece] = sealed.pieces() {
-            return self.open(iv, piece);
+            return self.open_with_head(iv, head, piece);
         }
         let mut buffer = Vec::with_capacity(sealed.len());
         for piece in sealed.pieces() {
@@ -111,7 +152,7 @@ impl FrameKey {
         }
         let len = buffer.len().checked_sub(TAG_LEN).ok_or(OpenError::TooShort)?;
         self.0
-            .open_in_place(Nonce::assume_unique_for_key(*iv), Aad::empty(), &mut buffer)
+            .open_in_place(Nonce::assume_unique_for_key(*iv), Aad::from(head), &mut buffer)
             .map_err(|_| OpenError::Failed)?;
         buffer.truncate(len);
         Ok(buffer.into())
@@ -203,6 +244,33 @@ mod tests {
             let mut again = vec![0; sealed.len()];
             key.seal_into(&IV, &payload, &mut again).unwrap();
             prop_assert_eq!(again, sealed);
+        }
+
+        #[test]
+        fn what_is_sealed_with_a_head_opens_with_that_head_only(
+            head in prop::collection::vec(any::<u8>(), 0..20),
+            payload in prop::collection::vec(any::<u8>(), 0..300),
+            cut in any::<prop::sample::Index>(),
+            bit in any::<prop::sample::Index>(),
+        ) {
+            let key = key(1);
+            let mut sealed = vec![0; payload.len() + TAG_LEN];
+            key.seal_with_head_into(&IV, &head, &payload, &mut sealed).unwrap();
+            let cut = cut.index(sealed.len());
+            let pieces = [&sealed[..cut], &sealed[cut..]].map(Bytes::copy_from_slice);
+            let (whole, cut) = (Payload::from(Bytes::from(sealed)), Payload::from_pieces(pieces.to_vec()));
+            for sealed in [&whole, &cut] {
+                prop_assert_eq!(&key.open_payload_with_head(&IV, &head, sealed).unwrap()[..], &payload[..]);
+                let longer = [&head[..], &[0]].concat();
+                prop_assert_eq!(key.open_payload_with_head(&IV, &longer, sealed), Err(OpenError::Failed));
+                if !head.is_empty() {
+                    let mut other = head.clone();
+                    let bit = bit.index(other.len() * 8);
+                    other[bit / 8] ^= 1 << (bit % 8);
+                    prop_assert_eq!(key.open_payload_with_head(&IV, &other, sealed), Err(OpenError::Failed));
+                    prop_assert_eq!(key.open_payload(&IV, sealed), Err(OpenError::Failed));
+                }
+            }
         }
 
         #[test]

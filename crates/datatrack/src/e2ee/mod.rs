@@ -17,7 +17,8 @@
 //! driver calls [`Derivation::run`] where blocking is allowed, and hands the [`Derived`] back to the machine that
 //! asked.
 //!
-//! The format authenticates the payload and nothing else: not the track, the frame number nor the timestamp.
+//! The format authenticates the payload and nothing else: not the track, the frame number nor the timestamp. A frame
+//! of audio has a plain head, which the tag covers, too.
 
 mod cipher;
 mod derivation;
@@ -35,7 +36,7 @@ pub use derivation::{Completion, Derivation, DerivationError, DerivationId, Deri
 pub use error::E2eeError;
 pub use iv::{IvRandom, IvRandomError, IvSequence, SystemIvRandom};
 pub use material::KeyMaterial;
-pub use opening_keys::{OpenOutcome, OpeningKeys, SEARCH_PAUSE};
+pub use opening_keys::{OpenOutcome, OpeningKeys, SEARCH_PAUSE, SealedFrame};
 pub use options::{KeyOptions, KeyScope};
 pub use sealer::{FrameSealError, FrameSealer, SealedWith};
 pub use sealing_keys::SealingKeys;

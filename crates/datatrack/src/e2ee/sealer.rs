@@ -62,8 +62,20 @@ impl FrameSealer {
         payload: &[u8],
         sealed: &mut [u8],
     ) -> Result<SealedWith, FrameSealError> {
+        self.seal_with_head_into(keys, random, &[], payload, sealed)
+    }
+
+    /// As [`seal_into`](Self::seal_into). The tag also covers `head`, which the receiver gets as it is.
+    pub fn seal_with_head_into(
+        &mut self,
+        keys: &SealingKeys,
+        random: &mut dyn IvRandom,
+        head: &[u8],
+        payload: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<SealedWith, FrameSealError> {
         let (key, with) = self.next(keys, random)?;
-        key.seal_into(&with.iv, payload, sealed)?;
+        key.seal_with_head_into(&with.iv, head, payload, sealed)?;
         Ok(with)
     }
 

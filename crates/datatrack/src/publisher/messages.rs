@@ -1,7 +1,7 @@
-//! Messages of the reliable side, sealed with the local participant's keys, in a session that seals frames itself.
+//! Messages of the reliable side and frames of audio tracks, sealed with the local participant's keys, in a session that seals frames itself.
 
 use super::{Encryption, Publisher};
-use crate::e2ee::{SealedWith, TAG_LEN};
+use crate::e2ee::{FrameSealError, FrameSealer, SealedWith, TAG_LEN};
 
 /// The result of sealing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,5 +31,18 @@ impl Publisher {
             Ok(with) => SealedMessage::Sealed(with, sealed),
             Err(_) => SealedMessage::Failed,
         }
+    }
+
+    /// Seals a frame of an audio track with the current key, into `sealed`, which must be [`TAG_LEN`] bytes longer than
+    /// `payload`. The tag also covers `head`. Each track has a `sealer` of its own. After an error nothing must be sent.
+    pub fn seal_media(
+        &mut self,
+        sealer: &mut FrameSealer,
+        head: &[u8],
+        payload: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<SealedWith, FrameSealError> {
+        let Encryption::Native(keys) = &self.encryption else { return Err(FrameSealError::NoKey) };
+        sealer.seal_with_head_into(keys, self.config.iv_random.as_mut(), head, payload, sealed)
     }
 }

@@ -1,9 +1,11 @@
 //! The keys of publishers, in a session that opens frames itself.
 
-use super::{Encryption, Subscriber};
+use std::sync::Arc;
+
+use super::{Encryption, EncryptionErrorReason, Subscriber};
 use crate::e2ee::{
     Completion, Derivation, DerivationId, Derived, E2eeError, IV_LEN, KeyMaterial, KeyScope, OpenOutcome,
-    OpeningKeys,
+    OpeningKeys, SealedFrame,
 };
 use crate::frame::Payload;
 use crate::time::Instant;
@@ -64,6 +66,40 @@ impl Subscriber {
             Ok(keys) => keys.open(sender, key_index, iv, sealed, now),
             Err(_) => OpenOutcome::NoKey,
         }
+    }
+
+    /// Opens a frame of an audio track of `sender`. A frame that cannot be opened is told as an
+    /// [`EncryptionError`](super::SubscriberEvent::EncryptionError), as that of a data track is. After
+    /// [`OpenOutcome::Wait`] the caller can try it again.
+    pub fn open_media(&mut self, sender: &Arc<str>, frame: SealedFrame<'_>, now: Instant) -> OpenOutcome {
+        let outcome = match self.keys() {
+            Ok(keys) => keys.open_frame(sender, frame, now),
+            Err(_) => OpenOutcome::NoKey,
+        };
+        let reason = match outcome {
+            OpenOutcome::Opened(_) | OpenOutcome::Wait => return outcome,
+            OpenOutcome::NoKey => EncryptionErrorReason::MissingKey,
+            OpenOutcome::Failed => EncryptionErrorReason::DecryptionFailed,
+            OpenOutcome::InvalidKey => EncryptionErrorReason::InvalidKey,
+        };
+        self.count_media_error(sender, reason, frame.key_index, now);
+        outcome
+    }
+
+    /// A frame of an encrypted audio track of `sender` is not one, so there is nothing to open.
+    pub fn refuse_media(&mut self, sender: &Arc<str>, now: Instant) {
+        self.count_media_error(sender, EncryptionErrorReason::Unencrypted, 0, now);
+    }
+
+    fn count_media_error(
+        &mut self,
+        sender: &Arc<str>,
+        reason: EncryptionErrorReason,
+        key_index: u8,
+        now: Instant,
+    ) {
+        let event = self.errors.count(sender, reason, key_index, 1, now);
+        self.events.extend(event);
     }
 
     fn keys(&mut self) -> Result<&mut OpeningKeys, E2eeError> {

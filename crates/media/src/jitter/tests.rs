@@ -3,7 +3,7 @@
 use super::*;
 
 fn packet(sequence: u64) -> Packet {
-    Packet { sequence, time: sequence * 960, payload: Arc::from([0u8; 4]) }
+    Packet { sequence, time: sequence * 960, payload: Arc::from([0u8; 4]), repaired: false }
 }
 
 fn sequences(jitter: &mut Jitter, now: Instant) -> Vec<Result<u64, u64>> {

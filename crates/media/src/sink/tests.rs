@@ -42,7 +42,12 @@ fn sink(now: Instant) -> Sink {
 
 fn packet(sequence: u8) -> Packet {
     let payload: [u8; 2] = [sequence, sequence.wrapping_sub(1)];
-    Packet { sequence: u64::from(sequence), time: u64::from(sequence) * 960, payload: Arc::from(payload) }
+    Packet {
+        sequence: u64::from(sequence),
+        time: u64::from(sequence) * 960,
+        payload: Arc::from(payload),
+        repaired: false,
+    }
 }
 
 /// The value of each frame that is there.
@@ -57,6 +62,7 @@ fn closes(stats: SinkStats) -> bool {
         + stats.invalid
         + stats.surplus
         + stats.discarded
+        + stats.undecryptable
         + stats.held;
     stats.received == of_packets && stats.produced == stats.delivered + stats.dropped + stats.queued
 }
@@ -231,6 +237,33 @@ fn a_long_stop_of_the_clock_makes_a_second_of_silence_at_most() {
     assert!(sink.stats().samples_silence <= MOST_SKEW.as_secs() * u64::from(RATE));
 }
 
+#[test]
+fn a_packet_that_cannot_be_decrypted_is_as_good_as_lost() {
+    let now = Instant::now();
+    let mut sink = sink(now);
+    sink.handle_packet(packet(1), now);
+    sink.handle_undecryptable();
+    sink.handle_packet(packet(3), now + 2 * STEP);
+    sink.handle_timeout(now + 2 * STEP + Duration::from_millis(40));
+    assert_eq!(values(&mut sink), [1, 1, -2, -2, 3, 3]);
+    let stats = sink.stats();
+    assert_eq!((stats.received, stats.decoded, stats.undecryptable, stats.lost), (3, 2, 1, 1));
+    assert!(closes(stats));
+}
+
+#[test]
+fn a_packet_that_a_later_one_repeats_fills_its_place_and_is_counted() {
+    let now = Instant::now();
+    let mut sink = sink(now);
+    sink.handle_packet(packet(1), now);
+    sink.handle_packet(packet(3), now + 2 * STEP);
+    sink.handle_packet(Packet { repaired: true, ..packet(2) }, now + 2 * STEP);
+    assert_eq!(values(&mut sink), [1, 1, 2, 2, 3, 3]);
+    let stats = sink.stats();
+    assert_eq!((stats.received, stats.repaired, stats.lost, stats.samples_concealed), (3, 1, 0, 0));
+    assert!(closes(stats));
+}
+
 proptest! {
     /// Whatever arrives in whatever order and at whatever time: the counters close, frames are whole and in bounds, and
     /// the sink asks for a time to come.
@@ -243,7 +276,11 @@ proptest! {
         for (sequence, time, length, wait) in packets {
             now += Duration::from_millis(wait);
             let payload = Arc::from(vec![1u8; length]);
-            sink.handle_packet(Packet { sequence, time, payload }, now);
+            if length == 3 && wait % 2 == 0 {
+                sink.handle_undecryptable();
+            } else {
+                sink.handle_packet(Packet { sequence, time, payload, repaired: wait % 5 == 0 }, now);
+            }
             if wait % 3 == 0 {
                 sink.handle_timeout(now);
                 prop_assert!(sink.poll_timeout() > now);

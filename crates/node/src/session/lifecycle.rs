@@ -20,6 +20,9 @@ use crate::js::error::Failure;
 use crate::js::{Argument, Call, Methods, Value, exports};
 use crate::session::Session;
 
+/// Bytes at the end of the server's own frames, at most. livekit-server uses 16 or 48.
+const MAX_TRAILER: usize = 1_024;
+
 pub(super) static METHODS: Methods = exports! {
     c"handleConnectionLost" => handle_connection_lost,
     c"handleResumed" => handle_resumed,
@@ -28,6 +31,7 @@ pub(super) static METHODS: Methods = exports! {
     c"close" => close,
     c"connect" => connect,
     c"openAudioStream" => open_audio_stream,
+    c"setServerTrailer" => set_server_trailer,
     c"setRef" => set_ref,
     c"testPanic" => test_panic,
     c"setKey" => set_key,
@@ -77,10 +81,20 @@ fn connect(call: &Call) -> Result<Value, Failure> {
 fn open_audio_stream(call: &Call) -> Result<Value, Failure> {
     let session = Session::of(call)?;
     let signal = session.work_signal()?;
-    let stream = audio::open(call, Environment::of(call)?, &session.hearing)?;
+    let opener = Arc::clone(&session.link) as _;
+    let stream = audio::open(call, Environment::of(call)?, &session.hearing, opener)?;
     // The first frames are due soon.
     signal.notify();
     Ok(stream)
+}
+
+fn set_server_trailer(call: &Call) -> Result<(), Failure> {
+    let trailer = call.argument(0, "trailer").bytes()?;
+    if trailer.len() > MAX_TRAILER {
+        return Err(Failure::out_of_range(format!("trailer must have at most {MAX_TRAILER} bytes")));
+    }
+    Session::of(call)?.hearing.set_server_trailer(trailer);
+    Ok(())
 }
 
 fn set_ref(call: &Call) -> Result<(), Failure> {

@@ -176,7 +176,6 @@ impl Task {
     fn turn(&mut self, now: Instant) -> bool {
         self.take_commands(now);
         self.renegotiate(now);
-        self.options.hearing.handle_timeouts(now);
         let mut more = false;
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
             more |= side.receive(now);
@@ -185,6 +184,8 @@ impl Task {
             let (stats, packets) = (&mut self.stats, &mut self.packets);
             take_events(side, &self.shared, &self.options, &self.relaying, stats, packets, now);
         }
+        // What waits in the sockets has arrived in time, even if this task was late.
+        self.options.hearing.handle_timeouts(now);
         if !self.packets.is_empty() {
             // A caller that has received a frame must find its packets counted.
             *lock(&self.shared.stats) = self.stats;

@@ -210,7 +210,8 @@ impl Peer {
         let identity = identity();
         let mut config = Rtc::builder()
             .clear_codecs()
-            .enable_opus(true, false)
+            // With RED (RFC 2198): what packets repeat of those before them fills losses.
+            .enable_opus(true, true)
             // Packets are put in order by their reader, who knows how long to wait for one.
             .set_reordering_size_audio(0)
             .set_crypto_provider(identity.provider.clone())
@@ -470,7 +471,9 @@ impl Peer {
             // Any host may send such a datagram, so it must not end the connection.
             self.stats.datagrams_rejected += 1;
         }
+        let before = self.events.len();
         self.drain(now);
+        sections::mark_repaired(self.events.iter_mut().skip(before));
         if handled {
             self.note_answer(local, remote, contents, now);
             let answer = is_dtls(contents);

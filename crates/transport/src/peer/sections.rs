@@ -41,6 +41,45 @@ pub(super) fn touch(api: &mut SdpApi<'_>, agreed: &[Mid]) {
 pub(super) fn packet(data: MediaData) -> PeerEvent {
     PeerEvent::Audio {
         section: Section(data.mid),
-        packet: Packet { sequence: **data.seq_range.start(), time: data.time.numer(), payload: data.data },
+        packet: Packet {
+            sequence: **data.seq_range.start(),
+            time: data.time.numer(),
+            payload: data.data,
+            repaired: false,
+        },
+    }
+}
+
+/// Marks the packets that did not arrive themselves, of those that one datagram made: the engine takes them from what
+/// the packet in the datagram repeats of those before it (RFC 2198).
+pub(super) fn mark_repaired<'a>(events: impl Iterator<Item = &'a mut PeerEvent>) {
+    let mut arrived: Option<&mut Packet> = None;
+    for event in events {
+        let PeerEvent::Audio { packet, .. } = event else { continue };
+        let newer = arrived.as_ref().is_none_or(|arrived| arrived.sequence < packet.sequence);
+        let older = if newer { arrived.replace(packet) } else { Some(packet) };
+        if let Some(older) = older {
+            older.repaired = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_packets_of_a_datagram_the_newest_one_arrived_itself() {
+        for order in [&[][..], &[7], &[6, 7], &[7, 6], &[5, 7, 6], &[7, 5, 6], &[5, 6, 7]] {
+            let packet = |sequence| Packet { sequence, time: 0, payload: [].into(), repaired: false };
+            let event = |&sequence| PeerEvent::Audio { section: "0".into(), packet: packet(sequence) };
+            let mut events: Vec<_> = order.iter().map(event).chain([PeerEvent::Connected]).collect();
+            mark_repaired(events.iter_mut());
+            let repaired = events.iter().filter_map(|event| match event {
+                PeerEvent::Audio { packet, .. } => Some((packet.sequence, packet.repaired)),
+                _ => None,
+            });
+            assert!(repaired.eq(order.iter().map(|&sequence| (sequence, sequence != 7))), "{order:?}");
+        }
     }
 }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use super::error::check_index;
 use super::jobs::JobKind;
 use super::{
-    Completion, Derivation, DerivationId, Derived, E2eeError, IV_LEN, KeyMaterial, KeyOptions, KeyScope,
+    Completion, Derivation, DerivationId, Derived, E2eeError, FrameKey, IV_LEN, KeyMaterial, KeyOptions,
+    KeyScope,
 };
 use crate::{Instant, Payload};
 use ring::Ring;
@@ -42,6 +43,25 @@ pub struct OpeningKeys {
     ready: VecDeque<KeyScope>,
     retries: VecDeque<KeyScope>,
     next_id: u64,
+}
+
+/// A sealed frame, with what its sender says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedFrame<'a> {
+    /// The index of the key that sealed it.
+    pub key_index: u8,
+    /// The IV.
+    pub iv: &'a [u8; IV_LEN],
+    /// What the tag covers besides the ciphertext.
+    pub head: &'a [u8],
+    /// The ciphertext with the tag.
+    pub sealed: &'a Payload,
+}
+
+impl SealedFrame<'_> {
+    fn open_with(&self, key: &FrameKey) -> Option<Bytes> {
+        key.open_payload_with_head(self.iv, self.head, self.sealed).ok()
+    }
 }
 
 /// The result of opening a sealed frame.
@@ -157,10 +177,16 @@ impl OpeningKeys {
         sealed: &Payload,
         now: Instant,
     ) -> OpenOutcome {
+        self.open_frame(identity, SealedFrame { key_index, iv, head: &[], sealed }, now)
+    }
+
+    /// As [`open`](Self::open), for a frame that may have been sealed with a head.
+    pub fn open_frame(&mut self, identity: &str, frame: SealedFrame<'_>, now: Instant) -> OpenOutcome {
+        let key_index = frame.key_index;
         let options = &self.options;
         let ring = if options.shared { self.shared.as_mut() } else { self.participants.get_mut(identity) };
         let Some(ring) = ring else { return OpenOutcome::NoKey };
-        let (outcome, wants_step) = ring.open(options, identity, key_index, iv, sealed, now);
+        let (outcome, wants_step) = ring.open(options, identity, frame, now);
         if wants_step {
             ring.ask(DerivationId(self.next_id), key_index, JobKind::Search);
             self.next_id += 1;

@@ -1,9 +1,9 @@
+use crate::Instant;
 use crate::e2ee::derivation::{DerivedKey, Work};
 use crate::e2ee::jobs::{Job, JobKind, Jobs, Purpose};
 use crate::e2ee::{
-    Completion, DerivationError, DerivationId, IV_LEN, KEY_RING_SIZE, KeyOptions, OpenOutcome, TAG_LEN,
+    Completion, DerivationError, DerivationId, KEY_RING_SIZE, KeyOptions, OpenOutcome, SealedFrame, TAG_LEN,
 };
-use crate::{Instant, Payload};
 
 use super::slot::{Attempt, Slot};
 
@@ -109,31 +109,30 @@ impl Ring {
         &mut self,
         options: &KeyOptions,
         sender: &str,
-        index: u8,
-        iv: &[u8; IV_LEN],
-        sealed: &Payload,
+        frame: SealedFrame<'_>,
         now: Instant,
     ) -> (OpenOutcome, bool) {
+        let index = frame.key_index;
         // Until the application's change of this key is done, a failing frame may just be ahead of it.
         let changing = self.jobs.concern(index);
         let unless_changing = |outcome| (if changing { OpenOutcome::Wait } else { outcome }, false);
         let Some(slot) = self.slots.get_mut(usize::from(index)).and_then(Option::as_mut) else {
             return unless_changing(OpenOutcome::NoKey);
         };
-        if sealed.len() < TAG_LEN {
+        if frame.sealed.len() < TAG_LEN {
             // The frame is too short for any key. That says nothing about this key and needs no search.
             return (OpenOutcome::Failed, false);
         }
         if slot.is_invalid(sender, options) {
             return unless_changing(OpenOutcome::InvalidKey);
         }
-        if let Some(opened) = slot.open(sender, iv, sealed) {
+        if let Some(opened) = slot.open(sender, frame) {
             return (OpenOutcome::Opened(opened), false);
         }
         if changing {
             return (OpenOutcome::Wait, false);
         }
-        match slot.search(sender, iv, sealed, options.ratchet_window, now) {
+        match slot.search(sender, frame, options.ratchet_window, now) {
             Attempt::Opened(opened) => (OpenOutcome::Opened(opened), false),
             Attempt::Wait => (OpenOutcome::Wait, false),
             Attempt::AskForStep => (OpenOutcome::Wait, true),

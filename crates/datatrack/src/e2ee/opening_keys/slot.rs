@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::Instant;
 use crate::e2ee::derivation::DerivedKey;
-use crate::e2ee::{FrameKey, IV_LEN, KeyOptions};
-use crate::{Instant, Payload};
+use crate::e2ee::{FrameKey, IV_LEN, KeyOptions, SealedFrame};
 
 use super::senders::Senders;
 
@@ -56,11 +56,8 @@ impl Slot {
     }
 
     /// Opens a frame with the key or with the one before it.
-    pub(super) fn open(&mut self, sender: &str, iv: &[u8; IV_LEN], sealed: &Payload) -> Option<Bytes> {
-        let opened = self.key.key.open_payload(iv, sealed).ok().or_else(|| {
-            let previous = self.previous.as_ref()?;
-            previous.open_payload(iv, sealed).ok()
-        })?;
+    pub(super) fn open(&mut self, sender: &str, frame: SealedFrame<'_>) -> Option<Bytes> {
+        let opened = frame.open_with(&self.key.key).or_else(|| frame.open_with(self.previous.as_ref()?))?;
         self.senders.opened(sender);
         Some(opened)
     }
@@ -69,8 +66,7 @@ impl Slot {
     pub(super) fn search(
         &mut self,
         sender: &str,
-        iv: &[u8; IV_LEN],
-        sealed: &Payload,
+        frame: SealedFrame<'_>,
         window: u8,
         now: Instant,
     ) -> Attempt {
@@ -82,20 +78,24 @@ impl Slot {
             return Attempt::Wait;
         }
         let tried = match self.search.probe {
-            Some((probe, tried)) if probe == *iv => tried,
+            Some((probe, tried)) if probe == *frame.iv => tried,
             _ => 0,
         };
-        let found =
-            self.search.steps.iter().enumerate().take(window).skip(tried).find_map(|(ahead, step)| {
-                step.key.open_payload(iv, sealed).ok().map(|opened| (ahead, opened))
-            });
+        let found = self
+            .search
+            .steps
+            .iter()
+            .enumerate()
+            .take(window)
+            .skip(tried)
+            .find_map(|(ahead, step)| frame.open_with(&step.key).map(|opened| (ahead, opened)));
         if let Some((ahead, opened)) = found {
             self.advance_to(ahead);
             self.senders.clear();
             return Attempt::Opened(opened);
         }
         if self.search.steps.len() < window {
-            self.search.probe = Some((*iv, self.search.steps.len()));
+            self.search.probe = Some((*frame.iv, self.search.steps.len()));
             self.search.deriving = true;
             return Attempt::AskForStep;
         }
