@@ -188,8 +188,7 @@ export class Engine {
   }
 
   /** Makes calls one after the other, `interval` ms apart: `count` of them, or until `stop`. */
-  async calls({ identity, method, size, count = Infinity, interval = 0, seconds = Infinity }) {
-    const payload = 'x'.repeat(size)
+  async calls({ identity, method, payload, count = Infinity, interval = 0, seconds = Infinity }) {
     const times = []
     let failed = 0
     this.#stopped = false

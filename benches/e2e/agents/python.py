@@ -192,7 +192,7 @@ class Engine:
 
         self.room.local_participant.register_rpc_method(method, reply)
 
-    async def calls(self, identity, method, size, count=None, interval=0, seconds=None) -> dict:
+    async def calls(self, identity, method, payload, count=None, interval=0, seconds=None) -> dict:
         times, failed = [], 0
         self.stopped = False
         end = math.inf if seconds is None else now() + seconds * 1000
@@ -201,7 +201,7 @@ class Engine:
             start = now()
             try:
                 await self.room.local_participant.perform_rpc(
-                    destination_identity=identity, method=method, payload="x" * size, response_timeout=15
+                    destination_identity=identity, method=method, payload=payload, response_timeout=15
                 )
                 times.append(now() - start)
             except Exception:

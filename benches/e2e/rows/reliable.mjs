@@ -1,7 +1,14 @@
 // The reliable channel: calls, streams, and calls beside a flood of frames or of streams.
+import { setTimeout as delay } from 'node:timers/promises'
 import { withPair } from '../agent.mjs'
 
-const CALL = { identity: 'subscriber', method: 'echo', size: 100 }
+const CALL = { identity: 'subscriber', method: 'echo', payload: jsonOf(100) }
+/** Requests and answers by their size: within one packet, just within one packet, and several packets. */
+const SIZES = { '': 100, ' 14 kB': 14_000, ' 100 kB': 100_000 }
+/** Calls before those that are measured, and the measured ones: three of them are above p99. */
+const [WARMING, CALLS] = [20, 300]
+/** Calls until one succeeds, 100 ms apart. */
+const TRIES = 100
 const TOPIC = 'bulk'
 /** More than the server can forward. */
 const FLOOD = { size: 15_360, rate: 3000 }
@@ -9,8 +16,15 @@ const FLOOD = { size: 15_360, rate: 3000 }
 export async function rpc(bench, kind) {
   return withPair(bench.server, kind, async ({ publisher, subscriber }) => {
     await subscriber.ask('answer', { method: CALL.method })
-    await publisher.ask('calls', { ...CALL, count: 20 })
-    const idle = await publisher.ask('calls', { ...CALL, count: bench.quick ? 100 : 300 }, 60)
+    const rows = {}
+    for (const [label, size] of Object.entries(SIZES)) {
+      const call = { ...CALL, payload: jsonOf(size) }
+      await reach(publisher, call)
+      await publisher.ask('calls', { ...call, count: WARMING }, 30)
+      const idle = await publisher.ask('calls', { ...call, count: CALLS }, 120)
+      rows[`rpc${label} p50`] = { best: idle.p50, idle }
+      rows[`rpc${label} p99`] = { best: idle.p99, failed: idle.failed }
+    }
     const seconds = bench.quick ? 3 : 5
     const flood = { ...FLOOD, phase: 1_000_000, seconds: seconds + 1, warm: 0 }
     const flooding = publisher.ask('offer', flood, seconds + 10)
@@ -20,11 +34,10 @@ export async function rpc(bench, kind) {
     const { pushed, refused } = await flooding
     const { received } = await subscriber.ask('collect', { phase: flood.phase })
     return {
-      'rpc p50': { best: idle.p50, idle },
-      'rpc p99': { best: idle.p99 },
+      ...rows,
       'rpc flood p50': { best: loaded.p50, loaded, pushed, refused, received },
       'rpc flood p99': { best: loaded.p99, failed: loaded.failed },
-      'rpc flood over idle': { best: loaded.p99 === null ? null : loaded.p99 - idle.p50 },
+      'rpc flood over idle': { best: loaded.p99 === null ? null : loaded.p99 - rows['rpc p50'].best },
     }
   })
 }
@@ -57,7 +70,7 @@ export async function streams8(bench, kind) {
     kind,
     async (pair) => {
       await pair.subscriber.ask('answer', { method: CALL.method })
-      await pair.publisher.ask('calls', { ...CALL, count: 20 })
+      await pair.publisher.ask('calls', { ...CALL, count: WARMING })
       const longest = bench.quick ? 20 : 90
       const sent = streams(pair, size, count, longest)
       const calls = pair.publisher.ask('calls', { ...CALL, interval: 50, seconds: longest }, longest + 30)
@@ -91,4 +104,28 @@ async function streams({ publisher, subscriber }, size, count, longest) {
   failed.catch(() => {})
   arriving.catch(() => {})
   return { bytes, ended, seconds: (performance.now() - begun) / 1000 }
+}
+
+/**
+ * Waits until calls of that size succeed. Until an SDK knows of the recipient, it takes no request above the 15 KiB of
+ * RPC version 1.
+ */
+async function reach(publisher, call) {
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const { failed } = await publisher.ask('calls', { ...call, count: 1 }, 30)
+    if (failed === 0) return
+    await delay(100)
+  }
+}
+
+/** JSON of so many characters, all of them ASCII, as applications send it: it compresses to a quarter. */
+function jsonOf(size) {
+  const records = []
+  let random = 1
+  for (let length = 0; length < size; length += records.at(-1).length) {
+    random = (random * 48_271) % 2_147_483_647
+    const name = `sensor-${random % 97}`
+    records.push(JSON.stringify({ id: random, name, value: random / 2_147_483_647, ok: random % 3 > 0 }))
+  }
+  return `[${records.join(',')}]`.slice(0, size)
 }
