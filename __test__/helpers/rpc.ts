@@ -135,7 +135,7 @@ export class Wire {
         ),
       sendShortText: (text, to) =>
         text.text.length > MAX_V1_PAYLOAD_BYTES ? undefined : packet(sendText(text, to)),
-      sendText,
+      sendText: (text, to) => packet(sendText(text, to)),
     }
     return { client: new RpcClientManager(transport), server: new RpcServerManager(transport) }
   }

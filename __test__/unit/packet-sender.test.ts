@@ -1,44 +1,11 @@
 import { DataPacket, RpcAck } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
-import type { MessageChannel, MessageChannels } from '../../src/data-packet/channels'
 import { DataPackets } from '../../src/data-packet/data-packets'
 import { LOSSY_BUFFER, MAX_WAITING_BYTES, PacketSender, RELIABLE_AHEAD } from '../../src/data-packet/sender'
 import { CHUNK_SIZE, headerFits, headerOf } from '../../src/data-stream/header'
-import { SendStatus } from '../../src/native/native'
 import type { NativeSession } from '../../src/native/native'
 import { rejection, thrown } from '../helpers/rooms'
-
-/** A channel that acknowledges when the test says so, and writes down what it is asked. */
-class ScriptedChannel implements MessageChannels {
-  readonly maxMessageSize = 65_535
-  readonly log: string[] = []
-  readonly messages: Uint8Array[] = []
-  buffered = 0
-  limit = 64 * 1024
-
-  send(_channel: MessageChannel, message: Uint8Array, more = false): number {
-    this.log.push(more ? 'send more' : 'send')
-    this.messages.push(message)
-    this.buffered += message.length
-    return SendStatus.Queued
-  }
-
-  flush(): void {
-    this.log.push('flush')
-  }
-
-  bufferedAmount(): number {
-    return this.buffered
-  }
-
-  reliableLimit(): number {
-    return this.limit
-  }
-
-  watchBuffered(_channel: MessageChannel, bytes: number): void {
-    this.log.push(`watch ${bytes}`)
-  }
-}
+import { ScriptedChannel } from '../helpers/scripted-channel'
 
 function setUp(): { sender: PacketSender; channel: ScriptedChannel } {
   const channel = new ScriptedChannel()
@@ -173,6 +140,27 @@ describe('packets of one turn', () => {
     await turn()
     await turn()
     expect(channel.log).toEqual(['send'])
+  })
+
+  it('that others follow at once wake the driver with the last one', async () => {
+    const { sender, channel } = setUp()
+    const first = sender.sendReliable(ack('a'), { more: true, awaited: false })
+    expect(channel.log).toEqual(['send more'])
+    expect(await settled(first.sent)).toBe(true)
+    expect(channel.log).toEqual(['send more', 'flush'])
+    sender.sendReliable(ack('b'), { more: true, awaited: false })
+    sender.sendReliable(ack('c'), { awaited: false })
+    await turn()
+    expect(channel.log.slice(2)).toEqual(['send more', 'send'])
+  })
+
+  it('that others follow wake the driver at once if the channel is full', () => {
+    const { sender, channel } = setUp()
+    channel.limit = 1 - RELIABLE_AHEAD
+    sender.sendReliable(ack('a'), { more: true, awaited: false })
+    sender.sendReliable(ack('b'), { more: true, awaited: false })
+    expect(channel.log.slice(0, 2)).toEqual(['send more', 'flush'])
+    expect(channel.messages).toHaveLength(1)
   })
 
   it('wake the driver once, also if the last one was withdrawn', async () => {

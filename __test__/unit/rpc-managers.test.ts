@@ -14,6 +14,7 @@ import {
   RpcServerManager,
 } from '../../src/rpc/server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from '../../src/rpc/transport'
+import type { SentPacket } from '../../src/data-packet/sender'
 import type { OutgoingText } from '../../src/data-stream/outgoing'
 import type { RpcPacket } from '../../src/rpc/transport'
 import { keepLogs } from '../helpers/logged'
@@ -719,18 +720,19 @@ describe('a recipient', () => {
 describe('a recipient’s responses', () => {
   /** A recipient that sends by `send`. */
   function recipient(send: (packet: RpcPacket, to: string) => Promise<void>): RpcServerManager {
+    const sendPacket = (packet: RpcPacket, to: string): SentPacket => {
+      const sent = send(packet, to)
+      sent.catch(() => undefined)
+      return { sent, acknowledged: sent, withdraw: () => undefined }
+    }
     return new RpcServerManager({
       connected: () => true,
       allowed: () => true,
       serverVersion: () => undefined,
       clientProtocol: () => 1,
-      sendPacket: (packet, to) => {
-        const sent = send(packet, to)
-        sent.catch(() => undefined)
-        return { sent, acknowledged: sent, withdraw: () => undefined }
-      },
+      sendPacket,
       sendShortText: () => undefined,
-      sendText: (_text, to) => send(answer('', ''), to),
+      sendText: (_text, to) => sendPacket(answer('', ''), to),
     })
   }
 
@@ -790,7 +792,7 @@ describe('a recipient’s acknowledgement of a call', () => {
         return sent
       },
       sendShortText: () => sent,
-      sendText: () => Promise.resolve(),
+      sendText: () => sent,
     })
     server.registerRpcMethod('method', (data) => {
       log.push('handler')

@@ -77,6 +77,11 @@ export interface SendPacketOptions {
   readonly awaited?: boolean | undefined
   /** Whether the packet may be sent together with later ones of the same turn of the event loop. Default: `false`. */
   readonly later?: boolean | undefined
+  /**
+   * Whether another packet of this writer follows in the same turn of the event loop. The channel gets both, and its
+   * thread is woken once. Default: `false`.
+   */
+  readonly more?: boolean | undefined
 }
 
 /** A packet that is being sent. A rejection of a promise that no caller awaits is ignored. */
@@ -101,6 +106,8 @@ interface Outgoing {
   readonly bulk: boolean
   /** Whether a caller waits for the acknowledgement. */
   readonly awaited: boolean
+  /** Whether the writer's next packet follows at once. */
+  readonly more: boolean
   readonly sent: Deferred<void>
   readonly acknowledged: Deferred<void>
   state: 'waiting' | 'withdrawn' | 'left'
@@ -325,6 +332,7 @@ export class PacketSender {
       senderIdentity = '',
       turn,
       awaited = value.case !== 'streamChunk',
+      more = false,
     }: SendPacketOptions,
   ): Outgoing {
     const packet: Outgoing = {
@@ -335,6 +343,7 @@ export class PacketSender {
       body: this.#bodyOf(channel, value, destinationIdentities, senderIdentity),
       bulk: turn !== undefined,
       awaited,
+      more,
       sent: new Deferred<void>(),
       acknowledged: new Deferred<void>(),
       state: 'waiting',
@@ -407,16 +416,26 @@ export class PacketSender {
     if (channels === undefined || !this.#connected) return
     this.#acknowledge(channels.bufferedAmount('reliable'))
     const limit = channels.reliableLimit()
+    let follows = false
     while (!this.#waitsForKey && this.#written - this.#acknowledged < limit + RELIABLE_AHEAD) {
       const packet = this.#queue.shift()
       if (packet === undefined) break
       if (packet.state === 'withdrawn') continue
       if (!this.#handOver(channels, packet)) break
+      follows = packet.more
     }
-    if (this.#unflushed) channels.flush()
-    this.#unflushed = false
+    if (this.#unflushed) {
+      // If the writer fails meanwhile, the next turn sends what it has handed over.
+      if (follows && this.#queue.length === 0) this.#schedule()
+      else this.#flush(channels)
+    }
     if (this.#queue.length === 0) this.#endDrains()
     this.#watch(channels, limit)
+  }
+
+  #flush(channels: MessageChannels): void {
+    channels.flush()
+    this.#unflushed = false
   }
 
   /** Hands a packet to the channel. Returns whether the next one may follow. */
@@ -433,7 +452,7 @@ export class PacketSender {
       this.#fail(packet, bytes)
       return true
     }
-    const more = this.#queue.length > 0
+    const more = packet.more || this.#queue.length > 0
     if (channels.send('reliable', bytes, more) !== SendStatus.Queued) {
       // The connection is about to be reported as lost. A packet without a number waits for the next connection.
       this.#queue.unshift(packet)

@@ -92,6 +92,8 @@ export interface Destination {
 export interface Sending extends Destination {
   readonly progress: (share: number) => void
   readonly compress: boolean
+  /** Called when the channel has accepted all of it. With it, the acknowledgement is noticed late. */
+  readonly handedOver?: (() => void) | undefined
 }
 
 /** @internal */

@@ -1,6 +1,13 @@
 /** One outgoing stream: header, chunks, trailer. Each waits until the previous one was sent. */
 import { loadProtocol } from '../base/lazy'
-import type { PacketSender, PacketTurn, PacketValue, SenderSession } from '../data-packet/sender'
+import type {
+  PacketSender,
+  PacketTurn,
+  PacketValue,
+  SenderSession,
+  SendPacketOptions,
+  SentPacket,
+} from '../data-packet/sender'
 import { DataStreamError, PublishDataError } from '../base/errors'
 import { assertHeaderFits } from './header'
 import type { HeaderValue } from './header'
@@ -27,11 +34,17 @@ export class OutgoingStream {
     this.#turn = sender.turn()
   }
 
-  /** @throws `DataStreamError` (`headerTooLarge`), `PublishDataError`, the signal's `reason` */
-  async begin(header: HeaderValue): Promise<void> {
+  /**
+   * Sends the header. `more`: the next packet of the stream follows at once, here and below.
+   *
+   * @throws `DataStreamError` (`headerTooLarge`), `PublishDataError`, the signal's `reason`
+   */
+  async begin(header: HeaderValue, more = false): Promise<void> {
     assertHeaderFits(header, identitiesIn(this.#destination))
     // Receivers take a stream's sender from its header.
-    await this.#send(header, this.#destination.senderIdentity).sent
+    const { senderIdentity } = this.#destination
+    // The acknowledgement of the stream's end is that of all its packets.
+    await this.#send(header, { more, senderIdentity, awaited: false }).sent
     this.#begun = true
     this.#session = this.#sender.session
   }
@@ -41,20 +54,22 @@ export class OutgoingStream {
    *
    * @throws `DataStreamError` (`connectionLost`), `PublishDataError`, the signal's `reason`
    */
-  async chunk(content: Uint8Array): Promise<void> {
+  async chunk(content: Uint8Array, more = false): Promise<void> {
     const { DataStream_Chunk } = loadProtocol()
     const value = new DataStream_Chunk({ streamId: this.#id, chunkIndex: this.#nextIndex++, content })
-    await this.#send({ case: 'streamChunk', value }).sent
+    await this.#send({ case: 'streamChunk', value }, { more }).sent
     this.#assertSession()
   }
 
   /**
-   * Ends the stream, with these attributes. Resolves when the server has acknowledged all of it.
+   * Ends the stream, with these attributes. Resolves when the server has acknowledged all of it. `handedOver`: called
+   * when the channel has accepted all of it. With it, the acknowledgement is noticed late.
    *
    * @throws as {@link chunk}
    */
-  async end(attributes: Readonly<Record<string, string>> = {}): Promise<void> {
-    await this.#send(this.#trailer('', attributes)).acknowledged
+  async end(attributes: Readonly<Record<string, string>> = {}, handedOver?: () => void): Promise<void> {
+    const trailer = this.#trailer('', attributes)
+    await settled(this.#send(trailer, { awaited: handedOver === undefined }), handedOver)
     this.#assertSession()
     this.#over = true
   }
@@ -79,10 +94,9 @@ export class OutgoingStream {
     return { case: 'streamTrailer', value }
   }
 
-  #send(value: PacketValue, senderIdentity?: string): ReturnType<PacketSender['sendReliable']> {
+  #send(value: PacketValue, how: SendPacketOptions = {}): SentPacket {
     const { destinationIdentities, signal } = this.#destination
-    const options = { destinationIdentities, senderIdentity, signal, turn: this.#turn }
-    return this.#sender.sendReliable(value, options)
+    return this.#sender.sendReliable(value, { destinationIdentities, signal, turn: this.#turn, ...how })
   }
 
   /** Packets handed to an earlier session may be lost without notice, so the stream fails. */
@@ -91,4 +105,16 @@ export class OutgoingStream {
     if (ended === 'notAllowed') throw new PublishDataError('notAllowed')
     if (ended !== undefined) throw new DataStreamError('connectionLost')
   }
+}
+
+/** Waits for the acknowledgement. `handedOver`: called when the channel has accepted the packet. */
+export async function settled(
+  { sent, acknowledged }: SentPacket,
+  handedOver: (() => void) | undefined,
+): Promise<void> {
+  if (handedOver !== undefined) {
+    await sent
+    handedOver()
+  }
+  await acknowledged
 }

@@ -1,9 +1,10 @@
 /** Sends data streams: in one packet if all receivers support that, compressed if that helps, else chunk by chunk. */
 import { randomUUID } from 'node:crypto'
 import type { PacketSender, SendPacketOptions, SentPacket } from '../data-packet/sender'
+import { Deferred } from '../base/abort'
 import * as check from '../base/arguments'
 import { ClientCapability } from '../signal/messages'
-import { compressed, compressing, worthCompressing } from './compression'
+import { compressed, compressedAtOnce, compressesAtOnce, compressing, worthCompressing } from './compression'
 import { openFile } from './file-source'
 import type { FileSource, OpenFile } from './file-source'
 import { CHUNK_SIZE, headerFits, headerOf } from './header'
@@ -19,6 +20,7 @@ import {
   identitiesIn,
 } from './options'
 import type {
+  Destination,
   SendBytesOptions,
   SendFileOptions,
   Sending,
@@ -26,7 +28,7 @@ import type {
   StreamBytesOptions,
   StreamTextOptions,
 } from './options'
-import { OutgoingStream } from './outgoing-stream'
+import { OutgoingStream, settled } from './outgoing-stream'
 import { byteChunks, textChunks } from './utf8'
 import { ByteStreamWriter, TextStreamWriter } from './writers'
 
@@ -45,14 +47,27 @@ export interface OutgoingText {
 
 /** The lowest `clientProtocol` that supports a stream in one packet. */
 const SINGLE_PACKET_PROTOCOL = 2
+/** Internal texts up to this many bytes are not compressed, because a packet of that size is as quick. */
+const UNCOMPRESSED_BYTES = 4096
 /** Content up to this many bytes is compressed before it is sent, because it may then fit into one packet. */
 const WHOLE_BYTES = 256 * 1024
 /** Bytes to pass to the compressor at once. */
 const FEED_BYTES = 64 * 1024
 
+/** An internal text that is being sent. A rejection of `sent` that no caller awaits is ignored. */
+export type SentText = Pick<SentPacket, 'sent' | 'acknowledged'>
+
+/** The bytes of a text, and what they were compressed to; `undefined` if that is not smaller. */
+interface Encoded {
+  readonly content: Uint8Array
+  readonly smaller: Uint8Array | undefined
+}
+
 export class OutgoingStreams {
   readonly #current: () => PacketSender
   readonly #recipients: ReadonlyMap<string, Recipient>
+  /** Internal texts that turned out not to fit a packet. They are sent next, by {@link sendLongText}. */
+  readonly #encoded = new WeakMap<OutgoingText, Encoded>()
 
   /** `sender`: returns the sender of the current connection. `recipients`: the remote participants, by identity. */
   constructor(sender: () => PacketSender, recipients: ReadonlyMap<string, Recipient>) {
@@ -83,28 +98,59 @@ export class OutgoingStreams {
   }
 
   /**
-   * Sends a text in one packet. `undefined`: it does not fit, or a receiver does not support that; then nothing is
-   * sent.
+   * Sends an internal text in one packet, compressed if that helps. `undefined`: it does not fit, its compression must
+   * not block the event loop, or a receiver does not support that; then nothing is sent.
    */
   sendShortText(text: OutgoingText, options: SendPacketOptions): SentPacket | undefined {
     const { destinationIdentities = [] } = options
+    const { inline, deflate } = this.#abilities(destinationIdentities)
+    const most = deflate ? Infinity : CHUNK_SIZE
+    if (!inline || text.text.length > most || !compressesAtOnce(text.text.length)) return undefined
     const content = Buffer.from(text.text)
-    if (content.length > CHUNK_SIZE || !this.#abilities(destinationIdentities).inline) return undefined
-    const info: TextStreamInfo = {
+    const compress = deflate && content.length > UNCOMPRESSED_BYTES
+    if (compress && !compressesAtOnce(content.length)) return undefined
+    const smaller = compress ? compressedAtOnce(content) : undefined
+    const inlineContent = smaller ?? content
+    if (inlineContent.length <= CHUNK_SIZE) {
+      const info = this.#infoOf(text, content)
+      const header = headerOf({ kind: 'text', info }, { compressed: smaller !== undefined, inlineContent })
+      if (headerFits(header, destinationIdentities)) return this.#sender.sendReliable(header, options)
+    }
+    if (compress) this.#encoded.set(text, { content, smaller })
+    return undefined
+  }
+
+  /**
+   * @internal Sends an internal text of any size. As for a packet, `sent` resolves when the channel has accepted all of
+   * it, and `acknowledged` when the server has.
+   */
+  sendLongText(text: OutgoingText, destination: Destination): SentText {
+    const known = this.#encoded.get(text)
+    const content = known?.content ?? Buffer.from(text.text)
+    const info = this.#infoOf(text, content)
+    const sent = new Deferred<void>()
+    sent.promise.catch(() => undefined)
+    const handedOver = (): void => sent.resolve()
+    const sending = { ...destination, progress: () => undefined, compress: true, handedOver }
+    const acknowledged = this.#sendContent({ kind: 'text', info }, content, sending, known)
+    acknowledged.catch((error: unknown) => sent.reject(error))
+    return { sent: sent.promise, acknowledged }
+  }
+
+  #infoOf({ topic, attributes }: OutgoingText, content: Uint8Array): TextStreamInfo {
+    return {
       id: randomUUID(),
-      topic: text.topic,
+      topic,
       mimeType: TEXT_MIME_TYPE,
       timestamp: Date.now(),
       size: content.length,
-      attributes: text.attributes,
+      attributes,
       encrypted: this.#sender.encrypts,
       attachedStreamIds: [],
       replyToStreamId: undefined,
       type: 'create',
       version: 0,
     }
-    const header = headerOf({ kind: 'text', info }, { compressed: false, inlineContent: content })
-    return headerFits(header, destinationIdentities) ? this.#sender.sendReliable(header, options) : undefined
   }
 
   /** See {@link LocalParticipant.sendBytes}. */
@@ -210,22 +256,30 @@ export class OutgoingStreams {
     return known
   }
 
-  async #sendContent(stream: StreamDescription, content: Uint8Array, sending: Sending): Promise<void> {
-    const { destinationIdentities, senderIdentity, signal, progress } = sending
+  /** `known`: what the content was compressed to, if it was compressed before. */
+  async #sendContent(
+    stream: StreamDescription,
+    content: Uint8Array,
+    sending: Sending,
+    known?: Encoded,
+  ): Promise<void> {
+    const { destinationIdentities, senderIdentity, signal, progress, handedOver } = sending
     const { inline, deflate } = this.#abilities(destinationIdentities)
     if (content.length > WHOLE_BYTES && deflate && sending.compress) {
       await this.#sendPieces(stream, feed(content), sending)
       return
     }
-    const smaller = deflate && sending.compress ? await compressed(content) : undefined
+    const compress = deflate && sending.compress
+    const smaller = compress ? (known ?? { smaller: await compressed(content) }).smaller : undefined
     const inlineContent = smaller ?? content
     const options = { compressed: smaller !== undefined }
     const attached = stream.kind === 'text' && stream.info.attachedStreamIds.length > 0
     if (inline && !attached && inlineContent.length <= CHUNK_SIZE) {
       const header = headerOf(stream, { ...options, inlineContent })
       if (headerFits(header, identitiesIn(sending))) {
-        const way = { destinationIdentities, senderIdentity, signal }
-        await this.#sender.sendReliable(header, way).acknowledged
+        const awaited = handedOver === undefined
+        const way = { destinationIdentities, senderIdentity, signal, awaited }
+        await settled(this.#sender.sendReliable(header, way), handedOver)
         progress(1)
         return
       }
@@ -234,10 +288,10 @@ export class OutgoingStreams {
       stream.kind === 'text' && smaller === undefined
         ? textChunks(content, CHUNK_SIZE)
         : byteChunks(inlineContent, CHUNK_SIZE)
-    await this.#sendChunks(stream, options.compressed, sending, async (outgoing) => {
+    await this.#sendChunks(stream, options.compressed, sending, true, async (outgoing) => {
       let sent = 0
       for (const chunk of chunks) {
-        await outgoing.chunk(chunk)
+        await outgoing.chunk(chunk, true)
         sent += chunk.length
         progress(sent / inlineContent.length)
       }
@@ -265,7 +319,7 @@ export class OutgoingStreams {
     const { deflate } = this.#abilities(sending.destinationIdentities)
     const compress = deflate && sending.compress && first !== undefined && (await worthCompressing(first))
     try {
-      await this.#sendChunks(stream, compress, sending, async (outgoing) => {
+      await this.#sendChunks(stream, compress, sending, false, async (outgoing) => {
         for await (const piece of compress ? compressing(all()) : all()) {
           const chunks =
             stream.kind === 'text' && !compress
@@ -280,17 +334,19 @@ export class OutgoingStreams {
     }
   }
 
+  /** `whole`: the chunks are there already, and `send` waits for nothing else than the channel. */
   async #sendChunks(
     stream: StreamDescription,
     isCompressed: boolean,
     sending: Sending,
+    whole: boolean,
     send: (outgoing: OutgoingStream) => Promise<void>,
   ): Promise<void> {
     const outgoing = new OutgoingStream(this.#sender, stream.info.id, sending)
     try {
-      await outgoing.begin(headerOf(stream, { compressed: isCompressed }))
+      await outgoing.begin(headerOf(stream, { compressed: isCompressed }), whole)
       await send(outgoing)
-      await outgoing.end()
+      await outgoing.end({}, sending.handedOver)
     } catch (error) {
       outgoing.abort()
       throw error

@@ -7,6 +7,7 @@ import { DEPARTURE_GRACE } from '../data-packet/departure'
 import type { ReceivedPacket } from '../data-packet/receiver'
 import { DataTrackClosedError, PublishDataError } from '../base/errors'
 import type { SentPacket } from '../data-packet/sender'
+import type { OutgoingText } from '../data-stream/outgoing'
 import { loadProtocol } from '../base/lazy'
 import { log } from '../base/logging'
 import { printableLines } from '../base/printable'
@@ -263,7 +264,7 @@ export class RpcClientManager {
       const text = { topic: REQUEST_TOPIC, attributes, text: payload }
       const short = this.#transport.sendShortText(text, destinationIdentity)
       await (short === undefined
-        ? during(call, (signal) => this.#transport.sendText(text, destinationIdentity, signal))
+        ? during(call, (signal) => this.#longRequest(text, destinationIdentity, signal))
         : handedOver(call, short))
       return
     }
@@ -273,6 +274,13 @@ export class RpcClientManager {
       call,
       this.#transport.sendPacket({ case: 'rpcRequest', value: request }, destinationIdentity),
     )
+  }
+
+  /** Waits until the channel has accepted the request. As for a short one, the answer tells what becomes of it. */
+  #longRequest(text: OutgoingText, destinationIdentity: string, signal: AbortSignal): Promise<void> {
+    const { sent, acknowledged } = this.#transport.sendText(text, destinationIdentity, signal)
+    acknowledged.catch(nothing)
+    return sent
   }
 
   /** The call with this id, if the sender may answer it. */
@@ -340,7 +348,7 @@ async function during<T>(call: Call, work: (signal: AbortSignal) => Promise<T>):
 }
 
 function nothing(): void {
-  // There is no pending work.
+  // There is no pending work, and nothing to be done about a loss.
 }
 
 /** @throws `TypeError` or `RangeError` that names the parameter */

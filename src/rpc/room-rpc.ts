@@ -15,9 +15,6 @@ import { RpcServerManager } from './server-manager'
 import { REQUEST_TOPIC, RESPONSE_TOPIC } from './transport'
 import type { RpcTransport } from './transport'
 
-/** Texts up to this length, in UTF-16 units, are not worth compressing. */
-const UNCOMPRESSED_LENGTH = 4096
-
 /** What RPC needs from its room. */
 export type RpcRoom = Pick<RpcTransport, 'connected' | 'serverVersion' | 'clientProtocol'>
 
@@ -42,14 +39,13 @@ export class RoomRpc {
       sendPacket: (packet, identity, later) =>
         sender().sendReliable(packet, { destinationIdentities: [identity], awaited: false, later }),
       sendShortText: (text, identity) =>
-        // Compressing a text that fits a packet takes longer than sending it.
-        text.text.length > UNCOMPRESSED_LENGTH
-          ? undefined
-          : streams.outgoing.sendShortText(text, { destinationIdentities: [identity], awaited: false }),
-      sendText: async ({ text, topic, attributes }, identity, signal) => {
-        const options = { topic, attributes, destinationIdentities: [identity], signal }
-        await streams.outgoing.sendText(text, options)
-      },
+        streams.outgoing.sendShortText(text, { destinationIdentities: [identity], awaited: false }),
+      sendText: (text, identity, signal) =>
+        streams.outgoing.sendLongText(text, {
+          destinationIdentities: [identity],
+          senderIdentity: undefined,
+          signal,
+        }),
     }
     this.client = new RpcClientManager(transport)
     this.server = new RpcServerManager(transport, checkRpcLimits(limits), this.interceptors)

@@ -83,7 +83,7 @@ export class RpcServerManager {
   readonly #slots = new Shares(MAX_RUNNING_CALLS)
   readonly #bytes = new Shares(MAX_RUNNING_BYTES)
   readonly #waiting = new Shares(MAX_WAITING_ANSWER_BYTES)
-  /** Answers of several packets that are being sent. */
+  /** Answers of several packets that the channel has not accepted yet. */
   readonly #longAnswers = new Set<Promise<void>>()
   /** Counts connections. An answer is only sent on the connection of its request. */
   #connection = 0
@@ -104,8 +104,8 @@ export class RpcServerManager {
   }
 
   /**
-   * Resolves when all answers of several packets have been sent, or have failed. Those of one packet need no waiting: the
-   * channel has them at once, and `room.disconnect()` waits for it.
+   * Resolves when the channel has accepted all answers of several packets, or they have failed. Those of one packet need
+   * no waiting: the channel has them at once, and `room.disconnect()` waits for it.
    */
   async longAnswersSent(): Promise<void> {
     while (this.#longAnswers.size > 0) await Promise.allSettled(this.#longAnswers)
@@ -349,14 +349,12 @@ export class RpcServerManager {
     this.#sendPacket({ case: 'rpcResponse', value }, callerIdentity).catch(unsent)
   }
 
-  async #sendLong(text: OutgoingText, callerIdentity: string): Promise<void> {
-    const sending = this.#transport.sendText(text, callerIdentity)
-    this.#longAnswers.add(sending)
-    try {
-      await sending
-    } finally {
-      this.#longAnswers.delete(sending)
-    }
+  #sendLong(text: OutgoingText, callerIdentity: string): Promise<void> {
+    const { sent, acknowledged } = this.#transport.sendText(text, callerIdentity)
+    this.#longAnswers.add(sent)
+    const over = (): unknown => this.#longAnswers.delete(sent)
+    sent.then(over, over)
+    return acknowledged
   }
 
   #fail(call: Call, error: RpcError): void {

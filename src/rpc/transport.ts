@@ -1,6 +1,6 @@
 /** What the two RPC managers need from a room, and the constants of the protocol that they share. */
 import type { PacketValue, SentPacket } from '../data-packet/sender'
-import type { OutgoingText } from '../data-stream/outgoing'
+import type { OutgoingText, SentText } from '../data-stream/outgoing'
 
 /** From this client protocol on, participants accept requests and answers of any size as text streams. */
 export const CLIENT_PROTOCOL_STREAM_RPC = 1
@@ -62,5 +62,5 @@ export interface RpcTransport {
   /** Like `sendPacket`, for a text that fits a packet; `undefined` if it does not fit. */
   sendShortText(text: OutgoingText, destinationIdentity: string): SentPacket | undefined
   /** For any text. A text in several packets that is not sent completely fails with `DataStreamError`. */
-  sendText(text: OutgoingText, destinationIdentity: string, signal?: AbortSignal): Promise<void>
+  sendText(text: OutgoingText, destinationIdentity: string, signal?: AbortSignal): SentText
 }
