@@ -53,7 +53,12 @@ export type {
 export { AudioFrame } from './src/media/audio-frame'
 export { AudioStream } from './src/media/audio-stream'
 export type { AudioStreamOptions } from './src/media/audio-stream'
-export type { AudioStreamStats } from './src/media/audio-stats'
+export type { AudioSenderStats, AudioStreamStats } from './src/media/audio-stats'
+export { AudioSource } from './src/media/audio-source'
+export type { CapturedFrame } from './src/media/audio-source'
+export { LocalAudioTrack } from './src/media/local-audio-track'
+export { LocalTrackPublication } from './src/media/local-publication'
+export type { AudioTrackSource, TrackPublishOptions } from './src/media/track-publish-options'
 export { RemoteAudioTrack } from './src/media/remote-audio-track'
 export { RemoteTrackPublication } from './src/media/remote-publication'
 export type { DataPublishOptions } from './src/data-packet/data-packets'
@@ -175,6 +180,7 @@ export type { LoopbackPermissions } from './src/loopback/profiles'
 export type { LoopbackRejection } from './src/loopback/sfu'
 
 export {
+  AudioSourceError,
   DataStreamError,
   DataTrackClosedError,
   DataTrackConnectionError,
@@ -189,8 +195,10 @@ export {
   errorTable,
   PublishDataError,
   SignalRequestError,
+  TrackPublishError,
 } from './src/base/errors'
 export type {
+  AudioSourceErrorReason,
   DataStreamErrorReason,
   DataTrackClosedErrorReason,
   DataTrackConnectionErrorReason,
@@ -205,6 +213,7 @@ export type {
   DataTrackUnpublishedErrorReason,
   PublishDataErrorReason,
   SignalRequestErrorReason,
+  TrackPublishErrorReason,
 } from './src/base/errors'
 
 export { setLogger, setLogLevel } from './src/base/logging'

@@ -25,6 +25,14 @@ export class FakeConnection implements RoomConnection {
     this.recovered.push(missing)
   }
 
+  readonly sending: (readonly string[])[] = []
+  carriesAudio = true
+
+  setSending(cids: readonly string[]): boolean {
+    this.sending.push(cids)
+    return this.carriesAudio
+  }
+
   sendRequest(request: RoomSignalRequest): void {
     // The limit keeps memory small in long tests. Those do not look at the requests.
     if (this.requests.length < 1000) this.requests.push(request)

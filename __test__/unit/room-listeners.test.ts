@@ -1,6 +1,6 @@
 /** A listener may disconnect its room, and connect it again, whatever it is told. */
-import { describe, expect, it } from 'vitest'
-import { Loopback, Room, RoomEvent } from '../../index'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { AudioSource, LocalAudioTrack, Loopback, Room, RoomEvent } from '../../index'
 import type { RoomEvents } from '../../index'
 import { turn, until } from '../helpers/rooms'
 
@@ -9,6 +9,12 @@ type EventName = keyof RoomEvents
 type Tell = (message: { case: string; value: unknown }) => void
 /** Tells a room which audio tracks the server sends. */
 type Sending = (...sids: string[]) => void
+
+let source: AudioSource
+beforeAll(() => {
+  source = new AudioSource(48_000, 1)
+})
+afterAll(() => source.close())
 
 /** Everything that a room tells, in order. */
 function heard(room: Room): string[] {
@@ -67,6 +73,28 @@ async function stage(sfu: Loopback): Promise<(tell: Tell, sending: Sending) => P
   }
 }
 
+/**
+ * Carol publishes an audio track. The loopback carries none, so this answers in place of a server. Returns what answers
+ * again, after the connection was rebuilt, and unpublishes the track.
+ */
+function speak(room: Room): () => void {
+  const { connection } = room.engine
+  if (connection === undefined) return () => {}
+  const sending = vi.spyOn(connection, 'setSending').mockReturnValue(true)
+  const track = LocalAudioTrack.createAudioTrack('voice', source)
+  // Each step may find the room disconnected.
+  room.localParticipant.publishTrack(track).catch(() => {})
+  const cid = sending.mock.lastCall?.[0].at(-1)
+  const answer = (sid: string): void =>
+    room.engine.receive({ message: { case: 'trackPublished', value: { cid, track: { sid } } } })
+  answer('TR_own')
+  room.engine.receive({ message: { case: 'trackSubscribed', value: { trackSid: 'TR_own' } } })
+  return () => {
+    answer('TR_again')
+    void room.localParticipant.unpublishTrack(track)
+  }
+}
+
 /** Carol's room hears of all these, one after the other. */
 async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof stage>>): Promise<void> {
   sfu.join('carol', { room })
@@ -78,6 +106,7 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
   // Bob subscribes, and the SFU tells.
   for (let turns = 0; turns < 5; turns++) await turn()
   await track?.unpublish()
+  const republish = speak(room)
   await others(
     (message) => {
       // It may be in another room by now, which alice must not enter by an update.
@@ -89,6 +118,7 @@ async function live(sfu: Loopback, room: Room, others: Awaited<ReturnType<typeof
   try {
     await sfu.reconnect('carol', 'resume')
     await sfu.reconnect('carol', 'full')
+    republish()
     sfu.updateParticipant('carol', { permission: { canPublishData: false } })
     // The loopback moves no participant.
     const participant = { identity: 'carol', sid: 'PA_moved', state: 2 }
@@ -128,6 +158,7 @@ describe('a listener that disconnects its room', () => {
       ['trackSubscribed', 'trackUnsubscribed'],
       ['dataTrackPublished', 'dataTrackUnpublished'],
       ['localDataTrackPublished', 'localDataTrackUnpublished'],
+      ['localTrackPublished', 'localTrackUnpublished'],
     ] as const) {
       const count = (kind: string) => told.filter((event) => event.split(' ')[0] === kind).length
       expect([end, count(end)]).toEqual([end, count(begin)])

@@ -394,6 +394,54 @@ export const errorReasons = {
       doc: "The server gave a reason that this version does not know. The message has the server's text.",
     },
   },
+  TrackPublishError: {
+    notAllowed: {
+      message: 'publishing the track is not allowed',
+      doc: 'The token lacks the grant `canPublish`, or its `canPublishSources` do not name the source of the track.',
+    },
+    encrypted: {
+      message: 'audio cannot be end-to-end encrypted yet, and this room is encrypted',
+      doc: 'Nothing was sent. A room that is end-to-end encrypted never sends audio without encryption.',
+    },
+    unsupported: {
+      message: 'the track cannot be published here',
+      doc: 'The server does not accept such tracks, or the room is connected to a loopback, which carries no audio.',
+    },
+    alreadyPublished: {
+      message: 'the track is published already',
+      doc: 'A track is published once at a time. Make another track of the same source, or unpublish it first.',
+    },
+    sourceClosed: {
+      message: 'the source of the track is closed',
+      doc: 'A closed source has no sound any more. Make another source and another track.',
+    },
+    limitReached: {
+      message: 'no more tracks can be published',
+      doc: 'A connection carries 256 audio tracks of this side at most, or the server has a lower limit.',
+    },
+    unpublished: {
+      message: 'the track was unpublished',
+      doc: 'The program or the server unpublished the track before the call was complete, or the room was disconnected.',
+    },
+    timeout: {
+      message: 'the server did not answer in time',
+      doc: 'No answer within 10 s.',
+    },
+    disconnected: {
+      message: 'the room is not connected',
+      doc: 'The room was disconnected, or never connected. While a room is reconnecting, it keeps the request.',
+    },
+    internal: {
+      message: 'publishing failed',
+      doc: "The server gave a reason that this version does not know. The message has the server's text.",
+    },
+  },
+  AudioSourceError: {
+    closed: {
+      message: 'the audio source is closed',
+      doc: 'The program closed the source before all of the frame was in its queue.',
+    },
+  },
   DataTrackClosedError: {
     closed: {
       message: 'the object is closed',

@@ -23,6 +23,8 @@ export const errorCodes = {
   DataTrackClosedError: 'ERR_DATATRACK_CLOSED',
   PublishDataError: 'ERR_DATATRACK_PUBLISH_DATA',
   DataStreamError: 'ERR_DATATRACK_DATA_STREAM',
+  TrackPublishError: 'ERR_DATATRACK_TRACK_PUBLISH',
+  AudioSourceError: 'ERR_DATATRACK_AUDIO_SOURCE',
 } as const satisfies Record<ErrorName, string>
 
 /** The `code` of any error of this package. */
@@ -51,6 +53,10 @@ export type DataTrackClosedErrorReason = ErrorReason<'DataTrackClosedError'>
 export type PublishDataErrorReason = ErrorReason<'PublishDataError'>
 /** Reasons of {@link DataStreamError}. */
 export type DataStreamErrorReason = ErrorReason<'DataStreamError'>
+/** Reasons of {@link TrackPublishError}. */
+export type TrackPublishErrorReason = ErrorReason<'TrackPublishError'>
+/** Reasons of {@link AudioSourceError}. */
+export type AudioSourceErrorReason = ErrorReason<'AudioSourceError'>
 
 /** Options of the constructors of all errors. */
 export interface DataTrackErrorOptions {
@@ -279,6 +285,26 @@ export class DataStreamError extends DataTrackError {
   }
 }
 
+/** Publishing an audio track failed. Nothing is published. */
+export class TrackPublishError extends DataTrackError {
+  readonly code = errorCodes.TrackPublishError
+  readonly reason: TrackPublishErrorReason
+  constructor(reason: TrackPublishErrorReason, options: DataTrackErrorOptions = {}) {
+    super('TrackPublishError', reason, options)
+    this.reason = reason
+  }
+}
+
+/** An audio source did not take a frame. */
+export class AudioSourceError extends DataTrackError {
+  readonly code = errorCodes.AudioSourceError
+  readonly reason: AudioSourceErrorReason
+  constructor(reason: AudioSourceErrorReason, options: DataTrackErrorOptions = {}) {
+    super('AudioSourceError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** Keyed by the class, because minifiers change class names. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
@@ -293,6 +319,8 @@ const brands = new Map<unknown, ErrorName>([
   [DataTrackClosedError, 'DataTrackClosedError'],
   [PublishDataError, 'PublishDataError'],
   [DataStreamError, 'DataStreamError'],
+  [TrackPublishError, 'TrackPublishError'],
+  [AudioSourceError, 'AudioSourceError'],
 ])
 
 /** One row for each reason of each class. The documentation prints the table, and a test checks it. */

@@ -16,6 +16,8 @@ export interface RoomConnection {
   readonly autoSubscribe: boolean
   /** After a resume: what the server asked for may have been lost. So many tracks are wanted and not sent. */
   recoverSections(missing: number): void
+  /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
+  setSending(cids: readonly string[]): boolean
   /** Sends a request. The answer goes to {@link ConnectableRoom.receive}. */
   sendRequest(request: RoomSignalRequest): void
   /** Whether the connection's own resources, besides the native session, keep the process alive. */

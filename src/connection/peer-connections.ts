@@ -164,6 +164,11 @@ export class PeerConnections implements EventSink, MessageChannels {
     this.#call(() => this.#native.recoverSections(missing))
   }
 
+  /** See {@link NativeConnection.setSending}. */
+  setSending(cids: readonly string[]): void {
+    this.#call(() => this.#native.setSending([...cids]))
+  }
+
   /** Sets the track of each section, by the section's `mid`. The description that says so comes next. */
   carries(target: PeerTarget, tracks: Readonly<Record<string, string>>): void {
     const mids = Object.keys(tracks).slice(0, MAX_AUDIO_SECTIONS)

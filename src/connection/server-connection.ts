@@ -219,6 +219,11 @@ class ServerConnection implements RoomConnection {
     if (this.#mode === 'single') this.#transport?.recoverSections(missing)
   }
 
+  setSending(cids: readonly string[]): boolean {
+    this.#transport?.setSending(cids)
+    return true
+  }
+
   sendRequest(request: RoomSignalRequest): void {
     switch (request.case) {
       case 'updateDataSubscription':

@@ -390,6 +390,10 @@ class LoopbackConnection implements RoomConnection {
     // There are no sections.
   }
 
+  setSending(): boolean {
+    return false
+  }
+
   sendRequest(request: RoomSignalRequest): void {
     if (request.case === 'publishDataTrackRequest' || request.case === 'unpublishDataTrackRequest') {
       this.#publications.push(request)

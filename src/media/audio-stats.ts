@@ -39,3 +39,19 @@ export interface AudioStreamStats {
   /** Frames that wait now. */
   readonly framesQueued: number
 }
+
+/** What a published track has counted. */
+export interface AudioSenderStats {
+  /** Units of 20 ms that the track's source had: the sum of `packetsSent` and the next three. */
+  readonly units: number
+  /** Packets that were made. They are sent unless there is no path to the server. */
+  readonly packetsSent: number
+  /** Units of silence that were not sent, because the receivers knew of the silence. */
+  readonly unitsWithheld: number
+  /** Units that were not sent, because the track was muted. */
+  readonly unitsMuted: number
+  /** Units that the codec refused. */
+  readonly unitsFailed: number
+  /** Bytes of the packets, without headers. */
+  readonly bytesSent: number
+}

@@ -194,6 +194,12 @@ export type NativeEvent = { source: number } & (
   // A stream of an audio track; `source` is the stream's number then.
   /** Frames arrived: call {@link NativeAudioStream.read}. The event comes again only after that returned `null`. */
   | { type: 'audioFrames' }
+  // A source of audio tracks; `source` is the source's number then.
+  /**
+   * There is room in the source, after {@link NativeAudioSource.capture} could not take all samples; or nothing waits in
+   * it, after {@link NativeAudioSource.watchEmpty}.
+   */
+  | { type: 'audioProgress' }
   /** The bytes buffered for a channel fell to the level that `watchBuffered` set. Once for each call of it. */
   | { type: 'channelBufferedAmountLow'; channel: NativeChannel }
   /** The linger with this `id` is over; see {@link NativeConnection.linger}. */
@@ -377,6 +383,15 @@ export interface NativeSession {
   ): NativeAudioStream
   /** How the frames end that the server itself sends in encrypted tracks; at most 1,024 bytes. Empty: there are none. */
   setServerTrailer(trailer: Uint8Array): void
+  /**
+   * Adds an audio track, which connections send if {@link NativeConnection.setSending} names it. A track of the same
+   * `cid` ends. Throws `CLOSED` if the source is closed.
+   */
+  publishAudio(options: NativeAudioPublication): void
+  /** Ends an audio track. Returns its counters; `null` if there is none of that `cid`. */
+  unpublishAudio(cid: string): NativeVoiceStats | null
+  muteAudio(cid: string, muted: boolean): void
+  audioSenderStats(cid: string): NativeVoiceStats | null
   /** Whether the session keeps the process alive while it is connected. Default: `true`. */
   setRef(ref: boolean): void
   /** For tests: panics inside the guard. */
@@ -588,6 +603,11 @@ export interface NativeConnection {
    */
   recoverSections(missing: number): void
   /**
+   * Sets which audio tracks of the session are sent. An offer that has them follows, as after `requireSections`; before
+   * the first offer, that one has them. At most {@link MAX_AUDIO_SECTIONS}.
+   */
+  setSending(cids: string[]): void
+  /**
    * Sets which track each section of a peer connection carries: the sections' `mid`s, and the SID of each. The
    * description that says so comes next. At most {@link MAX_AUDIO_SECTIONS}.
    */
@@ -664,6 +684,51 @@ export interface NativeAudioStream {
   close(): void
 }
 
+/** An audio track to publish. Rust: `publish` in `crates/node/src/audio_source.rs`. */
+export interface NativeAudioPublication {
+  /** The name by which the server knows the request and the section of the track. */
+  cid: string
+  /** The stream that the track belongs to. */
+  stream: string
+  /** The number of its {@link NativeAudioSource}. */
+  source: number
+  /** Bits a second, 6000 to 510,000. */
+  bitrate: number
+  /** Whether silence is not transmitted. */
+  dtx: boolean
+  /** Whether two channels are mixed to one. */
+  mono: boolean
+  muted: boolean
+}
+
+/** What a published audio track has counted. Rust: `VoiceStats` in `crates/media/src/voice.rs`. */
+export interface NativeVoiceStats {
+  units: number
+  packetsSent: number
+  unitsWithheld: number
+  unitsMuted: number
+  unitsFailed: number
+  bytesSent: number
+}
+
+/** A source of audio tracks, paced in real time. Rust: `crates/node/src/audio_source.rs`. */
+export interface NativeAudioSource {
+  readonly id: number
+  /**
+   * Takes interleaved 16-bit samples in the machine's byte order, as many as fit. Returns how many bytes it took. If
+   * those are not all, the event `audioProgress` comes when there is room. Throws `CLOSED`.
+   */
+  capture(samples: Uint8Array): number
+  /** How much waits, in ms. */
+  queuedMs(): number
+  /** Drops what waits. */
+  clear(): void
+  /** Whether nothing waits. If something does, the event `audioProgress` comes when nothing does any more. */
+  watchEmpty(): boolean
+  /** Idempotent. */
+  close(): void
+}
+
 /** Columns of a row that {@link NativeBinding.drain} fills, in units of 4 bytes. */
 export const Row = {
   Stream: 0,
@@ -732,6 +797,8 @@ export interface NativeBinding {
   createLoopback(options: NativeNetworkOptions): NativeLoopbackHub
   /** Creates a session for {@link NativeSession.connect}. It counts as connected until it is closed. */
   createServerSession(options: NativeSessionOptions): NativeSession
+  /** `sampleRate`: 8000 to 48000; `channels`: 1 or 2; `queueMs`: 0 to 600,000. */
+  createAudioSource(sampleRate: number, channels: number, queueMs: number): NativeAudioSource
 
   /** `error`, `warn`, `info`, `debug`, `trace` or `silent`. */
   setLogLevel(level: string): void
@@ -739,7 +806,7 @@ export interface NativeBinding {
   pollLogs(): { records: { level: string; target: string; message: string }[]; lost: number }
   /** The live objects. */
   handles(): {
-    kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection' | 'audioStream'
+    kind: 'session' | 'stream' | 'publication' | 'loopback' | 'connection' | 'audioStream' | 'audioSource'
     id: number
     createdAt: string | null
   }[]

@@ -67,6 +67,7 @@ export class RoomEngine implements ConnectableRoom {
       requests: () => this.#requests,
       send: (request) => this.#connection?.sendRequest(request),
       recoverSections: (missing) => this.#connection?.recoverSections(missing),
+      setSending: (cids) => this.#connection?.setSending(cids) === true,
       autoSubscribe: () => this.#connection?.autoSubscribe === true,
       serverInfo: () => this.#serverInfo,
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
@@ -160,7 +161,8 @@ export class RoomEngine implements ConnectableRoom {
     if (
       this.#requests?.pending.handle(kind, value) === true ||
       this.parts.speakers.handle(kind, value) ||
-      this.parts.audio.handle(kind, value)
+      this.parts.audio.handle(kind, value) ||
+      this.parts.localAudio.handle(kind, value)
     )
       return
     switch (kind) {
@@ -221,12 +223,14 @@ export class RoomEngine implements ConnectableRoom {
     const session = this.#session
     if (session === undefined) return
     const publications = session.native.publishResponsesForSyncState()
-    const syncState = syncStateOf(publications, this.parts.packets.receiveStates())
+    const published = this.parts.localAudio.published()
+    const syncState = syncStateOf(publications, this.parts.packets.receiveStates(), published)
     this.#connection?.sendRequest({ case: 'syncState', value: syncState })
     session.handleResumed()
     this.parts.local.subscriptionPermissions.restore()
     this.parts.packets.resumed(lastSequence)
     this.parts.audio.resumed()
+    this.parts.localAudio.resumed()
     this.#requests?.pending.resend()
     this.#history.resumed()
     this.setState('connected')
@@ -257,6 +261,7 @@ export class RoomEngine implements ConnectableRoom {
     this.#receive(join)
     this.parts.demand.rejoined()
     this.parts.audio.restore()
+    this.parts.localAudio.rebuilt()
     this.#tell(RoomEvent.Reconnected)
   }
 

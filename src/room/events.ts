@@ -8,6 +8,7 @@ import type { ConnectionQuality } from './activity'
 import type { ChatMessage } from './chat'
 import type { SipDTMF } from './dtmf'
 import type { LocalParticipant } from './local-participant'
+import type { LocalTrackPublication } from '../media/local-publication'
 import type { RemoteAudioTrack } from '../media/remote-audio-track'
 import type { RemoteTrackPublication } from '../media/remote-publication'
 import type { RemoteParticipant } from './remote-participant'
@@ -71,9 +72,17 @@ export const RoomEvent = {
   TrackUnsubscribed: 'trackUnsubscribed',
   /** An audio track cannot be subscribed to. */
   TrackSubscriptionFailed: 'trackSubscriptionFailed',
-  /** The publisher of an audio track muted it. */
+  /** An audio track of the local participant was published. */
+  LocalTrackPublished: 'localTrackPublished',
+  /** An audio track of the local participant is published no longer: by the program, by the server, or with the room. */
+  LocalTrackUnpublished: 'localTrackUnpublished',
+  /** The connection was rebuilt, and an audio track of the local participant has a new SID. */
+  LocalTrackRepublished: 'localTrackRepublished',
+  /** A participant has subscribed to an audio track of the local participant for the first time. */
+  LocalTrackSubscribed: 'localTrackSubscribed',
+  /** An audio track was muted: by its publisher, or by the server. The local participant's tracks are among them. */
   TrackMuted: 'trackMuted',
-  /** The publisher of an audio track unmuted it. */
+  /** An audio track was unmuted. */
   TrackUnmuted: 'trackUnmuted',
   /** A data track can be subscribed to. Emitted once for each track that was already there, too. */
   DataTrackPublished: 'dataTrackPublished',
@@ -178,8 +187,23 @@ export interface RoomEvents {
     participant: RemoteParticipant,
     reason: TrackSubscriptionFailure,
   ) => void
-  trackMuted: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
-  trackUnmuted: (publication: RemoteTrackPublication, participant: RemoteParticipant) => void
+  localTrackPublished: (publication: LocalTrackPublication, participant: LocalParticipant) => void
+  localTrackUnpublished: (publication: LocalTrackPublication, participant: LocalParticipant) => void
+  /** `previousSid`: the SID that the track had before; the publication has the new one. */
+  localTrackRepublished: (
+    publication: LocalTrackPublication,
+    previousSid: string,
+    participant: LocalParticipant,
+  ) => void
+  localTrackSubscribed: (publication: LocalTrackPublication, participant: LocalParticipant) => void
+  trackMuted: (
+    publication: LocalTrackPublication | RemoteTrackPublication,
+    participant: LocalParticipant | RemoteParticipant,
+  ) => void
+  trackUnmuted: (
+    publication: LocalTrackPublication | RemoteTrackPublication,
+    participant: LocalParticipant | RemoteParticipant,
+  ) => void
   dataTrackPublished: (track: RemoteDataTrack) => void
   trackSubscriptionPermissionChanged: (
     track: RemoteDataTrack,

@@ -19,6 +19,9 @@ import type { DataTrackSchema } from '../base/codec'
 import { DataTrackPublishError } from '../base/errors'
 import type { ChatMessage, EditChatMessageOptions, SendChatMessageOptions } from './chat'
 import type { PublishDtmfOptions } from './dtmf'
+import type { LocalAudioTrack } from '../media/local-audio-track'
+import type { LocalTrackPublication } from '../media/local-publication'
+import type { TrackPublishOptions } from '../media/track-publish-options'
 import type { OutgoingMessages } from './outgoing-messages'
 import { OwnProfile } from './profile'
 import { SubscriptionPermissions } from './subscription-permissions'
@@ -43,6 +46,12 @@ export interface ParticipantRequests {
   readonly profile: OwnProfile
 }
 
+/** @internal The audio tracks that the local participant publishes. */
+export interface TrackPublications {
+  publish(track: LocalAudioTrack, options: TrackPublishOptions | undefined): Promise<LocalTrackPublication>
+  unpublish(what: LocalAudioTrack | string): LocalTrackPublication | undefined
+}
+
 /** @internal What the local participant needs of its room. */
 export interface LocalParticipantOwner {
   readonly session: () => Session | undefined
@@ -51,6 +60,7 @@ export interface LocalParticipantOwner {
   readonly requests: () => ParticipantRequests | undefined
   readonly rpc: RoomRpc
   readonly messages: OutgoingMessages
+  readonly audio: () => TrackPublications
   /** The tracks that {@link LocalParticipant.setTrackSubscriptionPermissions} is about. */
   readonly tracks: PermittedTracks
 }
@@ -63,6 +73,9 @@ export class LocalParticipant extends Participant {
   readonly #requests: () => ParticipantRequests | undefined
   readonly #rpc: RoomRpc
   readonly #messages: OutgoingMessages
+  readonly #audio: () => TrackPublications
+  /** The local participant's audio tracks by SID. Do not change the map. */
+  readonly trackPublications: Map<string, LocalTrackPublication> = new Map<string, LocalTrackPublication>()
   /** @internal */
   readonly subscriptionPermissions: SubscriptionPermissions
 
@@ -76,6 +89,7 @@ export class LocalParticipant extends Participant {
     this.#requests = owner.requests
     this.#rpc = owner.rpc
     this.#messages = owner.messages
+    this.#audio = owner.audio
   }
 
   /**
@@ -385,6 +399,28 @@ export class LocalParticipant extends Participant {
     const session = this.#session()
     if (session === undefined) throw new DataTrackPublishError('disconnected')
     return await session.publish(options)
+  }
+
+  /**
+   * Publishes an audio track. The promise resolves when the server has accepted it. A reconnect in between does no harm,
+   * and later ones keep the track published.
+   *
+   * @throws `TrackPublishError`; `TypeError` or `RangeError` that names the option; the signal's `reason`
+   */
+  publishTrack(track: LocalAudioTrack, options?: TrackPublishOptions): Promise<LocalTrackPublication> {
+    return this.#audio().publish(track, options)
+  }
+
+  /**
+   * Ends the publication of an audio track. What its source has not sent yet is not sent any more; see
+   * {@link AudioSource.waitForPlayout}. The source stays open, and the track can be published again.
+   *
+   * @param track the track, or its SID
+   * @returns the publication that has ended; `undefined` if there was none
+   * @throws `TypeError` that names the argument
+   */
+  unpublishTrack(track: LocalAudioTrack | string): Promise<LocalTrackPublication | undefined> {
+    return Promise.resolve(this.#audio().unpublish(track))
   }
 
   /**

@@ -45,6 +45,11 @@ export function sourceOf(number: number): TrackSource {
   return sources[number] ?? `other:${number}`
 }
 
+/** @internal The number of a source. */
+export function sourceNumber(source: (typeof sources)[number]): number {
+  return sources.indexOf(source)
+}
+
 /** Numbers of `livekit.ParticipantInfo.Kind`. */
 const kinds = {
   0: 'standard',

@@ -18,6 +18,7 @@ import { RoomMessages } from './messages'
 import { RoomTranscriptions } from './transcriptions'
 import { RoomEvent } from './events'
 import type { RoomEvents } from './events'
+import { LocalAudio } from './local-audio'
 import { LocalParticipant } from './local-participant'
 import type { ParticipantRequests } from './local-participant'
 import type { RemoteParticipant } from './remote-participant'
@@ -50,6 +51,8 @@ export interface PartsOwner {
   send(request: RoomSignalRequest): void
   /** After a resume: so many audio tracks are wanted and not sent. */
   recoverSections(missing: number): void
+  /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
+  setSending(cids: readonly string[]): boolean
   /** Whether the room subscribes to all audio tracks by itself. */
   autoSubscribe(): boolean
   /** The server of the current or last connection. */
@@ -72,6 +75,7 @@ export class RoomParts {
   readonly speakers: ActiveSpeakers
   readonly tracks: RemoteTracks
   readonly audio: RemoteAudio
+  readonly localAudio: LocalAudio
   readonly demand: RoomDemand
   readonly latched: LatchedTracks
   readonly #messages: RoomMessages
@@ -124,6 +128,7 @@ export class RoomParts {
       requests: () => owner.requests(),
       rpc: this.rpc,
       messages: this.#messages,
+      audio: () => this.localAudio,
       tracks: {
         published: () => owner.session()?.publishedInfos() ?? [],
         send: (value) => owner.send({ case: 'subscriptionPermission', value }),
@@ -139,6 +144,13 @@ export class RoomParts {
       setServerTrailer: (trailer) => owner.session()?.native.setServerTrailer(trailer),
       send: (request) => owner.send(request),
       recoverSections: (missing) => owner.recoverSections(missing),
+    })
+    this.localAudio = new LocalAudio({
+      tell,
+      isEncrypted: encryption !== undefined,
+      local: () => this.local,
+      send: (request) => owner.send(request),
+      setSending: (cids) => owner.setSending(cids),
     })
     this.speakers = new ActiveSpeakers(this.local, this.remote, tell)
     this.demand = new RoomDemand(
@@ -189,6 +201,7 @@ export class RoomParts {
   attach(connection: RoomConnection, session: Session, identity: string): void {
     this.#attachChannels(connection)
     this.roster.attach(session, identity)
+    this.localAudio.attach(connection.native)
   }
 
   /** The connection was rebuilt. Its `join` message comes next. */
@@ -217,6 +230,7 @@ export class RoomParts {
     this.speakers.clear()
     this.roster.clear()
     this.audio.sessionEnded()
+    this.localAudio.clear()
     this.tracks.end()
     this.transcriptions.end()
     this.#messages.close()

@@ -86,8 +86,9 @@ export interface ReceiveState {
   readonly lastSeq: number
 }
 
-/** `livekit.SyncState`, the fields of data tracks. */
+/** `livekit.SyncState`, as far as it is used here. */
 export interface SyncStateMessage {
+  readonly publishTracks?: readonly PublishedTrackMessage[] | undefined
   readonly publishDataTracks: readonly { readonly info: DataTrackInfoMessage }[]
   readonly dataSubscription?: UpdateDataSubscriptionMessage | undefined
   /** The last reliable packet of each sender. */
@@ -169,6 +170,8 @@ export type RoomSignalRequest =
   | { readonly case: 'syncState'; readonly value: SyncStateMessage }
   | { readonly case: 'subscriptionPermission'; readonly value: SubscriptionPermissionMessage }
   | { readonly case: 'subscription'; readonly value: UpdateSubscriptionMessage }
+  | { readonly case: 'addTrack'; readonly value: AddTrackMessage }
+  | { readonly case: 'mute'; readonly value: { readonly sid: string; readonly muted: boolean } }
   | { readonly case: 'simulate'; readonly value: { readonly scenario: SimulateScenarioMessage } }
   | { readonly case: 'leave'; readonly value: { readonly reason: number } }
 
@@ -189,6 +192,31 @@ export interface ParticipantPermissionMessage {
 
 /** `livekit.TrackType.AUDIO`. */
 export const AUDIO_TRACK = 0
+
+/** `livekit.AudioTrackFeature`, as far as it is used here. */
+export const AudioTrackFeature = { Stereo: 0, NoDtx: 1 } as const
+
+/** `livekit.AddTrackRequest` of an audio track. */
+export interface AddTrackMessage {
+  /** The name by which the server knows the request, and the section of the track in the description. */
+  readonly cid: string
+  readonly name: string
+  readonly type: number
+  /** `livekit.TrackSource`. */
+  readonly source: number
+  readonly muted: boolean
+  readonly disableDtx: boolean
+  readonly disableRed: boolean
+  readonly stereo: boolean
+  readonly stream: string
+  readonly audioFeatures: readonly number[]
+}
+
+/** `livekit.TrackPublishedResponse`, for the sync state of a resumed session: `track` is what the server said of it. */
+export interface PublishedTrackMessage {
+  readonly cid: string
+  readonly track: object
+}
 
 /** `livekit.TrackInfo` of an audio track, as far as it is used here. */
 export interface TrackInfoMessage {

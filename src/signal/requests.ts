@@ -1,7 +1,7 @@
 /** Converts the state machines' requests to the protocol's messages. */
 import type { NativeEvent, NativeTrackInfo } from '../native/native'
 import { encryptionToMessage, infoToMessage, metadataToMessage } from './convert'
-import type { ReceiveState } from './messages'
+import type { PublishedTrackMessage, ReceiveState } from './messages'
 import type { DataTrackSignalRequest, SyncStateMessage } from './messages'
 
 /** The native events that have to be sent to the SFU. */
@@ -40,8 +40,10 @@ export function requestOf(event: RequestEvent): DataTrackSignalRequest {
 export function syncStateOf(
   publications: readonly NativeTrackInfo[],
   datachannelReceiveStates: readonly ReceiveState[] = [],
+  publishTracks: readonly PublishedTrackMessage[] = [],
 ): SyncStateMessage {
   return {
+    ...(publishTracks.length > 0 && { publishTracks }),
     publishDataTracks: publications.map((info) => ({ info: infoToMessage(info) })),
     datachannelReceiveStates,
   }

@@ -1,4 +1,4 @@
-// A participant of `@livekit/rtc-node` that publishes tones. The argument is the folder in which the SDK is installed.
+// A participant of `@livekit/rtc-node` that publishes tones and hears those of others. The argument is the folder in which the SDK is installed.
 // It reads lines of JSON, `[command, argument]`, and answers each with a line on the file descriptor 3.
 import { writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -31,7 +31,65 @@ async function play(source, second, channels, state) {
   }
 }
 
+/** The share of a channel's energy that has that frequency. */
+function share({ data, channels, samplesPerChannel }, tone, channel) {
+  let [real, imaginary, energy] = [0, 0, 0]
+  for (let index = 0; index < samplesPerChannel; index++) {
+    const sample = data[index * channels + channel]
+    const angle = (2 * Math.PI * tone * index) / RATE
+    real += sample * Math.cos(angle)
+    imaginary += sample * Math.sin(angle)
+    energy += sample * sample
+  }
+  return energy === 0 ? 0 : (2 * (real * real + imaginary * imaginary)) / (samplesPerChannel * energy)
+}
+
+/** The track of that SID, subscribed to. */
+async function subscribed(sid) {
+  for (;;) {
+    for (const participant of room.remoteParticipants.values()) {
+      for (const publication of participant.trackPublications.values()) {
+        if (publication.sid !== sid) continue
+        if (publication.track !== undefined) return publication.track
+        publication.setSubscribed(true)
+      }
+    }
+    await new Promise((changed) => {
+      room.once('trackPublished', changed)
+      room.once('trackSubscribed', changed)
+    })
+  }
+}
+
+/** Frames of 100 ms of a track, from now on. */
+async function* framesOf(track, numChannels) {
+  const reader = new rtc.AudioStream(track, { sampleRate: RATE, numChannels, frameSizeMs: 100 }).getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    await reader.cancel()
+  }
+}
+
 const commands = {
+  async hear({ sid, tones, frames }) {
+    let row = 0
+    for await (const frame of framesOf(await subscribed(sid), tones.length)) {
+      row = tones.every((tone, channel) => share(frame, tone, channel) > 0.8) ? row + 1 : 0
+      if (row < frames) continue
+      let squares = 0
+      for (const sample of frame.data) squares += sample * sample
+      return Math.sqrt(squares / frame.data.length) / 32_767
+    }
+    throw new Error('the track has ended')
+  },
+  async silence({ sid, frames }) {
+    let row = 0
+    for await (const { data } of framesOf(await subscribed(sid), 1)) {
+      row = data.every((sample) => Math.abs(sample) < 100) ? row + 1 : 0
+      if (row === frames) return
+    }
+  },
   async join({ url, token, passphrase }) {
     const options = { autoSubscribe: false, dynacast: false }
     if (passphrase !== null) {

@@ -1,4 +1,4 @@
-"""A participant of LiveKit's Python SDK that publishes tones. It reads lines of JSON, `[command, argument]`, and answers
+"""A participant of LiveKit's Python SDK that publishes tones and hears those of others. It reads lines of JSON, `[command, argument]`, and answers
 each with a line."""
 
 import array
@@ -63,9 +63,74 @@ async def mute(_room, name, muted):
     track.mute() if muted else track.unmute()
 
 
+async def hear(room, sid, tones, frames):
+    """Subscribes to the track of that SID, and reads it until so many frames of 100 ms in a row have these tones, one for
+    each channel. Returns how loud they are, from 0 to 1."""
+    track = await subscribed(room, sid)
+    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=len(tones), frame_size_ms=100)
+    row = 0
+    level = 0.0
+    async for event in stream:
+        data = event.frame.data
+        shares = [share(data, len(tones), channel, tone) for channel, tone in enumerate(tones)]
+        row = row + 1 if min(shares) > 0.8 else 0
+        level = math.sqrt(sum(sample * sample for sample in data) / len(data)) / 32_767
+        if row == frames:
+            break
+    await stream.aclose()
+    return level
+
+
+async def silence(room, sid, frames):
+    """Reads the track of that SID until so many frames of 100 ms in a row are silent."""
+    track = await subscribed(room, sid)
+    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=100)
+    row = 0
+    async for event in stream:
+        row = row + 1 if max(map(abs, event.frame.data)) < 100 else 0
+        if row == frames:
+            break
+    await stream.aclose()
+
+
+async def subscribed(room, sid):
+    """The track of that SID, subscribed to."""
+    while True:
+        for participant in room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                if publication.sid == sid:
+                    if publication.track is not None:
+                        return publication.track
+                    publication.set_subscribed(True)
+        changed = asyncio.Event()
+        for event in ["track_published", "track_subscribed"]:
+            room.once(event, lambda *_: changed.set())
+        await changed.wait()
+
+
+def share(data, channels, channel, tone):
+    """The share of a channel's energy that has that frequency."""
+    real = imaginary = energy = 0.0
+    count = len(data) // channels
+    for index in range(count):
+        sample = data[index * channels + channel]
+        angle = 2 * math.pi * tone * index / RATE
+        real += sample * math.cos(angle)
+        imaginary += sample * math.sin(angle)
+        energy += sample * sample
+    return 0 if energy == 0 else 2 * (real * real + imaginary * imaginary) / (count * energy)
+
+
 async def main():
     room = rtc.Room()
-    commands = {"join": join, "publish": publish, "unpublish": unpublish, "mute": mute}
+    commands = {
+        "join": join,
+        "publish": publish,
+        "unpublish": unpublish,
+        "mute": mute,
+        "hear": hear,
+        "silence": silence,
+    }
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command, argument = json.loads(line)

@@ -1,4 +1,4 @@
-/** Participants of other SDKs that publish tones, and what is heard of a tone. */
+/** Participants of other SDKs that publish tones and hear them, and what is heard of a tone. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import type { AudioFrame } from '../../../index'
+import type { AudioFrame, LocalAudioTrack } from '../../../index'
 import type { Namespace } from '../../../scripts/lib/bad-network.cjs'
 import { installPython, python } from '../../helpers/python'
 import { ChromiumPage } from './chromium-page'
@@ -15,7 +15,7 @@ import { rtcNodeFolder, sdks } from './reliable-peer'
 /** ms after which a program that was told to end is killed. */
 const ENDS = 10_000
 
-/** A participant that publishes tones. */
+/** A participant that publishes tones, and hears those of others. */
 export abstract class TonePeer {
   /** `passphrase`: of the room's end-to-end encryption; `null`: there is none. */
   join = (url: string, token: string, passphrase: string | null): Promise<void> =>
@@ -25,6 +25,15 @@ export abstract class TonePeer {
   unpublish = (name: string): Promise<void> => this.ask('unpublish', { name })
   /** rtc-node mutes no track for others to see. */
   mute = (name: string, muted: boolean): Promise<void> => this.ask('mute', { name, muted })
+
+  /**
+   * Subscribes to a published track, and hears it until so many frames of 100 ms in a row have these tones, one for each
+   * channel. Returns how loud they are, from 0 to 1. Not in a page.
+   */
+  hear = ({ sid }: LocalAudioTrack, tones: readonly number[], frames = 5): Promise<number> =>
+    this.ask('hear', { sid, tones, frames })
+  /** Hears a published track until so many frames of 100 ms in a row are silent. Not in a page. */
+  silence = ({ sid }: LocalAudioTrack, frames = 3): Promise<void> => this.ask('silence', { sid, frames })
 
   protected abstract ask(command: string, argument: unknown): Promise<any>
   abstract close(): Promise<void>
@@ -57,7 +66,7 @@ class TonePage extends TonePeer {
   }
 }
 
-/** A program that publishes tones. */
+/** A program that publishes tones, and hears those of others. */
 class ToneProgram extends TonePeer {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>

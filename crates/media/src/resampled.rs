@@ -1,4 +1,4 @@
-//! A decoder at any rate, over one at 48 kHz.
+//! Samples at other rates, and a decoder at any rate, over one at 48 kHz.
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
@@ -12,18 +12,62 @@ const CHUNK: usize = 120;
 /// The length of the filter. It passes 90 % of the band, and delays the audio by less than 1 ms.
 const FILTER: usize = 64;
 
+/// Converts interleaved samples from one rate to another.
+pub(crate) struct Converter {
+    resampler: Async<f32>,
+    channels: usize,
+    /// Samples that do not make a chunk yet.
+    pending: Vec<i16>,
+}
+
+impl std::fmt::Debug for Converter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Converter").field("channels", &self.channels).finish_non_exhaustive()
+    }
+}
+
+impl Converter {
+    /// `None`: the rates or the channels make no sense.
+    pub(crate) fn new(from: u32, to: u32, channels: u16) -> Option<Self> {
+        let ratio = f64::from(to) / f64::from(from);
+        let parameters = SincInterpolationParameters::new(FILTER, WindowFunction::Blackman2);
+        let channels = usize::from(channels);
+        let resampler = Async::new_sinc(ratio, 1.0, &parameters, CHUNK, channels, FixedAsync::Input).ok()?;
+        Some(Self { resampler, channels, pending: Vec::new() })
+    }
+
+    /// Converts samples, as far as they make chunks with those before. The rest waits for the next ones.
+    pub(crate) fn convert(&mut self, samples: &[i16], converted: &mut impl Extend<i16>) {
+        self.pending.extend_from_slice(samples);
+        let values = CHUNK * self.channels;
+        let whole = self.pending.len() / values * values;
+        for chunk in self.pending.get(..whole).unwrap_or_default().chunks(values) {
+            let input: Vec<f32> = chunk.iter().map(|&sample| f32::from(sample)).collect();
+            // Neither fails with a chunk of the length that both expect.
+            let Ok(input) = InterleavedSlice::new(&input, self.channels, CHUNK) else { continue };
+            let Ok(output) = self.resampler.process(&input, None) else { continue };
+            #[expect(clippy::cast_possible_truncation, reason = "the cast stops at the ends of the range")]
+            converted.extend(output.take_data().into_iter().map(|sample| sample.round() as i16));
+        }
+        self.pending.drain(..whole);
+    }
+
+    /// Forgets what was converted before.
+    pub(crate) fn reset(&mut self) {
+        self.resampler.reset();
+        self.pending.clear();
+    }
+}
+
 /// A decoder at any rate, over one at 48 kHz.
 pub struct Resampled {
     decoder: Box<dyn Decoder>,
-    resampler: Async<f32>,
-    channels: usize,
-    /// Samples at 48 kHz that do not make a chunk yet.
-    decoded: Vec<i16>,
+    converter: Converter,
 }
 
 impl std::fmt::Debug for Resampled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resampled").field("channels", &self.channels).finish_non_exhaustive()
+        f.debug_struct("Resampled").field("converter", &self.converter).finish_non_exhaustive()
     }
 }
 
@@ -32,11 +76,7 @@ impl Resampled {
     /// sense.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, sample_rate: u32, channels: u16) -> Option<Self> {
-        let ratio = f64::from(sample_rate) / f64::from(RTP_RATE);
-        let parameters = SincInterpolationParameters::new(FILTER, WindowFunction::Blackman2);
-        let channels = usize::from(channels);
-        let resampler = Async::new_sinc(ratio, 1.0, &parameters, CHUNK, channels, FixedAsync::Input).ok()?;
-        Some(Self { decoder, resampler, channels, decoded: Vec::new() })
+        Some(Self { decoder, converter: Converter::new(RTP_RATE, sample_rate, channels)? })
     }
 
     /// Decodes by `with`, and converts what came of it.
@@ -45,17 +85,9 @@ impl Resampled {
         pcm: &mut Vec<i16>,
         with: impl FnOnce(&mut dyn Decoder, &mut Vec<i16>) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
-        let result = with(&mut *self.decoder, &mut self.decoded)?;
-        let values = CHUNK * self.channels;
-        let whole = self.decoded.len() / values * values;
-        for chunk in self.decoded.get(..whole).unwrap_or_default().chunks(values) {
-            let input: Vec<f32> = chunk.iter().map(|&sample| f32::from(sample)).collect();
-            let input = InterleavedSlice::new(&input, self.channels, CHUNK).map_err(|_| DecodeError)?;
-            let output = self.resampler.process(&input, None).map_err(|_| DecodeError)?;
-            #[expect(clippy::cast_possible_truncation, reason = "the cast stops at the ends of the range")]
-            pcm.extend(output.take_data().into_iter().map(|sample| sample.round() as i16));
-        }
-        self.decoded.drain(..whole);
+        let mut decoded = Vec::new();
+        let result = with(&mut *self.decoder, &mut decoded)?;
+        self.converter.convert(&decoded, pcm);
         Ok(result)
     }
 }
@@ -75,8 +107,7 @@ impl Decoder for Resampled {
 
     fn reset(&mut self) {
         self.decoder.reset();
-        self.resampler.reset();
-        self.decoded.clear();
+        self.converter.reset();
     }
 }
 

@@ -11,19 +11,28 @@ pub const MAX_AUDIO_SECTIONS: usize = 256;
 /// What the next offer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// All sections for audio, those that there are and new ones. All are offered for receiving.
+    /// All sections for receiving audio, those that there are and new ones.
     pub audio: usize,
+}
+
+/// What is new in an offer.
+#[derive(Debug, Clone, Copy, Default)]
+struct New {
+    receiving: usize,
+    sending: usize,
 }
 
 /// The sections for audio that this side offers.
 #[derive(Debug, Default)]
 pub struct Sections {
-    /// Sections that the server has answered.
+    /// Sections for receiving that the server has answered.
     agreed: usize,
     /// New sections in the offer that has no answer yet.
-    offered: Option<usize>,
-    /// New sections that the next offer has to have.
+    offered: Option<New>,
+    /// New sections for receiving that the next offer has to have.
     wanted: usize,
+    /// New sections for sending in the next offer.
+    sending: usize,
     /// Whether the server waits for an offer.
     due: bool,
 }
@@ -37,7 +46,7 @@ impl Sections {
         if audios == 0 && videos > 0 {
             return;
         }
-        let used = self.agreed + self.offered.unwrap_or(0);
+        let used = self.used();
         let free = MAX_AUDIO_SECTIONS.saturating_sub(used + self.wanted);
         self.wanted += usize::try_from(audios).unwrap_or(usize::MAX).min(free);
         // An offer without a section and without a change cannot be made.
@@ -47,9 +56,15 @@ impl Sections {
     /// What the server asked for may have been lost, with the connection for signalling. So the next offer has free
     /// sections for `missing` more tracks; `used` tracks have one.
     pub fn recover(&mut self, missing: usize, used: usize) {
-        let all = self.agreed + self.offered.unwrap_or(0) + self.wanted;
+        let all = self.used() + self.wanted;
         let lacking = missing.saturating_sub(all.saturating_sub(used));
         self.require(u32::try_from(lacking).unwrap_or(u32::MAX), 0);
+    }
+
+    /// The tracks that this side sends have changed. The next offer has so many new sections for them.
+    pub const fn change_sending(&mut self, new: usize) {
+        self.sending = new;
+        self.due = true;
     }
 
     /// The offer that is to be made now, if there is one. It has to be made.
@@ -69,7 +84,7 @@ impl Sections {
     /// connection helps.
     #[must_use]
     pub fn replace_offer(&mut self) -> Option<Plan> {
-        if self.offered.is_some_and(|new| new > 0) {
+        if self.offered.is_some_and(|new| new.receiving + new.sending > 0) {
             return None;
         }
         Some(self.offer())
@@ -77,20 +92,25 @@ impl Sections {
 
     fn offer(&mut self) -> Plan {
         self.due = false;
-        let new = std::mem::take(&mut self.wanted);
-        self.offered = Some(new);
-        Plan { audio: self.agreed + new }
+        let receiving = std::mem::take(&mut self.wanted);
+        self.offered = Some(New { receiving, sending: std::mem::take(&mut self.sending) });
+        Plan { audio: self.agreed + receiving }
     }
 
     /// The answer to the offer was taken.
     pub fn handle_answered(&mut self) {
-        self.agreed += self.offered.take().unwrap_or(0);
+        self.agreed += self.offered.take().unwrap_or_default().receiving;
     }
 
-    /// Whether there are sections, or will be.
+    /// Sections for receiving, those in the offer without an answer among them.
+    fn used(&self) -> usize {
+        self.agreed + self.offered.unwrap_or_default().receiving
+    }
+
+    /// Whether there are no sections for receiving, and will be none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.agreed + self.offered.unwrap_or(0) + self.wanted == 0
+        self.used() + self.wanted == 0
     }
 
     /// Whether an offer has no answer yet.
@@ -165,6 +185,25 @@ mod tests {
         sections.handle_answered();
         sections.recover(usize::MAX, usize::MAX);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
+    }
+
+    #[test]
+    fn a_change_of_what_is_sent_needs_an_offer_and_new_sections_cannot_be_replaced() {
+        let mut sections = Sections::default();
+        sections.change_sending(1);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 0 }));
+        assert_eq!(sections.replace_offer(), None);
+        sections.change_sending(1);
+        sections.require(1, 0);
+        assert_eq!(sections.poll_offer(), None);
+        sections.handle_answered();
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
+        sections.handle_answered();
+        assert_eq!(sections.poll_offer(), None);
+        // Without new ones, as when a track ends.
+        sections.change_sending(0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
+        assert_eq!(sections.replace_offer(), Some(Plan { audio: 1 }));
     }
 
     #[test]

@@ -34,6 +34,7 @@ static METHODS: Methods = exports! {
     c"addRemoteCandidate" => add_remote_candidate,
     c"requireSections" => require_sections,
     c"recoverSections" => recover_sections,
+    c"setSending" => set_sending,
     c"setTracks" => set_tracks,
     c"setServerAddress" => set_server_address,
     c"setRelays" => set_relays,
@@ -200,6 +201,13 @@ fn require_sections(call: &Call) -> Result<(), Failure> {
 fn recover_sections(call: &Call) -> Result<(), Failure> {
     let missing = call.argument(0, "missing").u32()? as usize;
     Connection::of(call)?.driver.recover_sections(missing);
+    Ok(())
+}
+
+fn set_sending(call: &Call) -> Result<(), Failure> {
+    let cids = call.argument(0, "cids").elements(MAX_TRACKS)?;
+    let cids = cids.map(|cid| cid?.string()).collect::<Result<_, _>>()?;
+    Connection::of(call)?.driver.set_sending(cids);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! the runtime starts and ends, and what owns what.
 
 mod audio;
+mod audio_source;
 mod connection;
 mod convert;
 mod environment;

@@ -9,8 +9,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the lowest to the highest. A file imports from its own floor and from those below it.
-const FLOORS: [&str; 9] =
-    ["js", "convert", "environment", "audio", "connection", "session", "hub", "exports", "lib"];
+const FLOORS: [&str; 10] = [
+    "js",
+    "convert",
+    "environment",
+    "audio",
+    "audio_source",
+    "connection",
+    "session",
+    "hub",
+    "exports",
+    "lib",
+];
 
 /// A module's path, as in `["environment", "log"]`. The crate's root is empty.
 type Module = Vec<String>;

@@ -1,12 +1,19 @@
-//! libopus as the [`Decoder`] of `datatrack-media`. It decodes at its own rates: 8, 12, 16, 24 and 48 kHz.
+//! libopus as the [`Decoder`] and the [`Encoder`] of `datatrack-media`. It has rates of its own: 8, 12, 16, 24 and
+//! 48 kHz.
+
+mod encoder;
 
 use std::ptr::NonNull;
 
-use datatrack_media::{DecodeError, Decoder, RTP_RATE};
+#[cfg(doc)]
+use datatrack_media::Encoder;
+use datatrack_media::{CODEC_RATES, DecodeError, Decoder, RTP_RATE};
 use opusic_sys as libopus;
 
-/// The rates at which libopus decodes, in Hz.
-pub const RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
+pub use encoder::{BITRATES, EncoderOptions, OpusEncoder};
+
+/// The rates at which libopus decodes and encodes, in Hz.
+pub const RATES: [u32; 5] = CODEC_RATES;
 
 /// The longest packet, in ms (RFC 6716, section 3.1).
 const LONGEST_PACKET: u32 = 120;
@@ -105,7 +112,7 @@ impl Drop for OpusDecoder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::ffi::c_int;
@@ -172,7 +179,7 @@ mod tests {
     }
 
     /// The share of a channel's energy that has that frequency.
-    fn share(pcm: &[i16], channels: usize, channel: usize, tone: f64, rate: u32) -> f64 {
+    pub(crate) fn share(pcm: &[i16], channels: usize, channel: usize, tone: f64, rate: u32) -> f64 {
         let (mut real, mut imaginary, mut energy, mut count) = (0.0, 0.0, 0.0, 0.0);
         for sample in pcm.iter().skip(channel).step_by(channels) {
             let (sample, angle) =

@@ -3,10 +3,13 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datatrack_media::Speech;
 use datatrack_transport::peer::{
-    ChannelKind, Datagram, LocalCandidate, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sent,
+    ChannelKind, Datagram, LocalCandidate, MAX_MESSAGE_SIZE, Peer, PeerError, PeerEvent, Protocol, Sending,
+    Sent,
 };
 
 /// The network's delay in one direction.
@@ -68,7 +71,7 @@ impl World {
         }
     }
 
-    fn connected(loss: f64) -> Self {
+    fn with_addresses(loss: f64) -> Self {
         let mut world = Self::new(loss);
         world
             .offering
@@ -76,6 +79,11 @@ impl World {
         world
             .answering
             .add_local_candidate(LocalCandidate::Host(Protocol::Udp, addr("10.0.0.2:2000")), world.now);
+        world
+    }
+
+    fn connected(loss: f64) -> Self {
+        let mut world = Self::with_addresses(loss);
         world.negotiate();
         world.run_until(|world| {
             world.offering.is_connected()
@@ -560,4 +568,89 @@ fn an_offer_of_video_is_answered_and_harms_nothing() {
     assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
     world.offering.flush(world.now);
     world.run_until(|world| world.messages(1, ChannelKind::Reliable) == [b"still here"]);
+}
+
+fn sending(cid: &str) -> Sending {
+    Sending { cid: cid.into(), stream: "stream".into() }
+}
+
+fn speech(time: u64) -> Speech {
+    Speech { payload: Arc::from([1u8, 2, 3]), time, start: time == 0, level: 20 }
+}
+
+impl World {
+    /// Agrees on these tracks of the offering side. Returns the offer.
+    fn agree_sending(&mut self, cids: &[&str]) -> String {
+        self.offering.set_sending(cids.iter().map(|cid| sending(cid)).collect());
+        let offer = self.offering.renegotiate(self.now).unwrap().unwrap();
+        let answer = self.answering.handle_offer(&offer, self.now).unwrap();
+        self.offering.handle_answer(&answer, self.now).unwrap();
+        offer
+    }
+
+    /// The times of the packets that the answering side received.
+    fn heard(&self) -> Vec<u64> {
+        let time = |event: &PeerEvent| match event {
+            PeerEvent::Audio { packet, .. } => Some(packet.time),
+            _ => None,
+        };
+        self.events[1].iter().filter_map(time).collect()
+    }
+}
+
+#[test]
+fn a_track_has_a_section_of_its_own_until_it_ends() {
+    let mut world = World::connected(0.0);
+    world.agree(1);
+    assert!(!world.offering.write_audio("one", speech(0), world.now));
+    assert_eq!(world.offering.set_sending(vec![sending("one")]), 1);
+    let offer = world.agree_sending(&["one"]);
+    assert_eq!((count(&offer, "a=sendonly"), count(&offer, "a=recvonly")), (1, 1), "{offer}");
+    assert_eq!(count(&offer, "a=msid:stream one"), 1, "{offer}");
+    assert_eq!(world.offering.set_sending(vec![sending("one"), sending("two")]), 1);
+    let offer = world.agree_sending(&["one", "two"]);
+    assert_eq!(count(&offer, "a=sendonly"), 2);
+    assert!(world.offering.is_agreed("two") && !world.offering.is_agreed("three"));
+    world.run_for(Duration::from_secs(1));
+    for time in 0..5 {
+        assert!(world.offering.write_audio("two", speech(960 * time), world.now));
+        world.run_for(Duration::from_millis(20));
+    }
+    assert_eq!(world.heard(), [0, 960, 1_920, 2_880, 3_840]);
+    // Its section stays, and nothing is sent in it.
+    let offer = world.agree_sending(&["one"]);
+    assert_eq!((count(&offer, "a=sendonly"), count(&offer, "a=inactive")), (1, 1), "{offer}");
+    assert!(!world.offering.write_audio("two", speech(9_600), world.now));
+    assert!(world.offering.write_audio("one", speech(9_600), world.now));
+    // After a restart of ICE it is as before.
+    let restart = world.offering.create_offer(world.now).unwrap();
+    assert_eq!((count(&restart, "a=sendonly"), count(&restart, "a=inactive")), (1, 1), "{restart}");
+}
+
+#[test]
+fn a_track_that_the_other_side_refused_once_is_offered_for_sending_again() {
+    let mut world = World::connected(0.0);
+    world.offering.set_sending(vec![sending("one")]);
+    let offer = world.offering.renegotiate(world.now).unwrap().unwrap();
+    let answer = world.answering.handle_offer(&offer, world.now).unwrap();
+    let refused = answer.replace("a=recvonly", "a=inactive");
+    assert_ne!(answer, refused);
+    world.offering.handle_answer(&refused, world.now).unwrap();
+    assert!(!world.offering.write_audio("one", speech(0), world.now));
+    let offer = world.agree_sending(&["one"]);
+    assert_eq!((count(&offer, "m=audio"), count(&offer, "a=sendonly")), (1, 1), "{offer}");
+    assert!(world.offering.write_audio("one", speech(0), world.now));
+}
+
+#[test]
+fn a_track_in_the_first_offer_needs_no_other_one() {
+    let mut world = World::with_addresses(0.0);
+    world.offering.set_sending(vec![sending("one")]);
+    let offer = world.offering.create_offer(world.now).unwrap();
+    assert_eq!((count(&offer, "m=application"), count(&offer, "a=sendonly")), (1, 1), "{offer}");
+    let answer = world.answering.handle_offer(&offer, world.now).unwrap();
+    world.offering.handle_answer(&answer, world.now).unwrap();
+    world.run_until(|world| world.offering.is_connected() && world.answering.is_connected());
+    assert!(world.offering.write_audio("one", speech(0), world.now));
+    world.run_until(|world| world.heard() == [0]);
 }

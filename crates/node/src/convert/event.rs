@@ -28,6 +28,8 @@ pub(crate) enum Event {
     MessagesReady,
     /// An audio stream has frames to be taken by `read`.
     AudioReady,
+    /// An audio source has room again, or nothing waits in it any more.
+    AudioProgress,
 }
 
 /// The reason that a `DataTrackPublishError` has, and the text behind it where there is one.
@@ -119,6 +121,7 @@ impl IntoJs for SourceEvent {
             Event::Connection(event) => put_connection_event(js, object, event)?,
             Event::MessagesReady => js.put(object, c"type", "messages")?,
             Event::AudioReady => js.put(object, c"type", "audioFrames")?,
+            Event::AudioProgress => js.put(object, c"type", "audioProgress")?,
             Event::Link(LinkEvent::Publisher(event)) => put_publisher_event(js, object, event)?,
             Event::Link(LinkEvent::Subscriber(event)) => put_subscriber_event(js, object, event)?,
             Event::Link(LinkEvent::KeysChanged) => js.put(object, c"type", "keysChanged")?,

@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Loopback,
     Connection,
     AudioStream,
+    AudioSource,
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
             Self::Loopback => "loopback",
             Self::Connection => "connection",
             Self::AudioStream => "audioStream",
+            Self::AudioSource => "audioSource",
         }
     }
 }

@@ -29,6 +29,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datatrack_transport::Clock;
+use datatrack_transport::speaking::Pacer;
 use napi::sys;
 use nohash_hasher::IntMap;
 
@@ -53,6 +54,8 @@ pub(crate) struct Environment {
     pub(crate) handles: Handles,
     pub(crate) pending: Pending,
     pub(crate) buffers: Buffers,
+    /// What paces the audio sources.
+    pub(crate) pacer: Arc<Pacer>,
     /// What the links of sessions without a driver measure time on.
     pub(crate) clock: Clock,
     /// Sessions whose JavaScript objects were not collected yet, open hubs and open connections, by their numbers.
@@ -99,6 +102,7 @@ impl Environment {
             handles: Handles::from_process_environment(),
             pending: Pending::default(),
             buffers: Buffers::default(),
+            pacer: Arc::default(),
             clock: Clock::start(),
             owned: RefCell::default(),
             classes: RefCell::default(),

@@ -8,9 +8,11 @@ use datatrack::Payload;
 use datatrack::e2ee::{E2eeError, IV_LEN, KeyMaterial, OpenOutcome};
 use datatrack::packet::MTU;
 use datatrack::publisher::SealedMessage;
+use datatrack_media::VoiceStats;
 use datatrack_transport::{KeysReady, Link};
 
 use crate::audio;
+use crate::audio_source;
 use crate::connection;
 use crate::convert::options::connection_options;
 use crate::environment::Environment;
@@ -32,6 +34,10 @@ pub(super) static METHODS: Methods = exports! {
     c"connect" => connect,
     c"openAudioStream" => open_audio_stream,
     c"setServerTrailer" => set_server_trailer,
+    c"publishAudio" => publish_audio,
+    c"unpublishAudio" => unpublish_audio,
+    c"muteAudio" => mute_audio,
+    c"audioSenderStats" => audio_sender_stats,
     c"setRef" => set_ref,
     c"testPanic" => test_panic,
     c"setKey" => set_key,
@@ -74,6 +80,7 @@ fn connect(call: &Call) -> Result<Value, Failure> {
     let session = Session::of(call)?;
     let mut options = connection_options(call.argument(0, "options"))?;
     options.hearing = Arc::clone(&session.hearing);
+    options.speaking = Arc::clone(&session.speaking);
     let signal = session.work_signal()?;
     connection::connect(call.js(), Environment::of(call)?, Arc::clone(&session.link), &signal, options)
 }
@@ -95,6 +102,29 @@ fn set_server_trailer(call: &Call) -> Result<(), Failure> {
     }
     Session::of(call)?.hearing.set_server_trailer(trailer);
     Ok(())
+}
+
+fn publish_audio(call: &Call) -> Result<(), Failure> {
+    let session = Session::of(call)?;
+    audio_source::publish(Environment::of(call)?, &session.speaking, call.argument(0, "options"))
+}
+
+/// Returns what the track has counted, or `null`.
+fn unpublish_audio(call: &Call) -> Result<Option<VoiceStats>, Failure> {
+    let cid = call.argument(0, "cid").string()?;
+    Ok(Session::of(call)?.speaking.remove(&cid))
+}
+
+fn mute_audio(call: &Call) -> Result<(), Failure> {
+    let cid = call.argument(0, "cid").string()?;
+    let muted = call.argument(1, "muted").boolean()?;
+    Session::of(call)?.speaking.set_muted(&cid, muted);
+    Ok(())
+}
+
+fn audio_sender_stats(call: &Call) -> Result<Option<VoiceStats>, Failure> {
+    let cid = call.argument(0, "cid").string()?;
+    Ok(Session::of(call)?.speaking.stats(&cid))
 }
 
 fn set_ref(call: &Call) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use std::thread::ThreadId;
 use datatrack::publisher::PublisherEvent;
 use datatrack_transport::connection::WorkSignal;
 use datatrack_transport::hearing::Hearing;
+use datatrack_transport::speaking::Speaking;
 use datatrack_transport::{Link, LinkEvent, LinkHost, LinkOptions};
 
 use crate::convert::event::Event;
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     host: Arc<Host>,
     /// The readers of audio tracks. They go on when the connection is rebuilt.
     hearing: Arc<Hearing>,
+    /// The audio tracks that the session publishes. They go on, too.
+    speaking: Arc<Speaking>,
     streams: RefCell<HashSet<u32>>,
     environment: Weak<Environment>,
     driver: RefCell<Driver>,
@@ -147,11 +150,16 @@ impl Session {
         let link = connect(id, options, Arc::clone(&host));
         // It is empty: no other code set it before the link was made.
         let _ = host.link.set(Arc::downgrade(&link));
+        let speaking = match &driver {
+            Driver::Server(signal) => Speaking::new(signal.clone()),
+            Driver::None | Driver::Hub(_) => Speaking::default(),
+        };
         let session = Rc::new(Self {
             id,
             link,
             host,
             hearing: Arc::default(),
+            speaking: Arc::new(speaking),
             streams: RefCell::default(),
             environment: environment.weak(),
             driver: RefCell::new(driver),
@@ -229,6 +237,7 @@ impl Session {
         {
             hub.remove(self.id);
         }
+        self.speaking.clear();
         self.count();
         if let Some(environment) = self.environment.upgrade() {
             environment.handles.remove(Key::new(Kind::Session, self.id));

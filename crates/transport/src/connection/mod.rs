@@ -30,6 +30,7 @@ use crate::link::lock;
 use crate::peer::{ChannelKind, MAX_CANDIDATE, MAX_DESCRIPTION, PeerError};
 use crate::proxy::Proxy;
 use crate::relay::{RelayError, Relays};
+use crate::speaking::Speaking;
 use crate::{Link, LinkHost, LinkOptions};
 
 use events::{Delivery, Events};
@@ -75,6 +76,8 @@ pub struct ConnectionOptions {
     pub local_addresses: Vec<IpAddr>,
     /// The readers of audio tracks. None by default.
     pub hearing: Arc<Hearing>,
+    /// The audio tracks that are published. None by default.
+    pub speaking: Arc<Speaking>,
     /// The server's address, as signalling reached it, if it is known already; see [`Connection::set_server_address`].
     pub server: Option<IpAddr>,
     /// How long UDP is tried alone. 300 ms by default.
@@ -96,6 +99,7 @@ impl ConnectionOptions {
             relay: true,
             local_addresses: Vec::new(),
             hearing: Arc::default(),
+            speaking: Arc::default(),
             server: None,
             tcp_delay: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(15),
@@ -308,6 +312,7 @@ enum Command {
     Candidate { target: Target, candidate: String },
     RequireSections { audios: u32, videos: u32 },
     RecoverSections { missing: usize },
+    SetSending { cids: Vec<String> },
     Tracks { target: Target, tracks: Vec<(String, String)> },
     ServerAddress(Option<IpAddr>),
     Relays(Relays),
@@ -406,6 +411,12 @@ impl Connection {
     /// `missing` more tracks follows, as after [`require_sections`](Self::require_sections).
     pub fn recover_sections(&self, missing: usize) {
         self.shared.command(Command::RecoverSections { missing });
+    }
+
+    /// Sets which audio tracks of [`ConnectionOptions::speaking`] are sent, by their `cid`s. An offer that has them
+    /// follows, as after [`require_sections`](Self::require_sections); before the first offer, that one has them.
+    pub fn set_sending(&self, cids: Vec<String>) {
+        self.shared.command(Command::SetSending { cids });
     }
 
     /// Sets which track each section of a peer connection carries: its `mid`, and the track's SID. The description that

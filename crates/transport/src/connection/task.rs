@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -194,6 +195,7 @@ impl Task {
         if self.link.poll_timeout().is_some_and(|deadline| deadline <= self.link.clock().now()) {
             self.link.handle_timeout();
         }
+        self.speak(now);
         more |= self.pump(now);
         self.linger(now);
         for side in [Some(&mut self.publisher), self.subscriber.as_mut()].into_iter().flatten() {
@@ -235,6 +237,10 @@ impl Task {
                 Command::RequireSections { audios, videos } => self.sections.require(audios, videos),
                 Command::RecoverSections { missing } => {
                     self.sections.recover(missing, self.publisher.tracks.len());
+                }
+                Command::SetSending { cids } => {
+                    let tracks = self.options.speaking.tracks(&cids);
+                    self.sections.change_sending(self.publisher.peer.set_sending(tracks));
                 }
                 Command::Tracks { target, tracks } => self.side(target).tracks.set(tracks),
                 Command::ServerAddress(address) => self.reach = Reach::to(address),
@@ -361,6 +367,19 @@ impl Task {
             return false;
         }
         self.pump.run(peer, &self.link, &self.shared.outgoing, &mut self.stats, now)
+    }
+
+    /// Sends the packets of audio tracks. While there is no path, they are lost: what was said is of no use later.
+    fn speak(&mut self, now: Instant) {
+        let peer = &mut self.publisher.peer;
+        let connected = peer.is_connected();
+        let ready = RefCell::new(peer);
+        self.options.speaking.take(
+            |cid| !connected || ready.borrow().is_agreed(cid),
+            |cid, speech| {
+                ready.borrow_mut().write_audio(cid, speech, now);
+            },
+        );
     }
 
     fn linger(&mut self, now: Instant) {

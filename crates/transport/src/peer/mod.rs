@@ -23,10 +23,10 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use datatrack_media::Speech;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::{CryptoProvider, DtlsCert};
-use str0m::media::Mid;
 use str0m::net::{Receive, TcpType};
 use str0m::{Candidate, CandidateKind, Event, IceConnectionState, Input, Output, Rtc};
 
@@ -35,7 +35,8 @@ use path_watch::{CHECK_INTERVAL, MAX_CHECKS, PathState, PathWatch};
 use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
-pub use sections::Section;
+use sections::AudioSections;
+pub use sections::{Section, Sending};
 pub use types::{
     ChannelKind, Datagram, LocalCandidate, PathKind, PeerError, PeerEvent, PeerStats, Protocol,
     RemoteCandidate, Sent,
@@ -154,11 +155,7 @@ pub struct Peer {
     offered: bool,
     pending: Option<SdpPendingOffer>,
     channels: [Option<ChannelId>; 3],
-    /// The sections for audio that this side has offered: those that the other side has answered, and those in the
-    /// pending offer.
-    audio: Vec<Mid>,
-    audio_offered: Vec<Mid>,
-    audio_wanted: usize,
+    audio: AudioSections,
     /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
@@ -229,9 +226,7 @@ impl Peer {
             offered: false,
             pending: None,
             channels: [None; 3],
-            audio: Vec::new(),
-            audio_offered: Vec::new(),
-            audio_wanted: 0,
+            audio: AudioSections::default(),
             written: [0; 3],
             early_candidates: Vec::new(),
             unproven: Vec::new(),
@@ -272,7 +267,7 @@ impl Peer {
                 }
             }
         }
-        self.audio_offered = sections::offer(&mut api, &self.audio, self.audio_wanted);
+        self.audio.offer(&mut api);
         let (offer, pending) = api.apply().ok_or(PeerError::Closed)?;
         if !self.described {
             self.channels = channels;
@@ -285,7 +280,29 @@ impl Peer {
 
     /// Sets how many sections for audio the next offers have, at least those that there are.
     pub const fn set_audio_sections(&mut self, count: usize) {
-        self.audio_wanted = count;
+        self.audio.receive(count);
+    }
+
+    /// Sets the audio tracks that this side sends from the next offer on. Returns how many new sections that offer has
+    /// for them.
+    pub fn set_sending(&mut self, tracks: Vec<Sending>) -> usize {
+        self.audio.send(tracks)
+    }
+
+    /// Whether the other side has answered the section of a track that this side sends.
+    #[must_use]
+    pub fn is_agreed(&self, cid: &str) -> bool {
+        self.audio.of(cid).is_some()
+    }
+
+    /// Writes a packet of a track. Returns whether it is sent.
+    pub fn write_audio(&mut self, cid: &str, speech: Speech, now: Instant) -> bool {
+        let Some(mid) = self.audio.of(cid) else { return false };
+        let Ok(now) = self.catch_up(now) else { return false };
+        let sent = self.is_connected() && sections::write(&mut self.rtc, mid, speech, now + self.ahead);
+        // Each packet has to be polled before the next one.
+        self.drain(now);
+        sent
     }
 
     /// Makes an offer that leaves ICE and the channels as they are. A pending offer becomes void. `None`: there are no
@@ -293,12 +310,11 @@ impl Peer {
     pub fn renegotiate(&mut self, now: Instant) -> Result<Option<String>, PeerError> {
         let now = self.advance(now)?;
         let mut api = self.rtc.sdp_api();
-        let offered = sections::offer(&mut api, &self.audio, self.audio_wanted);
+        self.audio.offer(&mut api);
         if !api.has_changes() {
-            sections::touch(&mut api, &self.audio);
+            self.audio.touch(&mut api);
         }
         let Some((offer, pending)) = api.apply() else { return Ok(None) };
-        self.audio_offered = offered;
         self.pending = Some(pending);
         self.drain(now);
         Ok(Some(without_tcp(&offer.to_sdp_string())))
@@ -312,10 +328,7 @@ impl Peer {
         let pending = self.pending.take().ok_or(PeerError::UnexpectedAnswer)?;
         self.tell_candidates(&candidates);
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
-        let offered = std::mem::take(&mut self.audio_offered);
-        if accepted.is_ok() {
-            self.audio.extend(offered);
-        }
+        self.audio.answered(accepted.is_ok());
         self.described(accepted.is_ok(), now);
         accepted.map_err(|_| PeerError::BadDescription)
     }

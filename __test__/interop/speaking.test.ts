@@ -1,0 +1,344 @@
+/** Audio tracks of this package, heard by LiveKit's other SDKs, through a real server. */
+import { once } from 'node:events'
+import { TrackSource } from 'livekit-server-sdk'
+import { beforeAll, describe, expect, it } from 'vitest'
+import {
+  AudioFrame,
+  AudioSource,
+  AudioStream,
+  debug,
+  ExternalE2EEKeyProvider,
+  LocalAudioTrack,
+  Room,
+} from '../../index'
+import type { ConnectOptions, RoomEvents, RoomOptions, TrackPublishOptions } from '../../index'
+import { withServer } from '../helpers/with-server'
+import { pythonTones, rtcNodeTones, share } from './peers/tones'
+import type { TonePeer, ToneSdk } from './peers/tones'
+
+const server = withServer()
+let rooms = 0
+
+interface Stage {
+  /** Not connected yet. */
+  readonly ours: Room
+  readonly connect: (options?: ConnectOptions) => Promise<void>
+  readonly peer: TonePeer
+}
+
+/** Runs `use` with a peer that is in a room, and with a room of ours for it. */
+async function staged(
+  sdk: ToneSdk,
+  use: (stage: Stage) => Promise<void>,
+  options: RoomOptions = {},
+): Promise<void> {
+  const name = `speaking ${(rooms += 1)}`
+  const peer = await sdk.start()
+  const ours = new Room(options)
+  try {
+    await peer.join(server.url, await server.token(name, 'peer'), null)
+    await use({
+      ours,
+      peer,
+      connect: async (connect = {}) => {
+        await ours.connect(server.url, await server.token(name, 'ours'), connect)
+      },
+    })
+  } finally {
+    await ours.disconnect()
+    await peer.close()
+  }
+}
+
+/** Resolves with the arguments of the next event. */
+async function next<Name extends keyof RoomEvents>(
+  room: Room,
+  event: Name,
+): Promise<Parameters<RoomEvents[Name]>> {
+  return (await once(room as never, event)) as Parameters<RoomEvents[Name]>
+}
+
+/** The amplitude of the tones, and how loud a sine of it is. */
+const AMPLITUDE = 12_000
+const LEVEL = AMPLITUDE / Math.SQRT2 / 32_767
+
+/** A track whose source has a sine for each channel, until it is closed. */
+class Tone {
+  readonly source: AudioSource
+  readonly track: LocalAudioTrack
+  readonly #playing: Promise<void>
+
+  constructor(name: string, tones: readonly number[], sampleRate = 48_000, frameMs = 20) {
+    this.source = new AudioSource(sampleRate, tones.length, 200)
+    this.track = LocalAudioTrack.createAudioTrack(name, this.source)
+    this.#playing = this.#play(tones, (sampleRate * frameMs) / 1000)
+  }
+
+  async #play(tones: readonly number[], samples: number): Promise<void> {
+    const { sampleRate, numChannels } = this.source
+    for (let at = 0; !this.source.isClosed; at += samples) {
+      const data = new Int16Array(samples * numChannels)
+      for (let index = 0; index < samples; index++) {
+        for (const [channel, tone] of tones.entries()) {
+          const angle = (2 * Math.PI * tone * (at + index)) / sampleRate
+          data[index * numChannels + channel] = AMPLITUDE * Math.sin(angle)
+        }
+      }
+      await this.source.captureFrame(new AudioFrame(data, sampleRate, numChannels, samples)).catch(() => {})
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.track.close()
+    await this.#playing
+  }
+}
+
+/** Runs `use` with a published tone. */
+async function speaking(
+  ours: Room,
+  tone: Tone,
+  use: () => Promise<void>,
+  options?: TrackPublishOptions,
+): Promise<void> {
+  try {
+    await ours.localParticipant.publishTrack(tone.track, options)
+    await use()
+  } finally {
+    await tone.close()
+  }
+}
+
+const sdks = [rtcNodeTones, pythonTones]
+
+beforeAll(() => {
+  for (const sdk of sdks) sdk.install()
+}, 300_000)
+
+describe.each(sdks)('$name', (sdk) => {
+  it.each(['single', 'dual'] as const)('hears a tone, with %s peer connections', (peerConnections) =>
+    staged(sdk, async ({ ours, peer, connect }) => {
+      await connect({ peerConnections })
+      const published = next(ours, 'localTrackPublished')
+      const subscribed = next(ours, 'localTrackSubscribed')
+      const tone = new Tone('tone', [440])
+      await speaking(ours, tone, async () => {
+        const [publication, participant] = await published
+        expect(participant).toBe(ours.localParticipant)
+        expect([...participant.trackPublications]).toEqual([[publication.trackSid, publication]])
+        expect(publication).toMatchObject({
+          trackName: 'tone',
+          kind: 'audio',
+          source: 'microphone',
+          isMuted: false,
+          isPublished: true,
+        })
+        expect(tone.track.sid).toBe(publication.trackSid)
+        const level = await peer.hear(tone.track, [440])
+        expect(level).toBeGreaterThan(0.8 * LEVEL)
+        expect(level).toBeLessThan(1.2 * LEVEL)
+        expect(await subscribed).toEqual([publication, ours.localParticipant])
+        await publication.waitForSubscription()
+        const stats = publication.stats()
+        expect(stats.units).toBe(
+          stats.packetsSent + stats.unitsWithheld + stats.unitsMuted + stats.unitsFailed,
+        )
+      })
+      expect(debug.handles().filter(({ kind }) => kind === 'audioSource')).toEqual([])
+    }),
+  )
+
+  it('hears frames of any rate and length', () =>
+    staged(sdk, async ({ ours, peer, connect }) => {
+      await connect()
+      for (const [sampleRate, frameMs] of [
+        [8000, 10],
+        [16_000, 30],
+        [24_000, 100],
+        [44_100, 10],
+        [48_000, 500],
+      ] as const) {
+        const tone = new Tone(`tone at ${sampleRate}`, [440], sampleRate, frameMs)
+        await speaking(ours, tone, async () => {
+          await peer.hear(tone.track, [440], 3)
+        })
+      }
+    }))
+
+  it('hears silence while a track is muted', () =>
+    staged(sdk, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      await speaking(ours, tone, async () => {
+        await peer.hear(tone.track, [440])
+        for (let time = 0; time < 3; time++) {
+          tone.track.mute()
+          await peer.silence(tone.track)
+          tone.track.unmute()
+          await peer.hear(tone.track, [440])
+        }
+      })
+    }))
+
+  it.each(['signal-reconnect', 'full-reconnect'] as const)('hears the same track after a %s', (scenario) =>
+    staged(sdk, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      const ended: string[] = []
+      await speaking(ours, tone, async () => {
+        ours.on('localTrackUnpublished', ({ trackSid }) => ended.push(trackSid))
+        const publication = ours.localParticipant.trackPublications.get(tone.track.sid!)
+        await peer.hear(tone.track, [440])
+        for (let time = 0; time < 3; time++) {
+          const sid = tone.track.sid
+          const back = next(ours, 'reconnected')
+          const republished = next(ours, 'localTrackRepublished')
+          await ours.simulateScenario(scenario)
+          await back
+          if (scenario === 'full-reconnect')
+            expect((await republished).slice(0, 2)).toEqual([publication, sid])
+          expect(ours.localParticipant.trackPublications.get(tone.track.sid!)).toBe(publication)
+          expect(tone.track.sid === sid).toBe(scenario === 'signal-reconnect')
+          await peer.hear(tone.track, [440])
+        }
+        const { resumes, rebuilds } = ours.stats()
+        expect([resumes, rebuilds]).toEqual(scenario === 'signal-reconnect' ? [3, 0] : [0, 3])
+        expect(ended).toEqual([])
+      })
+    }),
+  )
+})
+
+describe('two channels', () => {
+  it('are heard as two', () =>
+    staged(pythonTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tones', [440, 1000])
+      await speaking(ours, tone, async () => {
+        await peer.hear(tone.track, [440, 1000])
+      })
+    }))
+})
+
+it('ten tracks are heard, each with its tone', () =>
+  staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+    await connect()
+    const tones = Array.from({ length: 10 }, (_, index) => 300 + 100 * index)
+    const tracks = tones.map((tone) => new Tone(`tone ${tone}`, [tone]))
+    try {
+      await Promise.all(tracks.map(({ track }) => ours.localParticipant.publishTrack(track)))
+      expect(ours.localParticipant.trackPublications.size).toBe(10)
+      for (const [index, { track }] of tracks.entries()) await peer.hear(track, [tones[index]!], 2)
+    } finally {
+      for (const track of tracks) await track.close()
+    }
+  }))
+
+it(
+  'a track is published and unpublished 50 times',
+  () =>
+    staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      try {
+        for (let time = 0; time < 50; time++) {
+          await ours.localParticipant.publishTrack(tone.track)
+          if (time % 10 === 9) await peer.hear(tone.track, [440], 1)
+          await ours.localParticipant.unpublishTrack(tone.track)
+        }
+      } finally {
+        await tone.close()
+      }
+    }),
+  120_000,
+)
+
+describe('the server', () => {
+  it('mutes a track, and removes it', () =>
+    staged(pythonTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      await speaking(ours, tone, async () => {
+        await peer.hear(tone.track, [440])
+        const muted = next(ours, 'trackMuted')
+        await server.admin.mutePublishedTrack(ours.name, 'ours', tone.track.sid!, true)
+        const [publication, participant] = await muted
+        expect([publication.isMuted, participant]).toEqual([true, ours.localParticipant])
+        await peer.silence(tone.track)
+        tone.track.unmute()
+        await peer.hear(tone.track, [440])
+        const gone = next(ours, 'localTrackUnpublished')
+        await server.admin.updateParticipant(ours.name, 'ours', undefined, {
+          canPublish: false,
+          canSubscribe: true,
+          canPublishData: true,
+        })
+        expect(await gone).toEqual([publication, ours.localParticipant])
+        const refused = ours.localParticipant.publishTrack(tone.track)
+        await expect(refused).rejects.toMatchObject({ reason: 'notAllowed' })
+      })
+    }))
+
+  it('says who speaks', () =>
+    staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      await speaking(ours, tone, async () => {
+        await peer.hear(tone.track, [440], 1)
+        const speaks = (): boolean => ours.localParticipant.isSpeaking
+        while (!speaks()) await next(ours, 'activeSpeakersChanged')
+        expect(ours.activeSpeakers).toEqual([ours.localParticipant])
+        expect(ours.localParticipant.audioLevel).toBeGreaterThan(0)
+        tone.track.mute()
+        while (speaks()) await next(ours, 'activeSpeakersChanged')
+      })
+    }))
+})
+
+it('two rooms of this package hear each other', () =>
+  staged(rtcNodeTones, async ({ ours, connect }) => {
+    await connect()
+    const other = new Room()
+    const subscribed = next(other, 'trackSubscribed')
+    await other.connect(server.url, await server.token(ours.name, 'other'), { autoSubscribe: true })
+    await speaking(ours, new Tone('tone', [440, 1000]), async () => {
+      const [track] = await subscribed
+      let row = 0
+      for await (const frame of new AudioStream(track, { numChannels: 2, frameSizeMs: 100 })) {
+        row = share(frame, 440, 0) > 0.8 && share(frame, 1000, 1) > 0.8 ? row + 1 : 0
+        if (row === 5) break
+      }
+      expect(row).toBe(5)
+    })
+    await other.disconnect()
+  }))
+
+it('an encrypted room refuses to publish a track', () =>
+  staged(
+    rtcNodeTones,
+    async ({ ours, connect }) => {
+      await connect()
+      const tone = new Tone('tone', [440])
+      try {
+        const refused = ours.localParticipant.publishTrack(tone.track)
+        await expect(refused).rejects.toMatchObject({ reason: 'encrypted' })
+      } finally {
+        await tone.close()
+      }
+    },
+    { encryption: { keyProvider: new ExternalE2EEKeyProvider() } },
+  ))
+
+it('a token for a camera alone refuses a microphone', async () => {
+  const ours = new Room()
+  const token = await server.token('sources', 'ours', { grant: { canPublishSources: [TrackSource.CAMERA] } })
+  await ours.connect(server.url, token)
+  const tone = new Tone('tone', [440])
+  try {
+    const refused = ours.localParticipant.publishTrack(tone.track)
+    await expect(refused).rejects.toMatchObject({ reason: 'notAllowed' })
+  } finally {
+    await tone.close()
+    await ours.disconnect()
+  }
+})

@@ -1,0 +1,372 @@
+/** Audio tracks of the local participant, as its room and a server agree on them. There is no server, and no sound. */
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import {
+  AudioSource,
+  ExternalE2EEKeyProvider,
+  LocalAudioTrack,
+  Loopback,
+  Room,
+  RoomEvent,
+  TrackPublishError,
+} from '../../index'
+import type { RoomOptions, TrackPublishErrorReason, TrackPublishOptions } from '../../index'
+import { fakeRoom } from '../helpers/fake-connection'
+
+const sources: AudioSource[] = []
+
+function trackOf(name: string, channels = 1): LocalAudioTrack {
+  const source = new AudioSource(48_000, channels)
+  sources.push(source)
+  return LocalAudioTrack.createAudioTrack(name, source)
+}
+
+afterEach(async () => {
+  vi.useRealTimers()
+  for (const source of sources.splice(0)) await source.close()
+})
+
+const everything = { canPublish: true, canSubscribe: true, canPublishData: true }
+
+/** A connected room, what it tells, and what it sends. */
+function scene(options: RoomOptions = {}, permission: object = everything) {
+  const { room, connection } = fakeRoom(options)
+  const told: string[] = []
+  for (const event of [
+    RoomEvent.LocalTrackPublished,
+    RoomEvent.LocalTrackUnpublished,
+    RoomEvent.LocalTrackSubscribed,
+    RoomEvent.TrackMuted,
+    RoomEvent.TrackUnmuted,
+  ] as const)
+    room.on(event, (publication: { trackSid: string }, participant: { identity: string }) =>
+      told.push(`${event} ${publication.trackSid} ${participant.identity}`),
+    )
+  room.on(RoomEvent.LocalTrackRepublished, ({ trackSid }, previous) =>
+    told.push(`republished ${previous} ${trackSid}`),
+  )
+  const receive = (kind: string, value: object): void =>
+    room.engine.receive({ message: { case: kind, value } })
+  const me = { identity: 'me', sid: 'PA_me', state: 2, permission }
+  const join = { message: { case: 'join', value: { participant: me, otherParticipants: [] } } }
+  room.engine.receive(join)
+  const requests = () =>
+    connection.requests
+      .splice(0)
+      .flatMap((request) => (request.case === 'addTrack' || request.case === 'mute' ? [request] : []))
+  return {
+    room,
+    connection,
+    told,
+    receive,
+    join,
+    requests,
+    local: room.localParticipant,
+    /** The names of the tracks that are sent. */
+    sending: () => connection.sending.at(-1) ?? [],
+    /** The server publishes the newest track. */
+    answer: (sid: string, cid = connection.sending.at(-1)?.at(-1)) =>
+      receive('trackPublished', { cid, track: { sid, name: 'voice', mimeType: 'audio/opus' } }),
+  }
+}
+
+async function reasonOf(promise: Promise<unknown>): Promise<TrackPublishErrorReason> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+  expect(error).toBeInstanceOf(TrackPublishError)
+  return (error as TrackPublishError).reason
+}
+
+describe('publishing', () => {
+  it('asks the server, sends the track, and resolves with the server’s answer', async () => {
+    const { local, told, requests, sending, answer } = scene()
+    const track = trackOf('voice')
+    const publishing = local.publishTrack(track)
+    const [cid] = sending()
+    expect(requests()).toEqual([
+      {
+        case: 'addTrack',
+        value: {
+          cid,
+          name: 'voice',
+          type: 0,
+          source: 2,
+          muted: false,
+          disableDtx: false,
+          disableRed: true,
+          stereo: false,
+          stream: '',
+          audioFeatures: [],
+        },
+      },
+    ])
+    answer('TR_1')
+    const publication = await publishing
+    expect(publication).toMatchObject({ trackSid: 'TR_1', trackName: 'voice', mimeType: 'audio/opus', track })
+    expect([...local.trackPublications]).toEqual([['TR_1', publication]])
+    expect(told).toEqual(['localTrackPublished TR_1 me'])
+  })
+
+  it.each<[TrackPublishOptions, object]>([
+    [{ source: 'unknown' }, { source: 0 }],
+    [{ source: 'screen_share_audio' }, { source: 4 }],
+    [{ dtx: false }, { disableDtx: true, audioFeatures: [0, 1] }],
+    [{}, { stereo: true, audioFeatures: [0] }],
+    [{ stereo: false }, { stereo: false, audioFeatures: [] }],
+    [{ stream: 'camera' }, { stream: 'camera' }],
+  ])('asks with %j', (options, expected) => {
+    const { local, requests, answer } = scene()
+    void local.publishTrack(trackOf('voice', 2), options)
+    expect(requests()[0]?.value).toMatchObject(expected)
+    answer('TR_1')
+  })
+
+  it('is refused with the server’s reason', async () => {
+    const { local, receive, sending } = scene()
+    for (const [number, reason] of [
+      [2, 'notAllowed'],
+      [3, 'limitReached'],
+      [5, 'unsupported'],
+      [6, 'internal'],
+    ] as const) {
+      const publishing = local.publishTrack(trackOf('voice'))
+      const [cid] = sending()
+      const request = { case: 'addTrack', value: { cid } }
+      receive('requestResponse', { reason: 4, message: '', request })
+      receive('requestResponse', { reason: number, message: 'because', request })
+      expect(await reasonOf(publishing)).toBe(reason)
+      expect(sending()).toEqual([])
+    }
+  })
+
+  it('is refused without a request if it cannot work', async () => {
+    const track = trackOf('voice')
+    expect(await reasonOf(new Room().localParticipant.publishTrack(track))).toBe('disconnected')
+    const encrypted = scene({ encryption: { keyProvider: new ExternalE2EEKeyProvider() } })
+    expect(await reasonOf(encrypted.local.publishTrack(track))).toBe('encrypted')
+    const mute = scene({}, { ...everything, canPublish: false })
+    expect(await reasonOf(mute.local.publishTrack(track))).toBe('notAllowed')
+    const camera = scene({}, { ...everything, canPublishSources: [1] })
+    expect(await reasonOf(camera.local.publishTrack(track))).toBe('notAllowed')
+    const { local, requests, sending } = scene()
+    const closed = trackOf('closed')
+    await closed.source.close()
+    expect(await reasonOf(local.publishTrack(closed))).toBe('sourceClosed')
+    for (const each of [encrypted, mute, camera]) expect(each.requests()).toEqual([])
+    expect([requests(), sending()]).toEqual([[], []])
+  })
+
+  it('a loopback carries no audio', async () => {
+    await using sfu = new Loopback()
+    const { localParticipant } = sfu.join('alice')
+    expect(await reasonOf(localParticipant.publishTrack(trackOf('voice')))).toBe('unsupported')
+  })
+
+  it('of a track that is published is refused', async () => {
+    const { local, answer } = scene()
+    const track = trackOf('voice')
+    const publishing = local.publishTrack(track)
+    expect(await reasonOf(local.publishTrack(track))).toBe('alreadyPublished')
+    answer('TR_1')
+    await publishing
+    expect(await reasonOf(local.publishTrack(track))).toBe('alreadyPublished')
+    expect(await reasonOf(scene().local.publishTrack(track))).toBe('alreadyPublished')
+  })
+
+  it('takes as many tracks as a connection has sections', async () => {
+    const { local, room, sending } = scene()
+    const all = Array.from({ length: 256 }, () => reasonOf(local.publishTrack(trackOf('voice'))))
+    expect(sending()).toHaveLength(256)
+    expect(await reasonOf(local.publishTrack(trackOf('voice')))).toBe('limitReached')
+    await room.disconnect()
+    expect(new Set(await Promise.all(all))).toEqual(new Set(['disconnected']))
+  })
+
+  it('ends by its signal, by the time, and with the room', async () => {
+    vi.useFakeTimers()
+    const { local, room, sending } = scene()
+    const stop = new AbortController()
+    const cancelled = local.publishTrack(trackOf('voice'), { signal: stop.signal })
+    stop.abort(new Error('enough'))
+    await expect(cancelled).rejects.toThrow('enough')
+    expect(sending()).toEqual([])
+    const late = reasonOf(local.publishTrack(trackOf('voice')))
+    vi.advanceTimersByTime(10_000)
+    expect(await late).toBe('timeout')
+    const gone = reasonOf(local.publishTrack(trackOf('voice')))
+    void room.disconnect()
+    expect(await gone).toBe('disconnected')
+  })
+
+  it.each([
+    [{ source: 'camera' }, RangeError, 'options.source'],
+    [{ bitrate: 5999 }, RangeError, 'options.bitrate'],
+    [{ bitrate: 510_001 }, RangeError, 'options.bitrate'],
+    [{ dtx: 1 }, TypeError, 'options.dtx'],
+    [{ stereo: true }, RangeError, 'options.stereo'],
+    [{ stream: 1 }, TypeError, 'options.stream'],
+    [{ signal: 1 }, TypeError, 'options.signal'],
+  ])('refuses the options %j', async (options, type, name) => {
+    const { local } = scene()
+    const refused = local.publishTrack(trackOf('voice'), options as never)
+    await expect(refused).rejects.toThrow(name)
+    await expect(refused).rejects.toBeInstanceOf(type)
+  })
+
+  it('refuses what is no track', async () => {
+    await expect(scene().local.publishTrack({} as never)).rejects.toThrow(TypeError)
+    expect(() => LocalAudioTrack.createAudioTrack('voice', {} as never)).toThrow(TypeError)
+    expect(() => LocalAudioTrack.createAudioTrack(1 as never, trackOf('voice').source)).toThrow(TypeError)
+  })
+})
+
+describe('a published track', () => {
+  async function published() {
+    const all = scene()
+    const track = trackOf('voice')
+    const publishing = all.local.publishTrack(track)
+    all.answer('TR_1')
+    const publication = await publishing
+    all.requests()
+    all.told.length = 0
+    return { ...all, track, publication, cid: all.sending()[0]! }
+  }
+
+  it('is unpublished by the program', async () => {
+    const { local, track, publication, told, sending } = await published()
+    const waiting = reasonOf(publication.waitForSubscription())
+    expect(await local.unpublishTrack(track)).toBe(publication)
+    expect(await local.unpublishTrack(track)).toBeUndefined()
+    expect([track.sid, publication.isPublished, sending()]).toEqual([undefined, false, []])
+    expect(local.trackPublications.size).toBe(0)
+    expect(told).toEqual(['localTrackUnpublished TR_1 me'])
+    expect(await waiting).toBe('unpublished')
+    expect(await reasonOf(publication.waitForSubscription())).toBe('unpublished')
+  })
+
+  it('is unpublished by its SID, by closing it, by the server, and with the room', async () => {
+    const [one, two, three, four] = [
+      await published(),
+      await published(),
+      await published(),
+      await published(),
+    ]
+    await one.local.unpublishTrack('TR_1')
+    expect(one.track.source.isClosed).toBe(false)
+    await two.track.close()
+    expect(two.track.source.isClosed).toBe(true)
+    three.receive('trackUnpublished', { trackSid: 'TR_other' })
+    three.receive('trackUnpublished', { trackSid: 'TR_1' })
+    await four.room.disconnect()
+    for (const { told, publication, local } of [one, two, three, four]) {
+      expect(told).toEqual(['localTrackUnpublished TR_1 me'])
+      expect([publication.isPublished, local.trackPublications.size]).toEqual([false, 0])
+    }
+  })
+
+  it('is muted by the program, and others learn of it', async () => {
+    const { publication, track, told, requests } = await published()
+    publication.mute()
+    publication.mute()
+    expect([publication.isMuted, track.isMuted]).toEqual([true, true])
+    track.unmute()
+    expect(requests().map(({ value }) => value)).toEqual([
+      { sid: 'TR_1', muted: true },
+      { sid: 'TR_1', muted: false },
+    ])
+    expect(told).toEqual(['trackMuted TR_1 me', 'trackUnmuted TR_1 me'])
+  })
+
+  it('is muted by the server, which is not told again', async () => {
+    const { publication, told, requests, receive } = await published()
+    receive('mute', { sid: 'TR_1', muted: true })
+    receive('mute', { sid: 'TR_1', muted: true })
+    receive('mute', { sid: 'TR_2', muted: true })
+    expect(publication.isMuted).toBe(true)
+    expect(told).toEqual(['trackMuted TR_1 me'])
+    expect(requests()).toEqual([])
+    publication.unmute()
+    expect(requests()).toHaveLength(1)
+  })
+
+  it('that is muted while it is being published is published muted', async () => {
+    const { local, requests, answer } = scene()
+    const before = trackOf('voice')
+    before.mute()
+    void local.publishTrack(before)
+    expect(requests()[0]?.value).toMatchObject({ muted: true })
+    const track = trackOf('voice')
+    const publishing = local.publishTrack(track)
+    requests()
+    track.mute()
+    answer('TR_2')
+    await publishing
+    expect(requests()).toEqual([{ case: 'mute', value: { sid: 'TR_2', muted: true } }])
+  })
+
+  it('has a first subscriber', async () => {
+    const { publication, told, receive } = await published()
+    const waiting = publication.waitForSubscription()
+    receive('trackSubscribed', { trackSid: 'TR_1' })
+    receive('trackSubscribed', { trackSid: 'TR_1' })
+    await waiting
+    await publication.waitForSubscription()
+    expect(publication.wasSubscribed).toBe(true)
+    expect(told).toEqual(['localTrackSubscribed TR_1 me'])
+    await expect(publication.waitForSubscription({ signal: AbortSignal.abort() })).rejects.toThrow('aborted')
+  })
+
+  it('is named in the sync state of a resumed session, and a request without an answer is sent again', async () => {
+    const { room, local, connection, cid, requests, sending, answer, publication } = await published()
+    publication.mute()
+    const publishing = local.publishTrack(trackOf('second'))
+    const lost = sending().at(-1)
+    requests()
+    connection.requests.length = 0
+    room.engine.connectionLost()
+    room.engine.connectionResumed(0)
+    const sync = connection.requests.find((request) => request.case === 'syncState')
+    expect(sync?.value).toMatchObject({ publishTracks: [{ cid, track: { sid: 'TR_1', muted: true } }] })
+    expect(requests()).toMatchObject([
+      { case: 'mute', value: { sid: 'TR_1', muted: true } },
+      { case: 'addTrack', value: { name: 'second' } },
+    ])
+    expect(sending()).toHaveLength(2)
+    expect(sending()).not.toContain(lost)
+    answer('TR_2')
+    expect((await publishing).trackSid).toBe('TR_2')
+  })
+
+  it('is published again by a rebuilt connection, as the same publication', async () => {
+    const { room, local, told, cid, requests, sending, answer, publication, join } = await published()
+    room.engine.connectionLost()
+    room.engine.connectionRebuilt(join)
+    expect(requests()).toMatchObject([{ case: 'addTrack', value: { cid, name: 'voice', muted: false } }])
+    expect(sending()).toEqual([cid])
+    answer('TR_2', cid)
+    expect(publication.trackSid).toBe('TR_2')
+    expect([...local.trackPublications]).toEqual([['TR_2', publication]])
+    expect(told).toEqual(['republished TR_1 TR_2'])
+    answer('TR_2', cid)
+    expect(told).toHaveLength(1)
+  })
+
+  it('that a rebuilt connection may not publish ends', async () => {
+    const { room, told, cid, receive, publication, join } = await published()
+    room.engine.connectionRebuilt(join)
+    const request = { case: 'addTrack', value: { cid } }
+    receive('requestResponse', { reason: 2, message: '', request })
+    expect([publication.isPublished, told]).toEqual([false, ['localTrackUnpublished TR_1 me']])
+  })
+
+  it('is not changed by nonsense', async () => {
+    const { receive, told, publication } = await published()
+    for (const kind of ['trackPublished', 'trackUnpublished', 'trackSubscribed', 'mute', 'requestResponse']) {
+      for (const value of [{}, { cid: 1, track: 1 }, { trackSid: 1 }, { sid: [] }, { request: 1 }])
+        receive(kind, value)
+    }
+    receive('requestResponse', { request: { case: 'addTrack', value: 1 }, reason: 2 })
+    expect([told, publication.trackSid]).toEqual([[], 'TR_1'])
+  })
+})

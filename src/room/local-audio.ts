@@ -1,0 +1,377 @@
+/** The audio tracks that the local participant publishes. */
+import { randomUUID } from 'node:crypto'
+import * as check from '../base/arguments'
+import { isObject } from '../base/arguments'
+import { Deferred } from '../base/abort'
+import { TrackPublishError } from '../base/errors'
+import type { TrackPublishErrorReason } from '../base/errors'
+import { LocalAudioTrack } from '../media/local-audio-track'
+import type { AudioSenderStats } from '../media/audio-stats'
+import { LocalTrackPublication } from '../media/local-publication'
+import type { LocalPublicationInfo } from '../media/local-publication'
+import { checkTrackPublishOptions } from '../media/track-publish-options'
+import type { CheckedTrackPublishOptions, TrackPublishOptions } from '../media/track-publish-options'
+import { MAX_AUDIO_SECTIONS } from '../native/native'
+import type { NativeSession } from '../native/native'
+import { AUDIO_TRACK, AudioTrackFeature, RequestResponseReason } from '../signal/messages'
+import type { PublishedTrackMessage, RoomSignalRequest } from '../signal/messages'
+import { RoomEvent } from './events'
+import type { TellRoomEvent } from './events'
+import type { LocalParticipant, TrackPublications } from './local-participant'
+import { sourceNumber } from './participant-info'
+import { REQUEST_TIMEOUT } from './pending-requests'
+
+/** What the tracks need of their room. */
+export interface LocalAudioOwner {
+  readonly tell: TellRoomEvent
+  /** Whether the room is end-to-end encrypted. */
+  readonly isEncrypted: boolean
+  local(): LocalParticipant
+  /** Sends a request to the server; does nothing without a connection. */
+  send(request: RoomSignalRequest): void
+  /** Sets which tracks are sent. Returns whether the connection can carry audio. */
+  setSending(cids: readonly string[]): boolean
+}
+
+interface Entry {
+  /** The name by which the server knows the request and the section of the track. */
+  cid: string
+  readonly track: LocalAudioTrack
+  readonly options: CheckedTrackPublishOptions
+  /** The request that waits for its answer. */
+  pending: { readonly done: Deferred<LocalTrackPublication>; readonly timer: NodeJS.Timeout } | undefined
+  publication: LocalTrackPublication | undefined
+  /** What the server said of the track. */
+  message: object | undefined
+  stats: AudioSenderStats
+}
+
+const nothing: AudioSenderStats = {
+  units: 0,
+  packetsSent: 0,
+  unitsWithheld: 0,
+  unitsMuted: 0,
+  unitsFailed: 0,
+  bytesSent: 0,
+}
+
+/** See the top of this file. It lives as long as the room, across connections. */
+export class LocalAudio implements TrackPublications {
+  readonly #owner: LocalAudioOwner
+  readonly #entries = new Map<string, Entry>()
+  /** The native session of the current connection. */
+  #native: NativeSession | undefined
+
+  constructor(owner: LocalAudioOwner) {
+    this.#owner = owner
+  }
+
+  /** The room has a connection. */
+  attach(native: NativeSession): void {
+    this.#native = native
+  }
+
+  /** See {@link LocalParticipant.publishTrack}. */
+  async publish(
+    track: LocalAudioTrack,
+    given: TrackPublishOptions | undefined,
+  ): Promise<LocalTrackPublication> {
+    if (!(track instanceof LocalAudioTrack)) throw check.invalidType('track', 'a LocalAudioTrack', track)
+    const options = checkTrackPublishOptions(track.source.numChannels, given)
+    options.signal?.throwIfAborted()
+    this.#refuse(track, options)
+    const cid = randomUUID()
+    const entry: Entry = {
+      cid,
+      track,
+      options,
+      pending: undefined,
+      publication: undefined,
+      message: undefined,
+      stats: nothing,
+    }
+    this.#start(entry)
+    this.#entries.set(cid, entry)
+    const done = new Deferred<LocalTrackPublication>()
+    done.abortWith(options.signal, () => this.#remove(entry))
+    const timer = setTimeout(() => this.#fail(entry, 'timeout'), REQUEST_TIMEOUT)
+    entry.pending = { done, timer }
+    this.#request(entry)
+    if (!this.#sync()) this.#fail(entry, 'unsupported', 'the connection carries no audio')
+    return await done.promise
+  }
+
+  /** See {@link LocalParticipant.unpublishTrack}. */
+  unpublish(what: LocalAudioTrack | string): LocalTrackPublication | undefined {
+    const sid = typeof what === 'string' ? what : what.sid
+    const entry = this.#find((each) => each.track === what || each.publication?.trackSid === sid)
+    if (entry === undefined) return undefined
+    if (entry.publication === undefined) this.#fail(entry, 'unpublished')
+    else this.#unpublished(entry)
+    return entry.publication
+  }
+
+  /** Handles a message of the server, if it is about these tracks. */
+  handle(kind: string | undefined, value: unknown): boolean {
+    if (!isObject(value)) return false
+    switch (kind) {
+      case 'trackPublished':
+        this.#published(value['cid'], value['track'])
+        return true
+      case 'trackUnpublished': {
+        const entry = this.#bySid(value['trackSid'])
+        if (entry !== undefined) this.#unpublished(entry)
+        return true
+      }
+      case 'trackSubscribed':
+        this.#subscribed(this.#bySid(value['trackSid']))
+        return true
+      case 'mute': {
+        const entry = this.#bySid(value['sid'])
+        if (entry !== undefined) this.#mutedByServer(entry, value['muted'] === true)
+        return true
+      }
+      case 'requestResponse':
+        return this.#answered(value)
+      case undefined:
+      default:
+        return false
+    }
+  }
+
+  /** For the sync state of a resumed session. */
+  published(): PublishedTrackMessage[] {
+    const published: PublishedTrackMessage[] = []
+    for (const { cid, message, publication } of this.#entries.values())
+      if (publication !== undefined && message !== undefined) published.push({ cid, track: message })
+    return published
+  }
+
+  /** The connection was resumed: a request, or what the server has answered to it, may have been lost. */
+  resumed(): void {
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.publication === undefined) {
+        // The server does not answer a request for a name that it has seen.
+        this.#native?.unpublishAudio(entry.cid)
+        this.#entries.delete(entry.cid)
+        entry.cid = randomUUID()
+        this.#entries.set(entry.cid, entry)
+        this.#start(entry)
+        this.#request(entry)
+      } else this.#sendMuted(entry, true)
+    }
+    if (this.#entries.size > 0) this.#sync()
+  }
+
+  /** The connection was rebuilt: all tracks are published again. */
+  rebuilt(): void {
+    if (this.#entries.size === 0) return
+    for (const entry of this.#entries.values()) this.#request(entry)
+    this.#sync()
+  }
+
+  /** The room is disconnected. */
+  clear(): void {
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.publication === undefined) this.#fail(entry, 'disconnected')
+      else this.#unpublished(entry)
+    }
+    this.#native = undefined
+  }
+
+  /** @throws `TrackPublishError` */
+  #refuse(track: LocalAudioTrack, { source }: CheckedTrackPublishOptions): void {
+    if (this.#native === undefined) throw new TrackPublishError('disconnected')
+    // The track would be sent without encryption.
+    if (this.#owner.isEncrypted) throw new TrackPublishError('encrypted')
+    if (track.source.isClosed) throw new TrackPublishError('sourceClosed')
+    if (this.#find((entry) => entry.track === track) !== undefined || track.publication !== undefined)
+      throw new TrackPublishError('alreadyPublished')
+    if (this.#entries.size >= MAX_AUDIO_SECTIONS) throw new TrackPublishError('limitReached')
+    const permissions = this.#owner.local().permissions
+    if (permissions === undefined) return
+    const { canPublish, canPublishSources } = permissions
+    if (!canPublish || (canPublishSources.length > 0 && !canPublishSources.includes(source)))
+      throw new TrackPublishError('notAllowed')
+  }
+
+  #start({ cid, track, options: { stream, bitrate, dtx, stereo } }: Entry): void {
+    this.#native?.publishAudio({
+      cid,
+      stream: stream === '' ? cid : stream,
+      source: track.source.id,
+      bitrate,
+      dtx,
+      mono: !stereo,
+      muted: track.isMuted,
+    })
+  }
+
+  #request({ cid, track, options: { source, dtx, stereo, stream } }: Entry): void {
+    this.#owner.send({
+      case: 'addTrack',
+      value: {
+        cid,
+        name: track.name,
+        type: AUDIO_TRACK,
+        source: sourceNumber(source),
+        muted: track.isMuted,
+        disableDtx: !dtx,
+        disableRed: true,
+        stereo,
+        stream,
+        audioFeatures: [
+          ...(stereo ? [AudioTrackFeature.Stereo] : []),
+          ...(dtx ? [] : [AudioTrackFeature.NoDtx]),
+        ],
+      },
+    })
+  }
+
+  /** Sends the tracks that there are. Returns whether the connection can. */
+  #sync(): boolean {
+    return this.#owner.setSending([...this.#entries.keys()])
+  }
+
+  #published(cid: unknown, track: unknown): void {
+    const entry = typeof cid === 'string' ? this.#entries.get(cid) : undefined
+    const info = infoOf(track)
+    if (entry === undefined || info === undefined) return
+    entry.message = track as object
+    const { publication } = entry
+    const participant = this.#owner.local()
+    if (publication !== undefined) {
+      const previousSid = publication.trackSid
+      if (previousSid === info.sid) return
+      publication.republished(info)
+      participant.trackPublications.delete(previousSid)
+      participant.trackPublications.set(info.sid, publication)
+      this.#sendMuted(entry)
+      this.#owner.tell(RoomEvent.LocalTrackRepublished, publication, previousSid, participant)
+      return
+    }
+    const made = new LocalTrackPublication(entry.track, entry.options.source, info, {
+      muteChanged: () => this.#muted(entry),
+      unpublish: () => this.#unpublished(entry),
+      stats: () => this.#native?.audioSenderStats(entry.cid) ?? entry.stats,
+    })
+    entry.publication = made
+    entry.track.setPublication(made)
+    participant.trackPublications.set(info.sid, made)
+    const pending = this.#settled(entry)
+    // It may have been muted, or unmuted, while the request was under way.
+    this.#sendMuted(entry)
+    this.#native?.muteAudio(entry.cid, entry.track.isMuted)
+    this.#owner.tell(RoomEvent.LocalTrackPublished, made, participant)
+    pending?.resolve(made)
+  }
+
+  #answered(value: Readonly<Record<string, unknown>>): boolean {
+    const { reason, message, request } = value
+    if (!isObject(request) || request['case'] !== 'addTrack') return false
+    const refused = isObject(request['value']) ? request['value']['cid'] : undefined
+    const entry = this.#entries.get(String(refused))
+    if (entry === undefined || reason === RequestResponseReason.Ok || reason === RequestResponseReason.Queued)
+      return true
+    const why = typeof message === 'string' ? message : ''
+    if (entry.publication === undefined) this.#fail(entry, reasonOf(reason), why)
+    else this.#unpublished(entry)
+    return true
+  }
+
+  #fail(entry: Entry, reason: TrackPublishErrorReason, detail = ''): void {
+    const pending = this.#settled(entry)
+    this.#remove(entry)
+    pending?.reject(new TrackPublishError(reason, { detail }))
+  }
+
+  #unpublished(entry: Entry): void {
+    const { publication } = entry
+    if (publication === undefined || !this.#remove(entry)) return
+    const participant = this.#owner.local()
+    participant.trackPublications.delete(publication.trackSid)
+    publication.ended()
+    this.#owner.tell(RoomEvent.LocalTrackUnpublished, publication, participant)
+  }
+
+  /** Nothing more of the track is sent. */
+  #remove(entry: Entry): boolean {
+    if (!this.#entries.delete(entry.cid)) return false
+    this.#settled(entry)
+    entry.track.setPublication(undefined)
+    entry.stats = this.#native?.unpublishAudio(entry.cid) ?? entry.stats
+    this.#sync()
+    return true
+  }
+
+  #settled(entry: Entry): Deferred<LocalTrackPublication> | undefined {
+    const { pending } = entry
+    entry.pending = undefined
+    clearTimeout(pending?.timer)
+    return pending?.done
+  }
+
+  #subscribed(entry: Entry | undefined): void {
+    const publication = entry?.publication
+    if (publication === undefined || publication.wasSubscribed) return
+    publication.subscribed()
+    this.#owner.tell(RoomEvent.LocalTrackSubscribed, publication, this.#owner.local())
+  }
+
+  /** The track is muted or unmuted, by the program or by the server. */
+  #muted(entry: Entry): void {
+    const { cid, track, publication } = entry
+    if (publication === undefined) return
+    this.#native?.muteAudio(cid, track.isMuted)
+    this.#sendMuted(entry)
+    const event = track.isMuted ? RoomEvent.TrackMuted : RoomEvent.TrackUnmuted
+    this.#owner.tell(event, publication, this.#owner.local())
+  }
+
+  #mutedByServer(entry: Entry, muted: boolean): void {
+    if (entry.message !== undefined) Object.assign(entry.message, { muted })
+    if (entry.track.mutedByServer(muted)) this.#muted(entry)
+  }
+
+  /** Tells the server whether the track is muted, unless it knows. `again`: what it was told may have been lost. */
+  #sendMuted({ track: { isMuted }, publication, message }: Entry, again = false): void {
+    if (publication === undefined || message === undefined) return
+    const known = message as { muted?: boolean }
+    if ((known.muted ?? false) === isMuted && !again) return
+    known.muted = isMuted
+    this.#owner.send({ case: 'mute', value: { sid: publication.trackSid, muted: isMuted } })
+  }
+
+  #bySid(sid: unknown): Entry | undefined {
+    return this.#find(({ publication }) => publication?.trackSid === sid && sid !== undefined)
+  }
+
+  #find(is: (entry: Entry) => boolean): Entry | undefined {
+    for (const entry of this.#entries.values()) if (is(entry)) return entry
+    return undefined
+  }
+}
+
+function infoOf(track: unknown): LocalPublicationInfo | undefined {
+  if (!isObject(track)) return undefined
+  const { sid, name, mimeType } = track
+  if (typeof sid !== 'string' || sid === '') return undefined
+  return {
+    sid,
+    name: typeof name === 'string' ? name : '',
+    mimeType: typeof mimeType === 'string' ? mimeType : '',
+  }
+}
+
+function reasonOf(reason: unknown): TrackPublishErrorReason {
+  switch (reason) {
+    case RequestResponseReason.NotAllowed:
+      return 'notAllowed'
+    case RequestResponseReason.LimitExceeded:
+      return 'limitReached'
+    case RequestResponseReason.UnsupportedType:
+      return 'unsupported'
+    default:
+      return 'internal'
+  }
+}
