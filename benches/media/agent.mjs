@@ -1,0 +1,105 @@
+// A participant of this package, or of `@livekit/rtc-node`, that publishes tones or hears them. The arguments are `ours` or
+// `rtc-node`, and the folder of the package. It reads lines of JSON, `[command, argument]`, and answers each with a line on
+// the file descriptor 3. agent.py is the same in Python.
+import { once } from 'node:events'
+import { writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const [kind, folder] = process.argv.slice(2)
+const ours = kind === 'ours'
+const sdk = createRequire(join(folder, 'package.json'))(ours ? 'node-datatrack' : '@livekit/rtc-node')
+
+const RATE = 48_000
+/** ms between two subscriptions. */
+const PAUSE = 500
+/** A sample of a tone; silence has less. */
+const LOUD = 1000
+const room = new sdk.Room()
+const { TrackPublished, TrackSubscribed, TrackUnsubscribed } = sdk.RoomEvent
+const publications = []
+room.on(TrackPublished, (publication) => publications.push(publication))
+
+/** Feeds a source with a tone for as long as the program runs. */
+async function play(source, tone) {
+  const samples = RATE / 50
+  for (let at = 0; ; at = (at + samples) % RATE) {
+    const sample = (_, index) => 12_000 * Math.sin((2 * Math.PI * tone * (at + index)) / RATE)
+    const data = Int16Array.from({ length: samples }, sample)
+    await source.captureFrame(new sdk.AudioFrame(data, RATE, 1, samples))
+  }
+}
+
+/** Reads a track to its end. `heard` is called once, with the first frame that is not silent. */
+async function read(track, heard) {
+  const stream = ours ? new sdk.AudioStream(track) : new sdk.AudioStream(track, RATE, 1)
+  let told = false
+  for await (const { data } of stream) {
+    if (told || !data.some((sample) => sample > LOUD)) continue
+    told = true
+    heard()
+  }
+}
+
+const commands = {
+  async join({ url, token }) {
+    await room.connect(url, token, { autoSubscribe: false, dynacast: false })
+    // rtc-node has no event for those that are there already.
+    const there = [...room.remoteParticipants.values()].flatMap((one) => [...one.trackPublications.values()])
+    for (const publication of there) if (!publications.includes(publication)) publications.push(publication)
+  },
+  async publish({ tones }) {
+    for (const tone of tones) {
+      const source = new sdk.AudioSource(RATE, 1)
+      const track = sdk.LocalAudioTrack.createAudioTrack(`tone ${tone}`, source)
+      const options = new sdk.TrackPublishOptions({ source: sdk.TrackSource.SOURCE_MICROPHONE })
+      await room.localParticipant.publishTrack(track, options)
+      void play(source, tone)
+    }
+  },
+  /** Subscribes to one track and ends the subscription, so often. Returns the ms until the first sound, each time. */
+  async onsets({ rounds }) {
+    while (publications.length === 0) await once(room, TrackPublished)
+    const [publication] = publications
+    const times = []
+    for (let round = 0; round < rounds; round++) {
+      const subscribed = once(room, TrackSubscribed)
+      const begun = performance.now()
+      publication.setSubscribed(true)
+      const [track] = await subscribed
+      await new Promise((resolve) => void read(track, resolve))
+      times.push(performance.now() - begun)
+      const unsubscribed = once(room, TrackUnsubscribed)
+      publication.setSubscribed(false)
+      await unsubscribed
+      // livekit-server makes changes wait that follow each other within 150 ms.
+      await delay(PAUSE)
+    }
+    return times
+  },
+  /** Subscribes to so many tracks. Returns when all are heard. */
+  async hear({ count }) {
+    while (publications.length < count) await once(room, TrackPublished)
+    let all
+    let heard = 0
+    const done = new Promise((resolve) => (all = resolve))
+    room.on(TrackSubscribed, (track) => void read(track, () => (heard += 1) === count && all()))
+    for (const publication of publications) publication.setSubscribed(true)
+    await done
+  },
+}
+
+for await (const line of createInterface(process.stdin)) {
+  const [command, argument] = JSON.parse(line)
+  let answer
+  try {
+    answer = { result: (await commands[command](argument)) ?? null }
+  } catch (error) {
+    answer = { error: String(error) }
+  }
+  writeSync(3, `${JSON.stringify(answer)}\n`)
+}
+await room.disconnect()
+process.exit()
