@@ -125,9 +125,9 @@ export type DataPacketKind = 'reliable' | 'lossy'
 export type EncryptionType = 'none' | 'gcm'
 
 /**
- * Why an audio track cannot be subscribed to. `noDecryption`: the track is end-to-end encrypted, and the room does not have
- * the built-in encryption. `unencrypted`: the room is end-to-end encrypted, and the track is not. `limitReached`: the room wants as many tracks as a connection has sections for, 256. The others
- * are the server's.
+ * Why an audio track cannot be subscribed to. `noDecryption`: the track is end-to-end encrypted, and the room does not
+ * have the built-in encryption. `unencrypted`: the room is end-to-end encrypted, and the track is not. `limitReached`:
+ * the room wants as many tracks as a connection has sections for, 256. The others are the server's.
  */
 export type TrackSubscriptionFailure =
   'noDecryption' | 'unencrypted' | 'limitReached' | 'codecUnsupported' | 'trackNotFound' | 'unknown'
