@@ -1,6 +1,6 @@
-// `npm run platforms`: builds the addon for other platforms, and runs the package on them: on the Node and Bun that npm
-// and PyPI have for them, and an emulator. It prints a table of what was built and run. It needs Debian on x64, root,
-// and many minutes.
+// `npm run platforms`: builds the addon for each platform of package.json, and runs the package on them: on the Node and
+// Bun that npm and PyPI have for them, and an emulator. It prints a table of what was built and run. It needs Debian on
+// x64, root, and an hour or more.
 // --only=linux-arm64-gnu,…: some of the platforms. --release: as releases are built. --no-build: runs what was built
 // before.
 import { readFileSync } from 'node:fs'
@@ -10,6 +10,7 @@ import { buildAddon, buildTypeScript, DEV_PROFILE, ensureInstalled } from './lib
 import { cache } from './lib/platforms/cache.mjs'
 import { Debian } from './lib/platforms/debian.mjs'
 import { platforms } from './lib/platforms/platforms.mjs'
+import { startSpeaker } from './lib/platforms/speaker.mjs'
 import { crossEnvironment, SUITE } from './lib/platforms/toolchain.mjs'
 import { attempt, install, trials, versionOf } from './lib/platforms/trials.mjs'
 import { heading, main, say, StepError } from './lib/steps.mjs'
@@ -28,39 +29,73 @@ await main(async () => {
   if (chosen.length === 0)
     throw new StepError(`there are ${platforms.map((one) => one.target.name).join(', ')}`)
   await ensureInstalled()
-  if (!values['no-build']) await buildTypeScript()
-  const compilers = values['no-build'] ? undefined : await Debian.of(SUITE)
+  const failed = values['no-build'] ? [] : await buildAll(chosen, profile)
+  const rows = await tryAll(chosen, failed)
+  print(rows)
+  if (rows.some(({ failed }) => failed)) process.exitCode = 1
+})
+
+/** Builds the TypeScript, and each platform's addon. Returns the platforms that failed. */
+async function buildAll(chosen, profile) {
+  await buildTypeScript()
+  const compilers = await Debian.of(SUITE)
+  const failed = []
+  for (const platform of chosen.filter(({ elsewhere }) => elsewhere === undefined)) {
+    heading(`${platform.target.name}: build`)
+    const built = await unlessItFails(() => build(platform, compilers, profile))
+    if (built === undefined) failed.push(platform)
+  }
+  return failed
+}
+
+/** Runs what was built. Returns the rows of the table. */
+async function tryAll(chosen, failed) {
   const server = await LivekitServer.start()
+  const endSpeaker = await startSpeaker(server.url, await server.token('audio', 'speaker'))
   const rows = []
   try {
     const env = {
       LIVEKIT_URL: server.url,
       LIVEKIT_TOKEN: await server.token('platforms', 'publisher'),
       LIVEKIT_SUBSCRIBER_TOKEN: await server.token('platforms', 'subscriber'),
+      LIVEKIT_LISTENER_TOKEN: await server.token('audio', 'listener'),
     }
     for (const platform of chosen) {
       const { name } = platform.target
       heading(name)
-      const addon = cache(`datatrack.${name}.node`)
-      try {
-        if (compilers !== undefined) await build(platform, addon, compilers, profile)
-        rows.push(...(await tryPlatform(platform, addon, env)))
-      } catch (error) {
-        // The other platforms take long, and may be well.
-        if (!(error instanceof StepError)) throw error
-        say(error.message)
-        rows.push({ platform: name, failed: true, built: 'failed' })
-      }
+      const tried = failed.includes(platform)
+        ? [{ built: 'failed', failed: true }]
+        : await unlessItFails(() => tryPlatform(platform, env))
+      for (const row of tried ?? [{ runtime: 'failed', failed: true }]) rows.push({ platform: name, ...row })
     }
   } finally {
+    await endSpeaker()
     await server.stop()
   }
-  print(rows)
-  if (rows.some(({ failed }) => failed)) process.exitCode = 1
-})
+  return rows
+}
+
+/** Resolves with `undefined` if `body` fails. The other platforms take long, and may be well. */
+async function unlessItFails(body) {
+  try {
+    return await body()
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+    say(error.message)
+    return undefined
+  }
+}
+
+function addonOf({ target }) {
+  return cache(`datatrack.${target.name}.node`)
+}
 
 /** Runs everything on a platform. Returns a row of the table for each runtime. */
-async function tryPlatform({ target, package: name = target.name, check, runtimes }, addon, server) {
+async function tryPlatform(platform, server) {
+  const { target, package: name, check, runtimes } = platform
+  if (platform.elsewhere !== undefined)
+    return [{ built: `by ${platform.elsewhere}`, runtime: 'none: not built here' }]
+  const addon = addonOf(platform)
   await check?.(addon)
   const size = `${(readFileSync(addon).length / 1e6).toFixed(1)} MB`
   const needs = oldestGlibc(addon)
@@ -69,7 +104,7 @@ async function tryPlatform({ target, package: name = target.name, check, runtime
   const rows = []
   for (const { name: program, on, command } of await runtimes()) {
     const runtime = `${program} ${await versionOf(command, folder)}, ${on}`
-    const result = { platform: target.name, built, runtime, failed: false }
+    const result = { built, runtime, failed: false }
     for (const [name, programs] of Object.entries(trials(server))) {
       const { passed, failures } = await attempt(programs, command, folder)
       result[name] = `${passed}/${programs.length}`
@@ -79,12 +114,21 @@ async function tryPlatform({ target, package: name = target.name, check, runtime
     }
     rows.push(result)
   }
-  return rows.length > 0 ? rows : [{ platform: target.name, built, runtime: 'none: linked, not run' }]
+  return rows.length > 0 ? rows : [{ built, runtime: 'none: linked, not run' }]
 }
 
-async function build({ target, std, env }, path, compilers, profile) {
+/** Returns the addon's path. */
+async function build(platform, compilers, profile) {
+  const { target, own, std, env } = platform
+  if (own) return buildAddon({ profile, path: addonOf(platform) })
   const cross = await crossEnvironment(compilers, { std })
-  await buildAddon({ profile, target, zig: true, path, env: { ...cross, ...(await env()) } })
+  return buildAddon({
+    profile,
+    target,
+    zig: true,
+    path: addonOf(platform),
+    env: { ...cross, ...(await env()) },
+  })
 }
 
 /** The version of glibc that an addon needs. `undefined`: it is for another C library. */

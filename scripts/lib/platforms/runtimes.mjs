@@ -33,16 +33,25 @@ export async function npmRuntimes() {
   return join(folder, 'node_modules')
 }
 
-/** Unpacks PyPI's Node for musl, with the C++ library that it uses, and returns the folder. */
-export async function muslNode() {
-  const folder = cache('musl-node')
+/** This machine's own runtimes. */
+export async function onThisMachine() {
+  const bun = join(await npmRuntimes(), '@oven/bun-linux-x64/bin/bun')
+  return [
+    { name: 'Node', on: 'as it is', command: (args) => [process.execPath, args] },
+    { name: 'Bun', on: 'as it is', command: (args) => [bun, args] },
+  ]
+}
+
+/** Unpacks PyPI's Node for musl and a CPU, with the C++ library that it uses, and returns the folder. */
+export async function muslNode(cpu) {
+  const folder = cache(`musl-node-${cpu}`)
   const pin = join(pins, 'musl-node.txt')
   const stamp = join(folder, '.unpacked')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === readFileSync(pin, 'utf8')) return folder
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const options = ['--quiet', '--no-deps', '--require-hashes', '--only-binary=:all:']
-  const platform = ['--platform', 'musllinux_1_2_x86_64']
+  const platform = ['--platform', `musllinux_1_2_${cpu}`]
   const pip = ['-m', 'pip', 'download', ...options, ...platform, '--dest', folder, '--requirement', pin]
   await run('python3', pip)
   const [wheel] = readdirSync(folder).filter((file) => file.endsWith('.whl'))

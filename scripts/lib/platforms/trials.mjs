@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { allExamples } from '../examples.cjs'
 import { fromRoot, StepError } from '../steps.mjs'
 import { cache } from './cache.mjs'
+import { TONE } from './speaker.mjs'
 
 /** A program that hangs is ended after so many ms. An emulated processor is some ten times slower than a real one. */
 const HANGS = 180_000
@@ -37,12 +38,39 @@ const TRAFFIC = `
   }
 `
 
+/** Hears a tone at the rate of its argument: until a half of a second has little else in it. */
+const HEARS = `
+  const { AudioStream, Room, RoomEvent } = require('node-datatrack')
+  const room = new Room()
+  room.on(RoomEvent.TrackSubscribed, async (track) => {
+    let heard = 0
+    for await (const frame of new AudioStream(track, { sampleRate: Number(process.argv[2]), frameSizeMs: 100 }))
+      if ((heard = share(frame) > 0.8 ? heard + 1 : 0) === 5) break
+    await room.disconnect()
+    console.log('heard', heard)
+  })
+  room.connect(process.env.LIVEKIT_URL, process.env.LIVEKIT_LISTENER_TOKEN, { autoSubscribe: true })
+
+  /** The tone's share of the energy (Goertzel). */
+  function share({ data, sampleRate }) {
+    let [real, imaginary, energy] = [0, 0, 0]
+    data.forEach((sample, index) => {
+      const angle = (2 * Math.PI * ${TONE} * index) / sampleRate
+      real += sample * Math.cos(angle)
+      imaginary += sample * Math.sin(angle)
+      energy += sample * sample
+    })
+    return energy === 0 ? 0 : (2 * (real * real + imaginary * imaginary)) / (data.length * energy)
+  }
+`
+
 /** Programs of an installed package: a file's name and its text. */
 const PROGRAMS = {
   'ends.cjs': `${TRAFFIC} traffic().then((close) => (close(), console.log('closed')))`,
   'exits.cjs': `${TRAFFIC}
     process.on('exit', (code) => console.log('exit', code))
     traffic().then(() => process.exit(0))`,
+  'hears.cjs': HEARS,
   'workers.cjs': `
     const { Worker } = require('node:worker_threads')
     for (let index = 0; index < 3; index++)
@@ -93,6 +121,12 @@ export function trials(server) {
       { args: [DOCTOR, 'doctor'], check: prints('ok      binary') },
       { args: [DOCTOR, 'doctor'], env: server, check: prints('All is well: data tracks work.') },
     ],
+    // At a rate of libopus, and at one that needs our resampler.
+    audio: ['48000', '44100'].map((rate) => ({
+      args: ['hears.cjs', rate],
+      env: server,
+      check: prints('heard 5'),
+    })),
     ends: [
       { args: ['ends.cjs'], check: prints('closed') },
       { args: ['exits.cjs'], check: prints('exit 0') },
