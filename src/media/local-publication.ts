@@ -2,7 +2,7 @@
 import * as check from '../base/arguments'
 import { Deferred } from '../base/abort'
 import { TrackPublishError } from '../base/errors'
-import type { LocalAudioTrack, TrackPublisher } from './local-audio-track'
+import type { LocalAudioTrack } from './local-audio-track'
 import type { AudioSenderStats } from './audio-stats'
 
 /** What the server says of a published track. */
@@ -24,7 +24,7 @@ export interface LocalPublicationOwner {
  * A published audio track of the local participant. It is the same object for as long as the track is published, also
  * if the connection is rebuilt and the track has a new SID.
  */
-export class LocalTrackPublication implements TrackPublisher {
+export class LocalTrackPublication {
   /** The track. */
   readonly track: LocalAudioTrack
   /** Where the sound comes from, as other participants see it: `microphone`, `screen_share_audio` or `unknown`. */
