@@ -76,7 +76,7 @@ async function runAll(suite) {
       'Audio of @livekit/rtc-node, Python and Chromium, through that server',
       () => hasRtcNode() && hasPython() && hasChromium(),
       'Python with venv, Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',
-      ...interop('audio'),
+      ...interop('audio', 'speaking'),
     ],
     [
       'With both of them: agents, chat, and who can be sent to',
