@@ -80,7 +80,7 @@ pub(crate) fn create(call: &Call) -> Result<Value, Failure> {
     if environment.pacer.must_run() {
         let run = Arc::clone(&environment.pacer).run();
         let shared = Arc::downgrade(&environment.shared);
-        BACKEND.spawn(log::Within::new(shared, async move {
+        let task = async move {
             let result = Guarded::new(async {
                 run.await;
                 Ok(())
@@ -88,7 +88,8 @@ pub(crate) fn create(call: &Call) -> Result<Value, Failure> {
             if let Err(failure) = result.await {
                 tracing::error!("the pacing of audio sources has failed: {failure}");
             }
-        }))?;
+        };
+        BACKEND.spawn(log::task_within(shared, Box::pin(task)))?;
     }
     let source = Rc::new(AudioSource {
         id,

@@ -99,15 +99,18 @@ pub(crate) fn connect(
     let weak = Arc::downgrade(&link);
     let (driver, task) = driver::Connection::new(link, signal, options, Arc::clone(&host) as _);
     let shared = Arc::downgrade(&environment.shared);
-    BACKEND.spawn(log::Within::new(shared, async move {
-        let result = Guarded::new(async {
-            Box::pin(task).await;
-            Ok(())
-        });
-        if let Err(failure) = result.await {
-            fail(&weak, &failure);
-        }
-    }))?;
+    BACKEND.spawn(log::task_within(
+        shared,
+        Box::pin(async move {
+            let result = Guarded::new(async {
+                Box::pin(task).await;
+                Ok(())
+            });
+            if let Err(failure) = result.await {
+                fail(&weak, &failure);
+            }
+        }),
+    ))?;
     let connection = Rc::new(Connection {
         id,
         driver,

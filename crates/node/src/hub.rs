@@ -88,18 +88,21 @@ impl Hub {
         let hub = Arc::clone(&self.hub);
         let links = Arc::clone(&self.links);
         let shared = Arc::downgrade(&environment.shared);
-        *task = Some(BACKEND.spawn(log::Within::new(shared, async move {
-            let result = Guarded::new(async {
-                hub.run().await;
-                Ok(())
-            });
-            if let Err(failure) = result.await {
-                let links = std::mem::take(&mut *lock(&links));
-                for link in links.values() {
-                    fail(link, &failure);
+        *task = Some(BACKEND.spawn(log::task_within(
+            shared,
+            Box::pin(async move {
+                let result = Guarded::new(async {
+                    hub.run().await;
+                    Ok(())
+                });
+                if let Err(failure) = result.await {
+                    let links = std::mem::take(&mut *lock(&links));
+                    for link in links.values() {
+                        fail(link, &failure);
+                    }
                 }
-            }
-        }))?);
+            }),
+        ))?);
         Ok(())
     }
 }

@@ -166,6 +166,19 @@ impl Link {
         let had_packets = publisher.has_packets();
         let deadline = publisher.poll_timeout();
         let result = input(&mut publisher, now);
+        self.pass_on_publishers(publisher, had_packets, deadline);
+        result
+    }
+
+    /// Passes on what an input left behind in the publisher. It is one function for all inputs: compiled into each, it
+    /// took 0.1 MB.
+    #[inline(never)]
+    fn pass_on_publishers(
+        &self,
+        mut publisher: MutexGuard<'_, Publisher>,
+        had_packets: bool,
+        deadline: Option<Instant>,
+    ) {
         let woken =
             (!had_packets && publisher.has_packets()) || came_nearer(deadline, publisher.poll_timeout());
         let told = self.note(drain(|| publisher.poll_event()).into_iter().map(LinkEvent::Publisher));
@@ -178,7 +191,6 @@ impl Link {
         if woken {
             self.host.work_ready();
         }
-        result
     }
 
     /// Pushes a frame. The publisher's `push` runs on the caller's thread. The task is woken if it was idle.
@@ -284,6 +296,13 @@ impl Link {
         let mut subscriber = lock(&self.subscriber);
         let deadline = subscriber.poll_timeout();
         let result = input(&mut subscriber, now);
+        self.pass_on_subscribers(subscriber, deadline);
+        result
+    }
+
+    /// Does for the subscriber what [`pass_on_publishers`](Self::pass_on_publishers) does for the publisher.
+    #[inline(never)]
+    fn pass_on_subscribers(&self, mut subscriber: MutexGuard<'_, Subscriber>, deadline: Option<Instant>) {
         let woken = came_nearer(deadline, subscriber.poll_timeout());
         let readable = subscriber.has_readable();
         let told = self.note(drain(|| subscriber.poll_event()).into_iter().map(LinkEvent::Subscriber));
@@ -299,7 +318,6 @@ impl Link {
         if woken {
             self.host.work_ready();
         }
-        result
     }
 
     /// Takes packets from a data channel that was opened in `epoch`.

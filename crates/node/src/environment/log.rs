@@ -5,11 +5,9 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tracing::field::{Field, Visit};
@@ -18,6 +16,7 @@ use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::environment::log_buffer::{DEFAULT_LEVEL, LEVELS, Record};
+use crate::environment::runtime::Task;
 use crate::environment::shared::Shared;
 use crate::environment::{lock, redact};
 
@@ -68,25 +67,9 @@ pub(crate) fn adopt_thread(environment: &Arc<Shared>) {
     CURRENT.with(|current| *current.borrow_mut() = Some(Arc::downgrade(environment)));
 }
 
-/// A future that is polled [`within`] an environment.
-pub(crate) struct Within<F> {
-    environment: Weak<Shared>,
-    future: Pin<Box<F>>,
-}
-
-impl<F> Within<F> {
-    pub(crate) fn new(environment: Weak<Shared>, future: F) -> Self {
-        Self { environment, future: Box::pin(future) }
-    }
-}
-
-impl<F: Future> Future for Within<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { environment, future } = &mut *self;
-        within(environment, || future.as_mut().poll(context))
-    }
+/// A task whose polls run [`within`] an environment.
+pub(crate) fn task_within(environment: Weak<Shared>, mut task: Task) -> Task {
+    Box::pin(poll_fn(move |context| within(&environment, || task.as_mut().poll(context))))
 }
 
 /// The image's one subscriber. A second copy of the package has its own `tracing`, and so its own subscriber.

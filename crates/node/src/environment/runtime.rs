@@ -30,6 +30,10 @@ const BLOCKING_THREADS: usize = 2;
 /// How long the end of the last environment may wait for threads.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What runs on the runtime. It is one type for all futures, because tokio's code for tasks is compiled for each type
+/// anew, some 10 kB.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// This image's runtime.
 pub(crate) static BACKEND: Backend = Backend::new();
 
@@ -72,11 +76,8 @@ impl Backend {
     }
 
     /// Runs a future; dropping it is the way to stop it ([`AbortHandle::abort`]).
-    pub(crate) fn spawn(
-        &self,
-        future: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<AbortHandle, Failure> {
-        self.with_runtime(|runtime| runtime.spawn(future).abort_handle())
+    pub(crate) fn spawn(&self, task: Task) -> Result<AbortHandle, Failure> {
+        self.with_runtime(|runtime| runtime.spawn(task).abort_handle())
     }
 
     /// Runs something that takes long, on a thread that no connection runs on.
@@ -132,7 +133,7 @@ unsafe impl AsyncRuntime for Registered {
             return Err(AsyncRuntimeRejection::new(task, error));
         }
         // If the last environment ended in between, the task is dropped, which rejects its promise.
-        let _ = BACKEND.spawn(task);
+        let _ = BACKEND.spawn(Box::pin(task));
         Ok(())
     }
 
@@ -171,15 +172,15 @@ mod tests {
     #[test]
     fn it_is_dormant_until_the_first_spawn_and_between_environments() {
         let backend = Backend::new();
-        assert!(backend.spawn(async {}).is_err());
+        assert!(backend.spawn(Box::pin(async {})).is_err());
         for _ in 0..3 {
             backend.attach();
             assert!(!backend.is_running());
             let (sender, receiver) = mpsc::channel();
             backend
-                .spawn(async move {
+                .spawn(Box::pin(async move {
                     sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
-                })
+                }))
                 .unwrap();
             assert!(receiver.recv().unwrap().unwrap().starts_with("datatrack-io-"));
             backend.detach();
@@ -192,7 +193,7 @@ mod tests {
         let backend = Backend::new();
         backend.attach();
         backend.attach();
-        backend.spawn(async {}).unwrap();
+        backend.spawn(Box::pin(async {})).unwrap();
         backend.detach();
         assert!(backend.is_running());
         backend.detach();
@@ -206,7 +207,8 @@ mod tests {
         let (sender, ran_on) = mpsc::channel();
         for _ in 0..100 {
             let [task, work] = [sender.clone(), sender.clone()];
-            backend.spawn(async move { task.send(("task", std::thread::current().id())).unwrap() }).unwrap();
+            let told = async move { task.send(("task", std::thread::current().id())).unwrap() };
+            backend.spawn(Box::pin(told)).unwrap();
             backend
                 .spawn_blocking(move || work.send(("work", std::thread::current().id())).unwrap())
                 .unwrap();
@@ -250,10 +252,10 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let told = Told(sender);
         backend
-            .spawn(async move {
+            .spawn(Box::pin(async move {
                 let _told = told;
                 std::future::pending::<()>().await;
-            })
+            }))
             .unwrap();
         backend.detach();
         assert!(receiver.recv().is_ok());

@@ -61,10 +61,10 @@ pub(crate) fn on_runtime<T: IntoJs + Send + 'static>(
     let mut obligation = Obligation { shared: Arc::clone(&environment.shared), promise: Some(number) };
     let future = Guarded::new(future);
     // If it cannot be spawned, the task is dropped, and with it the obligation: the promise is rejected all the same.
-    let _ = BACKEND.spawn(async move {
+    let _ = BACKEND.spawn(Box::pin(async move {
         let result = until(cancelled, future).await;
         obligation.settle(result.map(|value| -> Finish { Box::new(|js| value.into_js(js)) }));
-    });
+    }));
     Ok(promise)
 }
 

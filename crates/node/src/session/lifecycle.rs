@@ -146,23 +146,24 @@ fn set_key(call: &Call) -> Result<Value, Failure> {
     let index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
     let cancel = call.argument(3, "cancel").optional(Argument::u32)?;
     let material = KeyMaterial::from(call.argument(2, "material").bytes()?);
-    change_keys(call, cancel, |link| link.set_key(identity.as_deref(), index, &material))
+    let ready = Session::of(call)?.guarded(|link| Ok(link.set_key(identity.as_deref(), index, &material)))?;
+    when_ready(call, cancel, ready)
 }
 
 fn ratchet_key(call: &Call) -> Result<Value, Failure> {
     let identity = call.argument(0, "identity").optional(Argument::string)?;
     let index = call.argument(1, "keyIndex").u8_within(0..=u8::MAX)?;
     let cancel = call.argument(2, "cancel").optional(Argument::u32)?;
-    change_keys(call, cancel, |link| link.ratchet_key(identity.as_deref(), index))
+    let ready = Session::of(call)?.guarded(|link| Ok(link.ratchet_key(identity.as_deref(), index)))?;
+    when_ready(call, cancel, ready)
 }
 
 /// The promise of keys in use; what is refused at once rejects it too.
-fn change_keys(
+fn when_ready(
     call: &Call,
     cancel: Option<u32>,
-    change: impl FnOnce(&Link) -> Result<KeysReady, E2eeError>,
+    ready: Result<KeysReady, E2eeError>,
 ) -> Result<Value, Failure> {
-    let ready = Session::of(call)?.guarded(|link| Ok(change(link)))?;
     on_runtime(call.js(), Environment::of(call)?, cancel, async move { Ok(ready?.wait().await?) })
 }
 

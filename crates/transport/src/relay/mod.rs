@@ -2,6 +2,7 @@
 //! module does no I/O; `sockets/relay.rs` has the sockets.
 
 mod allocation;
+mod crypto;
 mod frames;
 mod trust;
 

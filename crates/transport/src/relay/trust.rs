@@ -27,7 +27,7 @@ impl Trust {
                 let mut roots = RootCertStore::empty();
                 let authorities = CertificateDer::pem_slice_iter(self.pem.as_bytes());
                 roots.add_parsable_certificates(authorities.filter_map(Result::ok));
-                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let provider = Arc::new(super::crypto::provider());
                 let builder =
                     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
                 Some(Arc::new(builder.ok()?.with_root_certificates(roots).with_no_client_auth()))
