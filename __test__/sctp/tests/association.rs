@@ -292,3 +292,37 @@ fn nearly_all_large_messages_arrive_on_a_line_that_loses() {
         assert_eq!(world.buffered(0, 1), 0);
     }
 }
+
+/// Offers 9.6 MB/s for six seconds to ends that look for packets only now and then, after seconds in which they were
+/// idle. Returns the messages of 16 kB that arrived in the last two of them; 1,200 were offered.
+fn to_busy_ends(kind: Kind, delay: Duration, wakes: Duration) -> usize {
+    let line = Line { rate: 60_000_000, ..Line::new(delay) };
+    let mut world = World::established(16, line, &[kind; 2]);
+    world.open(0, 1, true, Try::Times(0));
+    for number in 0..20 {
+        world.write(0, 1, &pattern(number, 100));
+        world.run_for(100 * MS);
+    }
+    world.wakes = Some(wakes);
+    for _ in 0..3 {
+        world.ends[1].received.clear();
+        for _ in 0..200 {
+            let frame = if world.buffered(0, 1) < 1_000_000 { 6 } else { 0 };
+            for number in 0..frame {
+                world.write(0, 1, &pattern(number, 16_000));
+            }
+            world.run_for(10 * MS);
+        }
+    }
+    world.ends[1].received.len()
+}
+
+#[test]
+fn ends_that_are_busy_do_not_narrow_the_window() {
+    for kind in [Kind::Stock, Kind::RENO, Kind::GATED] {
+        for (delay, wakes) in [(MS / 20, 10 * MS), (3 * MS, 3 * MS), (20 * MS, 10 * MS)] {
+            let received = to_busy_ends(kind, delay, wakes);
+            assert!(received > 1100, "{kind:?}, {delay:?}, {wakes:?}: {received}");
+        }
+    }
+}

@@ -94,6 +94,9 @@ pub struct World {
     pub taker: Option<Taker>,
     /// How long after it was written a message is repaired; only ours does so.
     pub repair: Option<Duration>,
+    /// How often the ends look for packets; `None`: they take each one as it comes. A busy machine gives a process the
+    /// CPU only now and then.
+    pub wakes: Option<Duration>,
 }
 
 impl World {
@@ -126,6 +129,7 @@ impl World {
             filter: None,
             taker: None,
             repair: None,
+            wakes: None,
         }
     }
 
@@ -220,8 +224,15 @@ impl World {
         let copies = if self.random.chance(line.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
             self.count += 1;
-            self.in_air.push(Reverse((leaves + line.delay + late, self.count, from ^ 1, packet.clone())));
+            let taken = self.wake_after(leaves + line.delay + late);
+            self.in_air.push(Reverse((taken, self.count, from ^ 1, packet.clone())));
         }
+    }
+
+    fn wake_after(&self, arrival: Instant) -> Instant {
+        let Some(wakes) = self.wakes else { return arrival };
+        let past = (arrival - self.start).as_nanos() % wakes.as_nanos();
+        arrival + wakes.saturating_sub(Duration::from_nanos(past as u64))
     }
 
     pub fn inject(&mut self, to: usize, packet: Bytes) {

@@ -10,6 +10,14 @@
 //! - *Fresh* begins with a loss where none waited. The window holds what the path carries with an empty queue: the
 //!   measured rate × the least round trip. Now and then it is larger for one round trip. If more arrives then, the next
 //!   step follows at once.
+//!
+//! Packets also wait where there is no queue: for an end that is busy, or for a radio that sends in turns. The window
+//! must be able to grow there, too. So a wait stops the steps only if there were losses of late. A queue that others
+//! fill until they lose packets loses some of ours, too.
+//!
+//! On a short path, the round trip says how busy the two ends are, and nothing about queues. An end that gets the CPU
+//! once in some milliseconds needs a window for that time, and the least round trip is that of an idle moment. So there
+//! the window grows as NewReno's does. A loss halves it, but not below rate × least round trip.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +38,8 @@ const LARGEST_STEP: f64 = 0.4;
 /// Round trips until the next step, after one that was not worth it: twice as many each time.
 const LEAST_HOLD: u32 = 2;
 const LONGEST_HOLD: u32 = 64;
+/// How long a loss tells that others may fill a queue.
+const LOSS_MEMORY: Duration = Duration::from_secs(30);
 /// Packets beyond rate × round trip: acknowledgements stand for two of them.
 const SLACK: usize = 3;
 
@@ -39,6 +49,8 @@ pub(crate) struct DelayGate {
     manner: Manner,
     losses: Losses,
     waiting: Waiting,
+    /// The last loss.
+    lost: Option<Instant>,
     /// Round trips.
     hold: u32,
 }
@@ -106,6 +118,11 @@ fn gate(path: &Path) -> Duration {
     LEAST_QUEUE.max(path.least_rtt / QUEUE_SHARE)
 }
 
+/// Whether a busy end takes longer to answer than the path does.
+fn is_short(path: &Path) -> bool {
+    path.least_rtt < LEAST_QUEUE
+}
+
 impl DelayGate {
     pub(crate) fn new(mtu: usize) -> Self {
         Self {
@@ -113,6 +130,7 @@ impl DelayGate {
             manner: Manner::Hold(None),
             losses: Losses::default(),
             waiting: Waiting::default(),
+            lost: None,
             hold: LEAST_HOLD,
         }
     }
@@ -130,20 +148,25 @@ impl DelayGate {
         }
     }
 
-    fn begin_step(&mut self, path: &Path, share: f64) {
+    /// Whether packets wait in a queue that others may fill.
+    fn waits(&self, now: Instant, path: &Path) -> bool {
+        let loses = self.lost.is_some_and(|lost| now.saturating_duration_since(lost) < LOSS_MEMORY);
+        loses && self.waiting.0 > gate(path) / 2
+    }
+
+    /// `known`: a window that the path carries. The rate is that of a round trip ago.
+    fn begin_step(&mut self, path: &Path, known: usize, share: f64) {
         let (Some(rate), Some(carried)) = (path.rate, self.carried(path)) else { return };
-        // Nothing waits, so the path carries the whole window. The rate is that of a round trip ago.
-        let carried = carried.max(self.reno.window());
+        let carried = carried.max(known);
         let goal = carried + (carried as f64 * share) as usize;
         self.manner = Manner::Step(Step { goal, reached: None, rtt: path.rtt, rate, share });
     }
 
     fn end_step(&mut self, now: Instant, path: &Path, step: Step) {
-        let waits = self.waiting.0 > gate(path) / 2;
         let better = path.rate.is_some_and(|rate| rate > step.rate * (1.0 + step.share / 2.0));
-        if better && !waits {
+        if better && !self.waits(now, path) {
             self.hold = LEAST_HOLD;
-            self.begin_step(path, (step.share * 2.0).min(LARGEST_STEP));
+            self.begin_step(path, step.goal, (step.share * 2.0).min(LARGEST_STEP));
         } else {
             self.manner = Manner::Hold(Some(now + path.rtt * self.hold));
             self.hold = (self.hold * 2).min(LONGEST_HOLD);
@@ -154,7 +177,7 @@ impl DelayGate {
     fn go_on(&mut self, now: Instant, bytes: usize, path: &Path) {
         let Some(carried) = self.carried(path) else { return };
         let window = self.reno.window();
-        let waits = self.waiting.0 > gate(path) / 2;
+        let waits = self.waits(now, path);
         match self.manner {
             Manner::Step(step) => {
                 let Some(reached) = step.reached else {
@@ -173,7 +196,7 @@ impl DelayGate {
                 }
             }
             Manner::Hold(due) if due.is_none_or(|due| due <= now) && !waits => {
-                self.begin_step(path, LEAST_STEP);
+                self.begin_step(path, window, LEAST_STEP);
             }
             _ if window < carried && !waits => self.reno.set_window(carried.min(window + bytes)),
             _ => {}
@@ -190,7 +213,9 @@ impl Controller for DelayGate {
         let Acknowledged { now, bytes, limited, path } = acknowledged;
         self.losses.acknowledge(now, bytes, path.rtt);
         self.waiting.add(path.queueing(), bytes, self.reno.window());
-        if self.reno.in_slow_start() {
+        if is_short(&path) {
+            self.reno.on_acknowledged(acknowledged);
+        } else if self.reno.in_slow_start() {
             if self.waiting.0 > gate(&path) {
                 self.reno.set_window(self.reno.window());
                 self.reno.end_slow_start();
@@ -205,6 +230,7 @@ impl Controller for DelayGate {
 
     fn on_lost(&mut self, lost: Lost) {
         self.losses.lost += lost.bytes;
+        self.lost = Some(lost.now);
         if !self.reno.is_news(lost.sent) {
             return;
         }
@@ -220,7 +246,9 @@ impl Controller for DelayGate {
         }
         let Some(carried) = self.carried(&path) else { return };
         let window = self.reno.window();
-        if self.reno.in_slow_start() {
+        if is_short(&path) {
+            self.reno.shrink_to(carried.min(window).max(window / 2), lost.now);
+        } else if self.reno.in_slow_start() {
             // The rate is that of a round trip ago, when the window was half as large. What is sent below the window says
             // nothing about it.
             if lost.limited && carried < window / 3 {

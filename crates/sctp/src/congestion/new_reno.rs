@@ -63,8 +63,9 @@ impl Controller for NewReno {
             return;
         }
         if self.in_slow_start() {
-            // As RFC 3465 has it for TCP, with L = 2: an acknowledgement stands for two packets.
-            self.window += bytes.min(2 * self.mtu);
+            // By all that is acknowledged, as QUIC does (RFC 9002, section 7.3.1). An acknowledgement may stand for many
+            // packets, because a receiver takes several at once.
+            self.window += bytes;
             return;
         }
         self.partial += bytes;
