@@ -49,9 +49,10 @@ const NO_TABLES = '-fno-asynchronous-unwind-tables -fno-unwind-tables'
 
 /**
  * The most bytes of the addon of a release for Linux, x64, built on such a machine. Each user downloads them, so what
- * makes the addon larger should be known and wanted. It has some 7.0 MB, of which libopus's encoder is 0.31.
+ * makes the addon larger should be known and wanted. Without libopus's encoder, 6.73 MB were measured. Linked into that,
+ * the encoder took 0.31. The rest is room for small changes.
  */
-export const MAX_ADDON_SIZE = 7_100_000
+export const MAX_ADDON_SIZE = 7_200_000
 
 /** Where a release build on Linux, x64, puts the linker's map of the addon. */
 export const ADDON_MAP = fromRoot('.cache/addon.map')
