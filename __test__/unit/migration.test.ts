@@ -405,6 +405,10 @@ const rooms = {
   'no-media': () => {
     const media = Object.keys(RoomEvent).filter((name) => /^Track|^LocalTrack|Media|Device/.test(name))
     expect(media.sort()).toEqual([
+      'LocalTrackPublished',
+      'LocalTrackRepublished',
+      'LocalTrackSubscribed',
+      'LocalTrackUnpublished',
       'TrackMuted',
       'TrackPublished',
       'TrackSubscribed',
@@ -416,7 +420,10 @@ const rooms = {
       'TrackUnsubscribed',
     ])
     expect(checkConnectOptions({}).autoSubscribe).toBe(false)
-    expect('publishTrack' in new Room().localParticipant).toBe(false)
+    const { localParticipant } = new Room()
+    expect(
+      ['publishTrack', 'createTracks', 'setCameraEnabled'].map((name) => name in localParticipant),
+    ).toEqual([true, false, false])
   },
   'publish-data': () =>
     withPair(async ({ alice, bob }) => {

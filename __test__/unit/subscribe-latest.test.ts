@@ -129,9 +129,11 @@ it.each(['resume', 'full'] as const)(
       const back = pair.sfu.reconnect('bob', how)
       push(local, 2)
       await back
-      expect(told(await take(stream, 1))[0]![0]).toBe(2)
-      push(local, 3)
-      expect(told(await take(stream, 1))).toEqual([[3, false]])
+      // The answer may come after a live frame, and be a later one. Each frame comes once, in one way or the other.
+      for (const payload of [2, 3, 4]) {
+        if (payload > 2) push(local, payload)
+        expect(told(await take(stream, 1)).map(([number]) => number)).toEqual([payload])
+      }
     }),
 )
 
