@@ -251,6 +251,8 @@ export class SignalSfu {
         if (request.value.scenario.case === 'speakerUpdate') this.#speak(member, request.value.scenario.value)
         return
       case 'subscription':
+      case 'addTrack':
+      case 'mute':
         // There are no media tracks.
         return
       case 'syncState':

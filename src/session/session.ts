@@ -451,10 +451,11 @@ export class Session
       case 'peerState':
       case 'messages':
       case 'audioFrames':
+      case 'audioProgress':
       case 'channelBufferedAmountLow':
       case 'lingered':
       case 'relayFailed':
-        // Events of a connection, or of an audio stream. They go to sinks of their own.
+        // Events of a connection, or of audio. They go to sinks of their own.
         return
     }
   }
