@@ -4,7 +4,6 @@ import * as check from '../base/arguments'
 import { Deferred } from '../base/abort'
 import { AudioSourceError } from '../base/errors'
 import { environment } from '../native/environment'
-import type { EventSink } from '../native/environment'
 import type { NativeAudioSource, NativeEvent } from '../native/native'
 import type { AudioFrame } from './audio-frame'
 
@@ -53,7 +52,7 @@ const collected = new FinalizationRegistry<number>((id) => environment().removeS
  * What is captured while nothing can be sent is lost. When nothing more is captured, the source sends 300 ms of silence
  * at most, and then nothing.
  */
-export class AudioSource implements EventSink {
+export class AudioSource {
   /** Samples a second and channel. */
   readonly sampleRate: number
   /** 1 or 2. */

@@ -68,7 +68,7 @@ enum State {
     Fading(u32),
 }
 
-/// A queue of captured samples. See the [module](self).
+/// A queue of captured samples.
 #[derive(Debug)]
 pub struct Source {
     options: SourceOptions,

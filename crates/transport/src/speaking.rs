@@ -405,7 +405,9 @@ mod tests {
             voice.speak(&unit(value));
         }
         // Without a section they go on to wait.
-        speaking.take(|_| false, |_, _| panic!("the track has no section"));
+        let mut sent = 0;
+        speaking.take(|_| false, |_, _| sent += 1);
+        assert_eq!(sent, 0);
         voice.speak(&unit(100));
         let taken = taken(&speaking);
         assert_eq!(taken.len(), MAX_UNSENT);

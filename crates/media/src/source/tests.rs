@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests begin at some time")]
 
 use proptest::prelude::*;
 
