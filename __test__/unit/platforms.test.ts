@@ -30,6 +30,12 @@ it('CONTRIBUTING.md says of each platform how it is built and run', () => {
   expect(described).toEqual(names)
 })
 
+it('CONTRIBUTING.md has what a run printed of each platform', () => {
+  const [, table = ''] = /^```text\nplatform +built.*\n([\s\S]*?)^```/m.exec(read('CONTRIBUTING.md')) ?? []
+  const printed = new Set([...table.matchAll(/^(\S+) /gm)].map(([, name]) => name))
+  expect([...printed]).toEqual(names)
+})
+
 it('the workflow has a job for each platform that can be built by it', () => {
   const [, list = ''] = /^ +platform:\n((?: +- .*\n)+)/m.exec(read('.github/workflows/platforms.yml')) ?? []
   const jobs = [...list.matchAll(/- (.*)/g)].map(([, name]) => name)
