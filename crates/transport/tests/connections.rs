@@ -345,7 +345,7 @@ async fn what_a_server_says_faster_than_it_is_worked_on_is_bounded_and_told() {
             .filter(|event| matches!(event, ConnectionEvent::DescriptionRejected { .. }))
             .count()
     };
-    connection.handle_offer("v".repeat(262_145), 1);
+    connection.handle_offer("v".repeat(524_289), 1);
     assert_eq!(rejected(&connection), 1, "one that is too large does not wait");
     for _ in 0..1_000 {
         connection.add_remote_candidate(Target::Publisher, "c".repeat(1_025));
@@ -354,7 +354,7 @@ async fn what_a_server_says_faster_than_it_is_worked_on_is_bounded_and_told() {
     assert_eq!(rejected(&connection), 0, "candidates that are too large take no place");
     for _ in 0..10_000 {
         connection.add_remote_candidate(Target::Subscriber, "candidate:1 1 udp 1 10.0.0.1 9 typ host");
-        connection.handle_offer("v".repeat(262_144), 2);
+        connection.handle_offer("v".repeat(524_288), 2);
     }
     let told = rejected(&connection);
     assert!((9_900..10_000).contains(&told), "{told}");

@@ -13,8 +13,8 @@ const MAX_CANDIDATES: usize = 64;
 /// Largest candidate, in bytes: well above a candidate with the longest possible host name.
 pub(crate) const MAX_CANDIDATE: usize = 1_024;
 
-/// Largest description, in bytes: a hundred times the size of a server's description with only data channels.
-pub(crate) const MAX_DESCRIPTION: usize = 262_144;
+/// Largest description, in bytes: twice the size of one with the most sections for audio, which take 1 KiB each.
+pub(crate) const MAX_DESCRIPTION: usize = 524_288;
 
 /// The prefixes of a candidate and of the ufrag in a description's line.
 const CANDIDATE: &str = "candidate:";
