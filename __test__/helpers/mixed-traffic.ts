@@ -9,7 +9,7 @@ import { RoomEvent } from '../../index'
 import type { DataTrackStream, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
 import { pace } from '../../src/check/pace'
 import type { LivekitServer } from './livekit-server'
-import { lostByServer, pattern, same, seen } from './scene'
+import { lostByServer, pattern, same, seen, sum } from './scene'
 import { allOverflows } from './udp-overflows'
 
 /** Frames a second, and bytes of ten in a row. The largest one takes two packets. */
@@ -30,6 +30,10 @@ export interface TrafficFigures {
   readonly frames: number
   /** Frames that were lost while the connection was interrupted, and at other times. */
   readonly lostFrames: readonly [interrupted: number, otherwise: number]
+  /** Packets that the server says it dropped, datagrams that it did not send, and those that no program read in time. */
+  readonly losses: readonly [packets: number, datagrams: number, unread: number]
+  /** Frames that the publisher's queue dropped. */
+  readonly dropped: number
   readonly reliable: number
   readonly lossy: number
   readonly lostLossy: number
@@ -97,6 +101,7 @@ export class MixedTraffic {
    * program did not read its UDP socket in time. That may be the relay, the server or this process.
    */
   #explained = 0
+  readonly #overflows = allOverflows()
   #baseline = 0
   #error: Error | undefined
   #local: LocalDataTrack | undefined
@@ -147,8 +152,14 @@ export class MixedTraffic {
 
   #losses(): number {
     if (this.#local === undefined) return 0
-    const way = { servers: [this.#server], local: this.#local, to: this.#to }
-    return lostByServer(way, FRAMES_OF_DATAGRAM) + FRAMES_OF_DATAGRAM * allOverflows()
+    const [packets, datagrams, unread] = this.#causes(this.#local)
+    return packets + FRAMES_OF_DATAGRAM * (datagrams + unread)
+  }
+
+  #causes(local: LocalDataTrack): TrafficFigures['losses'] {
+    const way = { servers: [this.#server], local, to: this.#to }
+    const packets = lostByServer(way, 0)
+    return [packets, lostByServer(way, 1) - packets, allOverflows() - this.#overflows]
   }
 
   #receive(): void {
@@ -319,6 +330,8 @@ export class MixedTraffic {
     return {
       frames: this.#frames.arrived.length,
       lostFrames: [interrupted.length, otherwise],
+      losses: this.#local === undefined ? [0, 0, 0] : this.#causes(this.#local),
+      dropped: sum(this.#local?.stats().dropped ?? {}),
       reliable: this.#reliable.arrived.length,
       lossy: this.#lossy.arrived.length,
       lostLossy: this.#lossy.sent - this.#lossy.arrived.length,

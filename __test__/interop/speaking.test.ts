@@ -1,5 +1,4 @@
 /** Audio tracks of this package, heard by LiveKit's other SDKs, through a real server. */
-import { once } from 'node:events'
 import { TrackSource } from 'livekit-server-sdk'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -11,52 +10,13 @@ import {
   LocalAudioTrack,
   Room,
 } from '../../index'
-import type { ConnectOptions, RoomEvents, RoomOptions, TrackPublishOptions } from '../../index'
+import type { TrackPublishOptions } from '../../index'
 import { withServer } from '../helpers/with-server'
 import { pythonTones, rtcNodeTones, share } from './peers/tones'
-import type { TonePeer, ToneSdk } from './peers/tones'
+import { next, stages } from './peers/stage'
 
 const server = withServer()
-let rooms = 0
-
-interface Stage {
-  /** Not connected yet. */
-  readonly ours: Room
-  readonly connect: (options?: ConnectOptions) => Promise<void>
-  readonly peer: TonePeer
-}
-
-/** Runs `use` with a peer that is in a room, and with a room of ours for it. */
-async function staged(
-  sdk: ToneSdk,
-  use: (stage: Stage) => Promise<void>,
-  options: RoomOptions = {},
-): Promise<void> {
-  const name = `speaking ${(rooms += 1)}`
-  const peer = await sdk.start()
-  const ours = new Room(options)
-  try {
-    await peer.join(server.url, await server.token(name, 'peer'), null)
-    await use({
-      ours,
-      peer,
-      connect: async (connect = {}) => {
-        await ours.connect(server.url, await server.token(name, 'ours'), connect)
-      },
-    })
-  } finally {
-    await ours.disconnect()
-    await peer.close()
-  }
-}
-
-/** Resolves with the arguments of the next event. */
-async function next<Name extends keyof RoomEvents>(
-  room: Room,
-  event: Name,
-): Promise<Parameters<RoomEvents[Name]>> {
-  return (await once(room as never, event)) as Parameters<RoomEvents[Name]>
-}
+const staged = stages(server, {})
 
 /** The amplitude of the tones, and how loud a sine of it is. */
 const AMPLITUDE = 12_000

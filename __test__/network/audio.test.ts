@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { BadNetwork } from '../../scripts/lib/bad-network.cjs'
 import type { AudioStreamStats } from '../../index'
+import { closes } from '../helpers/audio-stats'
 import { Child } from '../helpers/child'
 import { LivekitServer } from '../helpers/livekit-server'
 import { rtcNodeTones, share } from '../interop/peers/tones'
@@ -69,18 +70,6 @@ const subscriber = (url: string, token: string) => `
     listen()
   }
   await room.disconnect()`
-
-const closes = (stats: AudioStreamStats): boolean =>
-  stats.packetsReceived ===
-    stats.packetsDecoded +
-      stats.packetsLate +
-      stats.packetsDuplicate +
-      stats.packetsInvalid +
-      stats.packetsSurplus +
-      stats.packetsDiscarded +
-      stats.packetsUndecryptable +
-      stats.packetsHeld &&
-  stats.framesProduced === stats.framesDelivered + stats.framesDropped + stats.framesQueued
 
 it('losses are repaired by what the next packet repeats, and what is left is concealed', async () => {
   const room = `audio-${process.pid}`

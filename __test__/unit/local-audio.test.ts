@@ -216,6 +216,9 @@ describe('publishing', () => {
 
   it('refuses what is no track', async () => {
     await expect(scene().local.publishTrack({} as never)).rejects.toThrow(TypeError)
+    await expect(scene().local.unpublishTrack({} as never)).rejects.toThrow(
+      'The argument "track" must be a LocalAudioTrack or its SID',
+    )
     expect(() => LocalAudioTrack.createAudioTrack('voice', {} as never)).toThrow(TypeError)
     expect(() => LocalAudioTrack.createAudioTrack(1 as never, trackOf('voice').source)).toThrow(TypeError)
   })
@@ -243,6 +246,16 @@ describe('a published track', () => {
     expect(told).toEqual(['localTrackUnpublished TR_1 me'])
     expect(await waiting).toBe('unpublished')
     expect(await reasonOf(publication.waitForSubscription())).toBe('unpublished')
+  })
+
+  it('stays while a track that is not published is unpublished', async () => {
+    const { local, sending, answer } = scene()
+    const track = trackOf('voice')
+    const publishing = local.publishTrack(track)
+    expect(await local.unpublishTrack(trackOf('another'))).toBeUndefined()
+    expect(sending()).toHaveLength(1)
+    answer('TR_1')
+    expect((await publishing).track).toBe(track)
   })
 
   it('is unpublished by its SID, by closing it, by the server, and with the room', async () => {

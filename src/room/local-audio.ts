@@ -103,8 +103,9 @@ export class LocalAudio implements TrackPublications {
 
   /** See {@link LocalParticipant.unpublishTrack}. */
   unpublish(what: LocalAudioTrack | string): LocalTrackPublication | undefined {
-    const sid = typeof what === 'string' ? what : what.sid
-    const entry = this.#find((each) => each.track === what || each.publication?.trackSid === sid)
+    if (typeof what !== 'string' && !(what instanceof LocalAudioTrack))
+      throw check.invalidType('track', 'a LocalAudioTrack or its SID', what)
+    const entry = typeof what === 'string' ? this.#bySid(what) : this.#find(({ track }) => track === what)
     if (entry === undefined) return undefined
     if (entry.publication === undefined) this.#fail(entry, 'unpublished')
     else this.#unpublished(entry)
@@ -343,7 +344,7 @@ export class LocalAudio implements TrackPublications {
   }
 
   #bySid(sid: unknown): Entry | undefined {
-    return this.#find(({ publication }) => publication?.trackSid === sid && sid !== undefined)
+    return this.#find(({ publication }) => publication !== undefined && publication.trackSid === sid)
   }
 
   #find(is: (entry: Entry) => boolean): Entry | undefined {

@@ -420,7 +420,7 @@ export class LocalParticipant extends Participant {
    * @throws `TypeError` that names the argument
    */
   unpublishTrack(track: LocalAudioTrack | string): Promise<LocalTrackPublication | undefined> {
-    return Promise.resolve(this.#audio().unpublish(track))
+    return new Promise((resolve) => resolve(this.#audio().unpublish(track)))
   }
 
   /**

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use datatrack_media::{Decoder, RTP_RATE, Resampled, SinkOptions, SinkStats};
 use datatrack_opus::OpusDecoder;
@@ -14,7 +13,7 @@ use crate::convert::event::Event;
 use crate::environment::Environment;
 use crate::environment::handles::{Key, Kind};
 use crate::environment::owned::{ClassDefinition, Object, Owned};
-use crate::environment::shared::Shared;
+use crate::environment::shared::EventBell;
 use crate::js::error::Failure;
 use crate::js::guard::guard;
 use crate::js::{Argument, Call, IntoJs, Js, Methods, Value, exports};
@@ -43,23 +42,13 @@ struct AudioStream {
     reader: RefCell<Option<Arc<Reader>>>,
     /// What was counted until it was closed.
     last: RefCell<SinkStats>,
-    host: Arc<Host>,
+    bell: Arc<EventBell>,
     environment: Weak<Environment>,
 }
 
-/// What the reader tells that there are frames: it leaves the stream's number where its environment looks, and rings.
-struct Host {
-    id: u32,
-    shared: Arc<Shared>,
-    events: AtomicBool,
-}
-
-impl ReaderHost for Host {
+impl ReaderHost for EventBell {
     fn frames_ready(&self) {
-        if !self.events.swap(true, Ordering::AcqRel) {
-            self.shared.events.push(self.id);
-        }
-        self.shared.ring();
+        self.ring();
     }
 }
 
@@ -80,14 +69,14 @@ pub(crate) fn open(
     let decoder = decoder(sample_rate, channels)
         .ok_or_else(|| Failure::out_of_range("sampleRate must be from 8000 to 48000, and channels 1 or 2"))?;
     let id = environment.next_id();
-    let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
+    let bell = EventBell::new(id, &environment.shared);
     let options = SinkOptions { sample_rate, channels, frame };
-    let reader = hearing.open(&track, sealing, options, decoder, Arc::clone(&host) as _);
+    let reader = hearing.open(&track, sealing, options, decoder, Arc::clone(&bell) as _);
     let stream = Rc::new(AudioStream {
         id,
         reader: RefCell::new(Some(reader)),
         last: RefCell::default(),
-        host,
+        bell,
         environment: environment.weak(),
     });
     environment.handles.add(js, Key::new(Kind::AudioStream, id));
@@ -132,8 +121,7 @@ impl Owned for AudioStream {
     }
 
     fn poll_events(&self, tell: &mut dyn FnMut(Event)) {
-        // What comes from here on lists it again.
-        self.host.events.store(false, Ordering::Release);
+        self.bell.answered();
         tell(Event::AudioReady);
     }
 }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datatrack_media::{SourceOptions, VoiceStats};
@@ -17,7 +16,7 @@ use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
 use crate::environment::owned::{ClassDefinition, Object, Owned};
 use crate::environment::runtime::BACKEND;
-use crate::environment::shared::Shared;
+use crate::environment::shared::EventBell;
 use crate::js::error::Failure;
 use crate::js::guard::Guarded;
 use crate::js::{Argument, Call, IntoJs, Js, Methods, Value, exports};
@@ -43,23 +42,13 @@ pub(crate) struct AudioSource {
     id: u32,
     /// `None` once closed.
     source: RefCell<Option<Arc<PacedSource>>>,
-    host: Arc<Host>,
+    bell: Arc<EventBell>,
     environment: Weak<Environment>,
 }
 
-/// What the source tells that there is room: it leaves its number where its environment looks, and rings.
-struct Host {
-    id: u32,
-    shared: Arc<Shared>,
-    events: AtomicBool,
-}
-
-impl SourceHost for Host {
+impl SourceHost for EventBell {
     fn progressed(&self) {
-        if !self.events.swap(true, Ordering::AcqRel) {
-            self.shared.events.push(self.id);
-        }
-        self.shared.ring();
+        self.ring();
     }
 }
 
@@ -71,11 +60,11 @@ pub(crate) fn create(call: &Call) -> Result<Value, Failure> {
     let channels = call.argument(1, "channels").u16()?;
     let queue = Duration::from_millis(call.argument(2, "queueMs").u32_within(0..=MAX_QUEUE)?.into());
     let id = environment.next_id();
-    let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
+    let bell = EventBell::new(id, &environment.shared);
     let options = SourceOptions { sample_rate, channels, queue };
     let source = environment
         .pacer
-        .open(options, Arc::clone(&host) as _)
+        .open(options, Arc::clone(&bell) as _)
         .ok_or_else(|| Failure::out_of_range("channels must be 1 or 2"))?;
     if environment.pacer.must_run() {
         let run = Arc::clone(&environment.pacer).run();
@@ -94,7 +83,7 @@ pub(crate) fn create(call: &Call) -> Result<Value, Failure> {
     let source = Rc::new(AudioSource {
         id,
         source: RefCell::new(Some(source)),
-        host,
+        bell,
         environment: environment.weak(),
     });
     environment.handles.add(js, Key::new(Kind::AudioSource, id));
@@ -126,8 +115,7 @@ impl Owned for AudioSource {
     }
 
     fn poll_events(&self, tell: &mut dyn FnMut(Event)) {
-        // What comes from here on lists it again.
-        self.host.events.store(false, Ordering::Release);
+        self.bell.answered();
         tell(Event::AudioProgress);
     }
 }

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use datatrack_media::MAX_AUDIO_SECTIONS;
@@ -19,7 +18,7 @@ use crate::environment::handles::{Key, Kind};
 use crate::environment::log;
 use crate::environment::owned::{ClassDefinition, Object, Owned};
 use crate::environment::runtime::BACKEND;
-use crate::environment::shared::Shared;
+use crate::environment::shared::EventBell;
 use crate::environment::task::fail;
 use crate::js::error::Failure;
 use crate::js::guard::{Guarded, guard};
@@ -63,26 +62,16 @@ const MAX_MESSAGE_BYTES: usize = 256 << 10;
 pub(crate) struct Connection {
     id: u32,
     driver: driver::Connection,
-    host: Arc<Host>,
+    bell: Arc<EventBell>,
     environment: Weak<Environment>,
     closed: Cell<bool>,
     /// Whether JavaScript knows that there are messages, and has not taken all of them yet.
     messages_told: Cell<bool>,
 }
 
-/// What the connection tells that there is news: it leaves its number where its environment looks, and rings.
-struct Host {
-    id: u32,
-    shared: Arc<Shared>,
-    events: AtomicBool,
-}
-
-impl ConnectionHost for Host {
+impl ConnectionHost for EventBell {
     fn events_ready(&self) {
-        if !self.events.swap(true, Ordering::AcqRel) {
-            self.shared.events.push(self.id);
-        }
-        self.shared.ring();
+        self.ring();
     }
 }
 
@@ -95,9 +84,9 @@ pub(crate) fn connect(
     options: ConnectionOptions,
 ) -> Result<Value, Failure> {
     let id = environment.next_id();
-    let host = Arc::new(Host { id, shared: Arc::clone(&environment.shared), events: AtomicBool::new(false) });
+    let bell = EventBell::new(id, &environment.shared);
     let weak = Arc::downgrade(&link);
-    let (driver, task) = driver::Connection::new(link, signal, options, Arc::clone(&host) as _);
+    let (driver, task) = driver::Connection::new(link, signal, options, Arc::clone(&bell) as _);
     let shared = Arc::downgrade(&environment.shared);
     BACKEND.spawn(log::task_within(
         shared,
@@ -114,7 +103,7 @@ pub(crate) fn connect(
     let connection = Rc::new(Connection {
         id,
         driver,
-        host,
+        bell,
         environment: environment.weak(),
         closed: Cell::new(false),
         messages_told: Cell::new(false),
@@ -148,8 +137,7 @@ impl Owned for Connection {
     }
 
     fn poll_events(&self, tell: &mut dyn FnMut(Event)) {
-        // What comes from here on lists it again.
-        self.host.events.store(false, Ordering::Release);
+        self.bell.answered();
         while let Some(event) = self.driver.poll_control() {
             tell(Event::Connection(event));
         }

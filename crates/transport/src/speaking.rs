@@ -39,6 +39,14 @@ struct Inner {
     source: Source,
     wants_room: bool,
     wants_empty: bool,
+    /// Whether a unit was taken from the queue, and its packets do not wait to be sent yet.
+    is_encoding: bool,
+}
+
+impl Inner {
+    fn is_empty(&self) -> bool {
+        self.source.is_empty() && !self.is_encoding
+    }
 }
 
 impl std::fmt::Debug for PacedSource {
@@ -75,11 +83,12 @@ impl PacedSource {
         self.tell();
     }
 
-    /// Whether nothing waits. If something does, the host is told when nothing does any more.
+    /// Whether nothing waits: the voices have made packets of all. If something does, the host is told when nothing does
+    /// any more. An application may disconnect then, and its last words must have left.
     #[must_use]
     pub fn watch_empty(&self) -> bool {
         let mut inner = lock(&self.inner);
-        let empty = inner.source.is_empty();
+        let empty = inner.is_empty();
         inner.wants_empty |= !empty;
         empty
     }
@@ -93,7 +102,7 @@ impl PacedSource {
 
     fn tell(&self) {
         let mut inner = lock(&self.inner);
-        let empty = inner.source.is_empty();
+        let empty = inner.is_empty();
         let told = std::mem::take(&mut inner.wants_room) | (empty && std::mem::take(&mut inner.wants_empty));
         drop(inner);
         if told {
@@ -105,16 +114,19 @@ impl PacedSource {
     fn turn(&self, now: Instant) -> (bool, Option<Instant>) {
         let (unit, next) = {
             let mut inner = lock(&self.inner);
-            (inner.source.poll(now), inner.source.poll_timeout())
+            let unit = inner.source.poll(now);
+            inner.is_encoding = unit.is_some();
+            (unit, inner.source.poll_timeout())
         };
         let Some(unit) = unit else { return (false, next) };
-        self.tell();
         // Without the lock: encoding takes a while, and an application may wait for it.
         let mut voices = Vec::new();
         lock(&self.voices).retain(|voice| voice.upgrade().map(|voice| voices.push(voice)).is_some());
         for voice in voices {
             voice.speak(&unit);
         }
+        lock(&self.inner).is_encoding = false;
+        self.tell();
         (true, next)
     }
 }
@@ -145,7 +157,7 @@ impl Pacer {
     pub fn open(&self, options: SourceOptions, host: Arc<dyn SourceHost>) -> Option<Arc<PacedSource>> {
         let source = Source::new(options, Instant::now())?;
         let source = Arc::new(PacedSource {
-            inner: Mutex::new(Inner { source, wants_room: false, wants_empty: false }),
+            inner: Mutex::new(Inner { source, wants_room: false, wants_empty: false, is_encoding: false }),
             voices: Mutex::default(),
             host,
             wake: Arc::clone(&self.wake),
@@ -433,6 +445,43 @@ mod tests {
         assert_eq!((speaking.stats("two"), speaking.remove("two")), (None, None));
         speaking.clear();
         assert_eq!(speaking.stats("one"), None);
+    }
+
+    /// A host that notes what waits to be sent whenever it is told.
+    struct Looks {
+        speaking: Arc<Speaking>,
+        seen: Mutex<Vec<Vec<(String, u8)>>>,
+    }
+
+    impl SourceHost for Looks {
+        fn progressed(&self) {
+            lock(&self.seen).push(taken(&self.speaking));
+        }
+    }
+
+    /// A codec whose payload says whether nothing waits in the source.
+    struct Asks(Weak<PacedSource>);
+
+    impl Encoder for Asks {
+        fn encode(&mut self, _: &[i16], payload: &mut Vec<u8>) -> Result<(), EncodeError> {
+            payload.extend([u8::from(self.0.upgrade().unwrap().watch_empty()); 10]);
+            Ok(())
+        }
+
+        fn reset(&mut self) {}
+    }
+
+    #[test]
+    fn nothing_waits_only_when_the_last_packet_can_be_sent() {
+        let (pacer, speaking) = (Pacer::default(), Arc::new(Speaking::default()));
+        let host = Arc::new(Looks { speaking: Arc::clone(&speaking), seen: Mutex::default() });
+        let source = pacer.open(OPTIONS, Arc::clone(&host) as _).unwrap();
+        speaking.add(track("one"), &source, Box::new(Asks(Arc::downgrade(&source))), false);
+        source.capture(&[7; 960]);
+        assert!(!source.watch_empty());
+        assert!(source.turn(Instant::now()).0);
+        assert_eq!(*lock(&host.seen), [[("one".to_owned(), 0)]]);
+        assert!(source.watch_empty());
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Messages of the reliable side and frames of audio tracks, sealed with the local participant's keys, in a session that seals frames itself.
+//! Messages of the reliable side and frames of audio tracks, sealed with the local participant's keys, in a session
+//! that seals frames itself.
 
 use super::{Encryption, Publisher};
 use crate::e2ee::{FrameSealError, FrameSealer, SealedWith, TAG_LEN};

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ptr::null_mut;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use napi::sys;
 
@@ -38,6 +38,34 @@ impl ReadyList {
 
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.0).is_empty()
+    }
+}
+
+/// What tells of the events of one object that is neither a session nor part of one: a connection, a stream, a source. Any
+/// thread may ring: it leaves the object's number where its environment looks.
+#[derive(Debug)]
+pub(crate) struct EventBell {
+    id: u32,
+    shared: Arc<Shared>,
+    /// Whether the number stands in the list.
+    listed: AtomicBool,
+}
+
+impl EventBell {
+    pub(crate) fn new(id: u32, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { id, shared: Arc::clone(shared), listed: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn ring(&self) {
+        if !self.listed.swap(true, Ordering::AcqRel) {
+            self.shared.events.push(self.id);
+        }
+        self.shared.ring();
+    }
+
+    /// The object tells its events now. What comes from here on lists it again.
+    pub(crate) fn answered(&self) {
+        self.listed.store(false, Ordering::Release);
     }
 }
 
