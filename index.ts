@@ -50,12 +50,12 @@ export type {
   RoomEvents,
   TrackSubscriptionFailure,
 } from './src/room/events'
-export { AudioFrame } from './src/media/audio-frame'
+export { AudioFrame, combineAudioFrames } from './src/media/audio-frame'
+export type { CapturedFrame } from './src/media/audio-frame'
 export { AudioStream } from './src/media/audio-stream'
 export type { AudioStreamOptions } from './src/media/audio-stream'
 export type { AudioSenderStats, AudioStreamStats } from './src/media/audio-stats'
 export { AudioSource } from './src/media/audio-source'
-export type { CapturedFrame } from './src/media/audio-source'
 export { LocalAudioTrack } from './src/media/local-audio-track'
 export { LocalTrackPublication } from './src/media/local-publication'
 export type { AudioTrackSource, TrackPublishOptions } from './src/media/track-publish-options'

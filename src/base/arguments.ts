@@ -51,8 +51,13 @@ export function integer(
 
 /** A whole number from 0 to `max` that must be there. */
 export function whole(name: string, value: unknown, max: number): number {
+  return requiredInteger(name, value, 0, max)
+}
+
+/** A whole number from `min` to `max` that must be there. */
+export function requiredInteger(name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== 'number') throw invalidType(name, 'a number', value)
-  return integer(name, value, 0, 0, max)
+  return integer(name, value, min, min, max)
 }
 
 /** A boolean that must be there. */

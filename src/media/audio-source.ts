@@ -1,14 +1,11 @@
 /** Where a published audio track gets its sound from. */
-import { types } from 'node:util'
 import * as check from '../base/arguments'
 import { Deferred } from '../base/abort'
 import { AudioSourceError } from '../base/errors'
 import { environment } from '../native/environment'
 import type { NativeAudioSource, NativeEvent } from '../native/native'
-import type { AudioFrame } from './audio-frame'
-
-/** The form of a captured frame: that of an {@link AudioFrame}, of this package or of `@livekit/rtc-node`. */
-export type CapturedFrame = Pick<AudioFrame, 'data' | 'sampleRate' | 'channels' | 'samplesPerChannel'>
+import { checkedFrame } from './audio-frame'
+import type { CapturedFrame } from './audio-frame'
 
 /** @internal The longest queue, in ms. Rust: `MAX_QUEUE` in `crates/node/src/audio_source.rs`. */
 export const MAX_QUEUE = 600_000
@@ -176,15 +173,7 @@ export class AudioSource {
   }
 
   #checkFrame(frame: CapturedFrame): Uint8Array {
-    if (!check.isObject(frame)) throw check.invalidType('frame', 'an AudioFrame', frame)
-    const { data, sampleRate, channels, samplesPerChannel } = frame
-    if (!types.isInt16Array(data)) throw check.invalidType('frame.data', 'an Int16Array', data)
-    if (sampleRate !== this.sampleRate)
-      throw check.outOfRange('frame.sampleRate', `${this.sampleRate}`, sampleRate)
-    if (channels !== this.numChannels)
-      throw check.outOfRange('frame.channels', `${this.numChannels}`, channels)
-    if (data.length !== samplesPerChannel * channels)
-      throw check.outOfRange('frame.data.length', `${samplesPerChannel * channels}`, data.length)
+    const { data } = checkedFrame('frame', frame, this.sampleRate, this.numChannels)
     return check.bytes('frame.data', new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   }
 }
