@@ -52,6 +52,7 @@ export type {
 } from './src/room/events'
 export { AudioFrame, combineAudioFrames } from './src/media/audio-frame'
 export type { CapturedFrame } from './src/media/audio-frame'
+export { AudioResampler, AudioResamplerQuality } from './src/media/audio-resampler'
 export { AudioStream } from './src/media/audio-stream'
 export type { AudioStreamOptions } from './src/media/audio-stream'
 export type { AudioSenderStats, AudioStreamStats } from './src/media/audio-stats'
@@ -180,6 +181,7 @@ export type { LoopbackPermissions } from './src/loopback/profiles'
 export type { LoopbackRejection } from './src/loopback/sfu'
 
 export {
+  AudioProcessingError,
   AudioSourceError,
   DataStreamError,
   DataTrackClosedError,
@@ -198,6 +200,7 @@ export {
   TrackPublishError,
 } from './src/base/errors'
 export type {
+  AudioProcessingErrorReason,
   AudioSourceErrorReason,
   DataStreamErrorReason,
   DataTrackClosedErrorReason,

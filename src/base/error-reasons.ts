@@ -442,6 +442,12 @@ export const errorReasons = {
       doc: 'The program closed the source before all of the frame was in its queue.',
     },
   },
+  AudioProcessingError: {
+    closed: {
+      message: 'the resampler or mixer is closed',
+      doc: 'The program closed it, or ended the input of the mixer, and then gave it more. Make another one.',
+    },
+  },
   DataTrackClosedError: {
     closed: {
       message: 'the object is closed',

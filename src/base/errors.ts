@@ -25,6 +25,7 @@ export const errorCodes = {
   DataStreamError: 'ERR_DATATRACK_DATA_STREAM',
   TrackPublishError: 'ERR_DATATRACK_TRACK_PUBLISH',
   AudioSourceError: 'ERR_DATATRACK_AUDIO_SOURCE',
+  AudioProcessingError: 'ERR_DATATRACK_AUDIO_PROCESSING',
 } as const satisfies Record<ErrorName, string>
 
 /** The `code` of any error of this package. */
@@ -57,6 +58,8 @@ export type DataStreamErrorReason = ErrorReason<'DataStreamError'>
 export type TrackPublishErrorReason = ErrorReason<'TrackPublishError'>
 /** Reasons of {@link AudioSourceError}. */
 export type AudioSourceErrorReason = ErrorReason<'AudioSourceError'>
+/** Reasons of {@link AudioProcessingError}. */
+export type AudioProcessingErrorReason = ErrorReason<'AudioProcessingError'>
 
 /** Options of the constructors of all errors. */
 export interface DataTrackErrorOptions {
@@ -305,6 +308,16 @@ export class AudioSourceError extends DataTrackError {
   }
 }
 
+/** An audio resampler or mixer was used after its end. */
+export class AudioProcessingError extends DataTrackError {
+  readonly code = errorCodes.AudioProcessingError
+  readonly reason: AudioProcessingErrorReason
+  constructor(reason: AudioProcessingErrorReason, options: DataTrackErrorOptions = {}) {
+    super('AudioProcessingError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** Keyed by the class, because minifiers change class names. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
@@ -321,6 +334,7 @@ const brands = new Map<unknown, ErrorName>([
   [DataStreamError, 'DataStreamError'],
   [TrackPublishError, 'TrackPublishError'],
   [AudioSourceError, 'AudioSourceError'],
+  [AudioProcessingError, 'AudioProcessingError'],
 ])
 
 /** One row for each reason of each class. The documentation prints the table, and a test checks it. */

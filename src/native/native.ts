@@ -711,6 +711,16 @@ export interface NativeVoiceStats {
   bytesSent: number
 }
 
+/** Converts a sound to another rate. Samples are as in {@link NativeAudioSource.capture}. Rust: `crates/node/src/resampler.rs`. */
+export interface NativeResampler {
+  /** Takes samples, and returns those that are ready. Throws `CLOSED`. */
+  push(samples: Uint8Array): Uint8Array
+  /** Returns the rest of the sound. What is pushed next begins a new one. Throws `CLOSED`. */
+  flush(): Uint8Array
+  /** Frees memory before the object is collected. Idempotent. */
+  close(): void
+}
+
 /** A source of audio tracks, paced in real time. Rust: `crates/node/src/audio_source.rs`. */
 export interface NativeAudioSource {
   readonly id: number
@@ -799,6 +809,8 @@ export interface NativeBinding {
   createServerSession(options: NativeSessionOptions): NativeSession
   /** `sampleRate`: 8000 to 48000; `channels`: 1 or 2; `queueMs`: 0 to 600,000. */
   createAudioSource(sampleRate: number, channels: number, queueMs: number): NativeAudioSource
+  /** Rates: 8000 to 192,000; `channels`: 1 or 2; `quality`: a value of `AudioResamplerQuality`. */
+  createResampler(inputRate: number, outputRate: number, channels: number, quality: number): NativeResampler
 
   /** `error`, `warn`, `info`, `debug`, `trace` or `silent`. */
   setLogLevel(level: string): void

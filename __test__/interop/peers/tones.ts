@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream'
 import type { AudioFrame, LocalAudioTrack } from '../../../index'
 import type { Namespace } from '../../../scripts/lib/bad-network.cjs'
 import { installPython, python } from '../../helpers/python'
+import { heard } from '../../helpers/tones'
 import { ChromiumPage } from './chromium-page'
 import { rtcNodeFolder, sdks } from './reliable-peer'
 
@@ -134,19 +135,9 @@ export const chromiumTones: ToneSdk = {
   start: () => TonePage.start(),
 }
 
-/** The strength of a frequency in a frame's channel, from 0 to 1: the share of the signal's energy (Goertzel). */
-export function share(frame: AudioFrame, frequency: number, channel = 0): number {
-  const { data, channels, sampleRate, samplesPerChannel } = frame
-  let [real, imaginary, energy] = [0, 0, 0]
-  for (let index = 0; index < samplesPerChannel; index++) {
-    const sample = data[index * channels + channel]!
-    const angle = (2 * Math.PI * frequency * index) / sampleRate
-    real += sample * Math.cos(angle)
-    imaginary += sample * Math.sin(angle)
-    energy += sample * sample
-  }
-  return energy === 0 ? 0 : (2 * (real * real + imaginary * imaginary)) / (samplesPerChannel * energy)
-}
+/** The strength of a frequency in a frame's channel, from 0 to 1: the share of the signal's energy. */
+export const share = (frame: AudioFrame, frequency: number, channel = 0): number =>
+  heard(frame, frequency, channel).share
 
 /** Whether a frame is silent. */
 export const isSilent = ({ data }: AudioFrame): boolean => data.every((sample) => Math.abs(sample) < 100)

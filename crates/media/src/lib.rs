@@ -5,17 +5,21 @@
 //! deadline. Packets are RTP payloads with their sequence numbers and timestamps. The codec is behind a trait, so that
 //! tests need none.
 
+mod converter;
 mod encryption;
 mod jitter;
 mod resampled;
+mod resampler;
 mod sections;
 mod sink;
 mod source;
 mod voice;
 
+pub use converter::Quality;
 pub use encryption::{Arrived, OPUS_HEAD, SEALED_OVERHEAD, Sealed, read_frame, seal_frame};
 pub use jitter::{MAX_HELD, Packet};
 pub use resampled::Resampled;
+pub use resampler::Resampler;
 pub use sections::{MAX_AUDIO_SECTIONS, Plan, Sections};
 pub use sink::{DecodeError, Decoder, MOST_BUFFERED, Sink, SinkOptions, SinkStats};
 pub use source::{CODEC_RATES, Source, SourceOptions, UNIT, Unit};

@@ -1,63 +1,8 @@
-//! Samples at other rates, and a decoder at any rate, over one at 48 kHz.
-
-use audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
+//! A decoder at any rate, over one at 48 kHz.
 
 use crate::RTP_RATE;
+use crate::converter::{Converter, Quality};
 use crate::sink::{DecodeError, Decoder};
-
-/// Samples that are converted at a time: 2.5 ms, of which the durations of all Opus packets are multiples.
-const CHUNK: usize = 120;
-
-/// The length of the filter. It passes 90 % of the band, and delays the audio by less than 1 ms.
-const FILTER: usize = 64;
-
-/// Converts interleaved samples from one rate to another.
-pub(crate) struct Converter {
-    resampler: Async<f32>,
-    channels: usize,
-    /// Samples that do not make a chunk yet.
-    pending: Vec<i16>,
-}
-
-impl std::fmt::Debug for Converter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Converter").field("channels", &self.channels).finish_non_exhaustive()
-    }
-}
-
-impl Converter {
-    /// `None`: the rates or the channels make no sense.
-    pub(crate) fn new(from: u32, to: u32, channels: u16) -> Option<Self> {
-        let ratio = f64::from(to) / f64::from(from);
-        let parameters = SincInterpolationParameters::new(FILTER, WindowFunction::Blackman2);
-        let channels = usize::from(channels);
-        let resampler = Async::new_sinc(ratio, 1.0, &parameters, CHUNK, channels, FixedAsync::Input).ok()?;
-        Some(Self { resampler, channels, pending: Vec::new() })
-    }
-
-    /// Converts samples, as far as they make chunks with those before. The rest waits for the next ones.
-    pub(crate) fn convert(&mut self, samples: &[i16], converted: &mut impl Extend<i16>) {
-        self.pending.extend_from_slice(samples);
-        let values = CHUNK * self.channels;
-        let whole = self.pending.len() / values * values;
-        for chunk in self.pending.get(..whole).unwrap_or_default().chunks(values) {
-            let input: Vec<f32> = chunk.iter().map(|&sample| f32::from(sample)).collect();
-            // Neither fails with a chunk of the length that both expect.
-            let Ok(input) = InterleavedSlice::new(&input, self.channels, CHUNK) else { continue };
-            let Ok(output) = self.resampler.process(&input, None) else { continue };
-            #[expect(clippy::cast_possible_truncation, reason = "the cast stops at the ends of the range")]
-            converted.extend(output.take_data().into_iter().map(|sample| sample.round() as i16));
-        }
-        self.pending.drain(..whole);
-    }
-
-    /// Forgets what was converted before.
-    pub(crate) fn reset(&mut self) {
-        self.resampler.reset();
-        self.pending.clear();
-    }
-}
 
 /// A decoder at any rate, over one at 48 kHz.
 pub struct Resampled {
@@ -76,7 +21,7 @@ impl Resampled {
     /// sense.
     #[must_use]
     pub fn new(decoder: Box<dyn Decoder>, sample_rate: u32, channels: u16) -> Option<Self> {
-        Some(Self { decoder, converter: Converter::new(RTP_RATE, sample_rate, channels)? })
+        Some(Self { decoder, converter: Converter::new(RTP_RATE, sample_rate, channels, Quality::Low)? })
     }
 
     /// Decodes by `with`, and converts what came of it.

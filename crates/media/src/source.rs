@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::RTP_RATE;
-use crate::resampled::Converter;
+use crate::converter::{Converter, Quality};
 
 /// The rates at which the codec takes samples, in Hz. Samples of other rates are converted to [`RTP_RATE`].
 pub const CODEC_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, RTP_RATE];
@@ -95,7 +95,7 @@ impl Source {
         let converter = if direct {
             None
         } else {
-            Some(Converter::new(options.sample_rate, RTP_RATE, options.channels)?)
+            Some(Converter::new(options.sample_rate, RTP_RATE, options.channels, Quality::Low)?)
         };
         Some(Self {
             options: SourceOptions { queue: options.queue.max(LEAST_QUEUE), ..options },

@@ -9,7 +9,7 @@ use crate::environment::log_buffer::Records;
 use crate::environment::task::on_runtime;
 use crate::js::error::Failure;
 use crate::js::{Argument, Call, Entry, Value, exports};
-use crate::{audio_source, hub, session};
+use crate::{audio_source, hub, resampler, session};
 
 /// Events that one call returns, about: it counts them after each session. The doorbell rings for the rest.
 const MAX_EVENTS: usize = 1_024;
@@ -26,6 +26,7 @@ pub(crate) static EXPORTS: &[Entry] = exports! {
     c"createLoopback" => hub::create_loopback,
     c"createServerSession" => session::create_server_session,
     c"createAudioSource" => audio_source::create,
+    c"createResampler" => resampler::create,
     c"setLogLevel" => set_log_level,
     c"pollLogs" => poll_logs,
     c"handles" => handles,

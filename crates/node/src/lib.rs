@@ -11,6 +11,7 @@ mod environment;
 mod exports;
 mod hub;
 mod js;
+mod resampler;
 mod session;
 
 use napi::bindgen_prelude::{Env, JsValue, Object, register_async_runtime};

@@ -9,12 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the lowest to the highest. A file imports from its own floor and from those below it.
-const FLOORS: [&str; 10] = [
+const FLOORS: [&str; 11] = [
     "js",
     "convert",
     "environment",
     "audio",
     "audio_source",
+    "resampler",
     "connection",
     "session",
     "hub",

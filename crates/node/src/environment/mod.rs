@@ -165,6 +165,16 @@ impl Environment {
         owned: Rc<dyn Owned>,
     ) -> Result<Value, Failure> {
         self.owned.borrow_mut().insert(id, Rc::clone(&owned));
+        self.hand_out(js, class, owned)
+    }
+
+    /// Makes the JavaScript object of what lives as long as that object.
+    pub(crate) fn hand_out(
+        &self,
+        js: Js,
+        class: &'static ClassDefinition,
+        owned: Rc<dyn Owned>,
+    ) -> Result<Value, Failure> {
         self.class(js, class)?.instance(js, Object::new(owned))
     }
 
