@@ -2,13 +2,14 @@
 import { Room } from '../../index'
 import type { RoomOptions } from '../../index'
 import { environment } from '../../src/native/environment'
-import type { LastWords, RoomConnection } from '../../src/connection/contract'
+import type { ConnectionCredentials, LastWords, RoomConnection } from '../../src/connection/contract'
 import { sessionOptions } from '../../src/session/session-options'
 import type { RoomSignalRequest } from '../../src/signal/messages'
 
 export class FakeConnection implements RoomConnection {
   readonly native = environment().binding.createServerSession(sessionOptions(undefined))
   readonly autoSubscribe = true
+  credentials: ConnectionCredentials | undefined
   readonly requests: RoomSignalRequest[] = []
   readonly recovered: number[] = []
   closed = false

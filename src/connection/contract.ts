@@ -7,6 +7,12 @@ import type { ReconnectPolicy } from './reconnect-policy'
 import type { ScenarioSteps } from './scenarios'
 import type { ConnectionStats } from './stats'
 
+/** @internal With what a room is connected to a server. */
+export interface ConnectionCredentials {
+  readonly url: string
+  readonly token: string
+}
+
 /** @internal What carries a room's signals and packets. */
 export interface RoomConnection {
   readonly native: NativeSession
@@ -14,6 +20,8 @@ export interface RoomConnection {
   readonly channels: MessageChannels
   /** Whether the room subscribes to all audio tracks by itself. */
   readonly autoSubscribe: boolean
+  /** `undefined` in a loopback. */
+  readonly credentials: ConnectionCredentials | undefined
   /** After a resume: what the server asked for may have been lost. So many tracks are wanted and not sent. */
   recoverSections(missing: number): void
   /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */

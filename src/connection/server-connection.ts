@@ -18,7 +18,7 @@ import { LossPace } from './backoff'
 import { isNotFound, isRefusedEverywhere, isTokenRefused, isUnreachable, timedOut } from './connect-errors'
 import { checkConnectOptions } from './connect-options'
 import type { CheckedConnectOptions, ConnectOptions } from './connect-options'
-import type { ConnectableRoom, LastWords, RoomConnection } from './contract'
+import type { ConnectableRoom, ConnectionCredentials, LastWords, RoomConnection } from './contract'
 import { disconnectReasonNumber } from './disconnect-reason'
 import { FormerRoom } from './former-room'
 import { HeldCalls } from './held-calls'
@@ -212,6 +212,10 @@ class ServerConnection implements RoomConnection {
 
   get autoSubscribe(): boolean {
     return this.#options.autoSubscribe
+  }
+
+  get credentials(): ConnectionCredentials {
+    return { url: this.#servers.current.href, token: this.#tokens.current }
   }
 
   recoverSections(missing: number): void {

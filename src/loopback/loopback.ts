@@ -386,6 +386,10 @@ class LoopbackConnection implements RoomConnection {
     )
   }
 
+  get credentials(): undefined {
+    return undefined
+  }
+
   recoverSections(): void {
     // There are no sections.
   }

@@ -4,6 +4,7 @@ import { environment } from '../native/environment'
 import type { EventSink } from '../native/environment'
 import type { NativeAudioStats, NativeAudioStream, NativeEvent } from '../native/native'
 import { AudioFrame } from './audio-frame'
+import type { FrameFilter, FrameProcessorCredentials } from './frame-processor'
 import type { RemoteAudioTrack } from './remote-audio-track'
 
 /** The form of a stream's frames. */
@@ -38,18 +39,23 @@ const nothing: NativeAudioStats = {
 export class AudioCore implements EventSink {
   readonly #track: RemoteAudioTrack
   readonly #form: AudioForm
+  readonly #filter: FrameFilter | undefined
   readonly #native: NativeAudioStream | undefined
   /** Frames that were taken and not handed out. */
   readonly #frames: AudioFrame[] = []
   readonly #waiting: Deferred<AudioFrame | undefined>[] = []
   #ended = false
 
-  constructor(track: RemoteAudioTrack, form: AudioForm) {
+  constructor(track: RemoteAudioTrack, form: AudioForm, filter?: FrameFilter) {
     this.#track = track
     this.#form = form
+    this.#filter = filter
     this.#native = track.open(this, form.sampleRate, form.channels, form.samplesPerChannel)
     if (this.#native === undefined) this.#ended = true
     else environment().addSession(this.#native.id, this, false)
+    if (filter === undefined) return
+    filter.begin(track.context())
+    if (this.#ended) filter.end()
   }
 
   /** The next frame; `undefined` when the stream has ended. */
@@ -67,6 +73,11 @@ export class AudioCore implements EventSink {
   end(): void {
     while (this.#fill());
     this.#finish()
+  }
+
+  /** The room has another token. */
+  credentialsChanged(credentials: FrameProcessorCredentials): void {
+    this.#filter?.credentials(credentials)
   }
 
   /** The reader has had enough. */
@@ -102,7 +113,8 @@ export class AudioCore implements EventSink {
     const size = 2 * channels * samplesPerChannel
     for (let at = bytes.byteOffset; at < bytes.byteOffset + bytes.length; at += size) {
       const data = new Int16Array(bytes.buffer.slice(at, at + size))
-      this.#frames.push(new AudioFrame(data, sampleRate, channels, samplesPerChannel))
+      const frame = new AudioFrame(data, sampleRate, channels, samplesPerChannel)
+      this.#frames.push(this.#filter === undefined ? frame : this.#filter.process(frame))
     }
     return true
   }
@@ -115,6 +127,7 @@ export class AudioCore implements EventSink {
       environment().removeSession(this.#native.id)
       this.#native.close()
     }
+    this.#filter?.end()
     for (const waiting of this.#waiting.splice(0)) waiting.resolve(this.#frames.shift())
   }
 }

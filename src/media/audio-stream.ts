@@ -6,6 +6,8 @@ import { AudioCore } from './audio-core'
 import type { AudioForm } from './audio-core'
 import type { AudioFrame } from './audio-frame'
 import type { AudioStreamStats } from './audio-stats'
+import { FrameFilter, isFrameProcessor } from './frame-processor'
+import type { FrameProcessor } from './frame-processor'
 import { RemoteAudioTrack } from './remote-audio-track'
 
 /** Options of an {@link AudioStream}. */
@@ -19,6 +21,10 @@ export interface AudioStreamOptions {
   readonly numChannels?: number | undefined
   /** The length of a frame in ms, 1 to 1000; rounded down to whole samples. Default: 10. */
   readonly frameSizeMs?: number | undefined
+  /** Filters the frames, before the program gets them. Default: no filter. */
+  readonly noiseCancellation?: FrameProcessor | undefined
+  /** Whether the filter is closed when the stream has ended. Default: `true`. */
+  readonly autoCloseNoiseCancellation?: boolean | undefined
 }
 
 /**
@@ -40,7 +46,7 @@ export class AudioStream extends ReadableStream<AudioFrame> {
 
   /** @throws `TypeError` or `RangeError` that names the argument */
   constructor(track: RemoteAudioTrack, options?: AudioStreamOptions) {
-    const core = new AudioCore(checkTrack(track), formOf(options))
+    const core = new AudioCore(checkTrack(track), formOf(options), filterOf(options))
     super(new Source(core), { highWaterMark: 0 })
     this.#core = core
   }
@@ -73,6 +79,16 @@ function formOf(given: AudioStreamOptions | undefined): AudioForm {
   const channels = check.integer('options.numChannels', options.numChannels, 1, 1, 2)
   const frameSize = check.integer('options.frameSizeMs', options.frameSizeMs, 10, 1, 1000)
   return { sampleRate, channels, samplesPerChannel: Math.floor((sampleRate * frameSize) / 1000) }
+}
+
+function filterOf(given: AudioStreamOptions | undefined): FrameFilter | undefined {
+  const { noiseCancellation: processor, autoCloseNoiseCancellation } = check.options('options', given)
+  const closes = check.boolean('options.autoCloseNoiseCancellation', autoCloseNoiseCancellation, true)
+  if (processor === undefined) return undefined
+  if (!isFrameProcessor(processor))
+    throw check.invalidType('options.noiseCancellation', 'a FrameProcessor', processor)
+  check.methods('options.noiseCancellation', processor, ['isEnabled', 'process', 'close'])
+  return new FrameFilter(processor, closes)
 }
 
 /** Feeds readers of the web stream. It takes a frame when a reader asks for one. */

@@ -1,5 +1,6 @@
 /** An audio track of a remote participant, to which the room is subscribed. */
 import type { NativeAudioStream } from '../native/native'
+import type { FrameProcessorCredentials, ProcessorContext } from './frame-processor'
 
 /** Opens a native stream of the track. */
 export type OpenAudioStream = (
@@ -11,6 +12,8 @@ export type OpenAudioStream = (
 /** What reads the track. It ends with the track. */
 export interface TrackReader {
   end(): void
+  /** The room has another token. */
+  credentialsChanged(credentials: FrameProcessorCredentials): void
 }
 
 /**
@@ -23,12 +26,15 @@ export class RemoteAudioTrack {
   /** The SID that the server gave the track. */
   readonly sid: string
   readonly #open: OpenAudioStream
+  /** @internal What processors of its frames learn of it. */
+  readonly context: () => ProcessorContext
   readonly #readers = new Set<TrackReader>()
   #ended = false
 
   /** @internal */
-  constructor(sid: string, open: OpenAudioStream) {
+  constructor(sid: string, open: OpenAudioStream, context: () => ProcessorContext) {
     this.sid = sid
+    this.context = context
     this.#open = open
   }
 
@@ -53,6 +59,11 @@ export class RemoteAudioTrack {
   /** @internal */
   closed(reader: TrackReader): void {
     this.#readers.delete(reader)
+  }
+
+  /** @internal */
+  credentialsChanged(credentials: FrameProcessorCredentials): void {
+    for (const reader of this.#readers) reader.credentialsChanged(credentials)
   }
 
   /** @internal The subscription has ended. The streams end behind what they have. */

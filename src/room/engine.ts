@@ -69,6 +69,8 @@ export class RoomEngine implements ConnectableRoom {
       recoverSections: (missing) => this.#connection?.recoverSections(missing),
       setSending: (cids) => this.#connection?.setSending(cids) === true,
       autoSubscribe: () => this.#connection?.autoSubscribe === true,
+      roomName: () => this.#description.info.name,
+      credentials: () => this.#connection?.credentials,
       serverInfo: () => this.#serverInfo,
       localUpdated: ({ permissions }) => this.#localUpdated(permissions !== undefined),
       failed: () => this.end('stateMismatch', false),
@@ -197,7 +199,9 @@ export class RoomEngine implements ConnectableRoom {
   }
 
   tokenRefreshed(token: string): void {
-    if (this.#session !== undefined) this.#tell(RoomEvent.TokenRefreshed, token)
+    if (this.#session === undefined) return
+    this.parts.audio.tokenRefreshed()
+    this.#tell(RoomEvent.TokenRefreshed, token)
   }
 
   signalConnected(): void {

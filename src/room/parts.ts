@@ -33,7 +33,7 @@ import { RemoteTracks } from './remote-tracks'
 import type { TellRoomEvent } from './events'
 import type { RoomOptions } from './room-options'
 import type { TypedEmitter } from '../base/typed-emitter'
-import type { RoomConnection } from '../connection/contract'
+import type { ConnectionCredentials, RoomConnection } from '../connection/contract'
 import type { ParticipantChanges } from './participant-info'
 
 const unknownParticipant: ParticipantInfoMessage = {
@@ -55,6 +55,10 @@ export interface PartsOwner {
   setSending(cids: readonly string[]): boolean
   /** Whether the room subscribes to all audio tracks by itself. */
   autoSubscribe(): boolean
+  /** The room's name; empty before it is known. */
+  roomName(): string
+  /** With what the room is connected; `undefined` if it is not connected to a server. */
+  credentials(): ConnectionCredentials | undefined
   /** The server of the current or last connection. */
   serverInfo(): ServerInfo | undefined
   /** The server has sent the current state of the local participant. */
@@ -139,6 +143,8 @@ export class RoomParts {
       tell,
       encryption: packetEncryption(encryption),
       autoSubscribe: () => owner.autoSubscribe(),
+      roomName: () => owner.roomName(),
+      credentials: () => owner.credentials(),
       open: (sid, sender) => (sampleRate, channels, frameSamples) =>
         owner.session()?.native.openAudioStream(sid, sampleRate, channels, frameSamples, sender),
       setServerTrailer: (trailer) => owner.session()?.native.setServerTrailer(trailer),

@@ -1,6 +1,7 @@
 /** The audio tracks of a room's remote participants: what is published, wanted, and sent by the server. */
 import { isObject } from '../base/arguments'
 import type { PacketEncryption } from '../e2ee/session-encryption'
+import type { FrameProcessorCredentials } from '../media/frame-processor'
 import { RemoteAudioTrack } from '../media/remote-audio-track'
 import type { OpenAudioStream } from '../media/remote-audio-track'
 import { RemoteTrackPublication } from '../media/remote-publication'
@@ -19,6 +20,9 @@ export interface RemoteAudioOwner {
   readonly encryption: PacketEncryption
   /** Whether the room subscribes to all tracks by itself. */
   autoSubscribe(): boolean
+  roomName(): string
+  /** With what the room is connected; `undefined` if it is not connected to a server. */
+  credentials(): FrameProcessorCredentials | undefined
   /** `sender`: the identity of the publisher of an encrypted track; `null` if the track is not encrypted. */
   readonly open: (sid: string, sender: string | null) => OpenAudioStream
   /** Sets how the frames end that the server itself sends in encrypted tracks. */
@@ -88,6 +92,13 @@ export class RemoteAudio {
     const entry = this.#entries.get(String(trackSid))
     if (entry !== undefined) this.#failed(entry, failures[Number(err)] ?? 'unknown')
     return true
+  }
+
+  /** The room has another token. */
+  tokenRefreshed(): void {
+    const credentials = this.#owner.credentials()
+    if (credentials === undefined) return
+    for (const { publication } of this.#entries.values()) publication.track?.credentialsChanged(credentials)
   }
 
   /** The connection was resumed: a request, or what the server has answered to it, may have been lost. */
@@ -218,7 +229,11 @@ export class RemoteAudio {
     if (this.#refusal(publication) !== undefined) return
     // What the server says of the track does not decide: a room that is encrypted takes nothing that does not open.
     const sender = this.#owner.encryption === 'native' ? participant.identity : null
-    const track = new RemoteAudioTrack(sid, this.#owner.open(sid, sender))
+    const { identity } = participant
+    const track = new RemoteAudioTrack(sid, this.#owner.open(sid, sender), () => ({
+      streamInfo: { roomName: this.#owner.roomName(), participantIdentity: identity, publicationSid: sid },
+      credentials: this.#owner.credentials(),
+    }))
     publication.setTrack(track)
     this.#owner.tell(RoomEvent.TrackSubscribed, track, publication, participant)
   }
