@@ -9,8 +9,11 @@ import type { Ending } from './programs'
 /** The compiled command. */
 export const cliMain = resolve('dist/main.js')
 
-/** A command that hangs is killed after so many ms. Its ending then has a signal, and no exit code. */
-const HANGS = 60_000
+/**
+ * A command that hangs is killed after so many ms, and what it wrote is logged. That is before the test itself times
+ * out, which would not say which command hung. Its ending then has a signal, and no exit code.
+ */
+const HANGS = 27_000
 
 /** A command that runs. */
 export interface RunningCli {
@@ -62,6 +65,7 @@ export function startCli(
     child.on('error', reject)
     child.on('close', (code, signal) => {
       ended = true
+      if (signal === 'SIGKILL') console.error(`datatrack ${args.join(' ')} hung, and wrote:\n${text}`)
       settle({ code, signal, stdout: Buffer.concat(chunks).toString('utf8'), stderr })
       look()
     })

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { SignalResponse } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import { DataTrackSubscribeError, DataTrackUnpublishedError, Room, RoomEvent } from '../../index'
-import { DemandAsker, MAX_ANNOUNCED, MAX_ASKS } from '../../src/room/demand/asker'
+import { ASK_ATTEMPTS, DemandAsker, MAX_ANNOUNCED, MAX_ASKS } from '../../src/room/demand/asker'
 import { ASK, DEMAND_METHOD, parseDemand } from '../../src/room/demand/messages'
 import type { DemandParticipant } from '../../src/room/demand/participants'
 import { RoomDemand } from '../../src/room/demand/room-demand'
@@ -422,6 +422,40 @@ describe("a participant's announcement of its subscriptions", () => {
     bob.demand.forwarded('alice', 1, true)
     await settle()
     expect(net.calls).toHaveLength(6)
+  })
+
+  it('is requested again if the question or the answer was lost, a few times; not if the method is unknown', async () => {
+    const net = new Net()
+    const [alice, bob] = [net.join('alice', [1]), net.join('bob')]
+    bob.demand.forwarded('alice', 1, true)
+    let losses = 2
+    const lost = ['CONNECTION_TIMEOUT', 'RESPONSE_TIMEOUT'] as const
+    net.before = () => {
+      if (losses-- > 0) throw RpcError.builtIn(lost[net.calls.length % 2]!)
+    }
+    alice.demand.want()
+    await settle()
+    expect([net.calls.length, alice.known.get(1)]).toEqual([3, true])
+    net.calls.length = 0
+    losses = Infinity
+    alice.add('carol')
+    await settle()
+    expect(net.calls).toHaveLength(ASK_ATTEMPTS)
+    // A new session is asked anew. A participant that has left meanwhile is not.
+    alice.add('carol', 'PA_2')
+    await settle()
+    expect(net.calls).toHaveLength(2 * ASK_ATTEMPTS)
+    net.before = () => {
+      alice.remove('carol')
+      throw RpcError.builtIn('CONNECTION_TIMEOUT')
+    }
+    alice.add('carol', 'PA_3')
+    await settle()
+    expect(net.calls).toHaveLength(2 * ASK_ATTEMPTS + 1)
+    net.before = () => {}
+    alice.add('carol', 'PA_4')
+    await settle()
+    expect(net.calls).toHaveLength(2 * ASK_ATTEMPTS + 2)
   })
 
   it('changes nothing if it is invalid, which is logged once', async () => {

@@ -1,4 +1,5 @@
 /** The publisher's side: asks the participants which tracks they are subscribed to, and keeps what they say. */
+import { RpcError } from '../../rpc/rpc-error'
 import { announceable } from './participants'
 import type { DemandParticipant, DemandRoom } from './participants'
 import { ASK, DEMAND_METHOD, parseDemand } from './messages'
@@ -8,12 +9,19 @@ import type { Announcement } from './messages'
 export const MAX_ASKS = 32
 /** Announced subscriptions that are kept, of all participants together. Beyond them, a participant counts as silent. */
 export const MAX_ANNOUNCED = 262_144
-/** ms that a participant may take to acknowledge the question. SDKs that know no RPC never do. */
-const ASK_LATENCY = 3000
+/** ms that a participant may take to answer the question. SDKs that know no RPC never do. */
+const ASK_TIMEOUT = 3000
+/**
+ * How often a participant is asked that does not answer. livekit-server drops a question or an answer if a data channel
+ * of its recipient is not open yet.
+ */
+export const ASK_ATTEMPTS = 3
 
 /** What is known of a participant's session: that it is asked, what it said, or that it does not say anything. */
 interface Asked {
   readonly sid: string
+  /** How often it was asked. */
+  questions: number
   said: Announcement | undefined
 }
 
@@ -134,7 +142,9 @@ export class DemandAsker {
       this.#queue.delete(identity)
       const participant = this.#room.participants.get(identity)
       if (participant === undefined || !participant.isActive) continue
-      const asked: Asked = { sid: participant.sid, said: undefined }
+      const before = this.#asked.get(identity)
+      const { sid } = participant
+      const asked = before?.sid === sid ? before : { sid, questions: 0, said: undefined }
       this.#asked.set(identity, asked)
       if (!announceable(participant)) continue
       this.#asking += 1
@@ -144,12 +154,15 @@ export class DemandAsker {
 
   async #ask(identity: string, asked: Asked): Promise<void> {
     const session = this.#session
+    const current = (): boolean => session === this.#session && this.#asked.get(identity) === asked
+    asked.questions += 1
     try {
-      const answer = parseDemand(await this.#room.call(identity, DEMAND_METHOD, ASK, ASK_LATENCY))
-      const current = session === this.#session && this.#asked.get(identity) === asked
-      if (current && typeof answer === 'object') this.heard(identity, answer)
-    } catch {
-      // The participant does not know the method, or has left. It stays silent.
+      const answer = parseDemand(await this.#room.call(identity, DEMAND_METHOD, ASK, ASK_TIMEOUT))
+      if (current() && typeof answer === 'object') this.heard(identity, answer)
+    } catch (error) {
+      // Otherwise, the participant does not know the method, or has left. It stays silent.
+      const again = isTimeout(error) && asked.said === undefined && asked.questions < ASK_ATTEMPTS
+      if (again && current()) this.#queue.add(identity)
     } finally {
       this.#asking -= 1
       this.#askNext()
@@ -198,4 +211,10 @@ export class DemandAsker {
     this.#complete = false
     for (const handle of this.#tracks.handles()) this.#tracks.announce(handle, undefined)
   }
+}
+
+/** Whether a call failed because its request or its answer is late, or was lost. */
+function isTimeout(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return code === RpcError.ErrorCode.CONNECTION_TIMEOUT || code === RpcError.ErrorCode.RESPONSE_TIMEOUT
 }

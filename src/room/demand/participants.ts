@@ -13,8 +13,8 @@ export interface DemandParticipant {
 export interface DemandRoom {
   /** The remote participants by identity. */
   readonly participants: ReadonlyMap<string, DemandParticipant>
-  /** Calls a method of a participant. `latency`: ms until it must have acknowledged the call; absent: the default. */
-  call(identity: string, method: string, payload: string, latency?: number): Promise<string>
+  /** Calls a method of a participant. `timeout`: ms until it must have answered; absent: the default. */
+  call(identity: string, method: string, payload: string, timeout?: number): Promise<string>
 }
 
 /** Whether a participant may send an answer at all. Without the permission, it could not even acknowledge a call. */

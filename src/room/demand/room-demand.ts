@@ -31,8 +31,8 @@ export class RoomDemand {
     this.#listens = listens
     const room: DemandRoom = {
       participants,
-      call: (destinationIdentity, method, payload, maxRoundTripLatency) =>
-        client.performRpc({ destinationIdentity, method, payload, maxRoundTripLatency }),
+      call: (destinationIdentity, method, payload, responseTimeout) =>
+        client.performRpc({ destinationIdentity, method, payload, responseTimeout }),
     }
     this.#asker = new DemandAsker(room, {
       handles: () => session()?.publishedHandles() ?? [],
