@@ -97,8 +97,9 @@ export class MixedTraffic {
   /** How often the connection was interrupted so far. */
   #epoch = 0
   /**
-   * Frames that may have been lost while the connection was not interrupted: the server says that it lost them, or a
-   * program did not read its UDP socket in time. That may be the relay, the server or this process.
+   * Frames that may have been lost while the connection was not interrupted: the track says that its queue was full
+   * (of a machine that is too busy to send), the server says that it lost them, or a program did not read its UDP socket
+   * in time. That may be the relay, the server or this process.
    */
   #explained = 0
   readonly #overflows = allOverflows()
@@ -153,7 +154,7 @@ export class MixedTraffic {
   #losses(): number {
     if (this.#local === undefined) return 0
     const [packets, datagrams, unread] = this.#causes(this.#local)
-    return packets + FRAMES_OF_DATAGRAM * (datagrams + unread)
+    return (this.#local.stats().dropped.queueFull ?? 0) + packets + FRAMES_OF_DATAGRAM * (datagrams + unread)
   }
 
   #causes(local: LocalDataTrack): TrafficFigures['losses'] {
@@ -293,10 +294,14 @@ export class MixedTraffic {
     this.#away.push([this.#reliable.newest + 1, Infinity])
   }
 
-  /** The connection is back. `rebuilt`: in a new session, so that messages may be lost. Resolves when frames arrive. */
-  async comesBack(rebuilt: boolean): Promise<void> {
+  /** Resolves when a frame arrives that is pushed after this call. */
+  async flowsAgain(): Promise<void> {
     const pushed = this.#frames.sent
     await this.#reaches(() => this.#frames.newest >= pushed)
+  }
+
+  /** The connection is back. `rebuilt`: in a new session, so that messages may be lost. */
+  comesBack(rebuilt: boolean): void {
     const interruption = this.#interruptions.at(-1)
     if (interruption !== undefined) interruption[1] = this.#frames.newest
     this.#baseline = this.#losses()
