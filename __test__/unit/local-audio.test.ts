@@ -94,7 +94,8 @@ describe('publishing', () => {
           source: 2,
           muted: false,
           disableDtx: false,
-          disableRed: true,
+          disableRed: false,
+          encryption: 0,
           stereo: false,
           stream: '',
           audioFeatures: [],
@@ -111,9 +112,16 @@ describe('publishing', () => {
   it.each<[TrackPublishOptions, object]>([
     [{ source: 'unknown' }, { source: 0 }],
     [{ source: 'screen_share_audio' }, { source: 4 }],
-    [{ dtx: false }, { disableDtx: true, audioFeatures: [0, 1] }],
-    [{}, { stereo: true, audioFeatures: [0] }],
-    [{ stereo: false }, { stereo: false, audioFeatures: [] }],
+    [
+      { dtx: true, red: true },
+      { disableDtx: false, disableRed: false, audioFeatures: [0] },
+    ],
+    [{}, { stereo: true, disableDtx: true, disableRed: true, audioFeatures: [0, 1] }],
+    [{ stereo: false }, { stereo: false, disableDtx: false, disableRed: false, audioFeatures: [] }],
+    [
+      { stereo: false, dtx: false, red: false },
+      { disableDtx: true, disableRed: true, audioFeatures: [1] },
+    ],
     [{ stream: 'camera' }, { stream: 'camera' }],
   ])('asks with %j', (options, expected) => {
     const { local, requests, answer } = scene()
@@ -143,7 +151,8 @@ describe('publishing', () => {
   it('is refused without a request if it cannot work', async () => {
     const track = trackOf('voice')
     expect(await reasonOf(new Room().localParticipant.publishTrack(track))).toBe('disconnected')
-    const encrypted = scene({ encryption: { keyProvider: new ExternalE2EEKeyProvider() } })
+    const provider = { encrypt: () => undefined as never, decrypt: () => undefined as never }
+    const encrypted = scene({ encryption: { provider } })
     expect(await reasonOf(encrypted.local.publishTrack(track))).toBe('encrypted')
     const mute = scene({}, { ...everything, canPublish: false })
     expect(await reasonOf(mute.local.publishTrack(track))).toBe('notAllowed')
@@ -155,6 +164,14 @@ describe('publishing', () => {
     expect(await reasonOf(local.publishTrack(closed))).toBe('sourceClosed')
     for (const each of [encrypted, mute, camera]) expect(each.requests()).toEqual([])
     expect([requests(), sending()]).toEqual([[], []])
+  })
+
+  it('is encrypted, without RED, in a room that is', async () => {
+    const { local, requests, answer } = scene({ encryption: { keyProvider: new ExternalE2EEKeyProvider() } })
+    const publishing = local.publishTrack(trackOf('voice'), { red: true })
+    expect(requests()[0]?.value).toMatchObject({ encryption: 1, disableRed: true })
+    answer('TR_1')
+    expect(await publishing).toMatchObject({ trackSid: 'TR_1', isEncrypted: true })
   })
 
   it('a loopback carries no audio', async () => {
@@ -204,6 +221,7 @@ describe('publishing', () => {
     [{ bitrate: 5999 }, RangeError, 'options.bitrate'],
     [{ bitrate: 510_001 }, RangeError, 'options.bitrate'],
     [{ dtx: 1 }, TypeError, 'options.dtx'],
+    [{ red: 1 }, TypeError, 'options.red'],
     [{ stereo: true }, RangeError, 'options.stereo'],
     [{ stream: 1 }, TypeError, 'options.stream'],
     [{ signal: 1 }, TypeError, 'options.signal'],
@@ -276,6 +294,19 @@ describe('a published track', () => {
       expect(told).toEqual(['localTrackUnpublished TR_1 me'])
       expect([publication.isPublished, local.trackPublications.size]).toEqual([false, 0])
     }
+  })
+
+  it('has the codec that the server finds in its first packet', async () => {
+    const { publication, receive } = await published()
+    const described = (identity: string, sid: string): object => ({
+      participants: [{ identity, tracks: [{ sid, name: 'voice', mimeType: 'audio/red' }] }],
+    })
+    receive('update', described('me', 'TR_2'))
+    receive('update', described('another', 'TR_1'))
+    receive('update', { participants: [{ identity: 'me', tracks: 1 }] })
+    expect(publication.mimeType).toBe('audio/opus')
+    receive('update', described('me', 'TR_1'))
+    expect([publication.mimeType, publication.trackName]).toEqual(['audio/red', 'voice'])
   })
 
   it('is muted by the program, and others learn of it', async () => {

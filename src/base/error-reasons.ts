@@ -400,8 +400,8 @@ export const errorReasons = {
       doc: 'The token lacks the grant `canPublish`, or its `canPublishSources` do not name the source of the track.',
     },
     encrypted: {
-      message: 'audio cannot be end-to-end encrypted yet, and this room is encrypted',
-      doc: 'Nothing was sent. A room that is end-to-end encrypted never sends audio without encryption.',
+      message: 'the custom encryption provider does not encrypt audio',
+      doc: 'A custom provider encrypts frames of data tracks only. Nothing was sent: a room that is end-to-end encrypted never sends audio without encryption. Use a key provider.',
     },
     unsupported: {
       message: 'the track cannot be published here',

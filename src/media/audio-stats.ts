@@ -50,7 +50,7 @@ export interface AudioSenderStats {
   readonly unitsWithheld: number
   /** Units that were not sent, because the track was muted. */
   readonly unitsMuted: number
-  /** Units that the codec refused. */
+  /** Units that the codec refused, or that could not be encrypted, because there was no key. */
   readonly unitsFailed: number
   /** Bytes of the packets, without headers. */
   readonly bytesSent: number

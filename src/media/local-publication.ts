@@ -29,6 +29,8 @@ export class LocalTrackPublication {
   readonly track: LocalAudioTrack
   /** Where the sound comes from, as other participants see it: `microphone`, `screen_share_audio` or `unknown`. */
   readonly source: string
+  /** Whether the track is end-to-end encrypted. */
+  readonly isEncrypted: boolean
   readonly #owner: LocalPublicationOwner
   #info: LocalPublicationInfo
   #published = true
@@ -39,11 +41,13 @@ export class LocalTrackPublication {
   constructor(
     track: LocalAudioTrack,
     source: string,
+    isEncrypted: boolean,
     info: LocalPublicationInfo,
     owner: LocalPublicationOwner,
   ) {
     this.track = track
     this.source = source
+    this.isEncrypted = isEncrypted
     this.#info = info
     this.#owner = owner
   }
@@ -62,7 +66,7 @@ export class LocalTrackPublication {
     return 'audio'
   }
 
-  /** The codec: `audio/opus` or `audio/red`. */
+  /** The codec: `audio/opus` or `audio/red`. It is empty until the server has the first packet of the track. */
   get mimeType(): string {
     return this.#info.mimeType
   }
@@ -126,6 +130,11 @@ export class LocalTrackPublication {
 
   /** @internal The track has another SID, in the session of a rebuilt connection. */
   republished(info: LocalPublicationInfo): void {
+    this.#info = info
+  }
+
+  /** @internal The server says more of the track. */
+  described(info: LocalPublicationInfo): void {
     this.#info = info
   }
 

@@ -15,8 +15,14 @@ export interface TrackPublishOptions {
   readonly source?: AudioTrackSource | undefined
   /** Bits a second, 6000 to 510,000. Default: 32,000 for one channel, 64,000 for two. */
   readonly bitrate?: number | undefined
-  /** Whether silence is not transmitted. Default: `true`. */
+  /** Whether silence is not transmitted. Default: `true` for one channel, `false` for two. */
   readonly dtx?: boolean | undefined
+  /**
+   * Whether each packet repeats the one before it (RED, RFC 2198), so that single lost packets are not heard. It doubles
+   * what is sent. Tracks that are end-to-end encrypted do not have it: receivers cannot read it. Default: `true` for one
+   * channel, `false` for two.
+   */
+  readonly red?: boolean | undefined
   /** Whether two channels are sent as two. Default: `true` if the track's source has two channels. */
   readonly stereo?: boolean | undefined
   /** The stream that the track belongs to: receivers play the tracks of a stream in step. Default: one of its own. */
@@ -30,6 +36,7 @@ export interface CheckedTrackPublishOptions {
   readonly source: AudioTrackSource
   readonly bitrate: number
   readonly dtx: boolean
+  readonly red: boolean
   readonly stereo: boolean
   readonly stream: string
   readonly signal: AbortSignal | undefined
@@ -52,7 +59,8 @@ export function checkTrackPublishOptions(
       'unknown',
     ]),
     bitrate: check.integer('options.bitrate', options.bitrate, usual, MIN_BITRATE, MAX_BITRATE),
-    dtx: check.boolean('options.dtx', options.dtx, true),
+    dtx: check.boolean('options.dtx', options.dtx, !stereo),
+    red: check.boolean('options.red', options.red, !stereo),
     stereo,
     stream: options.stream === undefined ? '' : check.string('options.stream', options.stream),
     signal: check.signal('options.signal', options.signal),

@@ -698,6 +698,10 @@ export interface NativeAudioPublication {
   dtx: boolean
   /** Whether two channels are mixed to one. */
   mono: boolean
+  /** Whether each packet repeats the one before it (RED). Encrypted ones do not. */
+  red: boolean
+  /** Whether packets are encrypted with the session's key. What cannot be encrypted is not sent. */
+  encrypted: boolean
   muted: boolean
 }
 

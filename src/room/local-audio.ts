@@ -5,6 +5,7 @@ import { isObject } from '../base/arguments'
 import { Deferred } from '../base/abort'
 import { TrackPublishError } from '../base/errors'
 import type { TrackPublishErrorReason } from '../base/errors'
+import type { PacketEncryption } from '../e2ee/session-encryption'
 import { LocalAudioTrack } from '../media/local-audio-track'
 import type { AudioSenderStats } from '../media/audio-stats'
 import { LocalTrackPublication } from '../media/local-publication'
@@ -13,6 +14,7 @@ import { checkTrackPublishOptions } from '../media/track-publish-options'
 import type { CheckedTrackPublishOptions, TrackPublishOptions } from '../media/track-publish-options'
 import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type { NativeSession } from '../native/native'
+import { encryptionToMessage } from '../signal/convert'
 import { AUDIO_TRACK, AudioTrackFeature, RequestResponseReason } from '../signal/messages'
 import type { PublishedTrackMessage, RoomSignalRequest } from '../signal/messages'
 import { RoomEvent } from './events'
@@ -24,8 +26,8 @@ import { REQUEST_TIMEOUT } from './pending-requests'
 /** What the tracks need of their room. */
 export interface LocalAudioOwner {
   readonly tell: TellRoomEvent
-  /** Whether the room is end-to-end encrypted. */
-  readonly isEncrypted: boolean
+  /** What encrypts the room, end to end. */
+  readonly encryption: PacketEncryption
   local(): LocalParticipant
   /** Sends a request to the server; does nothing without a connection. */
   send(request: RoomSignalRequest): void
@@ -134,6 +136,9 @@ export class LocalAudio implements TrackPublications {
       }
       case 'requestResponse':
         return this.#answered(value)
+      case 'update':
+        this.#described(value['participants'])
+        return false
       case undefined:
       default:
         return false
@@ -183,8 +188,8 @@ export class LocalAudio implements TrackPublications {
   /** @throws `TrackPublishError` */
   #refuse(track: LocalAudioTrack, { source }: CheckedTrackPublishOptions): void {
     if (this.#native === undefined) throw new TrackPublishError('disconnected')
-    // The track would be sent without encryption.
-    if (this.#owner.isEncrypted) throw new TrackPublishError('encrypted')
+    // A custom provider encrypts frames of data tracks. The track would be sent without encryption.
+    if (this.#owner.encryption === 'custom') throw new TrackPublishError('encrypted')
     if (track.source.isClosed) throw new TrackPublishError('sourceClosed')
     if (this.#find((entry) => entry.track === track) !== undefined || track.publication !== undefined)
       throw new TrackPublishError('alreadyPublished')
@@ -196,7 +201,11 @@ export class LocalAudio implements TrackPublications {
       throw new TrackPublishError('notAllowed')
   }
 
-  #start({ cid, track, options: { stream, bitrate, dtx, stereo } }: Entry): void {
+  get #isEncrypted(): boolean {
+    return this.#owner.encryption === 'native'
+  }
+
+  #start({ cid, track, options: { stream, bitrate, dtx, red, stereo } }: Entry): void {
     this.#native?.publishAudio({
       cid,
       stream: stream === '' ? cid : stream,
@@ -204,11 +213,13 @@ export class LocalAudio implements TrackPublications {
       bitrate,
       dtx,
       mono: !stereo,
+      red,
+      encrypted: this.#isEncrypted,
       muted: track.isMuted,
     })
   }
 
-  #request({ cid, track, options: { source, dtx, stereo, stream } }: Entry): void {
+  #request({ cid, track, options: { source, dtx, red, stereo, stream } }: Entry): void {
     this.#owner.send({
       case: 'addTrack',
       value: {
@@ -218,7 +229,8 @@ export class LocalAudio implements TrackPublications {
         source: sourceNumber(source),
         muted: track.isMuted,
         disableDtx: !dtx,
-        disableRed: true,
+        disableRed: !red || this.#isEncrypted,
+        encryption: encryptionToMessage(this.#isEncrypted),
         stereo,
         stream,
         audioFeatures: [
@@ -251,7 +263,7 @@ export class LocalAudio implements TrackPublications {
       this.#owner.tell(RoomEvent.LocalTrackRepublished, publication, previousSid, participant)
       return
     }
-    const made = new LocalTrackPublication(entry.track, entry.options.source, info, {
+    const made = new LocalTrackPublication(entry.track, entry.options.source, this.#isEncrypted, info, {
       muteChanged: () => this.#muted(entry),
       unpublish: () => this.#unpublished(entry),
       stats: () => this.#native?.audioSenderStats(entry.cid) ?? entry.stats,
@@ -265,6 +277,21 @@ export class LocalAudio implements TrackPublications {
     this.#native?.muteAudio(entry.cid, entry.track.isMuted)
     this.#owner.tell(RoomEvent.LocalTrackPublished, made, participant)
     pending?.resolve(made)
+  }
+
+  /** The server knows a track's codec when its first packet has come. It then tells everyone, the publisher, too. */
+  #described(participants: unknown): void {
+    if (this.#entries.size === 0 || !Array.isArray(participants)) return
+    const { identity } = this.#owner.local()
+    const own = participants.find(
+      (each: unknown) => isObject(each) && each['identity'] === identity,
+    ) as unknown
+    const tracks = isObject(own) ? own['tracks'] : undefined
+    if (!Array.isArray(tracks)) return
+    for (const track of tracks as unknown[]) {
+      const info = infoOf(track)
+      if (info !== undefined) this.#bySid(info.sid)?.publication?.described(info)
+    }
   }
 
   #answered(value: Readonly<Record<string, unknown>>): boolean {

@@ -153,7 +153,7 @@ export class RoomParts {
     })
     this.localAudio = new LocalAudio({
       tell,
-      isEncrypted: encryption !== undefined,
+      encryption: packetEncryption(encryption),
       local: () => this.local,
       send: (request) => owner.send(request),
       setSending: (cids) => owner.setSending(cids),

@@ -207,6 +207,8 @@ export interface AddTrackMessage {
   readonly muted: boolean
   readonly disableDtx: boolean
   readonly disableRed: boolean
+  /** `livekit.Encryption.Type`. */
+  readonly encryption: number
   readonly stereo: boolean
   readonly stream: string
   readonly audioFeatures: readonly number[]

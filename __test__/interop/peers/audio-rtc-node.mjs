@@ -83,6 +83,17 @@ const commands = {
     }
     throw new Error('the track has ended')
   },
+  async listen({ sid, tone, frames }) {
+    let [heard, count] = [0, 0]
+    for await (const frame of framesOf(await subscribed(sid), 1)) {
+      if (share(frame, tone, 0) > 0.8) heard += 1
+      if ((count += 1) === frames) return heard
+    }
+    throw new Error('the track has ended')
+  },
+  async setKey({ passphrase, index }) {
+    room.e2eeManager.keyProvider.setSharedKey(new TextEncoder().encode(passphrase), index)
+  },
   async silence({ sid, frames }) {
     let row = 0
     for await (const { data } of framesOf(await subscribed(sid), 1)) {

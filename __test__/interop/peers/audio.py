@@ -81,6 +81,24 @@ async def hear(room, sid, tones, frames):
     return level
 
 
+async def listen(room, sid, tone, frames):
+    """Reads so many frames of 100 ms of the track of that SID. Returns how many of them have the tone."""
+    track = await subscribed(room, sid)
+    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=100)
+    heard = count = 0
+    async for event in stream:
+        heard += share(event.frame.data, 1, 0, tone) > 0.8
+        count += 1
+        if count == frames:
+            break
+    await stream.aclose()
+    return int(heard)
+
+
+async def set_key(room, passphrase, index):
+    room.e2ee_manager.key_provider.set_shared_key(passphrase.encode(), index)
+
+
 async def silence(room, sid, frames):
     """Reads the track of that SID until so many frames of 100 ms in a row are silent."""
     track = await subscribed(room, sid)
@@ -129,6 +147,8 @@ async def main():
         "unpublish": unpublish,
         "mute": mute,
         "hear": hear,
+        "listen": listen,
+        "setKey": set_key,
         "silence": silence,
     }
     loop = asyncio.get_running_loop()

@@ -27,14 +27,20 @@ export abstract class TonePeer {
   /** rtc-node mutes no track for others to see. */
   mute = (name: string, muted: boolean): Promise<void> => this.ask('mute', { name, muted })
 
+  /** Sets a key of the room's encryption, beside those of other indices. */
+  setKey = (passphrase: string, index: number): Promise<void> => this.ask('setKey', { passphrase, index })
+
   /**
    * Subscribes to a published track, and hears it until so many frames of 100 ms in a row have these tones, one for each
-   * channel. Returns how loud they are, from 0 to 1. Not in a page.
+   * channel. Returns how loud they are, from 0 to 1.
    */
   hear = ({ sid }: LocalAudioTrack, tones: readonly number[], frames = 5): Promise<number> =>
     this.ask('hear', { sid, tones, frames })
-  /** Hears a published track until so many frames of 100 ms in a row are silent. Not in a page. */
+  /** Hears a published track until so many frames of 100 ms in a row are silent. */
   silence = ({ sid }: LocalAudioTrack, frames = 3): Promise<void> => this.ask('silence', { sid, frames })
+  /** Hears so many frames of 100 ms of a published track. Returns how many of them have the tone. Not in a page. */
+  listen = ({ sid }: LocalAudioTrack, tone: number, frames: number): Promise<number> =>
+    this.ask('listen', { sid, tone, frames })
 
   protected abstract ask(command: string, argument: unknown): Promise<any>
   abstract close(): Promise<void>

@@ -23,7 +23,7 @@ pub use resampler::Resampler;
 pub use sections::{MAX_AUDIO_SECTIONS, Plan, Sections};
 pub use sink::{DecodeError, Decoder, MOST_BUFFERED, Sink, SinkOptions, SinkStats};
 pub use source::{CODEC_RATES, Source, SourceOptions, UNIT, Unit};
-pub use voice::{EncodeError, Encoder, Speech, Voice, VoiceStats};
+pub use voice::{EncodeError, Encoder, Sealer, Speech, Voice, VoiceStats};
 
 /// Ticks a second of the RTP timestamps of Opus (RFC 7587), at whatever rate it is decoded.
 pub const RTP_RATE: u32 = 48_000;

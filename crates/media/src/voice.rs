@@ -24,6 +24,12 @@ pub trait Encoder: Send {
     fn reset(&mut self);
 }
 
+/// What encrypts the packets of a track, end to end.
+pub trait Sealer: Send {
+    /// The payload as it may be sent. `None`: there is no key, and so it must not be.
+    fn seal(&mut self, payload: &[u8]) -> Option<Vec<u8>>;
+}
+
 /// A packet to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Speech {
@@ -48,7 +54,7 @@ pub struct VoiceStats {
     pub withheld: u64,
     /// Units that were not sent, because the track was muted.
     pub muted: u64,
-    /// Units that the codec refused.
+    /// Units that the codec refused, or that could not be encrypted.
     pub failed: u64,
     /// Bytes of the packets' payloads.
     pub bytes: u64,
@@ -57,6 +63,8 @@ pub struct VoiceStats {
 /// The sender of one track.
 pub struct Voice {
     encoder: Box<dyn Encoder>,
+    /// `None`: the track is not encrypted.
+    sealer: Option<Box<dyn Sealer>>,
     muted: bool,
     /// Whether nothing was sent since the last pause.
     start: bool,
@@ -72,10 +80,10 @@ impl std::fmt::Debug for Voice {
 }
 
 impl Voice {
-    /// The sender of a track.
+    /// The sender of a track. With a sealer, nothing leaves that it did not encrypt.
     #[must_use]
-    pub fn new(encoder: Box<dyn Encoder>) -> Self {
-        Self { encoder, muted: false, start: true, silent: false, stats: VoiceStats::default() }
+    pub fn new(encoder: Box<dyn Encoder>, sealer: Option<Box<dyn Sealer>>) -> Self {
+        Self { encoder, sealer, muted: false, start: true, silent: false, stats: VoiceStats::default() }
     }
 
     /// Mutes the track, or ends that.
@@ -100,6 +108,17 @@ impl Voice {
             return None;
         }
         let silent = payload.len() <= SILENCE_BYTES;
+        if let Some(sealer) = &mut self.sealer
+            && !(silent && self.silent)
+        {
+            let Some(sealed) = sealer.seal(&payload) else {
+                self.stats.failed += 1;
+                self.start = true;
+                self.silent = false;
+                return None;
+            };
+            payload = sealed;
+        }
         // The first packet of silence tells the receivers that nothing follows.
         if std::mem::replace(&mut self.silent, silent) && silent {
             self.stats.withheld += 1;

@@ -5,10 +5,11 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datatrack_media::{SourceOptions, VoiceStats};
+use datatrack_media::{Sealer, SourceOptions, VoiceStats};
 use datatrack_opus::{EncoderOptions, OpusEncoder};
+use datatrack_transport::Link;
 use datatrack_transport::peer::Sending;
-use datatrack_transport::speaking::{PacedSource, SourceHost, Speaking};
+use datatrack_transport::speaking::{LinkSealer, PacedSource, SourceHost, Speaking};
 
 use crate::convert::event::Event;
 use crate::environment::Environment;
@@ -157,6 +158,7 @@ fn close(call: &Call) -> Result<(), Failure> {
 pub(crate) fn publish(
     environment: &Environment,
     speaking: &Speaking,
+    link: &Arc<Link>,
     options: Argument<'_>,
 ) -> Result<(), Failure> {
     let options = options.object()?;
@@ -177,8 +179,14 @@ pub(crate) fn publish(
     let (rate, channels) = source.form();
     let encoder = OpusEncoder::new(rate, channels, encoder)
         .ok_or_else(|| Failure::out_of_range("options.bitrate must be from 6000 to 510000"))?;
-    let track = Sending { cid: text(c"cid")?.into(), stream: text(c"stream")?.into() };
-    speaking.add(track, &source, Box::new(encoder), flag(c"muted")?);
+    let encrypted = flag(c"encrypted")?;
+    let track = Sending {
+        cid: text(c"cid")?.into(),
+        stream: text(c"stream")?.into(),
+        red: flag(c"red")? && !encrypted,
+    };
+    let sealer = encrypted.then(|| Box::new(LinkSealer::new(Arc::clone(link))) as Box<dyn Sealer>);
+    speaking.add(track, &source, Box::new(encoder), sealer, flag(c"muted")?);
     Ok(())
 }
 

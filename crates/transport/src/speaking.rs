@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use datatrack_media::{Encoder, Source, SourceOptions, Speech, Unit, Voice, VoiceStats};
+use datatrack::e2ee::FrameSealer;
+use datatrack_media::{Encoder, Sealer, Source, SourceOptions, Speech, Unit, Voice, VoiceStats};
 use tokio::sync::Notify;
 
+use crate::Link;
 use crate::connection::WorkSignal;
 use crate::link::lock;
 use crate::peer::Sending;
@@ -238,6 +240,27 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     }
 }
 
+/// Encrypts the packets of one track with the keys of a link's publisher.
+#[derive(Debug)]
+pub struct LinkSealer {
+    link: Arc<Link>,
+    sealer: FrameSealer,
+}
+
+impl LinkSealer {
+    /// For one track.
+    #[must_use]
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link, sealer: FrameSealer::new() }
+    }
+}
+
+impl Sealer for LinkSealer {
+    fn seal(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        self.link.seal_audio(&mut self.sealer, payload).ok()
+    }
+}
+
 /// The sender of one published track.
 #[derive(Debug)]
 struct OutgoingVoice {
@@ -286,8 +309,17 @@ impl Speaking {
     }
 
     /// A track begins to send what its source has from now on. A track of the same `cid` ends.
-    pub fn add(&self, track: Sending, source: &PacedSource, encoder: Box<dyn Encoder>, muted: bool) {
-        let mut voice = Voice::new(encoder);
+    ///
+    /// `sealer`: encrypts each packet. What it cannot encrypt is not sent.
+    pub fn add(
+        &self,
+        track: Sending,
+        source: &PacedSource,
+        encoder: Box<dyn Encoder>,
+        sealer: Option<Box<dyn Sealer>>,
+        muted: bool,
+    ) {
+        let mut voice = Voice::new(encoder, sealer);
         voice.set_muted(muted);
         let voice = Arc::new(OutgoingVoice {
             track,
@@ -393,7 +425,7 @@ mod tests {
         SourceOptions { sample_rate: 48_000, channels: 1, queue: Duration::from_millis(100) };
 
     fn track(cid: &str) -> Sending {
-        Sending { cid: cid.into(), stream: "stream".into() }
+        Sending { cid: cid.into(), stream: "stream".into(), red: false }
     }
 
     fn unit(value: i16) -> Unit {
@@ -411,7 +443,7 @@ mod tests {
     fn packets_that_nothing_takes_are_bounded_and_the_oldest_go_first() {
         let (pacer, speaking) = (Pacer::default(), Speaking::default());
         let source = pacer.open(OPTIONS, Arc::new(Rings::default())).unwrap();
-        speaking.add(track("one"), &source, Box::new(First), false);
+        speaking.add(track("one"), &source, Box::new(First), None, false);
         let voice = speaking.find("one").unwrap();
         for value in 0..100 {
             voice.speak(&unit(value));
@@ -431,7 +463,7 @@ mod tests {
         let (pacer, speaking) = (Pacer::default(), Speaking::default());
         let source = pacer.open(OPTIONS, Arc::new(Rings::default())).unwrap();
         for cid in ["one", "two"] {
-            speaking.add(track(cid), &source, Box::new(First), cid == "two");
+            speaking.add(track(cid), &source, Box::new(First), None, cid == "two");
             speaking.find(cid).unwrap().speak(&unit(7));
         }
         speaking.set_muted("one", true);
@@ -476,7 +508,7 @@ mod tests {
         let (pacer, speaking) = (Pacer::default(), Arc::new(Speaking::default()));
         let host = Arc::new(Looks { speaking: Arc::clone(&speaking), seen: Mutex::default() });
         let source = pacer.open(OPTIONS, Arc::clone(&host) as _).unwrap();
-        speaking.add(track("one"), &source, Box::new(Asks(Arc::downgrade(&source))), false);
+        speaking.add(track("one"), &source, Box::new(Asks(Arc::downgrade(&source))), None, false);
         source.capture(&[7; 960]);
         assert!(!source.watch_empty());
         assert!(source.turn(Instant::now()).0);
@@ -492,7 +524,7 @@ mod tests {
         let source = pacer.open(OPTIONS, Arc::clone(&rings) as _).unwrap();
         assert!(pacer.must_run() && !pacer.must_run());
         let task = tokio::spawn(Arc::clone(&pacer).run());
-        speaking.add(track("one"), &source, Box::new(First), false);
+        speaking.add(track("one"), &source, Box::new(First), None, false);
         assert!(source.watch_empty());
         assert_eq!(source.capture(&[7; 48_000]), 4_800);
         assert!(source.queued() > Duration::from_millis(60));

@@ -571,7 +571,7 @@ fn an_offer_of_video_is_answered_and_harms_nothing() {
 }
 
 fn sending(cid: &str) -> Sending {
-    Sending { cid: cid.into(), stream: "stream".into() }
+    Sending { cid: cid.into(), stream: "stream".into(), red: false }
 }
 
 fn speech(time: u64) -> Speech {
@@ -625,6 +625,133 @@ fn a_track_has_a_section_of_its_own_until_it_ends() {
     // After a restart of ICE it is as before.
     let restart = world.offering.create_offer(world.now).unwrap();
     assert_eq!((count(&restart, "a=sendonly"), count(&restart, "a=inactive")), (1, 1), "{restart}");
+}
+
+/// The SSRC of the only section for sending.
+fn ssrc(offer: &str) -> &str {
+    let mut lines = offer.lines().filter_map(|line| line.strip_prefix("a=ssrc:"));
+    lines.next().and_then(|line| line.split(' ').next()).unwrap()
+}
+
+#[test]
+fn a_track_gets_the_section_of_one_that_has_ended() {
+    let mut world = World::connected(0.0);
+    let mut before = ssrc(&world.agree_sending(&["one"])).to_owned();
+    world.run_for(Duration::from_secs(1));
+    for round in 0..100 {
+        let offer = world.agree_sending(&[]);
+        assert_eq!((count(&offer, "m=audio"), count(&offer, "a=inactive")), (1, 1), "{offer}");
+        let track = format!("track-{round}");
+        assert_eq!(world.offering.set_sending(vec![sending(&track)]), 0);
+        let offer = world.agree_sending(&[&track]);
+        assert_eq!((count(&offer, "m=audio"), count(&offer, "a=sendonly")), (1, 1), "{offer}");
+        let names = |name: &str| offer.matches(name).count();
+        let now = names(&format!("msid:stream {track}\r\n"));
+        assert_eq!((names("msid:stream "), now), (2, 2), "{offer}");
+        assert_ne!(ssrc(&offer), before);
+        before = ssrc(&offer).to_owned();
+        let heard = world.heard().len();
+        for time in 0..3 {
+            assert!(world.offering.write_audio(&track, speech(960 * time), world.now));
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(Duration::from_millis(100));
+        assert_eq!(world.heard().len(), heard + 3);
+    }
+    // Of the other side's streams, only those that there are count: reports name each of them.
+    let sent = world.answering.stats().bytes_sent;
+    world.run_for(Duration::from_secs(10));
+    let idle = world.answering.stats().bytes_sent - sent;
+    assert!(idle < 5_000, "{idle} bytes in 10 s");
+    // Their times are far from those of the track before.
+    let heard = world.heard();
+    let after: Vec<_> = heard.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert!(after.iter().all(|&ticks| ticks == 960 || ticks > 1 << 14), "{after:?}");
+}
+
+#[test]
+fn reports_on_many_streams_fit_into_datagrams() {
+    let mut world = World::connected(0.0);
+    for streams in [20, 50, 100] {
+        let tracks: Vec<_> = (0..streams).map(|track| format!("track-{track}")).collect();
+        let tracks: Vec<_> = tracks.iter().map(String::as_str).collect();
+        world.agree_sending(&tracks);
+        world.run_for(Duration::from_secs(1));
+        for time in 0..500 {
+            for track in &tracks {
+                assert!(world.offering.write_audio(track, speech(960 * time), world.now));
+            }
+            world.run_for(Duration::from_millis(20));
+        }
+    }
+    assert_eq!(world.offering.write(ChannelKind::Reliable, b"still here", world.now), Sent::Yes);
+}
+
+#[test]
+fn a_section_is_free_when_the_other_side_knows_that_its_track_has_ended() {
+    let mut world = World::connected(0.0);
+    world.agree_sending(&["one"]);
+    // In one offer: the other side has not heard of the end.
+    let offer = world.agree_sending(&["two"]);
+    assert_eq!((count(&offer, "m=audio"), count(&offer, "a=inactive")), (2, 1), "{offer}");
+    // The server's preference for RED is of the first track.
+    world.offering.set_sending(vec![sending("two"), Sending { red: true, ..sending("three") }]);
+    let offer = world.offering.renegotiate(world.now).unwrap().unwrap();
+    assert_eq!((count(&offer, "m=audio"), count(&offer, "a=inactive")), (3, 1), "{offer}");
+    let answer = world.answering.handle_offer(&offer, world.now).unwrap();
+    world.offering.handle_answer(&answer, world.now).unwrap();
+    let offer = world.agree_sending(&["two", "four"]);
+    assert_eq!((count(&offer, "m=audio"), count(&offer, "a=sendonly")), (3, 2), "{offer}");
+}
+
+#[test]
+fn an_offer_in_the_place_of_one_that_uses_a_section_again_has_the_same_track_in_it() {
+    let mut world = World::connected(0.0);
+    world.agree_sending(&["one"]);
+    world.agree_sending(&[]);
+    world.offering.set_sending(vec![sending("two")]);
+    let lost = world.offering.renegotiate(world.now).unwrap().unwrap();
+    assert!(!world.offering.is_agreed("two"));
+    let restart = world.offering.create_offer(world.now).unwrap();
+    assert_eq!(ssrc(&restart), ssrc(&lost));
+    assert_eq!(count(&restart, "a=msid:stream two"), 1, "{restart}");
+    let answer = world.answering.handle_offer(&restart, world.now).unwrap();
+    world.offering.handle_answer(&answer, world.now).unwrap();
+    assert!(world.offering.is_agreed("two"));
+}
+
+#[test]
+fn a_track_without_red_has_the_codec_itself_first() {
+    let mut world = World::connected(0.0);
+    let track = |cid: &str, red| Sending { red, ..sending(cid) };
+    world.offering.set_sending(vec![track("one", true), track("two", false)]);
+    let offer = world.offering.renegotiate(world.now).unwrap().unwrap();
+    let lines = |sdp: &str, end: &str| {
+        sdp.lines().filter(|line| line.starts_with("m=audio") && line.ends_with(end)).count()
+    };
+    assert_eq!((lines(&offer, " 63 111"), lines(&offer, " 111 63")), (1, 1), "{offer}");
+    let answer = world.answering.handle_offer(&offer, world.now).unwrap();
+    world.offering.handle_answer(&answer, world.now).unwrap();
+    let again = world.offering.create_offer(world.now).unwrap();
+    assert_eq!((lines(&again, " 63 111"), lines(&again, " 111 63")), (1, 1), "{again}");
+}
+
+#[test]
+fn a_name_in_a_description_is_one_word() {
+    let mut world = World::connected(0.0);
+    for stream in ["a b\r\na=evil:1", "\u{fc}"] {
+        let of = |cid: &str| Sending { cid: cid.into(), stream: stream.into(), red: false };
+        for cid in ["one", "two"] {
+            world.offering.set_sending(vec![of(cid)]);
+            let offer = world.offering.renegotiate(world.now).unwrap().unwrap();
+            let answer = world.answering.handle_offer(&offer, world.now).unwrap();
+            world.offering.handle_answer(&answer, world.now).unwrap();
+            let name = if stream.starts_with('a') { "abaevil1" } else { "-" };
+            assert_eq!(offer.matches(&format!("a=msid:{name} {cid}\r\n")).count(), 1, "{offer}");
+            assert_eq!(count(&offer, "a=evil"), 0);
+            world.agree_sending(&[]);
+        }
+    }
 }
 
 #[test]

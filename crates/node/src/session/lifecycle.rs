@@ -106,7 +106,12 @@ fn set_server_trailer(call: &Call) -> Result<(), Failure> {
 
 fn publish_audio(call: &Call) -> Result<(), Failure> {
     let session = Session::of(call)?;
-    audio_source::publish(Environment::of(call)?, &session.speaking, call.argument(0, "options"))
+    audio_source::publish(
+        Environment::of(call)?,
+        &session.speaking,
+        &session.link,
+        call.argument(0, "options"),
+    )
 }
 
 /// Returns what the track has counted, or `null`.

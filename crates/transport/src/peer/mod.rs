@@ -35,7 +35,7 @@ use path_watch::{CHECK_INTERVAL, MAX_CHECKS, PathState, PathWatch};
 use records::Records;
 use remote::Remote;
 pub(crate) use remote::{MAX_CANDIDATE, MAX_DESCRIPTION};
-use sections::AudioSections;
+use sections::{AudioSections, Streams};
 pub use sections::{Section, Sending};
 pub use types::{
     ChannelKind, Datagram, LocalCandidate, PathKind, PeerError, PeerEvent, PeerStats, Protocol,
@@ -48,6 +48,10 @@ pub const MAX_MESSAGE_SIZE: usize = 65_535;
 
 /// Largest datagram that is sent, in bytes. It fits a path with an MTU of 1,280 bytes, IPv6's minimum.
 const MTU: usize = 1_232;
+
+/// What the engine is told. It panics when a datagram of reports on many streams has as many bytes. What else it sends
+/// is shorter: it leaves room for more than its protocols need.
+const ENGINE_MTU: usize = MTU + 1;
 
 /// Bytes that all channels may hold together, unacknowledged ones included. It is fixed when the peer is made. So it is
 /// larger than the sum of the owner's own limits (see `connection/limit.rs`).
@@ -156,6 +160,7 @@ pub struct Peer {
     pending: Option<SdpPendingOffer>,
     channels: [Option<ChannelId>; 3],
     audio: AudioSections,
+    streams: Streams,
     /// Bytes that each channel took so far, for [`acknowledged`](Self::acknowledged).
     written: [u64; 3],
     early_candidates: Vec<String>,
@@ -214,7 +219,7 @@ impl Peer {
             .set_crypto_provider(identity.provider.clone())
             .set_sctp_max_buffered_amount(TOTAL_BUFFER)
             .set_stats_interval(Some(STATS_INTERVAL))
-            .set_mtu(MTU..=usize::MAX);
+            .set_mtu(ENGINE_MTU..=usize::MAX);
         config.set_max_stun_rto(CHECK_INTERVAL);
         config.set_max_stun_retransmits(MAX_CHECKS);
         if let Some(certificate) = &identity.certificate {
@@ -227,6 +232,7 @@ impl Peer {
             pending: None,
             channels: [None; 3],
             audio: AudioSections::default(),
+            streams: Streams::default(),
             written: [0; 3],
             early_candidates: Vec::new(),
             unproven: Vec::new(),
@@ -255,6 +261,7 @@ impl Peer {
     /// Makes an offer. The first offer opens the channels; a later one restarts ICE. A pending offer becomes void.
     pub fn create_offer(&mut self, now: Instant) -> Result<String, PeerError> {
         let now = self.advance(now)?;
+        self.audio.assign(&mut self.rtc);
         let mut api = self.rtc.sdp_api();
         let mut channels = [None; 3];
         if self.described {
@@ -275,7 +282,7 @@ impl Peer {
         self.offered = true;
         self.pending = Some(pending);
         self.drain(now);
-        Ok(without_tcp(&offer.to_sdp_string()))
+        Ok(without_tcp(&self.audio.named(&offer.to_sdp_string())))
     }
 
     /// Sets how many sections for audio the next offers have, at least those that there are.
@@ -283,8 +290,8 @@ impl Peer {
         self.audio.receive(count);
     }
 
-    /// Sets the audio tracks that this side sends from the next offer on. Returns how many new sections that offer has
-    /// for them.
+    /// Sets the audio tracks that this side sends from the next offer on. Returns how many new sections that offer may
+    /// have for them: those of tracks that have ended are used again.
     pub fn set_sending(&mut self, tracks: Vec<Sending>) -> usize {
         self.audio.send(tracks)
     }
@@ -292,14 +299,13 @@ impl Peer {
     /// Whether the other side has answered the section of a track that this side sends.
     #[must_use]
     pub fn is_agreed(&self, cid: &str) -> bool {
-        self.audio.of(cid).is_some()
+        self.audio.is_agreed(cid)
     }
 
     /// Writes a packet of a track. Returns whether it is sent.
     pub fn write_audio(&mut self, cid: &str, speech: Speech, now: Instant) -> bool {
-        let Some(mid) = self.audio.of(cid) else { return false };
         let Ok(now) = self.catch_up(now) else { return false };
-        let sent = self.is_connected() && sections::write(&mut self.rtc, mid, speech, now + self.ahead);
+        let sent = self.is_connected() && self.audio.write(&mut self.rtc, cid, speech, now + self.ahead);
         // Each packet has to be polled before the next one.
         self.drain(now);
         sent
@@ -309,6 +315,7 @@ impl Peer {
     /// sections that it could have.
     pub fn renegotiate(&mut self, now: Instant) -> Result<Option<String>, PeerError> {
         let now = self.advance(now)?;
+        self.audio.assign(&mut self.rtc);
         let mut api = self.rtc.sdp_api();
         self.audio.offer(&mut api);
         if !api.has_changes() {
@@ -317,7 +324,7 @@ impl Peer {
         let Some((offer, pending)) = api.apply() else { return Ok(None) };
         self.pending = Some(pending);
         self.drain(now);
-        Ok(Some(without_tcp(&offer.to_sdp_string())))
+        Ok(Some(without_tcp(&self.audio.named(&offer.to_sdp_string()))))
     }
 
     /// Takes the answer to the last offer.
@@ -329,6 +336,9 @@ impl Peer {
         self.tell_candidates(&candidates);
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer);
         self.audio.answered(accepted.is_ok());
+        if accepted.is_ok() {
+            self.streams.described(&mut self.rtc, &sdp);
+        }
         self.described(accepted.is_ok(), now);
         accepted.map_err(|_| PeerError::BadDescription)
     }
@@ -340,6 +350,9 @@ impl Peer {
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|_| PeerError::BadDescription)?;
         self.tell_candidates(&candidates);
         let answer = self.rtc.sdp_api().accept_offer(offer);
+        if answer.is_ok() {
+            self.streams.described(&mut self.rtc, &sdp);
+        }
         self.described(answer.is_ok(), now);
         answer.map(|answer| without_tcp(&answer.to_sdp_string())).map_err(|_| PeerError::BadDescription)
     }

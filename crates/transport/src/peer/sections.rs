@@ -1,7 +1,9 @@
 //! The sections for audio in a session description: those that this side receives in, and one for each track that it
 //! sends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use datatrack_media::{Packet, RTP_RATE, Speech};
 use str0m::Rtc;
@@ -29,6 +31,8 @@ pub struct Sending {
     pub cid: Arc<str>,
     /// The stream that the track belongs to. Receivers play the tracks of a stream in step.
     pub stream: Arc<str>,
+    /// Whether each packet repeats the one before it (RFC 2198), if the other side takes that. Sealed packets must not.
+    pub red: bool,
 }
 
 /// The sections of one connection.
@@ -38,12 +42,65 @@ pub(super) struct AudioSections {
     receiving: Vec<Mid>,
     receiving_offered: Vec<Mid>,
     receiving_wanted: usize,
-    /// Sections for sending that the other side has answered, and those in the pending offer, with the names of their
-    /// tracks. The section of a track that has ended stays in the description.
-    sending: Vec<(Arc<str>, Mid)>,
-    sending_offered: Vec<(Arc<str>, Mid)>,
+    /// Sections for sending that the other side has answered, and new ones in the pending offer.
+    sending: Vec<Own>,
+    sending_offered: Vec<(Sending, Mid)>,
     sending_wanted: Vec<Sending>,
 }
+
+/// A section for sending. It stays in the description. After its track has ended, another one gets it.
+#[derive(Debug)]
+struct Own {
+    mid: Mid,
+    /// The track that has the section, or had it last.
+    track: Sending,
+    state: OwnState,
+    /// The time of the last packet, and what is added to the times of the track.
+    last: u64,
+    shift: u64,
+    /// Whether nothing of the track was sent yet.
+    anew: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnState {
+    /// The track is sent.
+    Agreed,
+    /// The pending or the next offer gives the section to the track.
+    Offered,
+    /// The track has ended, and the pending offer says so.
+    Ending,
+    /// The other side knows that the track has ended.
+    Free,
+}
+
+impl Own {
+    const fn new(track: Sending, mid: Mid) -> Self {
+        Self { mid, track, state: OwnState::Agreed, last: 0, shift: 0, anew: false }
+    }
+
+    fn has(&self, cid: &str) -> bool {
+        *self.track.cid == *cid && matches!(self.state, OwnState::Agreed | OwnState::Offered)
+    }
+
+    /// The server decides at a section's first track whether it prefers RED in it.
+    fn suits(&self, track: &Sending) -> bool {
+        self.state == OwnState::Free && self.track.red == track.red
+    }
+
+    /// The time of a packet in the section. Times of another track are far from those of the track before, so that no
+    /// packet repeats one of that track.
+    fn time(&mut self, time: u64) -> u64 {
+        if std::mem::take(&mut self.anew) {
+            self.shift = self.last.wrapping_add(BETWEEN_TRACKS).wrapping_sub(time);
+        }
+        self.last = time.wrapping_add(self.shift);
+        self.last
+    }
+}
+
+/// Ticks between the packets of two tracks in one section. RED reaches back 2^14 ticks at most (RFC 2198).
+const BETWEEN_TRACKS: u64 = 1 << 17;
 
 impl AudioSections {
     /// Sets how many sections the next offers have for receiving, at least those that there are.
@@ -51,15 +108,46 @@ impl AudioSections {
         self.receiving_wanted = count;
     }
 
-    /// Sets the tracks to send from the next offer on. Returns how many new sections that offer has for them.
+    /// Sets the tracks to send from the next offer on. Returns how many new sections that offer may have for them.
     pub(super) fn send(&mut self, tracks: Vec<Sending>) -> usize {
         self.sending_wanted = tracks;
-        self.sending_wanted.iter().filter(|track| self.is_new(&track.cid)).count()
+        let new = self.sending_wanted.iter().filter(|track| self.is_new(&track.cid));
+        let mut free: Vec<_> = self.sending.iter().collect();
+        let lacks = |track: &&Sending| match free.iter().position(|own| own.suits(track)) {
+            Some(at) => {
+                free.swap_remove(at);
+                false
+            }
+            None => true,
+        };
+        new.filter(lacks).count()
     }
 
     /// Whether the track has a section in neither the description nor the pending offer.
     fn is_new(&self, cid: &str) -> bool {
-        !self.sending.iter().chain(&self.sending_offered).any(|(known, _)| **known == *cid)
+        let offered = self.sending_offered.iter().any(|(track, _)| *track.cid == *cid);
+        !offered && !self.sending.iter().any(|own| own.has(cid))
+    }
+
+    /// Gives free sections to new tracks, before an offer is made. Each gets a new SSRC, by which the server knows that
+    /// it is another track.
+    pub(super) fn assign(&mut self, rtc: &mut Rtc) {
+        for track in &self.sending_wanted {
+            if self.sending.iter().any(|own| own.has(&track.cid)) {
+                continue;
+            }
+            let Some(own) = self.sending.iter_mut().find(|own| own.suits(track)) else { continue };
+            let mut api = rtc.direct_api();
+            let Some(before) = api.stream_tx_by_mid(own.mid, None).map(|stream| stream.ssrc()) else {
+                continue;
+            };
+            api.remove_stream_tx(before);
+            let ssrc = api.new_ssrc();
+            api.declare_stream_tx(ssrc, None, own.mid, None);
+            own.track = track.clone();
+            own.state = OwnState::Offered;
+            own.anew = true;
+        }
     }
 
     /// Puts the sections into the next offer.
@@ -72,18 +160,44 @@ impl AudioSections {
         }
         let mut add = || api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         self.receiving_offered = (self.receiving.len()..self.receiving_wanted).map(|_| add()).collect();
-        for (cid, mid) in &self.sending {
-            let wanted = self.sending_wanted.iter().any(|track| track.cid == *cid);
-            api.set_direction(*mid, if wanted { Direction::SendOnly } else { Direction::Inactive });
+        for own in &mut self.sending {
+            let wanted = self.sending_wanted.iter().any(|track| own.has(&track.cid));
+            if !wanted && own.state != OwnState::Free {
+                own.state = OwnState::Ending;
+            }
+            api.set_direction(own.mid, if wanted { Direction::SendOnly } else { Direction::Inactive });
         }
         self.sending_offered.clear();
-        for Sending { cid, stream } in &self.sending_wanted {
-            if self.is_new(cid) {
-                let (stream, track) = (Some(stream.to_string()), Some(cid.to_string()));
+        for wanted in &self.sending_wanted {
+            if self.is_new(&wanted.cid) {
+                let (stream, track) = (Some(token(&wanted.stream)), Some(token(&wanted.cid)));
                 let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, stream, track, None);
-                self.sending_offered.push((Arc::clone(cid), mid));
+                self.sending_offered.push((wanted.clone(), mid));
             }
         }
+    }
+
+    /// The offer with the names of the tracks that have their sections now. The engine knows those of the first ones.
+    ///
+    /// A track without RED has the codec itself first: livekit-server takes the first one, before it has a packet.
+    pub(super) fn named(&self, sdp: &str) -> String {
+        let mut named = String::with_capacity(sdp.len());
+        for section in parts(sdp) {
+            let mid = mid_of(section);
+            let is = |of: &Mid| mid.is_some_and(|mid| *mid == **of);
+            let own = self.sending.iter().find(|own| is(&own.mid)).map(|own| &own.track);
+            let new = || self.sending_offered.iter().find(|(_, mid)| is(mid)).map(|(track, _)| track);
+            let Some(track) = own.or_else(new) else {
+                named.push_str(section);
+                continue;
+            };
+            let red = (!track.red).then(|| red_in(section)).flatten();
+            for line in section.split_inclusive('\n') {
+                let changed = renamed(line, track).or_else(|| red.and_then(|red| put_last(line, red)));
+                named.push_str(changed.as_deref().unwrap_or(line));
+            }
+        }
+        named
     }
 
     /// Changes a section and changes it back: the engine makes an offer only of a change.
@@ -98,36 +212,120 @@ impl AudioSections {
     pub(super) fn answered(&mut self, accepted: bool) {
         let receiving = std::mem::take(&mut self.receiving_offered);
         let sending = std::mem::take(&mut self.sending_offered);
-        if accepted {
-            self.receiving.extend(receiving);
-            self.sending.extend(sending);
+        if !accepted {
+            return;
         }
+        self.receiving.extend(receiving);
+        for own in &mut self.sending {
+            own.state = match own.state {
+                OwnState::Agreed | OwnState::Offered => OwnState::Agreed,
+                OwnState::Ending | OwnState::Free => OwnState::Free,
+            };
+        }
+        self.sending.extend(sending.into_iter().map(|(track, mid)| Own::new(track, mid)));
     }
 
-    /// The section of a track, once the other side has answered it.
-    pub(super) fn of(&self, cid: &str) -> Option<Mid> {
-        self.sending.iter().find(|(known, _)| **known == *cid).map(|(_, mid)| *mid)
+    /// Whether the other side has answered the section of a track.
+    pub(super) fn is_agreed(&self, cid: &str) -> bool {
+        self.sending.iter().any(|own| own.state == OwnState::Agreed && own.has(cid))
+    }
+
+    /// Writes a packet into the section of its track. Returns whether the engine took it.
+    pub(super) fn write(&mut self, rtc: &mut Rtc, cid: &str, speech: Speech, wallclock: Instant) -> bool {
+        let agreed = |own: &&mut Own| own.state == OwnState::Agreed && own.has(cid);
+        let Some(own) = self.sending.iter_mut().find(agreed) else { return false };
+        let mid = own.mid;
+        if !rtc.media(mid).is_some_and(|media| media.direction().is_sending()) {
+            return false;
+        }
+        // The engine repeats packets wherever the other side takes that.
+        rtc.direct_api().set_red_send(mid, own.track.red);
+        let Some(writer) = rtc.writer(mid) else { return false };
+        let opus = writer.payload_params().find(|params| params.spec().codec == Codec::Opus);
+        let Some(pt) = opus.map(|params| params.pt()) else { return false };
+        debug_assert_eq!(Frequency::FORTY_EIGHT_KHZ.get(), RTP_RATE);
+        let time = MediaTime::new(own.time(speech.time), Frequency::FORTY_EIGHT_KHZ);
+        // The extension has negative decibels.
+        let level = 0i8.saturating_sub_unsigned(speech.level.min(127));
+        let active = level > SPEAKING;
+        writer
+            .audio_level(level, active)
+            .start_of_talkspurt(speech.start)
+            .write(pt, wallclock, time, speech.payload)
+            .is_ok()
     }
 }
 
-/// Writes a packet into a section. Returns whether the engine took it.
-pub(super) fn write(rtc: &mut Rtc, mid: Mid, speech: Speech, wallclock: std::time::Instant) -> bool {
-    if !rtc.media(mid).is_some_and(|media| media.direction().is_sending()) {
-        return false;
+/// What is before the sections of a description, and each section.
+fn parts(sdp: &str) -> impl Iterator<Item = &str> {
+    let mut rest = sdp;
+    std::iter::from_fn(move || {
+        let end = rest.get(1..)?.find("\nm=").map_or(rest.len(), |at| at + 2);
+        let (part, behind) = rest.split_at(end);
+        rest = behind;
+        Some(part)
+    })
+}
+
+/// The `mid` of a section.
+fn mid_of(section: &str) -> Option<&str> {
+    section.lines().find_map(|line| line.strip_prefix("a=mid:"))
+}
+
+/// The streams that the other side sends, by their sections. The engine keeps each one that was ever named, and reports
+/// to the other side on all of them.
+#[derive(Debug, Default)]
+pub(super) struct Streams(HashMap<Section, Vec<u32>>);
+
+impl Streams {
+    /// The other side's description was taken. The engine forgets the streams that it does not name any more.
+    pub(super) fn described(&mut self, rtc: &mut Rtc, sdp: &str) {
+        for section in parts(sdp).filter(|part| part.starts_with("m=")) {
+            let Some(mid) = mid_of(section) else { continue };
+            let mut named: Vec<_> = section.lines().filter_map(ssrc_of).collect();
+            named.dedup();
+            let before = self.0.insert(Section::from(mid), named).unwrap_or_default();
+            let now = self.0.get(&Section::from(mid));
+            for ssrc in before {
+                if !now.is_some_and(|now| now.contains(&ssrc)) {
+                    rtc.direct_api().remove_stream_rx(ssrc.into());
+                }
+            }
+        }
     }
-    let Some(writer) = rtc.writer(mid) else { return false };
-    let opus = writer.payload_params().find(|params| params.spec().codec == Codec::Opus);
-    let Some(pt) = opus.map(|params| params.pt()) else { return false };
-    debug_assert_eq!(Frequency::FORTY_EIGHT_KHZ.get(), RTP_RATE);
-    let time = MediaTime::new(speech.time, Frequency::FORTY_EIGHT_KHZ);
-    // The extension has negative decibels.
-    let level = 0i8.saturating_sub_unsigned(speech.level.min(127));
-    let active = level > SPEAKING;
-    writer
-        .audio_level(level, active)
-        .start_of_talkspurt(speech.start)
-        .write(pt, wallclock, time, speech.payload)
-        .is_ok()
+}
+
+fn ssrc_of(line: &str) -> Option<u32> {
+    line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok()
+}
+
+/// A line that names a section's track, with the name of the track that it has now.
+fn renamed(line: &str, track: &Sending) -> Option<String> {
+    let (before, _) = match line.strip_prefix("a=msid:") {
+        Some(_) => line.split_at("a=msid:".len()),
+        None if line.starts_with("a=ssrc:") => line.split_at(line.find(" msid:")? + " msid:".len()),
+        None => return None,
+    };
+    Some(format!("{before}{} {}\r\n", token(&track.stream), token(&track.cid)))
+}
+
+/// The payload type of RED in a section.
+fn red_in(section: &str) -> Option<&str> {
+    section.lines().find_map(|line| line.strip_prefix("a=rtpmap:")?.strip_suffix(" red/48000/2"))
+}
+
+/// The first line of a section, with a payload type behind the others.
+fn put_last(line: &str, payload_type: &str) -> Option<String> {
+    let fields = line.strip_prefix("m=")?.split_ascii_whitespace();
+    let others: Vec<_> = fields.filter(|field| *field != payload_type).collect();
+    Some(format!("m={} {payload_type}\r\n", others.join(" ")))
+}
+
+/// What of a text may be a name in a description (RFC 8830); a hyphen, which stands for no name, if nothing may.
+fn token(text: &str) -> String {
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}".contains(*c);
+    let name: String = text.chars().filter(allowed).take(64).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
 }
 
 /// What is louder, in dBov, counts as speech.
