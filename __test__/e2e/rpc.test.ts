@@ -74,9 +74,11 @@ describe.each([1, 2] as const)('RPC of version %s', (version) => {
     withPair(version, async (alice, bob) => {
       alice.registerRpcMethod('echo', ({ payload }) => payload)
       const payloads = Array.from({ length: 1000 }, (_, index) => textOf(index))
+      // A busy machine may take long for all of them.
+      const patient = { responseTimeout: 25_000, maxRoundTripLatency: 25_000 }
       const [there, back] = await Promise.all([
-        Promise.all(payloads.map((payload) => call(alice, 'bob', 'echo', payload))),
-        Promise.all(payloads.map((payload) => call(bob, 'alice', 'echo', payload))),
+        Promise.all(payloads.map((payload) => call(alice, 'bob', 'echo', payload, patient))),
+        Promise.all(payloads.map((payload) => call(bob, 'alice', 'echo', payload, patient))),
       ])
       expect(there).toEqual(payloads)
       expect(back).toEqual(payloads)
