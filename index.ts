@@ -61,6 +61,7 @@ export type { FrameProcessorCredentials, FrameProcessorStreamInfo } from './src/
 export { AudioStream } from './src/media/audio-stream'
 export type { AudioStreamOptions } from './src/media/audio-stream'
 export type { AudioSenderStats, AudioStreamStats } from './src/media/audio-stats'
+export type { InboundRtpStats, OutboundRtpStats, RtcStats, RtcStatsBase } from './src/media/rtc-stats'
 export { AudioSource } from './src/media/audio-source'
 export { LocalAudioTrack } from './src/media/local-audio-track'
 export { LocalTrackPublication } from './src/media/local-publication'

@@ -11,6 +11,7 @@ import {
   Room,
 } from '../../index'
 import type { RoomOptions, TrackPublishOptions } from '../../index'
+import { senderCloses } from '../helpers/audio-stats'
 import { SignalProxy } from '../helpers/signal-proxy'
 import { withServer } from '../helpers/with-server'
 import { chromiumTones, pythonTones, rtcNodeTones, share } from './peers/tones'
@@ -107,10 +108,13 @@ describe.each(sdks)('$name', (sdk) => {
         expect(level).toBeLessThan(1.2 * LEVEL)
         expect(await subscribed).toEqual([publication, ours.localParticipant])
         await publication.waitForSubscription()
-        const stats = publication.stats()
-        expect(stats.units).toBe(
-          stats.packetsSent + stats.unitsWithheld + stats.unitsMuted + stats.unitsFailed,
-        )
+        const before = publication.stats()
+        expect(before).toSatisfy(senderCloses)
+        const { publisherStats } = await ours.getRtcStats()
+        expect(publisherStats).toMatchObject([
+          { type: 'outbound-rtp', kind: 'audio', trackIdentifier: publication.trackSid, active: true },
+        ])
+        expect(publisherStats[0]!.packetsSent).toBeGreaterThanOrEqual(before.packetsSent)
       })
       expect(debug.handles().filter(({ kind }) => kind === 'audioSource')).toEqual([])
     }),

@@ -93,7 +93,10 @@ const rooms: Tests = {
     const room = told(['roomUpdate', bad])
     expect([room.departureTimeout, room.emptyTimeout]).toEqual([0, 0])
   },
-  getRtcStats: pair(async ({ alice }) => expect(alice.stats()).toMatchObject({ resumes: 0, rebuilds: 0 })),
+  getRtcStats: pair(async ({ alice }) => {
+    expect(await alice.getRtcStats()).toEqual({ publisherStats: [], subscriberStats: [] })
+    expect(alice.stats()).toMatchObject({ resumes: 0, rebuilds: 0 })
+  }),
   simulateScenario: pair(async ({ alice }) => {
     const back = next(alice, 'reconnected')
     await alice.simulateScenario('signal-reconnect')

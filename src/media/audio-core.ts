@@ -5,6 +5,8 @@ import type { EventSink } from '../native/environment'
 import type { NativeAudioStats, NativeAudioStream, NativeEvent } from '../native/native'
 import { AudioFrame } from './audio-frame'
 import type { FrameFilter, FrameProcessorCredentials } from './frame-processor'
+import { inboundRtp } from './rtc-stats'
+import type { InboundRtpStats } from './rtc-stats'
 import type { RemoteAudioTrack } from './remote-audio-track'
 
 /** The form of a stream's frames. */
@@ -78,6 +80,10 @@ export class AudioCore implements EventSink {
   /** The room has another token. */
   credentialsChanged(credentials: FrameProcessorCredentials): void {
     this.#filter?.credentials(credentials)
+  }
+
+  rtcStats(): InboundRtpStats {
+    return inboundRtp(this.#track.sid, this.#native?.id ?? 0, this.#form.sampleRate, this.stats())
   }
 
   /** The reader has had enough. */

@@ -42,16 +42,23 @@ export interface AudioStreamStats {
 
 /** What a published track has counted. */
 export interface AudioSenderStats {
-  /** Units of 20 ms that the track's source had: the sum of `packetsSent` and the next three. */
+  /** Units of 20 ms that the track's source had: the sum of the next six. */
   readonly units: number
-  /** Packets that were made. They are sent unless there is no path to the server. */
+  /** Packets that were handed to the connection. */
   readonly packetsSent: number
+  /**
+   * Packets that were dropped: they waited for a connection, and there were more than ten, or the track was muted or
+   * ended.
+   */
+  readonly packetsDropped: number
+  /** Packets that wait for the connection now. */
+  readonly packetsQueued: number
   /** Units of silence that were not sent, because the receivers knew of the silence. */
   readonly unitsWithheld: number
   /** Units that were not sent, because the track was muted. */
   readonly unitsMuted: number
   /** Units that the codec refused, or that could not be encrypted, because there was no key. */
   readonly unitsFailed: number
-  /** Bytes of the packets, without headers. */
+  /** Bytes of the packets that were sent, without headers. */
   readonly bytesSent: number
 }

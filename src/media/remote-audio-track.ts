@@ -1,6 +1,7 @@
 /** An audio track of a remote participant, to which the room is subscribed. */
 import type { NativeAudioStream } from '../native/native'
 import type { FrameProcessorCredentials, ProcessorContext } from './frame-processor'
+import type { InboundRtpStats } from './rtc-stats'
 
 /** Opens a native stream of the track. */
 export type OpenAudioStream = (
@@ -14,6 +15,7 @@ export interface TrackReader {
   end(): void
   /** The room has another token. */
   credentialsChanged(credentials: FrameProcessorCredentials): void
+  rtcStats(): InboundRtpStats
 }
 
 /**
@@ -64,6 +66,11 @@ export class RemoteAudioTrack {
   /** @internal */
   credentialsChanged(credentials: FrameProcessorCredentials): void {
     for (const reader of this.#readers) reader.credentialsChanged(credentials)
+  }
+
+  /** @internal One for each open stream. */
+  rtcStats(): InboundRtpStats[] {
+    return [...this.#readers].map((reader) => reader.rtcStats())
   }
 
   /** @internal The subscription has ended. The streams end behind what they have. */

@@ -389,9 +389,9 @@ export interface NativeSession {
    */
   publishAudio(options: NativeAudioPublication): void
   /** Ends an audio track. Returns its counters; `null` if there is none of that `cid`. */
-  unpublishAudio(cid: string): NativeVoiceStats | null
+  unpublishAudio(cid: string): NativeSenderStats | null
   muteAudio(cid: string, muted: boolean): void
-  audioSenderStats(cid: string): NativeVoiceStats | null
+  audioSenderStats(cid: string): NativeSenderStats | null
   /** Whether the session keeps the process alive while it is connected. Default: `true`. */
   setRef(ref: boolean): void
   /** For tests: panics inside the guard. */
@@ -705,10 +705,12 @@ export interface NativeAudioPublication {
   muted: boolean
 }
 
-/** What a published audio track has counted. Rust: `VoiceStats` in `crates/media/src/voice.rs`. */
-export interface NativeVoiceStats {
+/** What a published audio track has counted. Rust: `SenderStats` in `crates/transport/src/speaking.rs`. */
+export interface NativeSenderStats {
   units: number
   packetsSent: number
+  packetsDropped: number
+  packetsQueued: number
   unitsWithheld: number
   unitsMuted: number
   unitsFailed: number

@@ -10,6 +10,8 @@ import { LocalAudioTrack } from '../media/local-audio-track'
 import type { AudioSenderStats } from '../media/audio-stats'
 import { LocalTrackPublication } from '../media/local-publication'
 import type { LocalPublicationInfo } from '../media/local-publication'
+import { outboundRtp } from '../media/rtc-stats'
+import type { OutboundRtpStats } from '../media/rtc-stats'
 import { checkTrackPublishOptions } from '../media/track-publish-options'
 import type { CheckedTrackPublishOptions, TrackPublishOptions } from '../media/track-publish-options'
 import { MAX_AUDIO_SECTIONS } from '../native/native'
@@ -51,6 +53,8 @@ interface Entry {
 const nothing: AudioSenderStats = {
   units: 0,
   packetsSent: 0,
+  packetsDropped: 0,
+  packetsQueued: 0,
   unitsWithheld: 0,
   unitsMuted: 0,
   unitsFailed: 0,
@@ -143,6 +147,14 @@ export class LocalAudio implements TrackPublications {
       default:
         return false
     }
+  }
+
+  rtcStats(): OutboundRtpStats[] {
+    return [...this.#entries.values()].flatMap(({ publication }) =>
+      publication === undefined
+        ? []
+        : [outboundRtp(publication.trackSid, !publication.isMuted, publication.stats())],
+    )
   }
 
   /** For the sync state of a resumed session. */

@@ -2,6 +2,7 @@
 import { isObject } from '../base/arguments'
 import type { PacketEncryption } from '../e2ee/session-encryption'
 import type { FrameProcessorCredentials } from '../media/frame-processor'
+import type { InboundRtpStats } from '../media/rtc-stats'
 import { RemoteAudioTrack } from '../media/remote-audio-track'
 import type { OpenAudioStream } from '../media/remote-audio-track'
 import { RemoteTrackPublication } from '../media/remote-publication'
@@ -99,6 +100,10 @@ export class RemoteAudio {
     const credentials = this.#owner.credentials()
     if (credentials === undefined) return
     for (const { publication } of this.#entries.values()) publication.track?.credentialsChanged(credentials)
+  }
+
+  rtcStats(): InboundRtpStats[] {
+    return [...this.#entries.values()].flatMap(({ publication }) => publication.track?.rtcStats() ?? [])
   }
 
   /** The connection was resumed: a request, or what the server has answered to it, may have been lost. */

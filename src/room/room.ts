@@ -22,6 +22,7 @@ import { checkConnectArguments, connectRoom } from '../connection/server-connect
 import type { ConnectOptions } from '../connection/connect-options'
 import { TypedEmitter } from '../base/typed-emitter'
 import { RoomEngine } from './engine'
+import type { RtcStats } from '../media/rtc-stats'
 import type { RoomOptions } from './room-options'
 import type { Transcriptions, TranscriptionsOptions } from './transcriptions'
 
@@ -265,6 +266,15 @@ export class Room extends TypedEmitter<RoomEvents> {
   /** Statistics of the whole room: the connection, reconnects, sent frames and received packets. */
   stats(): RoomStats {
     return this.#engine.stats()
+  }
+
+  /**
+   * Statistics of the audio tracks in the form of W3C's webrtc-stats. Both lists are empty while the room is not
+   * connected. The counters of this package's own form, which say more, are in `stats()` of publications and streams.
+   */
+  getRtcStats(): Promise<RtcStats> {
+    const { audio, localAudio } = this.#engine.parts
+    return Promise.resolve({ publisherStats: localAudio.rtcStats(), subscriberStats: audio.rtcStats() })
   }
 
   /**

@@ -5,11 +5,11 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datatrack_media::{Sealer, SourceOptions, VoiceStats};
+use datatrack_media::{Sealer, SourceOptions};
 use datatrack_opus::{EncoderOptions, OpusEncoder};
 use datatrack_transport::Link;
 use datatrack_transport::peer::Sending;
-use datatrack_transport::speaking::{LinkSealer, PacedSource, SourceHost, Speaking};
+use datatrack_transport::speaking::{LinkSealer, PacedSource, SenderStats, SourceHost, Speaking};
 
 use crate::convert::event::Event;
 use crate::environment::Environment;
@@ -190,16 +190,18 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// `NativeVoiceStats` in `src/native/native.ts`.
-impl IntoJs for VoiceStats {
+/// `NativeSenderStats` in `src/native/native.ts`.
+impl IntoJs for SenderStats {
     fn into_js(self, js: Js) -> Result<Value, Failure> {
         let object = js.object()?;
-        js.put(object, c"units", self.units)?;
-        js.put(object, c"packetsSent", self.encoded)?;
-        js.put(object, c"unitsWithheld", self.withheld)?;
-        js.put(object, c"unitsMuted", self.muted)?;
-        js.put(object, c"unitsFailed", self.failed)?;
-        js.put(object, c"bytesSent", self.bytes)?;
+        js.put(object, c"units", self.voice.units)?;
+        js.put(object, c"packetsSent", self.sent)?;
+        js.put(object, c"packetsDropped", self.dropped)?;
+        js.put(object, c"packetsQueued", self.waiting)?;
+        js.put(object, c"unitsWithheld", self.voice.withheld)?;
+        js.put(object, c"unitsMuted", self.voice.muted)?;
+        js.put(object, c"unitsFailed", self.voice.failed)?;
+        js.put(object, c"bytesSent", self.sent_bytes)?;
         Ok(object)
     }
 }

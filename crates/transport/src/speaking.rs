@@ -266,20 +266,78 @@ impl Sealer for LinkSealer {
 struct OutgoingVoice {
     track: Sending,
     voice: Mutex<Voice>,
-    unsent: Mutex<VecDeque<Speech>>,
+    unsent: Mutex<Unsent>,
     shared: Arc<Outgoing>,
 }
 
-impl OutgoingVoice {
-    fn speak(&self, unit: &Unit) {
-        let Some(speech) = lock(&self.voice).encode(unit) else { return };
-        let mut unsent = lock(&self.unsent);
-        if unsent.len() >= MAX_UNSENT {
-            unsent.pop_front();
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+/// The packets of a track that wait for the connection's task.
+#[derive(Debug, Default)]
+struct Unsent {
+    packets: VecDeque<Speech>,
+    /// Packets that were dropped, and their bytes.
+    dropped: u64,
+    dropped_bytes: u64,
+}
+
+impl Unsent {
+    fn push(&mut self, speech: Speech) {
+        if self.packets.len() >= MAX_UNSENT {
+            self.drop_first();
         }
-        unsent.push_back(speech);
-        drop(unsent);
+        self.packets.push_back(speech);
+    }
+
+    fn drop_first(&mut self) {
+        let Some(dropped) = self.packets.pop_front() else { return };
+        self.dropped += 1;
+        self.dropped_bytes += dropped.payload.len() as u64;
+    }
+
+    fn clear(&mut self) {
+        while !self.packets.is_empty() {
+            self.drop_first();
+        }
+    }
+}
+
+/// What a published track has counted. The units of the voice are the packets sent, dropped and waiting, and those of
+/// which it made no packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SenderStats {
+    /// What its voice has made.
+    pub voice: VoiceStats,
+    /// Packets that were handed to the connection, and the bytes of their payloads.
+    pub sent: u64,
+    /// See `sent`.
+    pub sent_bytes: u64,
+    /// Packets that were dropped: nothing took them in time, or the track was muted or ended before.
+    pub dropped: u64,
+    /// Packets that wait now.
+    pub waiting: u64,
+}
+
+impl OutgoingVoice {
+    fn stats(&self) -> SenderStats {
+        // Both are locked, so that no packet is between them.
+        let voice = lock(&self.voice);
+        let unsent = lock(&self.unsent);
+        let made = voice.stats();
+        let waiting = unsent.packets.len() as u64;
+        let waiting_bytes: u64 = unsent.packets.iter().map(|speech| speech.payload.len() as u64).sum();
+        SenderStats {
+            voice: made,
+            sent: made.encoded - unsent.dropped - waiting,
+            sent_bytes: made.bytes - unsent.dropped_bytes - waiting_bytes,
+            dropped: unsent.dropped,
+            waiting,
+        }
+    }
+
+    fn speak(&self, unit: &Unit) {
+        let mut voice = lock(&self.voice);
+        let Some(speech) = voice.encode(unit) else { return };
+        lock(&self.unsent).push(speech);
+        drop(voice);
         self.shared.waiting.store(true, Ordering::Release);
         self.shared.signal.notify();
     }
@@ -291,7 +349,6 @@ struct Outgoing {
     signal: WorkSignal,
     /// Whether a voice may have packets.
     waiting: AtomicBool,
-    dropped: std::sync::atomic::AtomicU64,
 }
 
 /// The voices of a participant. See the [module](self).
@@ -333,13 +390,13 @@ impl Speaking {
     }
 
     /// A track ends. Returns what it has counted; `None` if there is no such track.
-    pub fn remove(&self, cid: &str) -> Option<VoiceStats> {
+    pub fn remove(&self, cid: &str) -> Option<SenderStats> {
         let mut voices = lock(&self.voices);
         let at = voices.iter().position(|voice| *voice.track.cid == *cid)?;
         let voice = voices.swap_remove(at);
         drop(voices);
-        let stats = lock(&voice.voice).stats();
-        Some(stats)
+        lock(&voice.unsent).clear();
+        Some(voice.stats())
     }
 
     /// All tracks end.
@@ -359,8 +416,8 @@ impl Speaking {
 
     /// What a track has counted.
     #[must_use]
-    pub fn stats(&self, cid: &str) -> Option<VoiceStats> {
-        self.find(cid).map(|voice| lock(&voice.voice).stats())
+    pub fn stats(&self, cid: &str) -> Option<SenderStats> {
+        self.find(cid).map(|voice| voice.stats())
     }
 
     /// The tracks of these names, for a description.
@@ -384,7 +441,7 @@ impl Speaking {
             if !may_send(&voice.track.cid) {
                 continue;
             }
-            let unsent = std::mem::take(&mut *lock(&voice.unsent));
+            let unsent = std::mem::take(&mut lock(&voice.unsent).packets);
             for speech in unsent {
                 send(&voice.track.cid, speech);
             }
@@ -456,6 +513,13 @@ mod tests {
         let taken = taken(&speaking);
         assert_eq!(taken.len(), MAX_UNSENT);
         assert_eq!((taken[0].1, taken[9].1), (91, 100));
+        voice.speak(&unit(101));
+        let stats = speaking.stats("one").unwrap();
+        assert_eq!((stats.voice.units, stats.sent, stats.dropped, stats.waiting), (102, 10, 91, 1));
+        assert_eq!(stats.sent_bytes * 102, stats.voice.bytes * 10);
+        // What still waits when the track ends is not sent.
+        let stats = speaking.remove("one").unwrap();
+        assert_eq!((stats.sent, stats.dropped, stats.waiting), (10, 92, 0));
     }
 
     #[test]
@@ -468,12 +532,14 @@ mod tests {
         }
         speaking.set_muted("one", true);
         speaking.set_muted("two", false);
+        let stats = speaking.stats("one").unwrap();
+        assert_eq!((stats.sent, stats.dropped, stats.waiting, stats.sent_bytes), (0, 1, 0, 0));
         assert!(taken(&speaking).is_empty());
         speaking.find("two").unwrap().speak(&unit(8));
         assert_eq!(taken(&speaking), [("two".to_owned(), 8)]);
         let names = ["one", "two", "three"].map(str::to_owned);
         assert_eq!(speaking.tracks(&names), [track("one"), track("two")]);
-        assert_eq!(speaking.remove("two").map(|stats| (stats.muted, stats.encoded)), Some((1, 1)));
+        assert_eq!(speaking.remove("two").map(|stats| (stats.voice.muted, stats.sent)), Some((1, 1)));
         assert_eq!((speaking.stats("two"), speaking.remove("two")), (None, None));
         speaking.clear();
         assert_eq!(speaking.stats("one"), None);
@@ -535,7 +601,7 @@ mod tests {
             rings.0.notified().await;
         }
         assert_eq!(source.queued(), Duration::ZERO);
-        assert!(speaking.stats("one").unwrap().encoded >= 6);
+        assert!(speaking.stats("one").unwrap().voice.encoded >= 6);
         drop(source);
         task.await.unwrap();
         assert!(!pacer.must_run());

@@ -8,7 +8,7 @@ use datatrack::Payload;
 use datatrack::e2ee::{E2eeError, IV_LEN, KeyMaterial, OpenOutcome};
 use datatrack::packet::MTU;
 use datatrack::publisher::SealedMessage;
-use datatrack_media::VoiceStats;
+use datatrack_transport::speaking::SenderStats;
 use datatrack_transport::{KeysReady, Link};
 
 use crate::audio;
@@ -115,7 +115,7 @@ fn publish_audio(call: &Call) -> Result<(), Failure> {
 }
 
 /// Returns what the track has counted, or `null`.
-fn unpublish_audio(call: &Call) -> Result<Option<VoiceStats>, Failure> {
+fn unpublish_audio(call: &Call) -> Result<Option<SenderStats>, Failure> {
     let cid = call.argument(0, "cid").string()?;
     Ok(Session::of(call)?.speaking.remove(&cid))
 }
@@ -127,7 +127,7 @@ fn mute_audio(call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
-fn audio_sender_stats(call: &Call) -> Result<Option<VoiceStats>, Failure> {
+fn audio_sender_stats(call: &Call) -> Result<Option<SenderStats>, Failure> {
     let cid = call.argument(0, "cid").string()?;
     Ok(Session::of(call)?.speaking.stats(&cid))
 }
