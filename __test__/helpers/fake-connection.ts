@@ -12,6 +12,7 @@ export class FakeConnection implements RoomConnection {
   credentials: ConnectionCredentials | undefined
   readonly requests: RoomSignalRequest[] = []
   readonly recovered: number[] = []
+  joinedTracks: readonly string[] = []
   closed = false
   readonly channels = {
     maxMessageSize: 65_535,

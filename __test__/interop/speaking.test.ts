@@ -235,6 +235,54 @@ describe.each(['single', 'dual'] as const)('with %s peer connections', (peerConn
   )
 })
 
+describe('tracks that are published during connect', () => {
+  it('need no request of their own, also in a rebuilt connection', () =>
+    staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const proxy = await SignalProxy.start(server.url)
+      const requests: unknown[] = []
+      proxy.onRequest(({ message }) => requests.push(message.case))
+      const other = new Room()
+      const tone = new Tone('tone', [440])
+      try {
+        const connecting = other.connect(proxy.url, await server.token(ours.name, 'other'))
+        const publishing = other.localParticipant.publishTrack(tone.track)
+        await connecting
+        await publishing
+        await peer.hear(tone.track, [440])
+        const republished = next(other, 'localTrackRepublished')
+        await other.simulateScenario('full-reconnect')
+        await republished
+        await peer.hear(tone.track, [440])
+        expect(requests).not.toContain('addTrack')
+        expect(requests).not.toContain('offer')
+      } finally {
+        await tone.close()
+        await other.disconnect()
+        await proxy.close()
+      }
+    }))
+
+  it.each(['single', 'dual'] as const)('are heard, with %s peer connections', (peerConnections) =>
+    staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+      await connect()
+      const other = new Room()
+      const token = await server.token(ours.name, 'other')
+      const tones = [300, 400, 500, 600, 700].map((tone) => ({ tone, source: new Tone(`${tone}`, [tone]) }))
+      try {
+        const connecting = other.connect(server.url, token, { peerConnections })
+        const all = tones.map(({ source }) => other.localParticipant.publishTrack(source.track))
+        await connecting
+        await Promise.all(all)
+        for (const { tone, source } of tones) await peer.hear(source.track, [tone], 2)
+      } finally {
+        for (const { source } of tones) await source.close()
+        await other.disconnect()
+      }
+    }),
+  )
+})
+
 describe('the server', () => {
   it('mutes a track, and removes it', () =>
     staged(pythonTones, async ({ ours, peer, connect }) => {

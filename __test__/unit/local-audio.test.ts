@@ -10,7 +10,7 @@ import {
   TrackPublishError,
 } from '../../index'
 import type { RoomOptions, TrackPublishErrorReason, TrackPublishOptions } from '../../index'
-import { fakeRoom } from '../helpers/fake-connection'
+import { FakeConnection, fakeRoom } from '../helpers/fake-connection'
 
 const sources: AudioSource[] = []
 
@@ -230,6 +230,97 @@ describe('publishing', () => {
     const refused = local.publishTrack(trackOf('voice'), options as never)
     await expect(refused).rejects.toThrow(name)
     await expect(refused).rejects.toBeInstanceOf(type)
+  })
+
+  it('has as much time as before while the room reconnects', async () => {
+    vi.useFakeTimers()
+    const { room, local, requests, join } = scene()
+    const settled = vi.fn()
+    const reasons = ['resumed', 'rebuilt'].map(async () => {
+      const reason = await reasonOf(local.publishTrack(trackOf('voice')))
+      settled()
+      return reason
+    })
+    await vi.advanceTimersByTimeAsync(6000)
+    for (const back of [() => room.engine.connectionResumed(0), () => room.engine.connectionRebuilt(join)]) {
+      room.engine.connectionLost()
+      room.engine.connectionReconnecting(true)
+      await vi.advanceTimersByTimeAsync(60_000)
+      requests()
+      back()
+      expect(requests().map((request) => request.case)).toEqual(['addTrack', 'addTrack'])
+      await vi.advanceTimersByTimeAsync(1999)
+    }
+    expect(settled).not.toHaveBeenCalled()
+    await vi.advanceTimersByTimeAsync(2)
+    expect(await Promise.all(reasons)).toEqual(['timeout', 'timeout'])
+  })
+
+  it('begins after the reconnect, if it is asked for during one, and ends at once with the room', async () => {
+    vi.useFakeTimers()
+    const { room, local, requests, answer } = scene()
+    room.engine.connectionLost()
+    room.engine.connectionReconnecting(true)
+    const publishing = local.publishTrack(trackOf('voice'))
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(requests()).toEqual([])
+    room.engine.connectionResumed(0)
+    answer('TR_1')
+    expect((await publishing).trackSid).toBe('TR_1')
+    room.engine.connectionLost()
+    const gone = reasonOf(local.publishTrack(trackOf('second')))
+    room.engine.end('signalClose', false)
+    expect(await gone).toBe('disconnected')
+  })
+
+  it('before the join has its request in it, and another one only if it was not', async () => {
+    const room = new Room()
+    const connection = new FakeConnection()
+    const { localParticipant } = room
+    room.engine.setState('connecting')
+    const first = localParticipant.publishTrack(trackOf('first'))
+    const [inJoin] = room.engine.joining(connection.native)
+    expect(inJoin).toMatchObject({ name: 'first', type: 0 })
+    const second = localParticipant.publishTrack(trackOf('second'))
+    connection.joinedTracks = [inJoin!.cid]
+    room.engine.attach(connection, 'me')
+    const receive = (kind: string, value: object): void =>
+      room.engine.receive({ message: { case: kind, value } })
+    receive('join', {
+      participant: { identity: 'me', sid: 'PA_me', state: 2, permission: everything },
+      otherParticipants: [],
+    })
+    const asked = connection.requests.flatMap((request) =>
+      request.case === 'addTrack' ? [request.value] : [],
+    )
+    expect(asked).toMatchObject([{ name: 'second' }])
+    const cids = [inJoin!.cid, asked[0]!.cid]
+    expect(connection.sending.at(-1)).toEqual(cids)
+    for (const [index, cid] of cids.entries())
+      receive('trackPublished', { cid, track: { sid: `TR_${index}`, name: '', mimeType: '' } })
+    expect([(await first).trackSid, (await second).trackSid]).toEqual(['TR_0', 'TR_1'])
+    await room.disconnect()
+  })
+
+  it('during a connect that fails is refused, and so is what its token does not allow', async () => {
+    const room = new Room()
+    room.engine.setState('connecting')
+    const gone = reasonOf(room.localParticipant.publishTrack(trackOf('voice')))
+    room.engine.connectFailed()
+    expect([await gone, room.state]).toEqual(['disconnected', 'disconnected'])
+    expect(await reasonOf(room.localParticipant.publishTrack(trackOf('voice')))).toBe('disconnected')
+    const { room: other, connection } = fakeRoom()
+    const refused = reasonOf(other.localParticipant.publishTrack(trackOf('voice')))
+    const participant = {
+      identity: 'me',
+      sid: 'PA_me',
+      state: 2,
+      permission: { ...everything, canPublish: false },
+    }
+    other.engine.receive({ message: { case: 'join', value: { participant, otherParticipants: [] } } })
+    expect(await refused).toBe('notAllowed')
+    expect(connection.requests.filter((request) => request.case === 'addTrack')).toEqual([])
+    await other.disconnect()
   })
 
   it('refuses what is no track', async () => {

@@ -3,6 +3,7 @@ import { release } from 'node:os'
 import type { ReconnectReason } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
 import { CLIENT_PROTOCOL } from '../signal/messages'
+import type { AddTrackMessage } from '../signal/messages'
 
 /** Version of the signalling protocol that is spoken here; LiveKit's SDKs of November 2026 say the same. */
 export const PROTOCOL_VERSION = 17
@@ -18,11 +19,13 @@ export type PeerConnectionMode = 'single' | 'dual'
 export interface SignalRequestOptions {
   readonly mode: PeerConnectionMode
   /** Resumes the session of that participant SID. */
-  readonly participantSid: string | undefined
+  readonly participantSid?: string | undefined
   /** Why it is resumed. */
   readonly reconnectReason?: ReconnectReason | undefined
   /** The offer that goes with a join in single mode. */
-  readonly publisherOffer: { readonly sdp: string; readonly id: number } | undefined
+  readonly publisherOffer?: { readonly sdp: string; readonly id: number } | undefined
+  /** The tracks that are published with a join in single mode. The offer has their sections. */
+  readonly addTracks?: readonly AddTrackMessage[]
 }
 
 /**
@@ -89,7 +92,8 @@ export function signalUrl(server: URL, options: SignalRequestOptions): URL {
 }
 
 /** `WrappedJoinRequest` in base64 for URLs, with padding: the server's decoder insists on it. */
-function joinRequest({ participantSid, reconnectReason, publisherOffer }: SignalRequestOptions): string {
+function joinRequest(options: SignalRequestOptions): string {
+  const { participantSid, reconnectReason, publisherOffer, addTracks = [] } = options
   const protocol = loadProtocol()
   const request = new protocol.JoinRequest({
     clientInfo: {
@@ -105,6 +109,7 @@ function joinRequest({ participantSid, reconnectReason, publisherOffer }: Signal
     reconnect: participantSid !== undefined,
     participantSid: participantSid ?? '',
     ...(reconnectReason !== undefined && { reconnectReason }),
+    addTrackRequests: addTracks as never,
     ...(publisherOffer && { publisherOffer: { type: 'offer', ...publisherOffer } }),
   })
   const wrapped = new protocol.WrappedJoinRequest({ joinRequest: request.toBinary() })

@@ -2,7 +2,7 @@
 import type { MessageChannel, MessageChannels } from '../data-packet/channels'
 import type { EncryptionOptions } from '../e2ee/session-encryption'
 import type { NativeSession } from '../native/native'
-import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import type { AddTrackMessage, RoomSignalRequest, SignalResponseLike } from '../signal/messages'
 import type { ReconnectPolicy } from './reconnect-policy'
 import type { ScenarioSteps } from './scenarios'
 import type { ConnectionStats } from './stats'
@@ -26,6 +26,8 @@ export interface RoomConnection {
   recoverSections(missing: number): void
   /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
   setSending(cids: readonly string[]): boolean
+  /** The tracks that the last request to join has named, by their `cid`s. */
+  readonly joinedTracks: readonly string[]
   /** Sends a request. The answer goes to {@link ConnectableRoom.receive}. */
   sendRequest(request: RoomSignalRequest): void
   /** Whether the connection's own resources, besides the native session, keep the process alive. */
@@ -61,6 +63,8 @@ export interface LastWords {
 export interface ConnectableRoom {
   readonly encryption: EncryptionOptions | undefined
   readonly reconnectPolicy: ReconnectPolicy | undefined
+  /** The connection is about to join. Returns the tracks that are published with the request. */
+  joining(native: NativeSession): readonly AddTrackMessage[]
   /** Gives the room its connection; a `join` message comes next. */
   attach(connection: RoomConnection, identity: string): void
   /** Handles a message of the server. */

@@ -59,6 +59,10 @@ export class FormerRoom implements ConnectableRoom {
     if (!this.#ended) this.#words.bufferedAmountLow()
   }
 
+  joining(): [] {
+    return []
+  }
+
   attach(): void {
     // The room has left.
   }

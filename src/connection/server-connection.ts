@@ -13,7 +13,7 @@ import type { NativeSession } from '../native/native'
 import { sessionOptions } from '../session/session-options'
 import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
 import { serverUrl } from './address'
-import type { PeerConnectionMode } from './address'
+import type { PeerConnectionMode, SignalRequestOptions } from './address'
 import { LossPace } from './backoff'
 import { isNotFound, isRefusedEverywhere, isTokenRefused, isUnreachable, timedOut } from './connect-errors'
 import { checkConnectOptions } from './connect-options'
@@ -105,6 +105,7 @@ class ServerConnection implements RoomConnection {
   readonly #servers: ServerChoice
   readonly #options: CheckedConnectOptions
   readonly #closing = new AbortController()
+  joinedTracks: readonly string[] = []
   readonly #tokens: Tokens
   #mode: PeerConnectionMode
   #participantSid = ''
@@ -349,12 +350,15 @@ class ServerConnection implements RoomConnection {
     for (;;) {
       const transport = this.#newTransport()
       try {
+        const addTracks = this.#mode === 'single' ? this.#room.joining(this.native) : []
+        this.joinedTracks = addTracks.map(({ cid }) => cid)
+        if (addTracks.length > 0) transport.setSending(this.joinedTracks)
         const offer = this.#mode === 'single' ? transport.offer(signal) : undefined
         // While it is made: the first time in a process, both take some 50 ms.
         loadProtocol()
         loadWebSocket()
         const publisherOffer = await offer
-        const { client, first, address } = await this.#connectSignal({ publisherOffer }, signal)
+        const { client, first, address } = await this.#connectSignal({ publisherOffer, addTracks }, signal)
         if (first.message.case !== 'join') {
           client.close()
           if (isFinalLeave(first)) this.#endByServer(first)
@@ -442,16 +446,16 @@ class ServerConnection implements RoomConnection {
   }
 
   async #connectSignal(
-    request: { readonly participantSid?: string; readonly publisherOffer?: LocalDescription | undefined },
+    request: Pick<SignalRequestOptions, 'participantSid' | 'publisherOffer' | 'addTracks'>,
     signal: AbortSignal,
   ): ReturnType<typeof SignalClient.connect> {
-    const { participantSid, publisherOffer } = request
+    const { participantSid } = request
     const reason = participantSid === undefined ? undefined : reconnectReason(this.#loss, this.#attemptFailed)
     this.#signalling = true
     const connected = await SignalClient.connect(
       this.#servers.current,
       await this.#tokens.ready(signal),
-      { mode: this.#mode, participantSid, reconnectReason: reason, publisherOffer },
+      { ...request, mode: this.#mode, reconnectReason: reason },
       { ...this.#options, signal },
       {
         message: (response, weight) => this.#received(response, weight),

@@ -390,6 +390,8 @@ class LoopbackConnection implements RoomConnection {
     return undefined
   }
 
+  readonly joinedTracks: readonly string[] = []
+
   recoverSections(): void {
     // There are no sections.
   }

@@ -25,7 +25,8 @@ import { Schemas } from './schemas'
 import { Session } from '../session/session'
 import type { SessionOwner } from '../session/session'
 import { isObject } from '../base/arguments'
-import type { SignalResponseLike } from '../signal/messages'
+import type { NativeSession } from '../native/native'
+import type { AddTrackMessage, SignalResponseLike } from '../signal/messages'
 import { PendingRequests } from './pending-requests'
 import { syncStateOf } from '../signal/requests'
 import { Departures } from './departures'
@@ -68,6 +69,7 @@ export class RoomEngine implements ConnectableRoom {
       send: (request) => this.#connection?.sendRequest(request),
       recoverSections: (missing) => this.#connection?.recoverSections(missing),
       setSending: (cids) => this.#connection?.setSending(cids) === true,
+      isConnecting: () => this.#state === 'connecting',
       autoSubscribe: () => this.#connection?.autoSubscribe === true,
       roomName: () => this.#description.info.name,
       credentials: () => this.#connection?.credentials,
@@ -133,6 +135,18 @@ export class RoomEngine implements ConnectableRoom {
     this.#events.run(() => this.#ended(reason, ours))
   }
 
+  /** No connection could be made. */
+  connectFailed(): void {
+    this.#events.run(() => {
+      this.parts.localAudio.clear()
+      this.setState('disconnected')
+    })
+  }
+
+  joining(native: NativeSession): readonly AddTrackMessage[] {
+    return this.parts.localAudio.joining(native)
+  }
+
   /** Gives the room its connection. A `join` message follows. */
   attach(connection: RoomConnection, identity: string): void {
     this.#connection = connection
@@ -196,6 +210,7 @@ export class RoomEngine implements ConnectableRoom {
     if (this.#session === undefined || this.#state === 'reconnecting') return
     this.#session.handleConnectionLost()
     this.parts.packets.lost()
+    this.parts.localAudio.lost()
   }
 
   tokenRefreshed(token: string): void {
@@ -265,7 +280,7 @@ export class RoomEngine implements ConnectableRoom {
     this.#receive(join)
     this.parts.demand.rejoined()
     this.parts.audio.restore()
-    this.parts.localAudio.rebuilt()
+    this.parts.localAudio.connected(connection.native, connection.joinedTracks)
     this.#tell(RoomEvent.Reconnected)
   }
 
@@ -300,7 +315,12 @@ export class RoomEngine implements ConnectableRoom {
       this.#description.updated(room)
     }
     this.setState('connected')
-    if (first) this.#tell(RoomEvent.Connected)
+    if (first) {
+      const connection = this.#connection
+      if (connection !== undefined)
+        this.parts.localAudio.connected(connection.native, connection.joinedTracks)
+      this.#tell(RoomEvent.Connected)
+    }
     this.parts.roster.joinedBy(response)
   }
 

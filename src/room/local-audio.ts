@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import * as check from '../base/arguments'
 import { isObject } from '../base/arguments'
 import { Deferred } from '../base/abort'
+import { Countdown } from '../base/countdown'
 import { TrackPublishError } from '../base/errors'
 import type { TrackPublishErrorReason } from '../base/errors'
 import type { PacketEncryption } from '../e2ee/session-encryption'
@@ -18,18 +19,28 @@ import { MAX_AUDIO_SECTIONS } from '../native/native'
 import type { NativeSession } from '../native/native'
 import { encryptionToMessage } from '../signal/convert'
 import { AUDIO_TRACK, AudioTrackFeature, RequestResponseReason } from '../signal/messages'
-import type { PublishedTrackMessage, RoomSignalRequest } from '../signal/messages'
+import type { AddTrackMessage, PublishedTrackMessage, RoomSignalRequest } from '../signal/messages'
 import { RoomEvent } from './events'
 import type { TellRoomEvent } from './events'
 import type { LocalParticipant, TrackPublications } from './local-participant'
 import { sourceNumber } from './participant-info'
 import { REQUEST_TIMEOUT } from './pending-requests'
 
+/**
+ * Tracks that are published with the request to join. That request is a URL, and proxies bound its length, often to 8
+ * kB. A track takes some 1.2 kB of it. The others are published a round trip later.
+ */
+const MAX_JOINING = 3
+
+const NO_AUDIO = 'the connection carries no audio'
+
 /** What the tracks need of their room. */
 export interface LocalAudioOwner {
   readonly tell: TellRoomEvent
   /** What encrypts the room, end to end. */
   readonly encryption: PacketEncryption
+  /** Whether a connection is being made. */
+  isConnecting(): boolean
   local(): LocalParticipant
   /** Sends a request to the server; does nothing without a connection. */
   send(request: RoomSignalRequest): void
@@ -43,7 +54,7 @@ interface Entry {
   readonly track: LocalAudioTrack
   readonly options: CheckedTrackPublishOptions
   /** The request that waits for its answer. */
-  pending: { readonly done: Deferred<LocalTrackPublication>; readonly timer: NodeJS.Timeout } | undefined
+  pending: { readonly done: Deferred<LocalTrackPublication>; readonly limit: Countdown } | undefined
   publication: LocalTrackPublication | undefined
   /** What the server said of the track. */
   message: object | undefined
@@ -65,16 +76,41 @@ const nothing: AudioSenderStats = {
 export class LocalAudio implements TrackPublications {
   readonly #owner: LocalAudioOwner
   readonly #entries = new Map<string, Entry>()
-  /** The native session of the current connection. */
+  /** The native session of the current connection, or of that which is being made. */
   #native: NativeSession | undefined
+  /** Whether requests reach the server. */
+  #isConnected = false
 
   constructor(owner: LocalAudioOwner) {
     this.#owner = owner
   }
 
-  /** The room has a connection. */
-  attach(native: NativeSession): void {
-    this.#native = native
+  /** A connection is to be made. Returns the tracks that can be published with the request to join. */
+  joining(native: NativeSession): readonly AddTrackMessage[] {
+    if (this.#native !== native) {
+      this.#native = native
+      for (const entry of this.#entries.values()) this.#start(entry)
+    }
+    return [...this.#entries.values()].slice(0, MAX_JOINING).map((entry) => this.#message(entry))
+  }
+
+  /** The connection is there. `joined`: the tracks that the request to join has named, by their `cid`s. */
+  connected(native: NativeSession, joined: readonly string[]): void {
+    this.joining(native)
+    this.#isConnected = true
+    for (const entry of [...this.#entries.values()]) {
+      if (!this.#isAllowed(entry.options)) this.#fail(entry, 'notAllowed')
+      else if (!joined.includes(entry.cid)) this.#request(entry)
+      entry.pending?.limit.run()
+    }
+    if (this.#entries.size === 0 || this.#sync()) return
+    for (const entry of [...this.#entries.values()]) this.#fail(entry, 'unsupported', NO_AUDIO)
+  }
+
+  /** The connection is lost. What waits for the server goes on to wait. */
+  lost(): void {
+    this.#isConnected = false
+    for (const { pending } of this.#entries.values()) pending?.limit.stop()
   }
 
   /** See {@link LocalParticipant.publishTrack}. */
@@ -100,10 +136,13 @@ export class LocalAudio implements TrackPublications {
     this.#entries.set(cid, entry)
     const done = new Deferred<LocalTrackPublication>()
     done.abortWith(options.signal, () => this.#remove(entry))
-    const timer = setTimeout(() => this.#fail(entry, 'timeout'), REQUEST_TIMEOUT)
-    entry.pending = { done, timer }
-    this.#request(entry)
-    if (!this.#sync()) this.#fail(entry, 'unsupported', 'the connection carries no audio')
+    const limit = new Countdown(REQUEST_TIMEOUT, () => this.#fail(entry, 'timeout'))
+    entry.pending = { done, limit }
+    if (this.#isConnected) {
+      limit.run()
+      this.#request(entry)
+      if (!this.#sync()) this.#fail(entry, 'unsupported', NO_AUDIO)
+    }
     return await done.promise
   }
 
@@ -167,6 +206,7 @@ export class LocalAudio implements TrackPublications {
 
   /** The connection was resumed: a request, or what the server has answered to it, may have been lost. */
   resumed(): void {
+    this.#isConnected = true
     for (const entry of [...this.#entries.values()]) {
       if (entry.publication === undefined) {
         // The server does not answer a request for a name that it has seen.
@@ -176,20 +216,15 @@ export class LocalAudio implements TrackPublications {
         this.#entries.set(entry.cid, entry)
         this.#start(entry)
         this.#request(entry)
+        entry.pending?.limit.run()
       } else this.#sendMuted(entry, true)
     }
     if (this.#entries.size > 0) this.#sync()
   }
 
-  /** The connection was rebuilt: all tracks are published again. */
-  rebuilt(): void {
-    if (this.#entries.size === 0) return
-    for (const entry of this.#entries.values()) this.#request(entry)
-    this.#sync()
-  }
-
-  /** The room is disconnected. */
+  /** The room is disconnected, or no connection could be made. */
   clear(): void {
+    this.#isConnected = false
     for (const entry of [...this.#entries.values()]) {
       if (entry.publication === undefined) this.#fail(entry, 'disconnected')
       else this.#unpublished(entry)
@@ -198,19 +233,23 @@ export class LocalAudio implements TrackPublications {
   }
 
   /** @throws `TrackPublishError` */
-  #refuse(track: LocalAudioTrack, { source }: CheckedTrackPublishOptions): void {
-    if (this.#native === undefined) throw new TrackPublishError('disconnected')
+  #refuse(track: LocalAudioTrack, options: CheckedTrackPublishOptions): void {
+    if (this.#native === undefined && !this.#owner.isConnecting()) throw new TrackPublishError('disconnected')
     // A custom provider encrypts frames of data tracks. The track would be sent without encryption.
     if (this.#owner.encryption === 'custom') throw new TrackPublishError('encrypted')
     if (track.source.isClosed) throw new TrackPublishError('sourceClosed')
     if (this.#find((entry) => entry.track === track) !== undefined || track.publication !== undefined)
       throw new TrackPublishError('alreadyPublished')
     if (this.#entries.size >= MAX_AUDIO_SECTIONS) throw new TrackPublishError('limitReached')
+    // Before the connection is there, the permissions are those of the one before.
+    if (this.#isConnected && !this.#isAllowed(options)) throw new TrackPublishError('notAllowed')
+  }
+
+  #isAllowed({ source }: CheckedTrackPublishOptions): boolean {
     const permissions = this.#owner.local().permissions
-    if (permissions === undefined) return
+    if (permissions === undefined) return true
     const { canPublish, canPublishSources } = permissions
-    if (!canPublish || (canPublishSources.length > 0 && !canPublishSources.includes(source)))
-      throw new TrackPublishError('notAllowed')
+    return canPublish && (canPublishSources.length === 0 || canPublishSources.includes(source))
   }
 
   get #isEncrypted(): boolean {
@@ -231,26 +270,27 @@ export class LocalAudio implements TrackPublications {
     })
   }
 
-  #request({ cid, track, options: { source, dtx, red, stereo, stream } }: Entry): void {
-    this.#owner.send({
-      case: 'addTrack',
-      value: {
-        cid,
-        name: track.name,
-        type: AUDIO_TRACK,
-        source: sourceNumber(source),
-        muted: track.isMuted,
-        disableDtx: !dtx,
-        disableRed: !red || this.#isEncrypted,
-        encryption: encryptionToMessage(this.#isEncrypted),
-        stereo,
-        stream,
-        audioFeatures: [
-          ...(stereo ? [AudioTrackFeature.Stereo] : []),
-          ...(dtx ? [] : [AudioTrackFeature.NoDtx]),
-        ],
-      },
-    })
+  #request(entry: Entry): void {
+    this.#owner.send({ case: 'addTrack', value: this.#message(entry) })
+  }
+
+  #message({ cid, track, options: { source, dtx, red, stereo, stream } }: Entry): AddTrackMessage {
+    return {
+      cid,
+      name: track.name,
+      type: AUDIO_TRACK,
+      source: sourceNumber(source),
+      muted: track.isMuted,
+      disableDtx: !dtx,
+      disableRed: !red || this.#isEncrypted,
+      encryption: encryptionToMessage(this.#isEncrypted),
+      stereo,
+      stream,
+      audioFeatures: [
+        ...(stereo ? [AudioTrackFeature.Stereo] : []),
+        ...(dtx ? [] : [AudioTrackFeature.NoDtx]),
+      ],
+    }
   }
 
   /** Sends the tracks that there are. Returns whether the connection can. */
@@ -347,7 +387,7 @@ export class LocalAudio implements TrackPublications {
   #settled(entry: Entry): Deferred<LocalTrackPublication> | undefined {
     const { pending } = entry
     entry.pending = undefined
-    clearTimeout(pending?.timer)
+    pending?.limit.stop()
     return pending?.done
   }
 

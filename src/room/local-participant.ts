@@ -403,7 +403,7 @@ export class LocalParticipant extends Participant {
 
   /**
    * Publishes an audio track. The promise resolves when the server has accepted it. A reconnect in between does no harm,
-   * and later ones keep the track published.
+   * and later ones keep the track published. While `connect` is under way, the track goes with the request to join.
    *
    * @throws `TrackPublishError`; `TypeError` or `RangeError` that names the option; the signal's `reason`
    */

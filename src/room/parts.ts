@@ -53,6 +53,8 @@ export interface PartsOwner {
   recoverSections(missing: number): void
   /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
   setSending(cids: readonly string[]): boolean
+  /** Whether a connection is being made. */
+  isConnecting(): boolean
   /** Whether the room subscribes to all audio tracks by itself. */
   autoSubscribe(): boolean
   /** The room's name; empty before it is known. */
@@ -154,6 +156,7 @@ export class RoomParts {
     this.localAudio = new LocalAudio({
       tell,
       encryption: packetEncryption(encryption),
+      isConnecting: () => owner.isConnecting(),
       local: () => this.local,
       send: (request) => owner.send(request),
       setSending: (cids) => owner.setSending(cids),
@@ -207,7 +210,6 @@ export class RoomParts {
   attach(connection: RoomConnection, session: Session, identity: string): void {
     this.#attachChannels(connection)
     this.roster.attach(session, identity)
-    this.localAudio.attach(connection.native)
   }
 
   /** The connection was rebuilt. Its `join` message comes next. */

@@ -199,7 +199,7 @@ export class Room extends TypedEmitter<RoomEvents> {
     this.#connecting = undefined
     connecting.abort(reason)
     if (this.#engine.session !== undefined) this.#engine.end('clientInitiated', true)
-    else if (this.#engine.state === 'connecting') this.#engine.setState('disconnected')
+    else if (this.#engine.state === 'connecting') this.#engine.connectFailed()
   }
 
   /**
