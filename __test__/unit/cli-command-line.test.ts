@@ -64,6 +64,18 @@ const wrong: readonly [string, readonly string[], RegExp][] = [
     /one of --message, --file and a command/,
   ],
   ['a message in chunks', ['pub', ...server, '--name', 'x', '-m', 'y', '--chunk', '5'], /one frame/],
+  [
+    'a sound as frames',
+    ['pub', ...server, '--name', 'x', '--audio', 'x.wav', '--count', '1'],
+    /--count is for frames/,
+  ],
+  [
+    'a sound and a command',
+    ['pub', ...server, '--name', 'x', '--audio', 'x.wav', '--', 'ls'],
+    /--audio or a command/,
+  ],
+  ['a sound as text', ['sub', ...server, '--audio', 'x.wav', '--json'], /--json is for frames of data/],
+  ['a form of no sound', ['sub', ...server, '--stereo'], /--sample-rate and --stereo go with --audio/],
   ['names without lines', ['sub', ...server, '--raw', '--verbose'], /--verbose does not go with it/],
   [
     'an answer too many',

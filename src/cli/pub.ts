@@ -190,7 +190,8 @@ async function subscribed(track: LocalDataTrack, signal: AbortSignal): Promise<v
  * Waits so that participants can subscribe. Frames are lost until the server forwards the track to a subscriber. Not
  * all SDKs tell the publisher when that begins. In an empty room there is no participant to wait for.
  */
-async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
+/** Gives participants time to subscribe. */
+export async function settle(room: Room, seconds: number, signal: AbortSignal): Promise<void> {
   if (room.remoteParticipants.size === 0 || seconds === 0) return
   await delay(seconds * 1000, undefined, { signal }).catch(() => signal.throwIfAborted())
 }

@@ -8,6 +8,8 @@ import type { ApiKey, ServerSettings } from './settings'
 /** The grants of a participant in its token. */
 export interface Grant {
   readonly canPublishData: boolean
+  /** Whether the participant may publish audio. */
+  readonly canPublish?: boolean
   /** Whether the participant is hidden from other participants. */
   readonly hidden?: boolean
 }
@@ -64,9 +66,9 @@ function makeToken(
   key: ApiKey | undefined,
   room: string,
   identity: string,
-  { canPublishData, hidden = false }: Grant,
+  { canPublishData, canPublish = false, hidden = false }: Grant,
 ): string {
   if (key === undefined) throw new SettingsError('There is no API key to make a token with.')
-  const grant = { roomJoin: true, room, canPublishData, canSubscribe: true, canPublish: false, hidden }
+  const grant = { roomJoin: true, room, canPublishData, canSubscribe: true, canPublish, hidden }
   return accessToken(key, { identity, grant, lifetime: TOKEN_LIFE })
 }

@@ -9,12 +9,14 @@ import { connectOptions, encryptionOptions, integerIn, numberIn, pathOption, ser
 import type { ConnectFlags, EncryptionFlags } from '../options'
 import { stopSignal } from '../output'
 import { pub } from '../pub'
+import { pubAudio } from '../pub-audio'
 import { requiredServer, SettingsError } from '../settings'
 
 interface PubFlags extends ConnectFlags, EncryptionFlags {
   readonly name: string
   readonly message?: string
   readonly file?: string
+  readonly audio?: string
   readonly lines?: boolean
   readonly chunk?: number
   readonly rate?: number
@@ -53,13 +55,15 @@ export function addPub(datatrack: Command): void {
     .summary('publish lines or chunks of standard input, a file or a command')
     .description(
       'Publishes a data track: each line of standard input or of a command is a frame, or each chunk of a file. ' +
-        'Ends with its source, after the last frame has left, unless --latch is given. Exit code 3: frames were dropped.',
+        'Ends with its source, after the last frame has left, unless --latch is given. With --audio: publishes the ' +
+        'sound of a WAV file as an audio track. Exit code 3: frames were dropped.',
     )
     .usage('[options] [-- command arguments…]')
     .argument('[command...]', 'publish what this command writes to its standard output')
     .requiredOption('-n, --name <name>', 'name of the track')
     .option('-m, --message <text>', 'publish this text as one frame')
     .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes by default`)
+    .option('--audio <file>', 'publish this WAV file as an audio track: 16-bit PCM, mono or stereo')
     .option('--lines', 'each line is a frame, also of a file')
     .option('--chunk <bytes>', 'each frame has this many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
     .option('-r, --rate <number>', 'frames a second at most', numberIn(0.001, 100_000))
@@ -103,6 +107,20 @@ export function addPub(datatrack: Command): void {
       const source = sourceOf(flags, args)
       const server = requiredServer(process.env, flags)
       const signal = stopSignal()
+      if (flags.audio !== undefined) {
+        refuseWithAudio(flags, source)
+        const common = {
+          ...{
+            server,
+            connect: connectOptions(flags, signal),
+            encryption: await encryptionOf(process.env, flags),
+          },
+          ...{ name: flags.name, waitFor: flags.waitFor, settle: flags.settle, path: flags.audio },
+          ...{ waitForSubscriber: flags.waitForSubscriber === true, quiet: flags.quiet === true },
+        }
+        process.exitCode = await pubAudio(common, signal)
+        return
+      }
       process.exitCode = await pub(
         {
           server,
@@ -134,7 +152,34 @@ Examples:
   ping 192.0.2.1 | datatrack pub --room lab --name ping
   datatrack pub --room lab --name log --timestamp -- journalctl -f
   datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20
-  echo docked | datatrack pub --room lab --name mode --latch`
+  echo docked | datatrack pub --room lab --name mode --latch
+  datatrack pub --room lab --name greeting --audio hello.wav --wait-for-subscriber`
+
+/** Options that concern frames of data, as the command line has them. */
+const DATA_ONLY = {
+  ...{
+    message: '--message',
+    file: '--file',
+    lines: '--lines',
+    chunk: '--chunk',
+    rate: '--rate',
+    count: '--count',
+  },
+  ...{
+    timestamp: '--timestamp',
+    encoding: '--encoding',
+    schema: '--schema',
+    schemaEncoding: '--schema-encoding',
+  },
+  ...{ latch: '--latch', maxAge: '--max-age' },
+} as const satisfies Partial<Record<keyof PubFlags, string>>
+
+function refuseWithAudio(flags: PubFlags, source: SourceKind): void {
+  if (source.kind === 'command') throw new SettingsError('Give --audio or a command behind --, not both.')
+  for (const [flag, option] of Object.entries(DATA_ONLY))
+    if (flags[flag as keyof typeof DATA_ONLY] !== undefined)
+      throw new SettingsError(`${option} is for frames of data: it does not go with --audio.`)
+}
 
 function encoding(known: readonly string[]): (text: string) => string {
   return (text) => {

@@ -7,6 +7,7 @@ import type { ConnectFlags, EncryptionFlags } from '../options'
 import { stopSignal } from '../output'
 import { requiredServer, SettingsError } from '../settings'
 import { sub } from '../sub'
+import { subAudio } from '../sub-audio'
 
 interface SubFlags extends ConnectFlags, EncryptionFlags {
   readonly name?: string
@@ -16,6 +17,9 @@ interface SubFlags extends ConnectFlags, EncryptionFlags {
   readonly json?: boolean
   readonly verbose?: boolean
   readonly output?: string
+  readonly audio?: string
+  readonly sampleRate?: number
+  readonly stereo?: boolean
   readonly count?: number
   readonly seconds?: number
   readonly once?: boolean
@@ -32,6 +36,7 @@ export function addSub(datatrack: Command): void {
     .description(
       'Subscribes to the data tracks of a room, those that are there and those that come, and writes their frames: ' +
         'one line each by default. It reports on standard error what was received and dropped. ' +
+        'With --audio: writes the first audio track to a WAV file, until the track ends. ' +
         'Exit code 3: no frame came, or fewer than --count.',
     )
     .option('-n, --name <name>', 'only tracks of that name')
@@ -44,6 +49,9 @@ export function addSub(datatrack: Command): void {
     )
     .option('-v, --verbose', 'put the name of the track before each line, also with --hex')
     .option('-o, --output <file>', 'write to this file')
+    .option('--audio <file>', 'write the first audio track to this WAV file (16-bit PCM)')
+    .option('--sample-rate <hertz>', 'of --audio; default: 48000', integerIn(8000, 48_000, ' (Hz)'))
+    .option('--stereo', 'two channels with --audio; default: one')
     .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
     .option('-s, --seconds <seconds>', 'end after this time', numberIn(0.1, 86_400, ' (s)'))
     .option('--once', 'end when the first track has ended')
@@ -55,6 +63,26 @@ export function addSub(datatrack: Command): void {
     .action(async (flags: SubFlags) => {
       const server = requiredServer(process.env, flags)
       const signal = stopSignal()
+      if (flags.audio !== undefined) {
+        refuseWithAudio(flags)
+        const common = {
+          ...{
+            server,
+            connect: connectOptions(flags, signal),
+            encryption: await encryptionOf(process.env, flags),
+          },
+          ...{ name: flags.name, from: flags.from, seconds: flags.seconds, quiet: flags.quiet === true },
+          ...{
+            path: flags.audio,
+            sampleRate: flags.sampleRate ?? 48_000,
+            channels: flags.stereo === true ? 2 : 1,
+          },
+        }
+        process.exitCode = await subAudio(common, signal)
+        return
+      }
+      if (flags.sampleRate !== undefined || flags.stereo !== undefined)
+        throw new SettingsError('--sample-rate and --stereo go with --audio.')
       process.exitCode = await sub(
         {
           server,
@@ -82,7 +110,27 @@ Examples:
   datatrack sub --room lab --name log
   datatrack sub --room lab --json --count 10 | jq .latency
   datatrack sub --room lab --name mode --latest --count 1
-  datatrack sub --room lab --name scan --from robot --raw --once --output scan.bin`
+  datatrack sub --room lab --name scan --from robot --raw --once --output scan.bin
+  datatrack sub --room lab --from caller --audio call.wav --seconds 60`
+
+/** Options that concern frames of data, as the command line has them. */
+const DATA_ONLY = {
+  ...{
+    raw: '--raw',
+    hex: '--hex',
+    json: '--json',
+    verbose: '--verbose',
+    output: '--output',
+    count: '--count',
+  },
+  ...{ once: '--once', latest: '--latest', allowUnencrypted: '--allow-unencrypted' },
+} as const satisfies Partial<Record<keyof SubFlags, string>>
+
+function refuseWithAudio(flags: SubFlags): void {
+  for (const [flag, option] of Object.entries(DATA_ONLY))
+    if (flags[flag as keyof typeof DATA_ONLY] !== undefined)
+      throw new SettingsError(`${option} is for frames of data: it does not go with --audio.`)
+}
 
 function formatOf({ raw, hex, json }: SubFlags): FrameFormat {
   const formats = Object.entries({ raw, hex, json }).filter(([, chosen]) => chosen === true)
