@@ -1,10 +1,13 @@
 /** Connections that are over leave nothing behind. They run in a process of their own, so that its memory is theirs. */
 import { expect, it } from 'vitest'
+import { AudioFrame, AudioSource, LocalAudioTrack } from '../../index'
 import { Child } from '../helpers/child'
 import { Scene } from '../helpers/scene'
 import { withServer } from '../helpers/with-server'
 
 const ROUNDS = 200
+/** Rounds with audio, which take half a second each. 200 is the long form. */
+const AUDIO_ROUNDS = Number(process.env['AUDIO_LEAK_ROUNDS'] ?? 40)
 /** Rounds before the measurement. In these, code is compiled, and pools and arenas reach their size. */
 const WARM_UP = 200
 /**
@@ -32,7 +35,7 @@ interface Report {
  * Runs `round`, the body of an async function, again and again. Sends a {@link Report} to the test when nothing is open
  * any more.
  */
-const program = (round: string) => `
+const program = (round: string, warmUp: number, rounds: number) => `
   const { readFileSync } = require('node:fs')
   const status = (name) => Number(new RegExp('^' + name + ':\\\\s+(\\\\d+)', 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1])
   const url = ${JSON.stringify(server.url)}
@@ -62,16 +65,16 @@ const program = (round: string) => `
     const last = samples.slice(-${SAMPLES})
     return { resident: Math.min(...last.map(({ resident }) => resident)), threads: last.at(-1).threads }
   }
-  const first = await floor(${WARM_UP})
-  const last = await floor(${ROUNDS})
+  const first = await floor(${warmUp})
+  const last = await floor(${rounds})
   say({
     resident: [first.resident, last.resident],
     threads: [first.threads, last.threads],
     handles: datatrack.debug.handles(),
   })`
 
-async function check(round: string): Promise<void> {
-  await Child.with(program(round), { flags }, async (child) => {
+async function check(round: string, warmUp = WARM_UP, rounds = ROUNDS): Promise<void> {
+  await Child.with(program(round, warmUp, rounds), { flags }, async (child) => {
     const { resident, handles, threads } = await child.next<Report>()
     expect(handles).toEqual([])
     expect(threads[1]).toBeLessThanOrEqual(threads[0])
@@ -100,6 +103,39 @@ it(
       }
     }),
   300_000,
+)
+
+it(
+  `${AUDIO_ROUNDS} times connecting, publishing and hearing audio, and disconnecting leaves nothing behind`,
+  () =>
+    Scene.with(server, async (scene) => {
+      const alice = await scene.join('alice')
+      const source = new AudioSource(48_000, 1, 0)
+      const track = LocalAudioTrack.createAudioTrack('alices', source)
+      await alice.localParticipant.publishTrack(track)
+      const frame = new AudioFrame(new Int16Array(960).fill(1000), 48_000, 1, 960)
+      const timer = setInterval(() => void source.captureFrame(frame).catch(() => {}), 20)
+      try {
+        const round = `
+        const source = new datatrack.AudioSource(48_000, 1)
+        const track = datatrack.LocalAudioTrack.createAudioTrack('bobs', source)
+        const room = new datatrack.Room()
+        const subscribed = new Promise((resolve) => room.once('trackSubscribed', resolve))
+        const connecting = room.connect(url, ${JSON.stringify(await scene.token('bob'))}, { autoSubscribe: true })
+        const publishing = room.localParticipant.publishTrack(track)
+        await Promise.all([connecting, publishing])
+        await source.captureFrame(new datatrack.AudioFrame(new Int16Array(4800).fill(1000), 48_000, 1, 4800))
+        for await (const frame of new datatrack.AudioStream(await subscribed)) if (frame.data.some(Boolean)) break
+        await source.waitForPlayout()
+        await room.disconnect()
+        await track.close()`
+        await check(round, AUDIO_ROUNDS, AUDIO_ROUNDS)
+      } finally {
+        clearInterval(timer)
+        await track.close()
+      }
+    }),
+  AUDIO_ROUNDS * 4000 + 60_000,
 )
 
 it(

@@ -43,6 +43,18 @@ async function read(track, heard) {
   }
 }
 
+/** Publishes a source as a microphone. */
+async function publish(name, queueSize) {
+  const source = new sdk.AudioSource(RATE, 1, queueSize)
+  const track = sdk.LocalAudioTrack.createAudioTrack(name, source)
+  const options = ours ? {} : new sdk.TrackPublishOptions({ source: sdk.TrackSource.SOURCE_MICROPHONE })
+  await room.localParticipant.publishTrack(track, options)
+  return source
+}
+
+/** The time by the machine's clock, ms. */
+const clock = () => performance.timeOrigin + performance.now()
+
 const commands = {
   async join({ url, token }) {
     await room.connect(url, token, { autoSubscribe: false, dynacast: false })
@@ -52,12 +64,43 @@ const commands = {
   },
   async publish({ tones }) {
     for (const tone of tones) {
-      const source = new sdk.AudioSource(RATE, 1)
-      const track = sdk.LocalAudioTrack.createAudioTrack(`tone ${tone}`, source)
-      const options = new sdk.TrackPublishOptions({ source: sdk.TrackSource.SOURCE_MICROPHONE })
-      await room.localParticipant.publishTrack(track, options)
-      void play(source, tone)
+      void play(await publish(`tone ${tone}`), tone)
     }
+  },
+  /** Captures 10 ms at a time as a microphone does, with a tone at each second. Returns when each tone began, ms. */
+  async speak({ seconds, queueSize }) {
+    const source = await publish('beeps', queueSize)
+    const samples = RATE / 100
+    const begun = performance.now()
+    const times = []
+    for (let at = 0; at < 100 * seconds; at++) {
+      await delay(Math.max(0, begun + 10 * at - performance.now()))
+      const loud = at % 100 < 20
+      const data = Int16Array.from({ length: samples }, (_, index) =>
+        loud ? 12_000 * Math.sin((2 * Math.PI * 1000 * (at * samples + index)) / RATE) : 0,
+      )
+      if (at % 100 === 0) times.push(clock())
+      source.captureFrame(new sdk.AudioFrame(data, RATE, 1, samples)).catch(() => {})
+    }
+    return times
+  },
+  /** Hears the beginnings of tones. Returns when each was heard, ms. */
+  async beeps({ rounds }) {
+    while (publications.length === 0) await once(room, TrackPublished)
+    const subscribed = once(room, TrackSubscribed)
+    publications[0].setSubscribed(true)
+    const [track] = await subscribed
+    const times = []
+    let silent = 0
+    for await (const { data } of ours ? new sdk.AudioStream(track) : new sdk.AudioStream(track, RATE, 1)) {
+      if (!data.some((sample) => sample > LOUD)) silent += 1
+      else {
+        if (silent > 30) times.push(clock())
+        silent = 0
+      }
+      if (times.length === rounds) return times
+    }
+    return times
   },
   /** Subscribes to one track and ends the subscription, so often. Returns the ms until the first sound, each time. */
   async onsets({ rounds }) {

@@ -1,6 +1,7 @@
-// `npm run bench:media`: audio tracks heard by this package and its peers, through one real LiveKit server, in one run.
+// `npm run bench:media`: audio tracks heard and published by this package and its peers, through one real LiveKit server, in one run.
 //   --seconds=10      for how long CPU time is measured
-//   --rounds=10       subscriptions of which the first sound is timed
+//   --rounds=10       subscriptions of which the first sound is timed, and tones of which the beginning is
+//   --only=published  the rows of that table alone: heard, published or beginnings
 //   --no-build        takes the addon and dist/ that are there
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,6 +19,7 @@ const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     rounds: { type: 'string', default: '10' },
+    only: { type: 'string', default: '' },
     'no-build': { type: 'boolean', default: false },
   },
 })
@@ -96,21 +98,99 @@ async function measure(server, kind, count) {
     return joined(server, room, 'hearer', kind, async (hearer) => {
       const idle = memory([hearer.pid]).resident
       await hearer.ask('hear', { count })
-      await delay(1000)
-      const [before, begun] = [cpuTimes([hearer.pid]), performance.now()]
-      await delay(1000 * Number(options.seconds))
-      const used = cpuTimes([hearer.pid]).get(hearer.pid) - before.get(hearer.pid)
-      return {
-        cpu: (100 * used) / ((performance.now() - begun) / 1000),
-        grown: (memory([hearer.pid]).resident - idle) / (1 << 20),
-        threads: threads([hearer.pid]),
-        onsets: onsets.sort((a, b) => a - b),
-      }
+      return { ...(await cost(hearer, idle)), onsets: onsets.sort((a, b) => a - b) }
     })
   })
 }
 
+/** What of a process is measured while it does something. */
+async function cost(agent, idle) {
+  await delay(1000)
+  const [before, begun] = [cpuTimes([agent.pid]), performance.now()]
+  await delay(1000 * Number(options.seconds))
+  const used = cpuTimes([agent.pid]).get(agent.pid) - before.get(agent.pid)
+  return {
+    cpu: (100 * used) / ((performance.now() - begun) / 1000),
+    grown: (memory([agent.pid]).resident - idle) / (1 << 20),
+    threads: threads([agent.pid]),
+  }
+}
+
+/** What a participant costs that publishes so many tracks. All are heard, by a participant of this package. */
+function published(server, kind, count) {
+  const room = `${kind} publishes ${count}`
+  const tones = Array.from({ length: count }, (_, index) => 300 + 100 * index)
+  return joined(server, room, 'publisher', kind, (publisher) =>
+    joined(server, room, 'hearer', 'ours', async (hearer) => {
+      const idle = memory([publisher.pid]).resident
+      await publisher.ask('publish', { tones })
+      await hearer.ask('hear', { count })
+      return cost(publisher, idle)
+    }),
+  )
+}
+
+/** From the capture of a tone's beginning until it is heard, ms. The same kind of participant is at both ends. */
+function beginnings(server, kind, queueSize) {
+  const room = `${kind} begins ${queueSize}`
+  return joined(server, room, 'publisher', kind, (publisher) =>
+    joined(server, room, 'hearer', kind, async (hearer) => {
+      const rounds = Number(options.rounds)
+      const [spoken, heard] = await Promise.all([
+        publisher.ask('speak', { seconds: rounds + 5, queueSize }),
+        hearer.ask('beeps', { rounds }),
+      ])
+      const since = (time) => time - Math.max(...spoken.filter((begun) => begun <= time))
+      return heard.map(since).sort((a, b) => a - b)
+    }),
+  )
+}
+
 const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
+
+const quantiles = (sorted) =>
+  sorted.length === 0 ? '' : `${at(sorted, 0.5).toFixed(0)} / ${at(sorted, 0.9).toFixed(0)}`
+
+/** The rows of each table. */
+const tables = {
+  heard: async (server) => {
+    const rows = []
+    for (const count of COUNTS) {
+      for (const kind of Object.keys(kinds)) {
+        const { cpu, grown, threads, onsets } = await measure(server, kind, count)
+        rows.push([kind, String(count), cpu.toFixed(1), grown.toFixed(1), String(threads), quantiles(onsets)])
+        say(`heard by ${kind}, ${count}: ${cpu.toFixed(1)} %`)
+      }
+    }
+    const head = ['', 'tracks', 'CPU, % of a core', 'MB above idle', 'threads', 'first sound, ms, p50 / p90']
+    return ['Audio tracks heard', head, rows]
+  },
+  published: async (server) => {
+    const rows = []
+    for (const count of COUNTS) {
+      for (const kind of ['ours', 'rtc-node']) {
+        const { cpu, grown, threads } = await published(server, kind, count)
+        rows.push([kind, String(count), cpu.toFixed(1), grown.toFixed(1), String(threads)])
+        say(`published by ${kind}, ${count}: ${cpu.toFixed(1)} %`)
+      }
+    }
+    return ['Audio tracks published', ['', 'tracks', 'CPU, % of a core', 'MB above idle', 'threads'], rows]
+  },
+  beginnings: async (server) => {
+    const rows = []
+    for (const [kind, queueSize] of [
+      ['ours', 1000],
+      ['ours', 0],
+      ['rtc-node', 1000],
+      ['rtc-node', 0],
+    ]) {
+      const times = await beginnings(server, kind, queueSize)
+      rows.push([kind, String(queueSize), quantiles(times)])
+      say(`${kind}, queueSize ${queueSize}: ${quantiles(times)} ms`)
+    }
+    return ['A tone, from its capture until it is heard', ['', 'queueSize', 'ms, p50 / p90'], rows]
+  },
+}
 
 await main(async () => {
   await ensureInstalled()
@@ -121,21 +201,14 @@ await main(async () => {
   }
   const { LivekitServer } = await import('../e2e/server.mjs')
   const server = await LivekitServer.start()
-  const rows = []
   try {
-    for (const count of COUNTS) {
-      for (const kind of Object.keys(kinds)) {
-        const { cpu, grown, threads, onsets } = await measure(server, kind, count)
-        const first =
-          onsets.length === 0 ? '' : `${at(onsets, 0.5).toFixed(0)} / ${at(onsets, 0.9).toFixed(0)}`
-        rows.push([kind, String(count), cpu.toFixed(1), grown.toFixed(1), String(threads), first])
-        say(`${kind}, ${count}: ${cpu.toFixed(1)} %`)
-      }
+    for (const [name, make] of Object.entries(tables)) {
+      if (options.only !== '' && options.only !== name) continue
+      const [title, head, rows] = await make(server)
+      heading(`${title}; ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}`)
+      table(head, rows)
     }
   } finally {
     await server.stop()
   }
-  heading(`Audio tracks heard; ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}`)
-  const head = ['', 'tracks', 'CPU, % of a core', 'MB above idle', 'threads', 'first sound, ms, p50 / p90']
-  table(head, rows)
 })
