@@ -11,7 +11,7 @@ export const floors = [
   ['data-stream'],
   ['rpc', 'connection'],
   ['room'],
-  ['check', 'loopback'],
+  ['check', 'loopback', 'rtc-node'],
   ['cli'],
 ]
 

@@ -202,6 +202,7 @@ export {
   DataTrackUnpublishedError,
   errorTable,
   PublishDataError,
+  RtcNodeError,
   SignalRequestError,
   TrackPublishError,
 } from './src/base/errors'
@@ -221,6 +222,7 @@ export type {
   DataTrackSubscribeErrorReason,
   DataTrackUnpublishedErrorReason,
   PublishDataErrorReason,
+  RtcNodeErrorReason,
   SignalRequestErrorReason,
   TrackPublishErrorReason,
 } from './src/base/errors'

@@ -22,13 +22,20 @@ const lazy = {
 
 /** What is bundled together: inputs by the names of their files, and what is in other files. */
 const bundles = [
-  // `library.js` has what both of them use, and `rolldown-runtime.js` a few functions that the bundler needs.
-  { input: { index: 'index.ts', cli: 'src/cli/program.ts' }, elsewhere: lazy, shared: 'library' },
+  // `library.js` has what several of them use, and `rolldown-runtime.js` a few functions that the bundler needs.
+  {
+    input: { index: 'index.ts', 'rtc-node': 'src/rtc-node/index.ts', cli: 'src/cli/program.ts' },
+    elsewhere: lazy,
+    shared: 'library',
+  },
   { input: { main: 'src/cli/main.ts' }, elsewhere: { './program': './cli.js' } },
   { input: { protocol: 'src/base/protocol.ts' } },
   { input: { websocket: 'scripts/lib/bundled/websocket.cjs' } },
   { input: { 'proxy-agents': 'hpagent' } },
 ]
+
+/** What programs import, by the names of the files: the sources with the public names. */
+const entries = { index: 'index', 'rtc-node': 'src/rtc-node/index' }
 
 /** The files of dist/. */
 const files = [
@@ -81,13 +88,16 @@ export async function bundle({ maps }) {
   }
   const [is, wanted] = [[...contained].sort().join(', '), bundledPackages.join(', ')]
   if (is !== wanted) throw new StepError(`dist/ contains ${is}, but scripts/lib/bundle.mjs lists ${wanted}`)
-  writeEsm()
+  for (const name of Object.keys(entries)) writeEsm(name)
 }
 
 /** Removes from dist/ what is not written any more. */
 export function removeOthers(maps) {
   const kept = files.flatMap((file) => (maps ? [file, `${file}.map`] : [file]))
-  const all = [...kept, 'index.mjs', 'index.d.ts', 'index.d.mts']
+  const all = [
+    ...kept,
+    ...Object.keys(entries).flatMap((name) => [`${name}.mjs`, `${name}.d.ts`, `${name}.d.mts`]),
+  ]
   for (const name of readdirSync(fromRoot('dist'))) {
     if (!all.includes(name)) rmSync(fromRoot('dist', name), { recursive: true })
   }
@@ -102,18 +112,18 @@ function otherFiles(paths) {
 }
 
 /**
- * `dist/index.mjs`: the same objects under the same names, so that `import` and `require` share one instance of the
+ * `dist/<entry>.mjs`: the same objects under the same names, so that `import` and `require` share one instance of the
  * package, with its classes and its native addon.
  */
-function writeEsm() {
+function writeEsm(entry) {
   const require = createRequire(import.meta.url)
-  const names = Object.keys(require(fromRoot('dist/index.js'))).filter((name) => name !== '__esModule')
+  const names = Object.keys(require(fromRoot(`dist/${entry}.js`))).filter((name) => name !== '__esModule')
   const lines = [
-    "import cjs from './index.js'",
+    `import cjs from './${entry}.js'`,
     '// Named one by one: no runtime has to guess what a CommonJS module exports.',
     ...names.map((name) => `export const ${name} = cjs.${name}`),
   ]
-  writeFileSync(fromRoot('dist/index.mjs'), `${lines.join('\n')}\n`)
+  writeFileSync(fromRoot(`dist/${entry}.mjs`), `${lines.join('\n')}\n`)
 }
 
 /** The web streams of Node's types that are global, too: with `lib: dom`, the globals are the DOM's. */
@@ -125,30 +135,34 @@ const globalTypes = [
 ]
 
 /**
- * `dist/index.d.ts`: the public declarations, and those that they need. They name no package but Node's. Web streams are
- * the global ones: with `lib: dom`, TypeScript does not take a stream of `node:stream/web` for a global one.
+ * `dist/<entry>.d.ts`: the public declarations, and those that they need. They name no package but Node's. Web streams
+ * are the global ones: with `lib: dom`, TypeScript does not take a stream of `node:stream/web` for a global one.
  */
 export async function bundleDeclarations() {
+  for (const [entry, source] of Object.entries(entries)) await bundleDeclarationsOf(entry, source)
+}
+
+async function bundleDeclarationsOf(entry, source) {
   const { rollup } = await import('rollup')
   const { dts } = await import('rollup-plugin-dts')
   const made = await rollup({
-    input: compiled('index.d.ts'),
+    input: compiled(`${source}.d.ts`),
     plugins: [dts(), { name: 'global-streams', renderChunk: withGlobalStreams }],
     external: /^node:/,
     onwarn(warning) {
-      throw new StepError(`dist/index.d.ts: ${warning.message}`)
+      throw new StepError(`dist/${entry}.d.ts: ${warning.message}`)
     },
   })
-  await made.write({ file: fromRoot('dist/index.d.ts'), format: 'es' })
+  await made.write({ file: fromRoot(`dist/${entry}.d.ts`), format: 'es' })
   await made.close()
-  writeFileSync(fromRoot('dist/index.d.mts'), "export * from './index.js'\n")
+  writeFileSync(fromRoot(`dist/${entry}.d.mts`), `export * from './${entry}.js'\n`)
 }
 
 function withGlobalStreams(text) {
   return text.replace(/^import (?:type )?\{ (.*) \} from 'node:stream\/web';$/m, (_, list) => {
     const others = list.split(', ').filter((name) => !globalTypes.includes(name))
     if (others.length > 0)
-      throw new StepError(`dist/index.d.ts: ${others.join()} of node:stream/web is not global`)
+      throw new StepError(`${others.join()} of node:stream/web is not global`)
     return ''
   })
 }

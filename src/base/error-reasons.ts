@@ -448,6 +448,24 @@ export const errorReasons = {
       doc: 'The program closed it, or ended the input of the mixer, and then gave it more. Make another one.',
     },
   },
+  RtcNodeError: {
+    video: {
+      message: 'node-datatrack/rtc-node has no video',
+      doc: 'The name exists, so that programs that import it load. Video needs libwebrtc.',
+    },
+    audioFilter: {
+      message: 'noise cancellation by native plugins is not supported',
+      doc: 'Such plugins are made for libwebrtc. A `FrameProcessor` works.',
+    },
+    localStream: {
+      message: 'only tracks of remote participants can be heard',
+      doc: 'An `AudioStream` of a track of the local participant does not exist here.',
+    },
+    encryption: {
+      message: 'this option of the encryption is not supported',
+      doc: 'The message names it. The encryption itself is that of all LiveKit SDKs.',
+    },
+  },
   DataTrackClosedError: {
     closed: {
       message: 'the object is closed',

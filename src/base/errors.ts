@@ -26,6 +26,7 @@ export const errorCodes = {
   TrackPublishError: 'ERR_DATATRACK_TRACK_PUBLISH',
   AudioSourceError: 'ERR_DATATRACK_AUDIO_SOURCE',
   AudioProcessingError: 'ERR_DATATRACK_AUDIO_PROCESSING',
+  RtcNodeError: 'ERR_DATATRACK_RTC_NODE',
 } as const satisfies Record<ErrorName, string>
 
 /** The `code` of any error of this package. */
@@ -60,6 +61,8 @@ export type TrackPublishErrorReason = ErrorReason<'TrackPublishError'>
 export type AudioSourceErrorReason = ErrorReason<'AudioSourceError'>
 /** Reasons of {@link AudioProcessingError}. */
 export type AudioProcessingErrorReason = ErrorReason<'AudioProcessingError'>
+/** Reasons of {@link RtcNodeError}. */
+export type RtcNodeErrorReason = ErrorReason<'RtcNodeError'>
 
 /** Options of the constructors of all errors. */
 export interface DataTrackErrorOptions {
@@ -318,6 +321,16 @@ export class AudioProcessingError extends DataTrackError {
   }
 }
 
+/** A program that uses `node-datatrack/rtc-node` in place of `@livekit/rtc-node` used what only the latter has. */
+export class RtcNodeError extends DataTrackError {
+  readonly code = errorCodes.RtcNodeError
+  readonly reason: RtcNodeErrorReason
+  constructor(reason: RtcNodeErrorReason, options: DataTrackErrorOptions = {}) {
+    super('RtcNodeError', reason, options)
+    this.reason = reason
+  }
+}
+
 /** Keyed by the class, because minifiers change class names. */
 const brands = new Map<unknown, ErrorName>([
   [DataTrackPublishError, 'DataTrackPublishError'],
@@ -335,6 +348,7 @@ const brands = new Map<unknown, ErrorName>([
   [TrackPublishError, 'TrackPublishError'],
   [AudioSourceError, 'AudioSourceError'],
   [AudioProcessingError, 'AudioProcessingError'],
+  [RtcNodeError, 'RtcNodeError'],
 ])
 
 /** One row for each reason of each class. The documentation prints the table, and a test checks it. */

@@ -1,0 +1,26 @@
+// Writes what a module exports to the file descriptor 3: the numbers of its enums, and the members of its classes.
+import { writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+
+const module = createRequire(import.meta.url)(process.argv[2])
+
+/** Methods and accessors, those of parents of the same module included; and the static ones. */
+function membersOf(type) {
+  const names = new Set()
+  for (let at = type; typeof at === 'function' && at !== Function.prototype; at = Object.getPrototypeOf(at)) {
+    if (at.prototype === undefined || !Object.values(module).includes(at)) break
+    for (const name of Object.getOwnPropertyNames(at.prototype)) names.add(name)
+    for (const name of Object.getOwnPropertyNames(at)) names.add(`static ${name}`)
+  }
+  return [...names]
+}
+
+const shape = {}
+for (const [name, value] of Object.entries(module)) {
+  if (name === '__esModule' || name === 'default') continue
+  if (typeof value !== 'function') shape[name] = { numbers: value }
+  else if (/^class\b/.test(Function.prototype.toString.call(value))) shape[name] = { members: membersOf(value) }
+  else shape[name] = {}
+}
+writeSync(3, JSON.stringify(shape))
+process.exit()

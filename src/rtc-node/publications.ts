@@ -1,0 +1,154 @@
+/** Publications in the shapes of `@livekit/rtc-node`. */
+import type { LocalTrackPublication as OwnLocal } from '../media/local-publication'
+import type { RemoteTrackPublication as OwnRemote } from '../media/remote-publication'
+import { encryptionNumber, sourceNumber } from './convert'
+import { EncryptionType, TrackKind } from './enums'
+import type { TrackSource } from './enums'
+import type { StreamContext } from './stream-context'
+import { LocalAudioTrack, RemoteAudioTrack } from './tracks'
+import type { Track } from './tracks'
+
+/** A published track. */
+export abstract class TrackPublication {
+  readonly #own: OwnLocal | OwnRemote
+
+  /** @internal */
+  constructor(own: OwnLocal | OwnRemote) {
+    this.#own = own
+  }
+
+  /** The track; of a remote participant: while the room is subscribed to it. */
+  abstract get track(): Track | undefined
+  /** How the track is end-to-end encrypted. */
+  abstract get encryptionType(): EncryptionType | undefined
+
+  /** The SID that the server gave the track. */
+  get sid(): string | undefined {
+    return this.#own.trackSid
+  }
+
+  get name(): string | undefined {
+    return this.#own.trackName
+  }
+
+  /** Always audio: a room does not list video tracks. */
+  get kind(): TrackKind | undefined {
+    return TrackKind.KIND_AUDIO
+  }
+
+  get source(): TrackSource | undefined {
+    return sourceNumber(this.#own.source)
+  }
+
+  /** Always `false`: it concerns video. */
+  get simulcasted(): boolean | undefined {
+    return false
+  }
+
+  /** Always 0. */
+  get width(): number | undefined {
+    return 0
+  }
+
+  /** Always 0. */
+  get height(): number | undefined {
+    return 0
+  }
+
+  get mimeType(): string | undefined {
+    return this.#own.mimeType
+  }
+
+  get muted(): boolean | undefined {
+    return this.#own.isMuted
+  }
+}
+
+/** A published track of the local participant. It stays the same if the connection is rebuilt. */
+export class LocalTrackPublication extends TrackPublication {
+  readonly #local: OwnLocal
+  readonly #encrypted: boolean
+  #track: LocalAudioTrack | undefined
+
+  /** @internal */
+  constructor(own: OwnLocal, encrypted: boolean) {
+    super(own)
+    this.#local = own
+    this.#encrypted = encrypted
+    this.#track = LocalAudioTrack.of(own.track)
+  }
+
+  /** The track; `undefined` after it was unpublished. */
+  get track(): LocalAudioTrack | undefined {
+    return this.#track
+  }
+
+  get encryptionType(): EncryptionType | undefined {
+    return this.#encrypted ? EncryptionType.GCM : EncryptionType.NONE
+  }
+
+  /**
+   * Resolves when a participant has subscribed to the track for the first time. Unlike rtc-node's, it rejects with a
+   * `TrackPublishError` (`unpublished`) if the track is unpublished before.
+   */
+  async waitForSubscription(): Promise<void> {
+    await this.#local.waitForSubscription()
+  }
+
+  /** @internal */
+  ended(): void {
+    this.#track = undefined
+  }
+}
+
+/** A published track of a remote participant. */
+export class RemoteTrackPublication extends TrackPublication {
+  readonly #remote: OwnRemote
+  readonly #context: () => StreamContext
+  #track: { readonly own: OwnRemote['track']; readonly shown: RemoteAudioTrack } | undefined
+
+  /** @internal */
+  constructor(own: OwnRemote, context: () => StreamContext) {
+    super(own)
+    this.#remote = own
+    this.#context = context
+  }
+
+  /** Whether the server sends the track. */
+  get subscribed(): boolean {
+    return this.#remote.isSubscribed
+  }
+
+  get track(): RemoteAudioTrack | undefined {
+    const own = this.#remote.track
+    return own && this.trackOf(own)
+  }
+
+  get encryptionType(): EncryptionType | undefined {
+    return encryptionNumber(this.#remote.encryption)
+  }
+
+  /** Subscribes to the track, or ends the subscription. `trackSubscribed` or `trackUnsubscribed` follows. */
+  setSubscribed(subscribed: boolean): void {
+    this.#remote.setSubscribed(subscribed)
+  }
+
+  /** @internal The same object for the same subscription. */
+  trackOf(own: NonNullable<OwnRemote['track']>): RemoteAudioTrack {
+    if (this.#track?.own !== own) {
+      const info = () => ({ name: this.#remote.trackName, muted: this.#remote.isMuted })
+      this.#track = { own, shown: new RemoteAudioTrack(own, info, this.#context()) }
+    }
+    return this.#track.shown
+  }
+
+  /** @internal The room has a new token. */
+  tokenRefreshed(): void {
+    this.#track?.shown.context.tokenRefreshed()
+  }
+
+  /** @internal The subscription has ended, or the room is disconnected. */
+  detach(): void {
+    this.#track?.shown.context.end()
+  }
+}
