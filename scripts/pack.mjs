@@ -1,11 +1,12 @@
-// `npm run pack:release`: makes the tarballs that are published, in release/ (or --out=<folder>): node-datatrack, and a
-// package for each platform. If --prebuilds=<folder> names the folder that has prebuilds/, it also makes a
+// `npm run pack:release`: makes the tarballs that are published, in release/ (or --out=<folder>): node-datatrack, a
+// package for each platform, and @node-datatrack/rtc-node. If --prebuilds=<folder> names the folder that has prebuilds/, it also makes a
 // node-datatrack that contains all binaries (release/self-contained/). All targets' binaries must be in npm/ (`napi
 // artifacts` puts them there). --host packs only this machine's build.
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addonPath } from './lib/build.mjs'
+import { aliasFiles, aliasManifest } from './lib/alias.mjs'
 import { crates, notices, npmPackages } from './lib/notices.mjs'
 import { hostName, targets } from './lib/platform.mjs'
 import { fromRoot, main, run, say, StepError } from './lib/steps.mjs'
@@ -43,6 +44,10 @@ await main(async () => {
     copyFileSync(fromRoot(file), join(stage, file))
   }
 
+  // Tools that do not know the field `exports` find the entry by its folder.
+  mkdirSync(join(stage, 'rtc-node'))
+  writeManifest(join(stage, 'rtc-node'), { main: '../dist/rtc-node.js', types: '../dist/rtc-node.d.ts' })
+
   const asked = npmPackages()
   if (values.prebuilds !== undefined) {
     // The package contains the binaries, so it contains their crates, too.
@@ -66,6 +71,7 @@ await main(async () => {
   )
   for (const { name } of chosen) await pack(join(stage, 'npm', name), out)
   await pack(stage, out)
+  await pack(stageAlias(manifest), out)
   say(`Packed ${chosen.length} of ${targets().length} platforms to ${out}.`)
 })
 
@@ -95,6 +101,16 @@ function stagePlatform({ name, triple }, host, repository) {
   })
   writeNotices(folder, crates(triple))
   if (existsSync(fromRoot('LICENSE'))) copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'))
+}
+
+/** `@node-datatrack/rtc-node`, which takes the place of `@livekit/rtc-node`. Returns its folder. */
+function stageAlias(manifest) {
+  const folder = join(stage, 'alias')
+  mkdirSync(folder)
+  writeManifest(folder, aliasManifest(manifest))
+  for (const [file, text] of Object.entries(aliasFiles)) writeFileSync(join(folder, file), text)
+  if (existsSync(fromRoot('LICENSE'))) copyFileSync(fromRoot('LICENSE'), join(folder, 'LICENSE'))
+  return folder
 }
 
 async function pack(folder, destination) {

@@ -20,6 +20,8 @@ export interface Tarballs {
   /** Path of the tarball of each platform's package that there is, by name. */
   platforms: Record<string, string>
   selfContained: string
+  /** `@node-datatrack/rtc-node`. */
+  alias: string
 }
 
 /** The tarballs: those of `DATATRACK_TARBALLS`, a release's, or fresh ones of this machine's build. */
@@ -30,9 +32,10 @@ export function tarballs(): Tarballs {
     .filter(([name]) => name !== undefined)
     .map(([name, file]) => [`@node-datatrack/${name}`, file] as const)
   return {
-    main: mainTarball(folder),
+    main: tarballIn(folder, /^node-datatrack-\d/),
     platforms: Object.fromEntries(platforms),
-    selfContained: mainTarball(join(folder, 'self-contained')),
+    selfContained: tarballIn(join(folder, 'self-contained'), /^node-datatrack-\d/),
+    alias: tarballIn(folder, /^node-datatrack-rtc-node-\d/),
   }
 }
 
@@ -46,9 +49,9 @@ function pack(): string {
   return folder
 }
 
-function mainTarball(folder: string): string {
-  const file = readdirSync(folder).find((name) => /^node-datatrack-\d/.test(name))
-  if (file === undefined) throw new Error(`${folder} has no node-datatrack-<version>.tgz`)
+function tarballIn(folder: string, pattern: RegExp): string {
+  const file = readdirSync(folder).find((name) => pattern.test(name))
+  if (file === undefined) throw new Error(`${folder} has no tarball ${pattern.source}`)
   return resolve(folder, file)
 }
 

@@ -28,13 +28,20 @@ describe('the tarball', () => {
         'package/dist/index.d.ts',
         'package/dist/index.d.mts',
         'package/dist/main.js',
+        'package/dist/rtc-node.js',
+        'package/dist/rtc-node.mjs',
+        'package/dist/rtc-node.d.ts',
+        'package/dist/rtc-node.d.mts',
+        'package/rtc-node/package.json',
       ]),
     )
     const others = list.filter((file) => !/^package\/dist\/[\w-]+\.(js|mjs|d\.ts|d\.mts)$/.test(file))
     expect(
       others.filter(
         (file) =>
-          !/^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|THIRD-PARTY-NOTICES\.txt)$/.test(file),
+          !/^package\/((rtc-node\/)?package\.json|LICENSE|README\.md|CHANGELOG\.md|THIRD-PARTY-NOTICES\.txt)$/.test(
+            file,
+          ),
       ),
     ).toEqual([])
   })
@@ -107,15 +114,21 @@ describe('the installed package', () => {
     expect(readdirSync(join(folder, 'node_modules/@node-datatrack'))).toEqual([`native-${target()}`])
   })
 
-  test('importing loads neither the binary nor a dependency, and `import` and `require` give the same objects', () => {
-    const report = JSON.parse(runIn(folder, process.execPath, ['lazy.cjs'])) as Record<string, any>
-    expect(report['names']).toContain('Loopback')
-    expect(report['names']).toEqual([...report['required']].sort())
-    expect(report['same']).toBe(true)
-    expect(report['binaries']).toEqual([])
-    expect(new Set(report['packages'])).toEqual(new Set(['node-datatrack']))
-    expect(report['files'].sort()).toEqual(['index.js', 'library.js', 'rolldown-runtime.js'])
-  })
+  test.each([
+    ['node-datatrack', 'Loopback', 'index.js'],
+    ['node-datatrack/rtc-node', 'TrackKind', 'rtc-node.js'],
+  ])(
+    'importing %s loads neither the binary nor a dependency, and `import` and `require` are the same',
+    (entry, name, file) => {
+      const report = JSON.parse(runIn(folder, process.execPath, ['lazy.cjs', entry])) as Record<string, any>
+      expect(report['names']).toContain(name)
+      expect(report['names']).toEqual([...report['required']].sort())
+      expect(report['same']).toBe(true)
+      expect(report['binaries']).toEqual([])
+      expect(new Set(report['packages'])).toEqual(new Set(['node-datatrack']))
+      expect(report['files'].sort()).toEqual(['library.js', file, 'rolldown-runtime.js'].sort())
+    },
+  )
 
   test.each(['import.mjs', 'require.cjs'])('carries a frame, %s', (script) => {
     expect(runIn(folder, process.execPath, [script])).toMatch(/^smoke ok/)

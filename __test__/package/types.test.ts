@@ -8,10 +8,12 @@ import { consumer, installed, remove, tarballs } from './consumer'
 let folder: string
 let tools: string
 let tarball: string
+let alias: string
 
 beforeAll(() => {
   const packed = tarballs()
   tarball = packed.main
+  alias = packed.alias
   folder = consumer(packed.main, packed.platforms)
   tools = installed('bundlers')
   for (const name of ['types.mts', 'types.cts']) {
@@ -54,9 +56,11 @@ describe.each([
 })
 
 test('attw: each way of importing finds its declarations', () => {
-  expect(node('@arethetypeswrong/cli/dist/index.js', tarball, '--no-emoji')).toContain('No problems found')
+  for (const file of [tarball, alias])
+    expect(node('@arethetypeswrong/cli/dist/index.js', file, '--no-emoji')).toContain('No problems found')
 })
 
 test('publint: the package.json is right for all tools', () => {
-  expect(node('publint/src/cli.js', tarball, '--strict')).toContain('All good!')
+  for (const file of [tarball, alias])
+    expect(node('publint/src/cli.js', file, '--strict')).toContain('All good!')
 })

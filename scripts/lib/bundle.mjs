@@ -161,8 +161,7 @@ async function bundleDeclarationsOf(entry, source) {
 function withGlobalStreams(text) {
   return text.replace(/^import (?:type )?\{ (.*) \} from 'node:stream\/web';$/m, (_, list) => {
     const others = list.split(', ').filter((name) => !globalTypes.includes(name))
-    if (others.length > 0)
-      throw new StepError(`${others.join()} of node:stream/web is not global`)
+    if (others.length > 0) throw new StepError(`${others.join()} of node:stream/web is not global`)
     return ''
   })
 }

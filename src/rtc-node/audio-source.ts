@@ -12,6 +12,11 @@ export class AudioSource extends OwnAudioSource {
     const { data, sampleRate, channels, samplesPerChannel } = frame
     const length = samplesPerChannel * channels
     if (data.length <= length) return await super.captureFrame(frame)
-    return await super.captureFrame({ data: data.subarray(0, length), sampleRate, channels, samplesPerChannel })
+    return await super.captureFrame({
+      data: data.subarray(0, length),
+      sampleRate,
+      channels,
+      samplesPerChannel,
+    })
   }
 }

@@ -45,7 +45,9 @@ export class AudioStream extends ReadableStream<AudioFrame> {
   constructor(track: Track, options: AudioStreamOptions)
   constructor(track: Track, sampleRateOrOptions?: number | AudioStreamOptions, numChannels?: number) {
     const options =
-      typeof sampleRateOrOptions === 'object' ? sampleRateOrOptions : { sampleRate: sampleRateOrOptions, numChannels }
+      typeof sampleRateOrOptions === 'object'
+        ? sampleRateOrOptions
+        : { sampleRate: sampleRateOrOptions, numChannels }
     super(new Source(track, options as AudioStreamOptions), { highWaterMark: 0 })
   }
 }

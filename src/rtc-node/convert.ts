@@ -6,7 +6,10 @@ import type { TrackEncryption } from '../media/remote-publication'
 import type { AudioTrackSource } from '../media/track-publish-options'
 import type { ConnectionQuality as Quality } from '../room/activity'
 import type { ConnectionState as State, DataPacketKind as Kind, EncryptionType as Type } from '../room/events'
-import type { ParticipantKind as Participant, ParticipantKindDetail as Detail } from '../room/participant-info'
+import type {
+  ParticipantKind as Participant,
+  ParticipantKindDetail as Detail,
+} from '../room/participant-info'
 import { RtcNodeError } from '../base/errors'
 import {
   ConnectionQuality,

@@ -79,10 +79,7 @@ export interface RoomCallbacks {
   roomSidChanged: (sid: string) => void
   participantMetadataChanged: (metadata: string | undefined, participant: Participant) => void
   participantNameChanged: (name: string, participant: Participant) => void
-  participantAttributesChanged: (
-    changedAttributes: Record<string, string>,
-    participant: Participant,
-  ) => void
+  participantAttributesChanged: (changedAttributes: Record<string, string>, participant: Participant) => void
   participantEncryptionStatusChanged: (isEncrypted: boolean, participant: Participant) => void
   connectionQualityChanged: (quality: ConnectionQuality, participant: Participant) => void
   dataReceived: (

@@ -270,9 +270,7 @@ export class LocalParticipant extends Participant {
     track: LocalTrack,
     options: Partial<TrackPublishOptions> = {},
   ): Promise<LocalTrackPublication> {
-    const publication = this.publicationOf(
-      await this.#own.publishTrack(track.own, publishSettings(options)),
-    )
+    const publication = this.publicationOf(await this.#own.publishTrack(track.own, publishSettings(options)))
     if (publication.sid !== undefined) this.trackPublications.set(publication.sid, publication)
     return publication
   }

@@ -5,8 +5,14 @@ import type {
   ByteStreamInfo as OwnByteInfo,
   TextStreamInfo as OwnTextInfo,
 } from '../data-stream/info'
-import type { ByteStreamReader as OwnByteReader, TextStreamReader as OwnTextReader } from '../data-stream/readers'
-import type { ByteStreamWriter as OwnByteWriter, TextStreamWriter as OwnTextWriter } from '../data-stream/writers'
+import type {
+  ByteStreamReader as OwnByteReader,
+  TextStreamReader as OwnTextReader,
+} from '../data-stream/readers'
+import type {
+  ByteStreamWriter as OwnByteWriter,
+  TextStreamWriter as OwnTextWriter,
+} from '../data-stream/writers'
 
 /** The description of a stream. */
 export interface BaseStreamInfo {

@@ -101,7 +101,9 @@ function watch(room) {
   room.on('reconnected', () => tell('reconnected'))
   room.on('disconnected', (reason) => tell('disconnected', reason))
   room.on('participantConnected', (one) => tell('participantConnected', participant(one)))
-  room.on('participantDisconnected', (one) => tell('participantDisconnected', one.identity, one.disconnectReason))
+  room.on('participantDisconnected', (one) =>
+    tell('participantDisconnected', one.identity, one.disconnectReason),
+  )
   room.on('participantMetadataChanged', (text, one) => tell('participantMetadataChanged', text, one.identity))
   room.on('participantNameChanged', (text, one) => tell('participantNameChanged', text, one.identity))
   room.on('participantAttributesChanged', (changes, one) =>
@@ -134,7 +136,13 @@ function watch(room) {
 const room = new rtc.Room()
 const peer = new other.Room()
 
-const before = [room.isConnected, room.connectionState, room.name ?? null, room.localParticipant ?? null, await room.getSid()]
+const before = [
+  room.isConnected,
+  room.connectionState,
+  room.name ?? null,
+  room.localParticipant ?? null,
+  await room.getSid(),
+]
 watch(room)
 
 await room.connect(url, token, { autoSubscribe: true, dynacast: false })
@@ -205,7 +213,10 @@ const sent = await peer.localParticipant.publishTrack(
 await seen('trackSubscribed')
 const remote = room.remoteParticipants.get('other')
 const [heard] = remote.trackPublications.values()
-step('another participant publishes a track', { published: participant(remote), publication: publication(heard) })
+step('another participant publishes a track', {
+  published: participant(remote),
+  publication: publication(heard),
+})
 
 const playing = sine(other, source)
 const frames = [await hear(rtc, heard.track)]
@@ -302,12 +313,15 @@ room.localParticipant.registerRpcMethod('broken', () => {
 })
 peer.localParticipant.registerRpcMethod('there', ({ payload }) => Promise.resolve(payload.toUpperCase()))
 const call = (from, destinationIdentity, method) =>
-  from.localParticipant.performRpc({ destinationIdentity, method, payload: 'hello', responseTimeout: 5000 }).then(
-    (payload) => ({ payload }),
-    ({ code, message, data }) => ({ code, message, data: data || null }),
-  )
+  from.localParticipant
+    .performRpc({ destinationIdentity, method, payload: 'hello', responseTimeout: 5000 })
+    .then(
+      (payload) => ({ payload }),
+      ({ code, message, data }) => ({ code, message, data: data || null }),
+    )
 const calls = {}
-for (const method of ['old', 'failing', 'broken', 'missing']) calls[method] = await call(peer, 'watched', method)
+for (const method of ['old', 'failing', 'broken', 'missing'])
+  calls[method] = await call(peer, 'watched', method)
 calls.there = await call(room, 'other', 'there')
 room.localParticipant.unregisterRpcMethod('old')
 calls.removed = await call(peer, 'watched', 'old')
@@ -428,7 +442,10 @@ await seen('participantDisconnected')
 step('another participant leaves', { others: room.remoteParticipants.size, reason: remote.disconnectReason })
 
 const rival = new other.Room()
-const [gone] = await Promise.all([once(room, 'disconnected'), rival.connect(url, sameToken, { autoSubscribe: true })])
+const [gone] = await Promise.all([
+  once(room, 'disconnected'),
+  rival.connect(url, sameToken, { autoSubscribe: true }),
+])
 step('another participant takes the identity', {
   reason: rtc.DisconnectReason[gone[0]],
   isConnected: room.isConnected,
