@@ -70,7 +70,7 @@ async function runAll(suite) {
       'With @livekit/rtc-node, through that server',
       hasRtcNode,
       'what @livekit/rtc-node is built for',
-      ...interop('reliable-rtc-node'),
+      ...interop('reliable-rtc-node', 'rtc-node'),
     ],
     [
       'Audio of @livekit/rtc-node, Python and Chromium, through that server',

@@ -129,7 +129,7 @@ async function stepsOf(watched: string, other: string): Promise<unknown[]> {
   )
   const [code, said, steps] = await Promise.all([
     new Promise((ended) => child.on('close', ended)),
-    text(child.stderr),
+    text(child.stderr as unknown as Readable),
     text(child.stdio[3] as unknown as Readable),
   ])
   expect(code, said).toBe(0)

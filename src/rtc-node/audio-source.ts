@@ -8,15 +8,10 @@ export class AudioSource extends OwnAudioSource {
    * As this package's own `captureFrame`. Samples behind those that `samplesPerChannel` and `channels` count are
    * ignored, as in rtc-node.
    */
-  override async captureFrame(frame: CapturedFrame): Promise<void> {
+  override captureFrame(frame: CapturedFrame): Promise<void> {
     const { data, sampleRate, channels, samplesPerChannel } = frame
     const length = samplesPerChannel * channels
-    if (data.length <= length) return await super.captureFrame(frame)
-    return await super.captureFrame({
-      data: data.subarray(0, length),
-      sampleRate,
-      channels,
-      samplesPerChannel,
-    })
+    if (data.length <= length) return super.captureFrame(frame)
+    return super.captureFrame({ data: data.subarray(0, length), sampleRate, channels, samplesPerChannel })
   }
 }

@@ -1,7 +1,7 @@
 /** One connection of a room, as `@livekit/rtc-node` shows it: the participants, and the room's events. */
 import type { RemoteTrackPublication as OwnRemotePublication } from '../media/remote-publication'
 import type { LocalTrackPublication as OwnLocalPublication } from '../media/local-publication'
-import { LocalParticipant as OwnLocal } from '../room/local-participant'
+import type { LocalParticipant as OwnLocal } from '../room/local-participant'
 import { RemoteParticipant as OwnRemote } from '../room/remote-participant'
 import type { RoomEvents } from '../room/events'
 import type { Room as OwnRoom } from '../room/room'
@@ -12,8 +12,6 @@ import type { RoomCallbacks } from './events'
 import { LocalParticipant, RemoteParticipant, shownMessage } from './participants'
 import type { Participant } from './participants'
 import type { LocalTrackPublication, RemoteTrackPublication } from './publications'
-import { StreamContext } from './stream-context'
-import type { StreamCredentials } from './stream-context'
 
 /** Emits an event of the room that the program has. */
 export type Emit = <Name extends keyof RoomCallbacks>(
@@ -24,7 +22,6 @@ export type Emit = <Name extends keyof RoomCallbacks>(
 /** What the view tells its room. */
 export interface ViewOwner {
   readonly emit: Emit
-  readonly credentials: () => StreamCredentials
   /** The state has changed. */
   stateChanged(state: ConnectionState): void
   tokenRefreshed(token: string): void
@@ -107,7 +104,6 @@ export class ConnectionView {
       this.#sidMayHaveChanged()
     })
     this.#on('disconnected', (reason) => {
-      this.#detachTracks()
       this.#owner.ended()
       this.#owner.stateChanged(ConnectionState.CONN_DISCONNECTED)
       emit(RoomEvent.Disconnected, reasonNumber(reason))
@@ -118,7 +114,6 @@ export class ConnectionView {
     })
     this.#on('tokenRefreshed', (token) => {
       this.#owner.tokenRefreshed(token)
-      for (const publication of this.#remotePublications()) publication.tokenRefreshed()
       emit(RoomEvent.TokenRefreshed)
     })
     this.#on('roomMetadataChanged', (metadata) => {
@@ -186,9 +181,7 @@ export class ConnectionView {
     this.#on('trackUnsubscribed', (track, own, publisher) => {
       const participant = this.#remote(publisher)
       const publication = participant.publicationOf(own)
-      const shown = publication.trackOf(track)
-      shown.context.end()
-      emit(RoomEvent.TrackUnsubscribed, shown, publication, participant)
+      emit(RoomEvent.TrackUnsubscribed, publication.trackOf(track), publication, participant)
     })
     this.#on('trackSubscriptionFailed', (sid, own, reason) =>
       emit(RoomEvent.TrackSubscriptionFailed, sid, this.#remote(own), reason),
@@ -262,7 +255,7 @@ export class ConnectionView {
   #remote(own: OwnRemote): RemoteParticipant {
     const known = this.#shown.get(own)
     if (known !== undefined) return known
-    const participant = new RemoteParticipant(own, (publication) => this.#context(own, publication))
+    const participant = new RemoteParticipant(own)
     this.#shown.set(own, participant)
     return participant
   }
@@ -274,24 +267,5 @@ export class ConnectionView {
     return publisher instanceof OwnRemote
       ? this.#remote(publisher).publicationOf(own as OwnRemotePublication)
       : this.local.publicationOf(own as OwnLocalPublication)
-  }
-
-  #context(own: OwnRemote, publication: OwnRemotePublication): StreamContext {
-    return new StreamContext(
-      () => ({
-        roomName: this.#room.name,
-        participantIdentity: own.identity,
-        publicationSid: publication.trackSid,
-      }),
-      this.#owner.credentials,
-    )
-  }
-
-  #remotePublications(): RemoteTrackPublication[] {
-    return [...this.remotes.values()].flatMap(({ trackPublications }) => [...trackPublications.values()])
-  }
-
-  #detachTracks(): void {
-    for (const publication of this.#remotePublications()) publication.detach()
   }
 }

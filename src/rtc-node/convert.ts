@@ -15,13 +15,13 @@ import {
   ConnectionQuality,
   ConnectionState,
   DataPacketKind,
-  DisconnectReason,
   EncryptionType,
   ParticipantKind,
   ParticipantKindDetail,
   SimulateScenarioKind,
   TrackSource,
 } from './enums'
+import type { DisconnectReason } from './enums'
 
 const states: Readonly<Record<State, ConnectionState>> = {
   disconnected: ConnectionState.CONN_DISCONNECTED,
@@ -37,6 +37,7 @@ export function stateNumber(state: State): ConnectionState {
 
 /** The numbers are the protocol's, as this package's own are. */
 export function reasonNumber(reason: Reason): DisconnectReason {
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- a test compares the numbers
   return disconnectReasonNumber(reason)
 }
 

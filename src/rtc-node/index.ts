@@ -4,6 +4,8 @@
  * Importing this module loads neither the native addon nor the protocol package.
  */
 export { AudioFrame, combineAudioFrames } from '../media/audio-frame'
+export { AudioMixer } from '../media/audio-mixer'
+export type { AudioMixerOptions } from '../media/audio-mixer'
 export { AudioResampler, AudioResamplerQuality } from '../media/audio-resampler'
 export { AudioSource } from './audio-source'
 export { AudioStream } from './audio-stream'

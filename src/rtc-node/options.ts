@@ -5,13 +5,8 @@ import { ExternalE2EEKeyProvider } from '../e2ee/key-provider'
 import type { TrackPublishOptions as OwnPublishOptions } from '../media/track-publish-options'
 import type { RoomOptions as OwnRoomOptions } from '../room/room-options'
 import { sourceName } from './convert'
-import {
-  ContinualGatheringPolicy,
-  EncryptionType,
-  IceTransportType,
-  KeyDerivationFunction,
-  TrackSource,
-} from './enums'
+import { EncryptionType, IceTransportType, KeyDerivationFunction } from './enums'
+import type { ContinualGatheringPolicy, TrackSource } from './enums'
 
 /** A TURN server. */
 export class IceServer {

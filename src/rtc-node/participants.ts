@@ -15,7 +15,6 @@ import type { TrackPublishOptions } from './options'
 import { LocalTrackPublication, RemoteTrackPublication } from './publications'
 import type { TrackPublication } from './publications'
 import type { PerformRpcParams, RpcInterceptor, RpcInvocationData } from './rpc'
-import type { StreamContext } from './stream-context'
 import { byteInfo, ByteStreamWriter, textInfo, TextStreamWriter } from './streams'
 import type { ByteStreamInfo, ByteStreamOptions, TextStreamInfo } from './streams'
 import type { LocalTrack } from './tracks'
@@ -106,20 +105,13 @@ export abstract class Participant {
 /** A remote participant. */
 export class RemoteParticipant extends Participant {
   readonly trackPublications: Map<string, RemoteTrackPublication> = new Map<string, RemoteTrackPublication>()
-  readonly #context: (publication: OwnRemotePublication) => StreamContext
   readonly #publications = new WeakMap<OwnRemotePublication, RemoteTrackPublication>()
-
-  /** @internal */
-  constructor(own: OwnRemote, context: (publication: OwnRemotePublication) => StreamContext) {
-    super(own)
-    this.#context = context
-  }
 
   /** @internal The same object for the same publication. */
   publicationOf(own: OwnRemotePublication): RemoteTrackPublication {
     const known = this.#publications.get(own)
     if (known !== undefined) return known
-    const publication = new RemoteTrackPublication(own, () => this.#context(own))
+    const publication = new RemoteTrackPublication(own)
     this.#publications.set(own, publication)
     return publication
   }

@@ -4,7 +4,6 @@ import type { RemoteTrackPublication as OwnRemote } from '../media/remote-public
 import { encryptionNumber, sourceNumber } from './convert'
 import { EncryptionType, TrackKind } from './enums'
 import type { TrackSource } from './enums'
-import type { StreamContext } from './stream-context'
 import { LocalAudioTrack, RemoteAudioTrack } from './tracks'
 import type { Track } from './tracks'
 
@@ -104,14 +103,12 @@ export class LocalTrackPublication extends TrackPublication {
 /** A published track of a remote participant. */
 export class RemoteTrackPublication extends TrackPublication {
   readonly #remote: OwnRemote
-  readonly #context: () => StreamContext
   #track: { readonly own: OwnRemote['track']; readonly shown: RemoteAudioTrack } | undefined
 
   /** @internal */
-  constructor(own: OwnRemote, context: () => StreamContext) {
+  constructor(own: OwnRemote) {
     super(own)
     this.#remote = own
-    this.#context = context
   }
 
   /** Whether the server sends the track. */
@@ -137,18 +134,8 @@ export class RemoteTrackPublication extends TrackPublication {
   trackOf(own: NonNullable<OwnRemote['track']>): RemoteAudioTrack {
     if (this.#track?.own !== own) {
       const info = () => ({ name: this.#remote.trackName, muted: this.#remote.isMuted })
-      this.#track = { own, shown: new RemoteAudioTrack(own, info, this.#context()) }
+      this.#track = { own, shown: new RemoteAudioTrack(own, info) }
     }
     return this.#track.shown
-  }
-
-  /** @internal The room has a new token. */
-  tokenRefreshed(): void {
-    this.#track?.shown.context.tokenRefreshed()
-  }
-
-  /** @internal The subscription has ended, or the room is disconnected. */
-  detach(): void {
-    this.#track?.shown.context.end()
   }
 }

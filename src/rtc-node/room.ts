@@ -130,7 +130,6 @@ export class Room extends TypedEmitter<RoomCallbacks> {
     const own = new OwnRoom(settings.room)
     const view = new ConnectionView(own, this.remoteParticipants, settings.key !== undefined, {
       emit: (event, ...args) => void this.emit(event, ...args),
-      credentials: () => ({ token: this.#token ?? token, url }),
       stateChanged: (state) => this.#setState(state),
       tokenRefreshed: (fresh) => {
         this.#token = fresh

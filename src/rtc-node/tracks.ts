@@ -3,7 +3,6 @@ import { LocalAudioTrack as OwnLocalTrack } from '../media/local-audio-track'
 import type { RemoteAudioTrack as OwnRemoteTrack } from '../media/remote-audio-track'
 import type { AudioSource } from './audio-source'
 import { StreamState, TrackKind } from './enums'
-import type { StreamContext } from './stream-context'
 
 /** A track. */
 export abstract class Track {
@@ -89,24 +88,17 @@ export interface RemoteTrackInfo {
 export class RemoteAudioTrack extends Track {
   readonly #own: OwnRemoteTrack
   readonly #info: () => RemoteTrackInfo
-  readonly #context: StreamContext
 
   /** @internal */
-  constructor(own: OwnRemoteTrack, info: () => RemoteTrackInfo, context: StreamContext) {
+  constructor(own: OwnRemoteTrack, info: () => RemoteTrackInfo) {
     super()
     this.#own = own
     this.#info = info
-    this.#context = context
   }
 
   /** @internal */
   get own(): OwnRemoteTrack {
     return this.#own
-  }
-
-  /** @internal What the processors of the track's streams are told. */
-  get context(): StreamContext {
-    return this.#context
   }
 
   get sid(): string | undefined {

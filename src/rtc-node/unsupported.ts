@@ -1,4 +1,5 @@
 /** Names of `@livekit/rtc-node` that this package has no counterpart for. They can be imported, and fail on use. */
+/* eslint-disable @typescript-eslint/no-extraneous-class -- these classes exist for their names */
 import { ReadableStream } from 'node:stream/web'
 import { RtcNodeError } from '../base/errors'
 import type { VideoBufferType, VideoRotation } from './enums'
@@ -90,11 +91,6 @@ export class FrameCryptor {
 
 /** The encryption of a room. It is on for as long as the room is connected. */
 export class E2EEManager {
-  /** @internal */
-  constructor() {
-    // It has no state.
-  }
-
   /** Always `true`: a room without encryption has no manager. */
   get enabled(): boolean {
     return true

@@ -193,14 +193,12 @@ function share({ data, sampleRate }) {
 async function hear(sdk, remote, ...options) {
   let row = 0
   let shown
-  let wanted = 1
   for await (const frame of new sdk.AudioStream(remote, ...options)) {
     const { data, sampleRate, channels, samplesPerChannel, userdata } = frame
     shown = { type: frame.constructor.name, sampleRate, channels, samplesPerChannel, userdata }
     shown.owns = data.byteOffset === 0 && data.buffer.byteLength === 2 * channels * samplesPerChannel
-    wanted = sampleRate / samplesPerChannel
     row = share(frame) > 0.9 ? row + 1 : 0
-    if (row >= wanted) break
+    if (row >= sampleRate / samplesPerChannel) break
   }
   return shown
 }
@@ -451,15 +449,17 @@ step('another participant takes the identity', {
   isConnected: room.isConnected,
   state: room.connectionState,
 })
-await rival.disconnect()
 
 // Again, with a participant that is there already, and has published.
+const announced = once(rival, 'trackSubscribed')
 const old = new other.Room()
 await old.connect(url, otherToken, { autoSubscribe: true, dynacast: false })
 await old.localParticipant.publishTrack(
   other.LocalAudioTrack.createAudioTrack('tone', new other.AudioSource(RATE, 1)),
   new other.TrackPublishOptions({ source: other.TrackSource.SOURCE_MICROPHONE }),
 )
+await announced
+await rival.disconnect()
 events = []
 const again = new rtc.Room()
 const byMaps = []
@@ -494,6 +494,8 @@ step('rebuild', {
 
 const listeners = again.listenerCount('disconnected')
 await again.disconnect()
+// The subscriptions of the rebuilt session may still have come.
+events = events.filter(([name]) => !/^(trackS|trackP|localTrackS)/.test(name))
 step('disconnect', {
   isConnected: again.isConnected,
   listeners,

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events'
 import { writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { ReadableStream } from 'node:stream/web'
 
 const module = createRequire(import.meta.url)(process.argv[2])
 
