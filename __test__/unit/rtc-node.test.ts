@@ -87,7 +87,7 @@ describe('the options of a room', () => {
 test('the options of a track', () => {
   const { SOURCE_MICROPHONE } = rtc.TrackSource
   const audioEncoding = { maxBitrate: 1000n }
-  expect(publishSettings(new rtc.TrackPublishOptions())).toEqual({ source: 'unknown', dtx: true })
+  expect(publishSettings(new rtc.TrackPublishOptions())).toEqual({ source: 'unknown' })
   expect(
     publishSettings(
       new rtc.TrackPublishOptions({ source: SOURCE_MICROPHONE, dtx: false, audioEncoding, stream: 'a' }),

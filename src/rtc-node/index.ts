@@ -50,6 +50,7 @@ export { LocalParticipant, Participant, RemoteParticipant } from './participants
 export type { ChatMessage, DataPublishOptions, Transcription, TranscriptionSegment } from './participants'
 export { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publications'
 export { ConnectError, dispose, Room } from './room'
+export type { InboundRtpStats, OutboundRtpStats, RtcStats, RtcStatsBase } from '../media/rtc-stats'
 export { RpcError } from './rpc'
 export type {
   IncomingRpcNext,

@@ -149,9 +149,9 @@ export class TrackPublishOptions {
   audioEncoding?: AudioEncoding
   /** Video only. */
   videoCodec?: number
-  /** Whether silence is not transmitted. Default: `true`. */
+  /** Whether silence is not transmitted. Default: `true` for one channel, `false` for two. */
   dtx?: boolean
-  /** Whether each packet repeats earlier ones, which repairs losses. */
+  /** Whether each packet repeats the one before it, which repairs losses. Default: as for `dtx`. */
   red?: boolean
   /** Video only. */
   simulcast?: boolean
@@ -174,11 +174,12 @@ const [LEAST_BITRATE, MOST_BITRATE] = [6000, 510_000]
 
 /** @throws `RtcNodeError` (`video`) for a source of pictures */
 export function publishSettings(options: Partial<TrackPublishOptions> = {}): OwnPublishOptions {
-  const { audioEncoding, dtx, source, stream } = options
+  const { audioEncoding, dtx, red, source, stream } = options
   const bitrate = Number(audioEncoding?.maxBitrate ?? 0)
   return {
     source: sourceName(source),
-    dtx: dtx ?? true,
+    dtx,
+    red,
     ...(stream !== undefined && { stream }),
     ...(bitrate > 0 && { bitrate: Math.min(Math.max(bitrate, LEAST_BITRATE), MOST_BITRATE) }),
   }

@@ -1,5 +1,6 @@
 /** The room, in the shape of `@livekit/rtc-node`. */
 import { TypedEmitter } from '../base/typed-emitter'
+import type { RtcStats } from '../media/rtc-stats'
 import { Room as OwnRoom } from '../room/room'
 import { ConnectionView } from './connection-view'
 import { scenarioName } from './convert'
@@ -162,6 +163,17 @@ export class Room extends TypedEmitter<RoomCallbacks> {
     this.#leaving = own.disconnect()
     await this.#leaving
     this.removeAllListeners()
+  }
+
+  /**
+   * Statistics of the audio tracks, in the form of webrtc-stats.
+   *
+   * @throws `Error` if the room is not connected
+   */
+  async getRtcStats(): Promise<RtcStats> {
+    if (this.#connection === undefined || !this.isConnected)
+      throw new Error('getRtcStats requires a connected room')
+    return await this.#connection.own.getRtcStats()
   }
 
   /** Causes a fault on purpose, for tests. */
