@@ -1,5 +1,5 @@
 // Makes dist/ of the sources: one file for what every program needs, and files for what is loaded on first use.
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fromRoot, StepError } from './steps.mjs'
 
@@ -18,6 +18,7 @@ const lazy = {
   '@livekit/protocol': './protocol.js',
   ws: './websocket.js',
   hpagent: './proxy-agents.js',
+  commander: './commander.js',
 }
 
 /** What is bundled together: inputs by the names of their files, and what is in other files. */
@@ -32,6 +33,7 @@ const bundles = [
   { input: { protocol: 'src/base/protocol.ts' } },
   { input: { websocket: 'scripts/lib/bundled/websocket.cjs' } },
   { input: { 'proxy-agents': 'hpagent' } },
+  { input: { commander: 'commander' } },
 ]
 
 /** What programs import, by the names of the files: the sources with the public names. */
@@ -88,7 +90,21 @@ export async function bundle({ maps }) {
   }
   const [is, wanted] = [[...contained].sort().join(', '), bundledPackages.join(', ')]
   if (is !== wanted) throw new StepError(`dist/ contains ${is}, but scripts/lib/bundle.mjs lists ${wanted}`)
+  for (const file of files) writeInAscii(fromRoot('dist', file))
   for (const name of Object.keys(entries)) writeEsm(name)
+}
+
+/**
+ * Writes the characters beyond ASCII as escapes. V8 keeps the source of a module, and with one character beyond Latin-1
+ * in it, each character takes two bytes. These characters are in strings only, because comments are left out.
+ */
+function writeInAscii(file) {
+  const text = readFileSync(file, 'utf8')
+  const escaped = text.replaceAll(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  if (escaped !== text) writeFileSync(file, escaped)
 }
 
 /** Removes from dist/ what is not written any more. */
