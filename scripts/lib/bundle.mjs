@@ -15,6 +15,7 @@ export const bundledPackages = [
 
 /** The packages of `src/base/lazy.ts` that have files of their own. The sources name the packages, dist/ the files. */
 const lazy = {
+  '@bufbuild/protobuf': './protocol.js',
   '@livekit/protocol': './protocol.js',
   ws: './websocket.js',
   hpagent: './proxy-agents.js',

@@ -2,6 +2,7 @@
  * Packages that are loaded on first use. The build makes a file of each, and puts the names of these files in place of
  * the packages' names (`scripts/lib/bundle.mjs`).
  */
+import type * as protobuf from '@bufbuild/protobuf'
 import type * as commander from 'commander'
 import type * as hpagent from 'hpagent'
 import type * as ws from 'ws'
@@ -13,6 +14,11 @@ let protocolPackage: typeof protocol | undefined
 /** LiveKit's protocol messages. */
 export function loadProtocol(): typeof protocol {
   return (protocolPackage ??= require('@livekit/protocol') as typeof protocol)
+}
+
+/** What the protocol messages are encoded with. */
+export function loadProtobuf(): Pick<typeof protobuf, 'BinaryWriter'> {
+  return require('@bufbuild/protobuf') as typeof protobuf
 }
 
 /** The WebSocket client. */

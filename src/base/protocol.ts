@@ -3,6 +3,7 @@
  * their own, which is loaded on first use. `@livekit/protocol` itself makes all of its messages when it is loaded, which
  * takes some 60 ms.
  */
+export { BinaryWriter } from '@bufbuild/protobuf'
 export {
   ChatMessage,
   ClientConfigSetting,

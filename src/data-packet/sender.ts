@@ -12,6 +12,7 @@ import type { DataPacket } from '@livekit/protocol'
 import { Deferred, onAbort } from '../base/abort'
 import { PublishDataError } from '../base/errors'
 import { loadProtocol } from '../base/lazy'
+import { encode } from '../base/packet-writer'
 import { SendStatus } from '../native/native'
 import type { NativeSession } from '../native/native'
 import type { MessageChannel, MessageChannels } from './channels'
@@ -361,8 +362,7 @@ export class PacketSender {
     senderIdentity: string,
   ): Uint8Array {
     const { DataPacket, DataPacket_Kind, EncryptedPacketPayload } = loadProtocol()
-    if (this.#encryption !== 'none' && !isPlain(value))
-      return new EncryptedPacketPayload({ value }).toBinary()
+    if (this.#encryption !== 'none' && !isPlain(value)) return encode(new EncryptedPacketPayload({ value }))
     // Fields are assigned one by one, here and where the values are created, because the constructor inspects its
     // argument.
     const kind = channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY
@@ -370,7 +370,7 @@ export class PacketSender {
     packet.destinationIdentities = [...destinationIdentities]
     packet.participantIdentity = senderIdentity
     packet.value = value
-    return packet.toBinary()
+    return encode(packet)
   }
 
   /** The reason why a packet is refused. */
@@ -484,7 +484,7 @@ export class PacketSender {
     if (sealed === 'wait') return 'wait'
     if (sealed === 'missingKey') return new PublishDataError('missingKey')
     if (sealed === 'failed') return new PublishDataError('encryptionFailed')
-    return new DataPacket({
+    const sealedPacket = new DataPacket({
       kind: packet.channel === 'reliable' ? DataPacket_Kind.RELIABLE : DataPacket_Kind.LOSSY,
       destinationIdentities: [...packet.destinationIdentities],
       participantIdentity: packet.senderIdentity,
@@ -498,7 +498,8 @@ export class PacketSender {
           encryptedValue: sealed.ciphertext,
         },
       },
-    }).toBinary()
+    })
+    return encode(sealedPacket)
   }
 
   /** Releases the packets that the other end has: all but the buffered ones. */

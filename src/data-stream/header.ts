@@ -1,6 +1,7 @@
 /** The first packet of a stream. */
 import type { DataStream_ByteHeader, DataStream_Header, DataStream_TextHeader } from '@livekit/protocol'
 import { loadProtocol } from '../base/lazy'
+import { encode } from '../base/packet-writer'
 import type { PacketValue } from '../data-packet/sender'
 import { DataStreamError } from '../base/errors'
 import type { ByteStreamInfo, TextStreamInfo } from './info'
@@ -75,7 +76,7 @@ export function headerFits(value: HeaderValue, destinationIdentities: readonly s
   if (atMost(value.value, destinationIdentities) <= CHUNK_SIZE) return true
   const { DataPacket } = loadProtocol()
   const packet = new DataPacket({ destinationIdentities: [...destinationIdentities], value })
-  return packet.toBinary().length <= CHUNK_SIZE
+  return encode(packet).length <= CHUNK_SIZE
 }
 
 /** An upper bound of the packet's bytes. It is faster to compute than the exact size. */
