@@ -319,6 +319,8 @@ export class MixedTraffic {
     this.#over.abort()
     // Each promise that is settled may start another one.
     for (let at = 0; at < this.#working.length; at++) await this.#working[at]
+    // The server has the reliable packets. The last ones may still be on their way to the receiver.
+    await this.#reaches(() => this.#reliable.newest >= this.#reliable.sent - 1)
     if (this.#error !== undefined) throw this.#error
     const interrupted = this.#interruptions.flatMap(([from, to]) => this.#frames.missing(from, to))
     const otherwise = this.#frames.missing(0, frames).length - interrupted.length
@@ -330,7 +332,8 @@ export class MixedTraffic {
       const away = this.#away.some(([from, to]) => from <= number && number < to)
       return !away && !this.#refused.has(number)
     })
-    expect(lost, 'reliable packets').toEqual([])
+    const known = { away: this.#away, arrived: this.#reliable.newest, sent: this.#reliable.sent }
+    expect(lost, `reliable packets: ${JSON.stringify(known)}`).toEqual([])
     expect(otherwise, `lost frames: ${this.#account(frames)}`).toBeLessThanOrEqual(this.#explained)
     return {
       frames: this.#frames.arrived.length,
