@@ -107,3 +107,53 @@ it('losses are repaired by what the next packet repeats, and what is left is con
     await peer.close()
   }
 }, 180_000)
+
+/** A publisher of a tone for as long as it is not told to end. */
+const publisher = (url: string, token: string, red: boolean) => `
+  const room = new datatrack.Room()
+  const source = new datatrack.AudioSource(48_000, 1, 0)
+  const track = datatrack.LocalAudioTrack.createAudioTrack('tone', source)
+  await room.connect(${JSON.stringify(url)}, ${JSON.stringify(token)})
+  const { trackSid } = await room.localParticipant.publishTrack(track, { red: ${red} })
+  let playing = true
+  const played = (async () => {
+    for (let at = 0; playing; at += 960) {
+      const data = new Int16Array(960)
+      for (let index = 0; index < 960; index++)
+        data[index] = 12_000 * Math.sin((2 * Math.PI * ${TONE} * (at + index)) / 48_000)
+      await source.captureFrame(new datatrack.AudioFrame(data, 48_000, 1, 960))
+    }
+  })()
+  say(trackSid)
+  await hear()
+  playing = false
+  await played
+  await room.disconnect()
+  await track.close()`
+
+it.each([true, false])(
+  'a published track is heard through losses, with RED: %s',
+  async (red) => {
+    const room = `published-${red}-${process.pid}`
+    const peer = await rtcNodeTones.start(network.far)
+    try {
+      await network.set({ loss: 0, jitterMs: 0, delayMs: 10 })
+      await peer.join(server.url, await server.token(room, 'peer'), null)
+      const source = publisher(server.url, await server.token(room, 'ours'), red)
+      await Child.with(source, { namespace: network.near }, async (child) => {
+        const sid = await child.next<string>()
+        for (const loss of [0, 0.05, 0.1]) {
+          await network.set({ loss, jitterMs: 0, delayMs: 10 })
+          const heard = await peer.listen({ sid }, TONE, FRAMES)
+          // The first frames come before the sound does.
+          expect(heard, `loss ${loss}`).toBeGreaterThan((red ? 0.9 : 0.8) * FRAMES - 5)
+        }
+        child.tell(false)
+        expect(await child.end()).toEqual({ code: 0, stderr: '' })
+      })
+    } finally {
+      await peer.close()
+    }
+  },
+  120_000,
+)

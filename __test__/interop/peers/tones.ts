@@ -34,12 +34,13 @@ export abstract class TonePeer {
    * Subscribes to a published track, and hears it until so many frames of 100 ms in a row have these tones, one for each
    * channel. Returns how loud they are, from 0 to 1.
    */
-  hear = ({ sid }: LocalAudioTrack, tones: readonly number[], frames = 5): Promise<number> =>
+  hear = ({ sid }: Pick<LocalAudioTrack, 'sid'>, tones: readonly number[], frames = 5): Promise<number> =>
     this.ask('hear', { sid, tones, frames })
   /** Hears a published track until so many frames of 100 ms in a row are silent. */
-  silence = ({ sid }: LocalAudioTrack, frames = 3): Promise<void> => this.ask('silence', { sid, frames })
+  silence = ({ sid }: Pick<LocalAudioTrack, 'sid'>, frames = 3): Promise<void> =>
+    this.ask('silence', { sid, frames })
   /** Hears so many frames of 100 ms of a published track. Returns how many of them have the tone. Not in a page. */
-  listen = ({ sid }: LocalAudioTrack, tone: number, frames: number): Promise<number> =>
+  listen = ({ sid }: Pick<LocalAudioTrack, 'sid'>, tone: number, frames: number): Promise<number> =>
     this.ask('listen', { sid, tone, frames })
 
   protected abstract ask(command: string, argument: unknown): Promise<any>
