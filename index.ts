@@ -28,7 +28,7 @@ export type {
   ConnectionCheckStatus,
 } from './src/check/connection-check'
 export type { CheckName } from './src/check/run-checks'
-export type { ConnectionPath, ConnectionStats, MessageChannelStats } from './src/connection/stats'
+export type { ConnectionPath, ConnectionStats, MessageChannelStats, SctpStats } from './src/connection/stats'
 export type { DisconnectReason } from './src/connection/disconnect-reason'
 export type { RoomStats } from './src/room/stats'
 export type { SimulationScenario } from './src/connection/scenarios'

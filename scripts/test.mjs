@@ -24,10 +24,10 @@ await main(async () => {
  * Of the driver's package only the tests that use SCTP. The whole workspace is named, because with one package alone
  * Cargo would choose other features for half of all crates, and build them again.
  */
-function driverOverOurSctp() {
+function driverOverStockSctp() {
   const tests = readdirSync(fromRoot('crates/transport/tests')).filter((name) => name.endsWith('.rs'))
   const selected = tests.map((name) => `--test=${name.slice(0, -3)}`)
-  return ['--workspace', '--features=datatrack-transport/sctp-ours', ...selected]
+  return ['--workspace', '--features=datatrack-transport/sctp-stock', ...selected]
 }
 
 async function runAll(suite) {
@@ -40,7 +40,7 @@ async function runAll(suite) {
   }
   await suite.cargo('Rust: core, driver and binding', ['--workspace'])
   await suite.cargo("Rust: SCTP, beside str0m's own", ['--manifest-path=__test__/sctp/Cargo.toml'])
-  await suite.cargo('Rust: driver, over our SCTP', driverOverOurSctp())
+  await suite.cargo("Rust: driver, over str0m's own SCTP", driverOverStockSctp())
   await suite.vitest('TypeScript: unit', '__test__/unit/vitest.config.mts')
   await suite.vitest('Whole programs', '__test__/process/vitest.config.mts')
   const server = 'End to end, through a LiveKit server'

@@ -46,6 +46,12 @@ describe('room.stats()', () => {
         expect(sent.connection!.bytesSent).toBeGreaterThan(40_000)
         await expect.poll(() => alice.stats().connection!.rtt).toBeGreaterThan(0)
         expect(sent.connection!.bufferLimit).toBeGreaterThan(0)
+        const { congestionWindow, rtt, leastRtt, queueDelay } = sent.connection!.sctp
+        expect(congestionWindow).toBeGreaterThan(1200)
+        expect(leastRtt).toBeGreaterThan(0)
+        expect(rtt).toBeGreaterThanOrEqual(leastRtt!)
+        expect(queueDelay).toBeGreaterThanOrEqual(0)
+        await expect.poll(() => alice.stats().connection!.sctp.bytesInFlight).toBe(0)
         expect(sent).toMatchObject({ resumes: 0, rebuilds: 0, reconnectedAt: undefined })
         expect(Date.now() - sent.connectedAt!.getTime()).toBeLessThan(60_000)
         const received = bob.stats()

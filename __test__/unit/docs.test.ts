@@ -208,6 +208,7 @@ describe('counters and events are in each place that must list them', () => {
     ['ConnectionStats', ['ConnectionCounters', 'NativeConnectionStats']],
     ['ChannelStats', ['NativeChannelStats']],
     ['PeerStats', ['NativePeerStats']],
+    ['SctpStats', ['NativeSctpStats']],
     ['SendStats', ['NativeSendStats']],
     ['PacketStats', ['NativePacketStats']],
     ['FrameStats', ['NativeFrameStats']],
@@ -245,7 +246,8 @@ describe('counters and events are in each place that must list them', () => {
       ...properties('src/connection/stats.ts', 'ConnectionStats'),
     ]
     for (const figure of figures) expect(table, figure).toContain(`\`connection.${figure}\``)
-    for (const figure of properties('src/connection/stats.ts', 'MessageChannelStats')) {
+    const parts = ['MessageChannelStats', 'SctpStats']
+    for (const figure of parts.flatMap((name) => properties('src/connection/stats.ts', name))) {
       expect(table, figure).toContain(`\`${figure}\``)
     }
   })

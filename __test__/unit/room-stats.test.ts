@@ -95,11 +95,19 @@ describe('room.stats()', () => {
   it('counts over all peer connections that the room has had', () => {
     const totals = new ConnectionTotals()
     const stats = numbered(newConnection().connection.stats())
-    const { rttMs, path, publisher: _, subscriber: __, dataTrack: ___, ...counted } = stats
+    const { rttMs, path, sctp, publisher: _, subscriber: __, dataTrack: ___, ...counted } = stats
     expect(path).toBe('')
     totals.add(stats)
     totals.add(stats)
-    const known = { rtt: rttMs, signalRtt: 0, path: undefined }
+    const { leastRttMs, queueDelayMs, rttMs: smoothed, chunksLost, retransmissions, ...gauges } = sctp
+    const times = { rtt: smoothed, leastRtt: leastRttMs, queueDelay: queueDelayMs }
+    const counts = { chunksLost: 3 * chunksLost, retransmissions: 3 * retransmissions }
+    const known = {
+      rtt: rttMs,
+      signalRtt: 0,
+      path: undefined,
+      sctp: { ...gauges, ...times, ...counts },
+    }
     expect(totals.with(stats, 0)).toEqual({ ...thrice(counted), ...known })
     expect(totals.with({ ...stats, path: 'relay/tls' }, 0).path).toBe('relay/tls')
     expect(totals.with({ ...stats, rttMs: -1 }, undefined)).toMatchObject({

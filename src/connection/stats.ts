@@ -1,5 +1,5 @@
 /** Statistics of a server connection, over all its peer connections. */
-import type { ConnectionCounters, NativeConnectionStats } from '../native/native'
+import type { ConnectionCounters, NativeConnectionStats, NativeSctpStats } from '../native/native'
 
 /** `udp`, `tcp`: directly to the server. `relay/…`: through a TURN server, which is reached over UDP, TCP or TLS. */
 export type ConnectionPath = 'udp' | 'tcp' | 'relay/udp' | 'relay/tcp' | 'relay/tls'
@@ -26,10 +26,30 @@ export interface ConnectionStats extends Readonly<ConnectionCounters> {
   readonly buffered: number
   /** Bytes that the data-track channel may hold. It follows the capacity of the path. */
   readonly bufferLimit: number
+  /** What SCTP, the protocol of all data channels, knows of the path on which the room sends data. */
+  readonly sctp: SctpStats
   /** The channel of reliable data packets, streams and RPC. */
   readonly reliable: MessageChannelStats
   /** The channel of lossy data packets. */
   readonly lossy: MessageChannelStats
+}
+
+/** What SCTP counts and measures as the sender. */
+export interface SctpStats {
+  /** Bytes that may be in flight: congestion control's estimate of what the path carries. */
+  readonly congestionWindow: number
+  /** Bytes that are in flight: sent, and neither acknowledged nor lost. */
+  readonly bytesInFlight: number
+  /** The smoothed round trip of data in ms; `undefined` while it is unknown. The time in queues is a part of it. */
+  readonly rtt: number | undefined
+  /** The least round trip of data in the last ten seconds, in ms; `undefined` while it is unknown. */
+  readonly leastRtt: number | undefined
+  /** How long the last measured datagram waited in queues on the path, in ms; `undefined` while it is unknown. */
+  readonly queueDelay: number | undefined
+  /** Chunks, each at most one datagram, that were lost or came too late. Continues across reconnects. */
+  readonly chunksLost: number
+  /** Chunks that were sent again. Continues across reconnects. */
+  readonly retransmissions: number
 }
 
 /** Statistics of a message channel. */
@@ -57,18 +77,33 @@ export class ConnectionTotals {
   /** The figures of the peer connections that exist, with the counts of those before. */
   with(stats: NativeConnectionStats, signalRtt: number | undefined): ConnectionStats {
     const total = sum(this.#before, stats)
-    const { rttMs, path, publisher: _, subscriber: __, dataTrack: ___, ...figures } = total
+    const { rttMs, path, sctp, publisher: _, subscriber: __, dataTrack: ___, ...figures } = total
     return {
-      rtt: rttMs < 0 ? undefined : rttMs,
+      rtt: known(rttMs),
       signalRtt,
       path: path === '' ? undefined : (path as ConnectionPath),
+      sctp: sctpStats(sctp),
       ...figures,
     }
   }
 }
 
+function sctpStats({ rttMs, leastRttMs, queueDelayMs, ...figures }: NativeSctpStats): SctpStats {
+  return { ...figures, rtt: known(rttMs), leastRtt: known(leastRttMs), queueDelay: known(queueDelayMs) }
+}
+
+const known = (ms: number) => (ms < 0 ? undefined : ms)
+
 /** Values that tell how things are now. All other numbers are counters, so a new counter needs no line here. */
-const GAUGES: ReadonlySet<string> = new Set(['rttMs', 'buffered', 'bufferLimit'])
+const GAUGES: ReadonlySet<string> = new Set([
+  'rttMs',
+  'buffered',
+  'bufferLimit',
+  'congestionWindow',
+  'bytesInFlight',
+  'leastRttMs',
+  'queueDelayMs',
+])
 
 /** What was counted before and since. */
 function sum<T extends object>(before: T | undefined, now: T): T {

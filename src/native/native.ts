@@ -524,6 +524,19 @@ export interface NativePeerStats {
   bytesReceived: number
 }
 
+/** What SCTP counts and measures on the path that sends data. */
+export interface NativeSctpStats {
+  congestionWindow: number
+  bytesInFlight: number
+  /** The smoothed and the least round trip in ms; −1 while it is unknown. */
+  rttMs: number
+  leastRttMs: number
+  /** How long the last measured datagram waited in queues on the path, in ms; −1 while it is unknown. */
+  queueDelayMs: number
+  chunksLost: number
+  retransmissions: number
+}
+
 /** Counters of one data channel. */
 export interface NativeChannelStats {
   /** For the data-track channel, a message is a packet. */
@@ -569,6 +582,7 @@ export interface NativeConnectionStats extends ConnectionCounters {
   /** Bytes buffered in the data-track channel, and (`bufferLimit`) the most that it may buffer. */
   buffered: number
   bufferLimit: number
+  sctp: NativeSctpStats
   publisher: NativePeerStats
   /** Null if there is only one peer connection. */
   subscriber: NativePeerStats | null

@@ -15,6 +15,8 @@ use support::{Kind, Line, Try, World};
 
 const MS: Duration = Duration::from_millis(1);
 const MBIT: u64 = 125_000;
+/// Rounds in which flows begin at other times, of which the mean is taken.
+const ROUNDS: u64 = 8;
 const KINDS: [(Kind, &str); 3] =
     [(Kind::Stock, "stock"), (Kind::RENO, "NewReno"), (Kind::GATED, "delay-gated")];
 
@@ -108,6 +110,8 @@ fn measure(line: Line, flows: &[(Kind, Try, usize)], time: Duration, seed: u64) 
         .map(|(at, (_, tried, size))| Pump::new(&mut world, 2 * at, *size, *tried, round_trip))
         .collect();
     let start = world.now;
+    // Two flows fall into step with each other, so what they get depends on when they begin.
+    let begins: Vec<_> = (0..flows.len() as u64).map(|at| MS * (at * (seed * 173 % 1000)) as u32).collect();
     let arrived = Rc::new(RefCell::new(vec![Arrived::default(); flows.len()]));
     let counts = Rc::clone(&arrived);
     world.taker = Some(Box::new(move |end, now, message| {
@@ -120,8 +124,10 @@ fn measure(line: Line, flows: &[(Kind, Try, usize)], time: Duration, seed: u64) 
     let mut run = |world: &mut World, time: Duration| {
         let end = world.now + time;
         while world.now < end {
-            for pump in &mut pumps {
-                pump.run(world);
+            for (pump, begins) in pumps.iter_mut().zip(&begins) {
+                if world.now - start >= *begins {
+                    pump.run(world);
+                }
             }
             let limit = (world.now + MS).min(end);
             // A pump runs after each input, as in the driver.
@@ -217,8 +223,9 @@ fn main() {
                 for (kind, name) in KINDS {
                     let line = Line { queue: queue * MS, loss, ..narrow };
                     let flows = [(Kind::Stock, Try::Always, 1024), (kind, lossy, 1024)];
-                    let rounds: Vec<_> = (0..3).map(|seed| measure(line, &flows, time, seed)).collect();
-                    let mean = |at: usize| rounds.iter().map(|round| round[at].goodput).sum::<f64>() / 3.0;
+                    let rounds: Vec<_> = (0..ROUNDS).map(|seed| measure(line, &flows, time, seed)).collect();
+                    let mean =
+                        |at: usize| rounds.iter().map(|round| round[at].goodput).sum::<f64>() / ROUNDS as f64;
                     print(&row, name, &[("stock flow", mean(0)), ("goodput", mean(1))]);
                 }
             }

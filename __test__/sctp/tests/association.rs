@@ -326,3 +326,35 @@ fn ends_that_are_busy_do_not_narrow_the_window() {
         }
     }
 }
+
+/// Whether the packet has an acknowledgement.
+fn has_sack(packet: &[u8]) -> bool {
+    let mut at = 12;
+    while let Some(header) = packet.get(at..at + 4) {
+        if header[0] == 3 {
+            return true;
+        }
+        at += usize::from(u16::from_be_bytes([header[2], header[3]])).max(4).next_multiple_of(4);
+    }
+    false
+}
+
+/// A peer whose acknowledgements were lost on a dead path waits for its timeout, unless it gets another one.
+#[test]
+fn the_first_chunk_after_a_pause_carries_an_acknowledgement() {
+    let mut world = World::established(18, Line::new(10 * MS), &[Kind::GATED; 2]);
+    world.open(0, 1, true, Try::Times(0));
+    world.open(1, 2, true, Try::Times(0));
+    for (pause, repeated) in [(2000, true), (500, false), (2000, true)] {
+        world.write(0, 1, b"message");
+        world.run_for(pause * MS);
+        world.watch = true;
+        world.write(1, 2, b"answer");
+        world.settle();
+        assert_eq!(world.seen.len(), 1);
+        assert_eq!(has_sack(&world.seen[0].1), repeated, "after {pause} ms");
+        world.watch = false;
+        world.seen.clear();
+        world.run_for(Duration::from_secs(1));
+    }
+}

@@ -18,6 +18,12 @@ pub struct AssociationStats {
     pub smoothed_rtt: Option<Duration>,
     /// The least round trip of the last ten seconds.
     pub least_rtt: Option<Duration>,
+    /// How long the last measured packet waited in queues: its round trip less the least one.
+    pub queueing: Option<Duration>,
+    /// DATA chunks that were lost. Some of them may have come late, after all.
+    pub lost: u64,
+    /// DATA chunks that were sent again.
+    pub retransmissions: u64,
     /// Received DATA chunks that were dropped because the buffer was full or the gap too wide; the peer sends them
     /// again.
     pub refused: u64,

@@ -155,7 +155,7 @@ fn carries(message: &Bytes, text: &str) -> bool {
 }
 
 /// pion obeys the I bit (RFC 7053). Without it each acknowledgement takes 200 ms.
-#[cfg(feature = "sctp-ours")]
+#[cfg(not(feature = "sctp-stock"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_acknowledges_a_lone_message_at_once() {
     let Some(server) = Server::start() else { return };

@@ -1,6 +1,7 @@
 //! Counters, and what tells a frame from others, on their way to JavaScript.
 
 use std::ffi::CStr;
+use std::time::Duration;
 
 use datatrack::publisher::LastFrame;
 use datatrack::stats::{
@@ -10,7 +11,7 @@ use datatrack::stats::{
 use datatrack_transport::connection::{ChannelStats, ConnectionStats};
 use datatrack_transport::loopback::HubStats;
 use datatrack_transport::network::NetworkStats;
-use datatrack_transport::peer::{PathKind, PeerStats, Protocol};
+use datatrack_transport::peer::{PathKind, PeerStats, Protocol, SctpStats};
 use datatrack_transport::relay::RelayTransport;
 
 use crate::js::error::Failure;
@@ -173,6 +174,7 @@ impl IntoJs for ConnectionStats {
         js.put(object, c"packetsReceived", data_track.messages_received)?;
         js.put(object, c"buffered", data_track.buffered)?;
         js.put(object, c"bufferLimit", data_track_limit)?;
+        js.put(object, c"sctp", publisher.sctp)?;
         js.put(object, c"publisher", publisher)?;
         js.put(object, c"subscriber", subscriber)?;
         js.put(object, c"dataTrack", data_track)?;
@@ -211,6 +213,7 @@ impl IntoJs for PeerStats {
             bytes_received,
             datagrams_rejected,
             datagrams_lost,
+            sctp: _,
         } = self;
         let object = js.object()?;
         js.put(object, c"rttMs", rtt.map_or(-1.0, |rtt| rtt.as_secs_f64() * 1_000.0))?;
@@ -228,6 +231,30 @@ impl IntoJs for PeerStats {
         js.put(object, c"datagramsLost", datagrams_lost)?;
         js.put(object, c"bytesSent", bytes_sent)?;
         js.put(object, c"bytesReceived", bytes_received)?;
+        Ok(object)
+    }
+}
+
+impl IntoJs for SctpStats {
+    fn into_js(self, js: Js) -> Result<Value, Failure> {
+        let ms = |time: Option<Duration>| time.map_or(-1.0, |time| time.as_secs_f64() * 1_000.0);
+        let Self {
+            congestion_window,
+            bytes_in_flight,
+            smoothed_rtt,
+            least_rtt,
+            queueing,
+            chunks_lost,
+            retransmissions,
+        } = self;
+        let object = js.object()?;
+        js.put(object, c"congestionWindow", congestion_window)?;
+        js.put(object, c"bytesInFlight", bytes_in_flight)?;
+        js.put(object, c"rttMs", ms(smoothed_rtt))?;
+        js.put(object, c"leastRttMs", ms(least_rtt))?;
+        js.put(object, c"queueDelayMs", ms(queueing))?;
+        js.put(object, c"chunksLost", chunks_lost)?;
+        js.put(object, c"retransmissions", retransmissions)?;
         Ok(object)
     }
 }

@@ -315,6 +315,8 @@ impl Association {
             stats.bytes_in_flight = sender.in_flight();
             stats.smoothed_rtt = sender.path().smoothed();
             stats.least_rtt = Some(sender.path().least()).filter(|least| !least.is_zero());
+            stats.queueing = sender.path().path().map(|path| path.queueing());
+            (stats.lost, stats.retransmissions) = sender.counts();
         }
         stats
     }

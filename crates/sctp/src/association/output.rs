@@ -62,7 +62,7 @@ impl Association {
             .as_mut()
             .filter(|arrivals| arrivals.must_acknowledge() && packet.len() + LEAST_SACK <= limit)
         {
-            arrivals.write(&mut packet, window, limit);
+            arrivals.write(now, &mut packet, window, limit);
             self.told_window = window;
         }
         self.write_forward(now, &mut packet, limit);
@@ -75,7 +75,7 @@ impl Association {
             matches!(self.state, State::Established | State::ShutdownPending | State::ShutdownReceived);
         if sending {
             // Room for an acknowledgement that may go along.
-            let acknowledges = self.arrivals.as_ref().is_some_and(|arrivals| arrivals.may_acknowledge());
+            let acknowledges = self.arrivals.as_ref().is_some_and(|arrivals| arrivals.may_acknowledge(now));
             let reserve =
                 if acknowledges { self.arrivals.as_ref().map_or(0, |arrivals| arrivals.size()) } else { 0 };
             let before = packet.len();
@@ -92,7 +92,7 @@ impl Association {
                     && let Some(arrivals) = &mut self.arrivals
                     && packet.len() + arrivals.size() <= limit
                 {
-                    arrivals.write(&mut packet, window, limit);
+                    arrivals.write(now, &mut packet, window, limit);
                     self.told_window = window;
                 }
             }

@@ -6,7 +6,8 @@
 //!
 //! There are two manners:
 //!
-//! - *Fair* is NewReno. It begins with a loss where packets waited: the queue is shared, or it is ours and full.
+//! - *Fair* is NewReno that grows half as fast. It begins with a loss where packets waited: the queue is shared, or it is
+//!   ours and full. Another flow in it may take long to recover from a loss.
 //! - *Fresh* begins with a loss where none waited. The window holds what the path carries with an empty queue: the
 //!   measured rate × the least round trip. Now and then it is larger for one round trip. If more arrives then, the next
 //!   step follows at once.
@@ -38,6 +39,8 @@ const LARGEST_STEP: f64 = 0.4;
 /// Round trips until the next step, after one that was not worth it: twice as many each time.
 const LEAST_HOLD: u32 = 2;
 const LONGEST_HOLD: u32 = 64;
+/// In the manner *fair*, one byte in so many of those that are acknowledged lets the window grow.
+const FAIR_GROWTH: usize = 2;
 /// How long a loss tells that others may fill a queue.
 const LOSS_MEMORY: Duration = Duration::from_secs(30);
 /// Packets beyond rate × round trip: acknowledgements stand for two of them.
@@ -222,7 +225,7 @@ impl Controller for DelayGate {
             }
             self.reno.on_acknowledged(acknowledged);
         } else if matches!(self.manner, Manner::Fair) {
-            self.reno.on_acknowledged(acknowledged);
+            self.reno.on_acknowledged(Acknowledged { bytes: bytes / FAIR_GROWTH, ..acknowledged });
         } else if limited {
             self.go_on(now, bytes, &path);
         }

@@ -1,7 +1,7 @@
 //! Which TSNs have arrived, and when the peer is told (RFC 9260, section 6.2; RFC 7053).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::ACK_DELAY;
 use crate::serial::{after, before};
@@ -14,6 +14,9 @@ const MAX_RUNS: usize = 512;
 const MAX_BLOCKS: usize = 256;
 /// Duplicates that one SACK names.
 const MAX_DUPLICATES: usize = 16;
+/// After so long without an acknowledgement the next chunk carries one, although nothing new has arrived. If the path was
+/// dead for a while, the peer waits for its timeout with all that it had in flight. The acknowledgement lets it go on.
+const REPEATED_AFTER: Duration = Duration::from_secs(1);
 /// How far ahead of the cumulative number a TSN may be: what a block of a SACK can name.
 const MAX_AHEAD: u32 = 65_535;
 
@@ -36,6 +39,8 @@ pub(crate) struct Arrivals {
     packets: u32,
     due: Option<Instant>,
     immediate: bool,
+    /// When the last acknowledgement was written.
+    told: Option<Instant>,
 }
 
 impl Arrivals {
@@ -47,6 +52,7 @@ impl Arrivals {
             packets: 0,
             due: None,
             immediate: false,
+            told: None,
         }
     }
 
@@ -183,8 +189,9 @@ impl Arrivals {
     }
 
     /// Whether one may go with other chunks.
-    pub(crate) fn may_acknowledge(&self) -> bool {
-        self.immediate || self.due.is_some()
+    pub(crate) fn may_acknowledge(&self, now: Instant) -> bool {
+        let old = self.told.is_some_and(|told| now.saturating_duration_since(told) > REPEATED_AFTER);
+        self.immediate || self.due.is_some() || old
     }
 
     /// Bytes of the SACK that [`Self::write`] writes, at most.
@@ -192,7 +199,8 @@ impl Arrivals {
         16 + 4 * self.runs.len().min(MAX_BLOCKS) + 4 * self.duplicates.len()
     }
 
-    pub(crate) fn write(&mut self, packet: &mut Writer, window: u32, limit: usize) {
+    pub(crate) fn write(&mut self, now: Instant, packet: &mut Writer, window: u32, limit: usize) {
+        self.told = Some(now);
         let room = limit.saturating_sub(packet.len() + 16 + 4 * self.duplicates.len()) / 4;
         let blocks = self.runs.len().min(MAX_BLOCKS).min(room);
         packet.chunk(kind::SACK, 0, |out| {

@@ -83,6 +83,8 @@ pub(crate) struct Sender {
     /// A probe is under way.
     probing: bool,
     timeouts: usize,
+    /// Chunks that were lost, and chunks that were sent again.
+    counts: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -157,6 +159,7 @@ impl Sender {
             probe_due: false,
             probing: false,
             timeouts: 0,
+            counts: (0, 0),
         }
     }
 
@@ -195,6 +198,11 @@ impl Sender {
     /// Timeouts in a row without an acknowledgement.
     pub(crate) fn timeouts(&self) -> usize {
         self.timeouts
+    }
+
+    /// Chunks that were lost, and chunks that were sent again.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        self.counts
     }
 
     pub(crate) fn write(&mut self, outgoing: Outgoing) {
@@ -326,6 +334,7 @@ impl Sender {
     fn send_again(&mut self, tsn: u32, now: Instant, packet: &mut Writer) {
         let delivered = (self.delivered, self.delivered_at.unwrap_or(now));
         self.outstanding.resend(tsn, now, delivered);
+        self.counts.1 += 1;
         self.probe_due = false;
         if let Some(slot) = self.outstanding.get(tsn) {
             write_chunk(packet, tsn, slot);
@@ -582,6 +591,7 @@ impl Sender {
     /// A chunk in flight is lost: it waits to be sent again, or its message is given up.
     fn lose(&mut self, tsn: u32, now: Instant, freed: Freed<'_>) {
         let resend = self.outstanding.get(tsn).is_some_and(|slot| may_resend(slot, now));
+        self.counts.0 += 1;
         if resend {
             self.outstanding.settle(tsn, Fate::Lost);
             self.lost.push_back(tsn);

@@ -150,7 +150,7 @@ impl Pump {
         }
         // This is checked each turn: a caller may begin to wait only after the message was sent. Our SCTP asks for the
         // acknowledgement by itself, with the I bit (RFC 7053).
-        if !cfg!(feature = "sctp-ours") && self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
+        if cfg!(feature = "sctp-stock") && self.lone && lock(outgoing).is_watched(ChannelKind::Reliable) {
             self.lone = false;
             ask_for_acknowledgement(peer, now);
         }
@@ -198,7 +198,7 @@ impl Pump {
             (false, true) => self.data_track.under_way() + QUEUE_BESIDE_RELIABLE,
             (false, false) => usize::MAX,
         };
-        let most_rate = peer.window_rate().unwrap_or(f64::MAX);
+        let most_rate = peer.stats().sctp.window_rate().unwrap_or(f64::MAX);
         let mut held = peer.buffered(ChannelKind::DataTrack);
         let mut written = 0;
         let sent = &mut stats.data_track;

@@ -39,7 +39,7 @@ use sections::{AudioSections, Streams};
 pub use sections::{Section, Sending};
 pub use types::{
     ChannelKind, Datagram, LocalCandidate, PathKind, PeerError, PeerEvent, PeerStats, Protocol,
-    RemoteCandidate, Sent,
+    RemoteCandidate, SctpStats, Sent,
 };
 
 /// Largest message that may be sent, in bytes: the server's `max-message-size`. A larger message ends the receiver's
@@ -185,7 +185,6 @@ pub struct Peer {
     liveness: Liveness,
     path: PathWatch,
     stats: PeerStats,
-    window_rate: Option<f64>,
     records: Records,
 }
 
@@ -251,7 +250,6 @@ impl Peer {
             liveness: Liveness::new(now),
             path: PathWatch::new(now),
             stats: PeerStats::default(),
-            window_rate: None,
             records: Records::default(),
         }
     }
@@ -596,13 +594,6 @@ impl Peer {
         sctp_proto::repair_until(|| until().checked_add(ahead), || self.write(channel, message, now))
     }
 
-    /// Bytes a second that SCTP's congestion window lets through; `None` until a round trip was measured, and with
-    /// str0m's own SCTP.
-    #[must_use]
-    pub const fn window_rate(&self) -> Option<f64> {
-        self.window_rate
-    }
-
     fn write_now(&mut self, channel: ChannelKind, message: &[u8], now: Instant) -> Sent {
         let Some(mut open) = self.id(channel).and_then(|id| self.rtc.channel(id)) else {
             return Sent::NotOpen;
@@ -776,9 +767,7 @@ impl Peer {
     fn drain(&mut self, now: Instant) {
         let ((), seen) = sctp_proto::observe(|| self.poll_engine(now));
         if let Some(seen) = seen {
-            #[expect(clippy::cast_precision_loss, reason = "some megabytes at most")]
-            let rate = |rtt: Duration| seen.congestion_window as f64 / rtt.as_secs_f64();
-            self.window_rate = seen.smoothed_rtt.filter(|rtt| !rtt.is_zero()).map(rate);
+            self.stats.sctp = seen.into();
         }
     }
 

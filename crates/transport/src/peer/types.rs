@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use datatrack_media::Packet;
+use sctp_proto::AssociationStats;
 
 #[cfg(doc)]
 use super::MAX_MESSAGE_SIZE;
@@ -198,4 +199,50 @@ pub struct PeerStats {
     /// Datagrams that the other side encrypted and that did not arrive. They are counted by gaps in the numbers of DTLS
     /// records.
     pub datagrams_lost: u64,
+    /// What SCTP knows as the sender.
+    pub sctp: SctpStats,
+}
+
+/// What SCTP counts and measures as the sender. All of it is of the last time at which SCTP was asked for datagrams.
+/// Zeros and `None` before the first time, and with str0m's own SCTP, which shows nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SctpStats {
+    /// Bytes that may be in flight.
+    pub congestion_window: usize,
+    /// Bytes that are in flight.
+    pub bytes_in_flight: usize,
+    /// The smoothed round trip; `None` until one was measured.
+    pub smoothed_rtt: Option<Duration>,
+    /// The least round trip of the last ten seconds.
+    pub least_rtt: Option<Duration>,
+    /// How long the last measured datagram waited in queues on the path.
+    pub queueing: Option<Duration>,
+    /// Chunks, each at most one datagram, that were lost or came too late.
+    pub chunks_lost: u64,
+    /// Chunks that were sent again.
+    pub retransmissions: u64,
+}
+
+impl From<AssociationStats> for SctpStats {
+    fn from(stats: AssociationStats) -> Self {
+        Self {
+            congestion_window: stats.congestion_window,
+            bytes_in_flight: stats.bytes_in_flight,
+            smoothed_rtt: stats.smoothed_rtt,
+            least_rtt: stats.least_rtt,
+            queueing: stats.queueing,
+            chunks_lost: stats.lost,
+            retransmissions: stats.retransmissions,
+        }
+    }
+}
+
+impl SctpStats {
+    /// Bytes a second that the congestion window lets through; `None` until a round trip was measured.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "some megabytes at most")]
+    pub fn window_rate(&self) -> Option<f64> {
+        let rtt = self.smoothed_rtt.filter(|rtt| !rtt.is_zero())?;
+        Some(self.congestion_window as f64 / rtt.as_secs_f64())
+    }
 }

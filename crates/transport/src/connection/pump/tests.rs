@@ -307,7 +307,7 @@ async fn a_lone_message_that_the_caller_waits_for_is_acknowledged_at_once() {
     }
 }
 
-#[cfg(not(feature = "sctp-ours"))]
+#[cfg(feature = "sctp-stock")]
 #[tokio::test(start_paused = true)]
 async fn no_dummy_is_sent_until_the_caller_waits_for_an_acknowledgement() {
     let rtt = 20 * MS;
@@ -322,7 +322,7 @@ async fn no_dummy_is_sent_until_the_caller_waits_for_an_acknowledgement() {
 }
 
 /// Our SCTP asks for the acknowledgement by the I bit (RFC 7053).
-#[cfg(feature = "sctp-ours")]
+#[cfg(not(feature = "sctp-stock"))]
 #[tokio::test(start_paused = true)]
 async fn a_lone_message_is_acknowledged_at_once() {
     let rtt = 20 * MS;
@@ -374,7 +374,7 @@ async fn a_long_way_is_filled() {
 }
 
 /// One datagram in a hundred is lost, and with it one frame of 13 datagrams in eight.
-#[cfg(feature = "sctp-ours")]
+#[cfg(not(feature = "sctp-stock"))]
 #[tokio::test(start_paused = true)]
 async fn a_lost_part_of_a_frame_is_sent_once_more_while_the_frame_is_fresh() {
     let rtt = 40 * MS;
