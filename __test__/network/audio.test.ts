@@ -5,7 +5,8 @@ import type { AudioStreamStats } from '../../index'
 import { closes } from '../helpers/audio-stats'
 import { Child } from '../helpers/child'
 import { LivekitServer } from '../helpers/livekit-server'
-import { rtcNodeTones, share } from '../interop/peers/tones'
+import { heard as heardOf } from '../helpers/tones'
+import { rtcNodeTones } from '../interop/peers/tones'
 
 const TONE = 440
 /** Frames of 100 ms. */
@@ -45,7 +46,7 @@ interface Heard {
 
 /** A subscriber that tells what it has heard, each time that it is told to listen. */
 const subscriber = (url: string, token: string) => `
-  const share = ${share.toString()}
+  const heardOf = ${heardOf.toString()}
   const room = new datatrack.Room()
   const subscribed = new Promise((resolve) => room.once('trackSubscribed', resolve))
   await room.connect(${JSON.stringify(url)}, ${JSON.stringify(token)}, { autoSubscribe: true })
@@ -63,7 +64,7 @@ const subscriber = (url: string, token: string) => `
     let frames = 0
     for (let count = 0; count < told; count++) {
       const { value } = await reader.read()
-      if (share(value, ${TONE}) > 0.8) frames++
+      if (heardOf(value, ${TONE}).share > 0.8) frames++
     }
     say({ frames, before, after: stream.stats() })
     told = undefined

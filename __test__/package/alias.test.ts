@@ -100,7 +100,7 @@ test('npm', () => {
 test('npm refuses without the override, as the page says', () => {
   const made = project('alias-npm')
   sh('npm pkg delete overrides', made)
-  expect(() => sh('npm install --no-audit --no-fund', made)).toThrow('ERESOLVE')
+  expect(() => sh('npm install --no-audit --no-fund --loglevel=error', made)).toThrow('ERESOLVE')
 })
 
 test('pnpm', () => {
