@@ -1,6 +1,7 @@
 // `npm run bench:network`: our SCTP engine and the one that str0m has by itself over bad networks, on virtual time, in
-// one run. --quick: shorter measurements, and noisier. Words after it: only rows whose names contain them. A missed
-// target is printed; it is not a failure.
+// one run. --quick: shorter measurements, and noisier. Words after it: only rows whose names contain them. --server: both
+// engines in addons, through a real LiveKit server behind a bad network, in real time. A missed target is printed; it is
+// not a failure.
 import { parseArgs } from 'node:util'
 import { heading, main, run, say, seconds } from '../scripts/lib/steps.mjs'
 import { table } from './report.mjs'
@@ -70,9 +71,14 @@ const cell = (figures) =>
 
 await main(async () => {
   const { values, positionals } = parseArgs({
-    options: { quick: { type: 'boolean', default: false } },
+    options: { quick: { type: 'boolean', default: false }, server: { type: 'boolean', default: false } },
     allowPositionals: true,
   })
+  if (values.server) {
+    const { throughServer } = await import('./network-server.mjs')
+    await throughServer(values.quick)
+    return
+  }
   await run('cargo', ['build', ...EXAMPLE])
   const start = performance.now()
   const quick = values.quick ? ['--quick'] : []

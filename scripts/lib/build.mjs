@@ -90,14 +90,15 @@ export const addonPath = (target = hostName()) => fromRoot(`datatrack.${target}.
 /**
  * Builds the addon with cargo, which knows what is out of date, and puts it into the project's folder. `target` is one
  * of `targets()`; the default is this machine's. `zig` links with cargo-zigbuild, for another Linux: any CPU, any C
- * library, and against the oldest glibc that Node 20 runs on. `path`: where the addon is put. `env`: cargo's variables.
- * Returns the path.
+ * library, and against the oldest glibc that Node 20 runs on. `path`: where the addon is put. `features`: of the crate.
+ * `env`: cargo's variables. Returns the path.
  */
 export async function buildAddon({
   profile = DEV_PROFILE,
   target,
   zig = false,
   path = addonPath(target?.name),
+  features = [],
   env = {},
 } = {}) {
   if (!hasCmake()) {
@@ -117,6 +118,7 @@ export async function buildAddon({
   const command = zig ? 'zigbuild' : mapped ? 'rustc' : 'build'
   const args = [command, ...locked, '-p', 'datatrack-node', '--lib', '--profile', profile]
   if (triple !== undefined) args.push('--target', triple)
+  if (features.length > 0) args.push(`--features=${features.join(',')}`)
   args.push('--message-format=json-render-diagnostics')
   if (mapped) {
     mkdirSync(dirname(ADDON_MAP), { recursive: true })
