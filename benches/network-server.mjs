@@ -1,6 +1,6 @@
-// `npm run bench:network -- --server`: data tracks to a real LiveKit server behind a bad network, with our SCTP engine and
-// with the one that str0m has by itself, in turns. The publisher is at the near end; the server and the subscriber are
-// at the far end.
+// `npm run bench:network -- --server`: data tracks to a real LiveKit server behind a bad network, with our SCTP engine
+// and with the one that str0m has by itself, in turns. The publisher is at the near end; the server and the subscriber
+// are at the far end.
 import { mkdirSync } from 'node:fs'
 import { BadNetwork } from '../scripts/lib/bad-network.cjs'
 import { buildBadNetwork, lacksNetworks } from '../scripts/lib/build-bad-network.mjs'

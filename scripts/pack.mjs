@@ -1,7 +1,7 @@
 // `npm run pack:release`: makes the tarballs that are published, in release/ (or --out=<folder>): node-datatrack, a
-// package for each platform, and @node-datatrack/rtc-node. If --prebuilds=<folder> names the folder that has prebuilds/, it also makes a
-// node-datatrack that contains all binaries (release/self-contained/). All targets' binaries must be in npm/ (`napi
-// artifacts` puts them there). --host packs only this machine's build.
+// package for each platform, and @node-datatrack/rtc-node. If --prebuilds=<folder> names the folder that has prebuilds/,
+// it also makes a node-datatrack that contains all binaries (release/self-contained/). All targets' binaries must be in
+// npm/ (`napi artifacts` puts them there). --host packs only this machine's build.
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'

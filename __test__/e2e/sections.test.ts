@@ -15,7 +15,7 @@ interface Stage {
   readonly near: Room
   readonly far: Room
   /** Sections for audio of each offer of the near room. */
-  readonly offers: number[]
+  readonly offers: readonly number[]
   /** Asks in the name of the server, and resolves when the offer is answered. */
   readonly ask: (numAudios: number, numVideos?: number) => Promise<void>
 }
@@ -24,10 +24,7 @@ interface Stage {
 async function staged(use: (stage: Stage) => Promise<void>): Promise<void> {
   const proxy = await SignalProxy.start(server.url)
   const [near, far] = [new Room(), new Room()]
-  const offers: number[] = []
-  proxy.onRequest(({ message }) => {
-    if (message.case === 'offer') offers.push(message.value.sdp.match(/^m=audio/gm)?.length ?? 0)
-  })
+  const offers = proxy.audioSections()
   const say = (numAudios: number, numVideos = 0): void =>
     proxy.say({
       case: 'mediaSectionsRequirement',

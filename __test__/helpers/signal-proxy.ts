@@ -68,6 +68,15 @@ export class SignalProxy {
     this.#requests.add(listener)
   }
 
+  /** How many sections for audio each offer of a client has, from now on. The array grows. */
+  audioSections(): readonly number[] {
+    const sections: number[] = []
+    this.onRequest(({ message }) => {
+      if (message.case === 'offer') sections.push(message.value.sdp.match(/^m=audio/gm)?.length ?? 0)
+    })
+    return sections
+  }
+
   /** Resolves when the server has sent a message of that kind. */
   next(kind: ResponseCase): Promise<void> {
     return new Promise((resolve) => {

@@ -182,10 +182,7 @@ it(
   () =>
     staged(rtcNodeTones, async ({ ours, peer, connect }) => {
       const proxy = await SignalProxy.start(server.url)
-      const sections: number[] = []
-      proxy.onRequest(({ message }) => {
-        if (message.case === 'offer') sections.push(message.value.sdp.match(/^m=audio/gm)?.length ?? 0)
-      })
+      const sections = proxy.audioSections()
       try {
         await peer.publish('tone', 440)
         const published = next(ours, 'trackPublished')

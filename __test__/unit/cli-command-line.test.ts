@@ -67,14 +67,18 @@ const wrong: readonly [string, readonly string[], RegExp][] = [
   [
     'a sound as frames',
     ['pub', ...server, '--name', 'x', '--audio', 'x.wav', '--count', '1'],
-    /--count is for frames/,
+    /--audio <file>' cannot be used with option '-c, --count <number>'/,
   ],
   [
     'a sound and a command',
     ['pub', ...server, '--name', 'x', '--audio', 'x.wav', '--', 'ls'],
     /--audio or a command/,
   ],
-  ['a sound as text', ['sub', ...server, '--audio', 'x.wav', '--json'], /--json is for frames of data/],
+  [
+    'a sound as text',
+    ['sub', ...server, '--audio', 'x.wav', '--json'],
+    /--audio <file>' cannot be used with option '--json'/,
+  ],
   ['a form of no sound', ['sub', ...server, '--stereo'], /--sample-rate and --stereo go with --audio/],
   ['names without lines', ['sub', ...server, '--raw', '--verbose'], /--verbose does not go with it/],
   [

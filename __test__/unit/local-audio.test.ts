@@ -495,6 +495,14 @@ describe('a published track', () => {
     expect([publication.isPublished, told]).toEqual([false, ['localTrackUnpublished TR_1 me']])
   })
 
+  it('that a rebuilt connection may not publish, as its token says, ends without a request', async () => {
+    const { room, local, told, requests, sending, publication, join } = await published()
+    join.message.value.participant.permission = { ...everything, canPublish: false }
+    room.engine.connectionRebuilt(join)
+    expect([publication.isPublished, told]).toEqual([false, ['localTrackUnpublished TR_1 me']])
+    expect([requests(), sending(), local.trackPublications.size]).toEqual([[], [], 0])
+  })
+
   it('is not changed by nonsense', async () => {
     const { receive, told, publication } = await published()
     for (const kind of ['trackPublished', 'trackUnpublished', 'trackSubscribed', 'mute', 'requestResponse']) {

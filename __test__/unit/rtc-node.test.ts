@@ -130,6 +130,17 @@ test('a failed connect is a ConnectError with its cause', async () => {
   expect(room.isConnected).toBe(false)
 })
 
+test('a room connects once at a time, and again after a failure', async () => {
+  const room = new rtc.Room()
+  const unreachable = expect.objectContaining({ cause: expect.any(own.DataTrackConnectionError) })
+  const first = room.connect('ws://127.0.0.1:1', 'token')
+  await expect(room.connect('ws://127.0.0.1:1', 'token')).rejects.toThrow(
+    new rtc.ConnectError('the room is connected already, or is being connected'),
+  )
+  await expect(first).rejects.toThrow(unreachable)
+  await expect(room.connect('ws://127.0.0.1:1', 'token')).rejects.toThrow(unreachable)
+})
+
 test('each reason of a disconnect has the number that its name has', () => {
   for (const [name, number] of Object.entries(rtc.DisconnectReason).filter(([name]) => /^[A-Z]/.test(name))) {
     const reason = name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())

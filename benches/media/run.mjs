@@ -1,4 +1,5 @@
-// `npm run bench:media`: audio tracks heard and published by this package and its peers, through one real LiveKit server, in one run.
+// `npm run bench:media`: audio tracks heard and published by this package and its peers, through one real LiveKit
+// server, in one run.
 //   --seconds=10      for how long CPU time is measured
 //   --rounds=10       subscriptions of which the first sound is timed, and tones of which the beginning is
 //   --only=published  the rows of that table alone: heard, published or beginnings
@@ -10,7 +11,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { buildAddon, buildTypeScript, ensureInstalled } from '../../scripts/lib/build.mjs'
-import { fromRoot, heading, main, say } from '../../scripts/lib/steps.mjs'
+import { fromRoot, heading, main, say, StepError } from '../../scripts/lib/steps.mjs'
 import { peers, places } from '../e2e/peers.mjs'
 import { cpuTimes, memory, threads } from '../e2e/processes.mjs'
 import { table } from '../report.mjs'
@@ -193,6 +194,8 @@ const tables = {
 }
 
 await main(async () => {
+  if (options.only !== '' && !Object.hasOwn(tables, options.only))
+    throw new StepError(`there is no table ${options.only}; there are ${Object.keys(tables).join(', ')}`)
   await ensureInstalled()
   for (const kind of ['rtc-node', 'python']) await peers[kind].install()
   if (!options['no-build']) {
@@ -202,9 +205,9 @@ await main(async () => {
   const { LivekitServer } = await import('../e2e/server.mjs')
   const server = await LivekitServer.start()
   try {
-    for (const [name, make] of Object.entries(tables)) {
-      if (options.only !== '' && options.only !== name) continue
-      const [title, head, rows] = await make(server)
+    const wanted = options.only === '' ? Object.keys(tables) : [options.only]
+    for (const name of wanted) {
+      const [title, head, rows] = await tables[name](server)
       heading(`${title}; ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}`)
       table(head, rows)
     }

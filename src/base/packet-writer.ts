@@ -1,8 +1,10 @@
+/** Encodes the messages of data packets, of which a program may send thousands a second. */
 import type { BinaryWriteOptions, IBinaryWriter } from '@bufbuild/protobuf'
 import { loadProtobuf } from './lazy'
 
-/** Bytes of the memory into which messages are written before their length is known, at first and between messages. */
+/** Bytes of the memory into which messages are written before their length is known, at first. */
 const MEMORY = 4_096
+/** Bytes of it that are kept between messages, at most. */
 const MOST_KEPT = 65_536
 /** UTF-16 units up to which a text is copied unit by unit. Beyond it, the encoder of Node.js is faster. */
 const SHORT_TEXT = 512

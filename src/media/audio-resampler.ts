@@ -34,8 +34,8 @@ export type AudioResamplerQuality = (typeof AudioResamplerQuality)[keyof typeof 
  *     for (const frame of frames) recognizer.write(...resampler.push(frame))
  *     recognizer.write(...resampler.flush())
  *
- * The converted sound is as long as the original one, and in step with it. It works on the thread of the caller, and
- * takes 0.1 to 0.4 % of a core for one channel. `AudioStream` and `AudioSource` convert by themselves; they need none.
+ * The converted sound is as long as the original one, and in step with it. It works on the thread of the caller.
+ * `AudioStream` and `AudioSource` convert by themselves; they need none.
  */
 export class AudioResampler {
   /** Samples a second and channel of what is pushed. */

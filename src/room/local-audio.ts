@@ -99,12 +99,12 @@ export class LocalAudio implements TrackPublications {
     this.joining(native)
     this.#isConnected = true
     for (const entry of [...this.#entries.values()]) {
-      if (!this.#isAllowed(entry.options)) this.#fail(entry, 'notAllowed')
+      if (!this.#isAllowed(entry.options)) this.#end(entry, 'notAllowed')
       else if (!joined.includes(entry.cid)) this.#request(entry)
       entry.pending?.limit.run()
     }
     if (this.#entries.size === 0 || this.#sync()) return
-    for (const entry of [...this.#entries.values()]) this.#fail(entry, 'unsupported', NO_AUDIO)
+    for (const entry of [...this.#entries.values()]) this.#end(entry, 'unsupported', NO_AUDIO)
   }
 
   /** The connection is lost. What waits for the server goes on to wait. */
@@ -152,8 +152,7 @@ export class LocalAudio implements TrackPublications {
       throw check.invalidType('track', 'a LocalAudioTrack or its SID', what)
     const entry = typeof what === 'string' ? this.#bySid(what) : this.#find(({ track }) => track === what)
     if (entry === undefined) return undefined
-    if (entry.publication === undefined) this.#fail(entry, 'unpublished')
-    else this.#unpublished(entry)
+    this.#end(entry, 'unpublished')
     return entry.publication
   }
 
@@ -225,10 +224,7 @@ export class LocalAudio implements TrackPublications {
   /** The room is disconnected, or no connection could be made. */
   clear(): void {
     this.#isConnected = false
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.publication === undefined) this.#fail(entry, 'disconnected')
-      else this.#unpublished(entry)
-    }
+    for (const entry of [...this.#entries.values()]) this.#end(entry, 'disconnected')
     this.#native = undefined
   }
 
@@ -353,10 +349,14 @@ export class LocalAudio implements TrackPublications {
     const entry = this.#entries.get(String(refused))
     if (entry === undefined || reason === RequestResponseReason.Ok || reason === RequestResponseReason.Queued)
       return true
-    const why = typeof message === 'string' ? message : ''
-    if (entry.publication === undefined) this.#fail(entry, reasonOf(reason), why)
-    else this.#unpublished(entry)
+    this.#end(entry, reasonOf(reason), typeof message === 'string' ? message : '')
     return true
+  }
+
+  /** A track is published no longer. If it is not yet, its promise rejects for that reason. */
+  #end(entry: Entry, reason: TrackPublishErrorReason, detail = ''): void {
+    if (entry.publication === undefined) this.#fail(entry, reason, detail)
+    else this.#unpublished(entry)
   }
 
   #fail(entry: Entry, reason: TrackPublishErrorReason, detail = ''): void {

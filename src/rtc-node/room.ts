@@ -48,6 +48,7 @@ export class Room extends TypedEmitter<RoomCallbacks> {
   readonly #textHandlers = new Map<string, TextStreamHandler>()
   readonly #byteHandlers = new Map<string, ByteStreamHandler>()
   #connection: Connection | undefined
+  #connecting = false
   #state = ConnectionState.CONN_DISCONNECTED
   #token: string | undefined
   #url: string | undefined
@@ -123,9 +124,21 @@ export class Room extends TypedEmitter<RoomCallbacks> {
    * Connects to a LiveKit server. Listeners that are added right after the promise has resolved miss no event:
    * participants and tracks that are there already are in {@link remoteParticipants}.
    *
-   * @throws `ConnectError`; `RtcNodeError` for options that this package does not have
+   * @throws `ConnectError`, also if the room is connected already; `RtcNodeError` for options that this package does not
+   * have
    */
   async connect(url: string, token: string, opts?: Partial<RoomOptions>): Promise<void> {
+    if (this.#connecting || this.isConnected)
+      throw new ConnectError('the room is connected already, or is being connected')
+    this.#connecting = true
+    try {
+      await this.#connect(url, token, opts)
+    } finally {
+      this.#connecting = false
+    }
+  }
+
+  async #connect(url: string, token: string, opts: Partial<RoomOptions> | undefined): Promise<void> {
     const settings = roomSettings(opts)
     this.#maxPayload = opts?.dataStream?.maxPayloadByteLength
     const own = new OwnRoom(settings.room)

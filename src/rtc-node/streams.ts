@@ -154,19 +154,24 @@ export class ByteStreamReader extends BaseStreamReader<Uint8Array> {
   }
 }
 
-/** Writes a text stream. */
-export class TextStreamWriter {
-  readonly info: TextStreamInfo
-  readonly #own: OwnTextWriter
+interface OwnWriter<T> {
+  write(chunk: T): Promise<void>
+  close(): Promise<void>
+}
+
+/** Writes a stream piece by piece. */
+abstract class BaseStreamWriter<T extends string | Uint8Array, Info extends BaseStreamInfo> {
+  readonly info: Info
+  readonly #own: OwnWriter<T>
 
   /** @internal */
-  constructor(own: OwnTextWriter) {
-    this.info = textInfo(own.info)
+  constructor(own: OwnWriter<T>, info: Info) {
+    this.info = info
     this.#own = own
   }
 
   /** Sends a piece. The promise resolves when the data channel has taken it. */
-  write(chunk: string): Promise<void> {
+  write(chunk: T): Promise<void> {
     return this.#own.write(chunk)
   }
 
@@ -176,25 +181,19 @@ export class TextStreamWriter {
   }
 }
 
-/** Writes a byte stream. */
-export class ByteStreamWriter {
-  readonly info: ByteStreamInfo
-  readonly #own: OwnByteWriter
+/** Writes a text stream. */
+export class TextStreamWriter extends BaseStreamWriter<string, TextStreamInfo> {
+  /** @internal */
+  constructor(own: OwnTextWriter) {
+    super(own, textInfo(own.info))
+  }
+}
 
+/** Writes a byte stream. */
+export class ByteStreamWriter extends BaseStreamWriter<Uint8Array, ByteStreamInfo> {
   /** @internal */
   constructor(own: OwnByteWriter) {
-    this.info = byteInfo(own.info)
-    this.#own = own
-  }
-
-  /** Sends a piece. The promise resolves when the data channel has taken it. */
-  write(chunk: Uint8Array): Promise<void> {
-    return this.#own.write(chunk)
-  }
-
-  /** Ends the stream. The promise resolves when the server has acknowledged all of it. */
-  close(): Promise<void> {
-    return this.#own.close()
+    super(own, byteInfo(own.info))
   }
 }
 

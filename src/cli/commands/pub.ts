@@ -45,6 +45,22 @@ const FILE_CHUNK = 15_000
 /** Bytes of a frame at most. Other SDKs can receive frames that are a little larger. */
 const MAX_CHUNK = 2_000_000
 
+/** Options that concern frames of data. They do not go with `--audio`. */
+const DATA_ONLY = [
+  'message',
+  'file',
+  'lines',
+  'chunk',
+  'rate',
+  'count',
+  'timestamp',
+  'encoding',
+  'schema',
+  'schemaEncoding',
+  'latch',
+  'maxAge',
+] as const satisfies readonly (keyof PubFlags)[]
+
 /** Default of `--settle`, s. A subscription over the internet takes a few tenths of a second. */
 const SETTLE = 1
 
@@ -63,7 +79,6 @@ export function addPub(datatrack: Command): void {
     .requiredOption('-n, --name <name>', 'name of the track')
     .option('-m, --message <text>', 'publish this text as one frame')
     .option('-f, --file <file>', `publish this file, in chunks of ${FILE_CHUNK} bytes by default`)
-    .option('--audio <file>', 'publish this WAV file as an audio track: 16-bit PCM, mono or stereo')
     .option('--lines', 'each line is a frame, also of a file')
     .option('--chunk <bytes>', 'each frame has this many bytes', integerIn(1, MAX_CHUNK, ' (bytes)'))
     .option('-r, --rate <number>', 'frames a second at most', numberIn(0.001, 100_000))
@@ -101,6 +116,11 @@ export function addPub(datatrack: Command): void {
       'begin when a participant is subscribed, instead of --settle; only subscribers with this package announce it',
     )
     .option('-q, --quiet', 'nothing on standard error but errors')
+  command.addOption(
+    command
+      .createOption('--audio <file>', 'publish this WAV file as an audio track: 16-bit PCM, mono or stereo')
+      .conflicts([...DATA_ONLY]),
+  )
   encryptionOptions(pathOption(serverOptions(command, 'single')))
     .addHelpText('after', EXAMPLES)
     .action(async (args: string[], flags: PubFlags) => {
@@ -108,17 +128,22 @@ export function addPub(datatrack: Command): void {
       const server = requiredServer(process.env, flags)
       const signal = stopSignal()
       if (flags.audio !== undefined) {
-        refuseWithAudio(flags, source)
-        const common = {
-          ...{
+        if (source.kind === 'command')
+          throw new SettingsError('Give --audio or a command behind --, not both.')
+        process.exitCode = await pubAudio(
+          {
             server,
             connect: connectOptions(flags, signal),
             encryption: await encryptionOf(process.env, flags),
+            name: flags.name,
+            path: flags.audio,
+            waitFor: flags.waitFor,
+            settle: flags.settle,
+            waitForSubscriber: flags.waitForSubscriber === true,
+            quiet: flags.quiet === true,
           },
-          ...{ name: flags.name, waitFor: flags.waitFor, settle: flags.settle, path: flags.audio },
-          ...{ waitForSubscriber: flags.waitForSubscriber === true, quiet: flags.quiet === true },
-        }
-        process.exitCode = await pubAudio(common, signal)
+          signal,
+        )
         return
       }
       process.exitCode = await pub(
@@ -154,32 +179,6 @@ Examples:
   datatrack pub --room lab --name scan --file scan.bin --chunk 200000 --rate 20
   echo docked | datatrack pub --room lab --name mode --latch
   datatrack pub --room lab --name greeting --audio hello.wav --wait-for-subscriber`
-
-/** Options that concern frames of data, as the command line has them. */
-const DATA_ONLY = {
-  ...{
-    message: '--message',
-    file: '--file',
-    lines: '--lines',
-    chunk: '--chunk',
-    rate: '--rate',
-    count: '--count',
-  },
-  ...{
-    timestamp: '--timestamp',
-    encoding: '--encoding',
-    schema: '--schema',
-    schemaEncoding: '--schema-encoding',
-  },
-  ...{ latch: '--latch', maxAge: '--max-age' },
-} as const satisfies Partial<Record<keyof PubFlags, string>>
-
-function refuseWithAudio(flags: PubFlags, source: SourceKind): void {
-  if (source.kind === 'command') throw new SettingsError('Give --audio or a command behind --, not both.')
-  for (const [flag, option] of Object.entries(DATA_ONLY))
-    if (flags[flag as keyof typeof DATA_ONLY] !== undefined)
-      throw new SettingsError(`${option} is for frames of data: it does not go with --audio.`)
-}
 
 function encoding(known: readonly string[]): (text: string) => string {
   return (text) => {

@@ -28,6 +28,19 @@ interface SubFlags extends ConnectFlags, EncryptionFlags {
   readonly quiet?: boolean
 }
 
+/** Options that concern frames of data. They do not go with `--audio`. */
+const DATA_ONLY = [
+  'raw',
+  'hex',
+  'json',
+  'verbose',
+  'output',
+  'count',
+  'once',
+  'latest',
+  'allowUnencrypted',
+] as const satisfies readonly (keyof SubFlags)[]
+
 /** Adds the command. */
 export function addSub(datatrack: Command): void {
   const command = datatrack
@@ -49,7 +62,6 @@ export function addSub(datatrack: Command): void {
     )
     .option('-v, --verbose', 'put the name of the track before each line, also with --hex')
     .option('-o, --output <file>', 'write to this file')
-    .option('--audio <file>', 'write the first audio track to this WAV file (16-bit PCM)')
     .option('--sample-rate <hertz>', 'of --audio; default: 48000', integerIn(8000, 48_000, ' (Hz)'))
     .option('--stereo', 'two channels with --audio; default: one')
     .option('-c, --count <number>', 'end after this many frames', integerIn(1, Number.MAX_SAFE_INTEGER))
@@ -58,27 +70,32 @@ export function addSub(datatrack: Command): void {
     .option('--latest', 'begin with the last frame of a track, if its publisher keeps it (pub --latch)')
     .option('--allow-unencrypted', 'with a passphrase: take tracks that are not encrypted, too')
     .option('-q, --quiet', 'nothing on standard error but errors')
+  command.addOption(
+    command
+      .createOption('--audio <file>', 'write the first audio track to this WAV file (16-bit PCM)')
+      .conflicts([...DATA_ONLY]),
+  )
   encryptionOptions(pathOption(serverOptions(command, 'single')))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: SubFlags) => {
       const server = requiredServer(process.env, flags)
       const signal = stopSignal()
       if (flags.audio !== undefined) {
-        refuseWithAudio(flags)
-        const common = {
-          ...{
+        process.exitCode = await subAudio(
+          {
             server,
             connect: connectOptions(flags, signal),
             encryption: await encryptionOf(process.env, flags),
-          },
-          ...{ name: flags.name, from: flags.from, seconds: flags.seconds, quiet: flags.quiet === true },
-          ...{
+            name: flags.name,
+            from: flags.from,
+            seconds: flags.seconds,
             path: flags.audio,
             sampleRate: flags.sampleRate ?? 48_000,
             channels: flags.stereo === true ? 2 : 1,
+            quiet: flags.quiet === true,
           },
-        }
-        process.exitCode = await subAudio(common, signal)
+          signal,
+        )
         return
       }
       if (flags.sampleRate !== undefined || flags.stereo !== undefined)
@@ -112,25 +129,6 @@ Examples:
   datatrack sub --room lab --name mode --latest --count 1
   datatrack sub --room lab --name scan --from robot --raw --once --output scan.bin
   datatrack sub --room lab --from caller --audio call.wav --seconds 60`
-
-/** Options that concern frames of data, as the command line has them. */
-const DATA_ONLY = {
-  ...{
-    raw: '--raw',
-    hex: '--hex',
-    json: '--json',
-    verbose: '--verbose',
-    output: '--output',
-    count: '--count',
-  },
-  ...{ once: '--once', latest: '--latest', allowUnencrypted: '--allow-unencrypted' },
-} as const satisfies Partial<Record<keyof SubFlags, string>>
-
-function refuseWithAudio(flags: SubFlags): void {
-  for (const [flag, option] of Object.entries(DATA_ONLY))
-    if (flags[flag as keyof typeof DATA_ONLY] !== undefined)
-      throw new SettingsError(`${option} is for frames of data: it does not go with --audio.`)
-}
 
 function formatOf({ raw, hex, json }: SubFlags): FrameFormat {
   const formats = Object.entries({ raw, hex, json }).filter(([, chosen]) => chosen === true)

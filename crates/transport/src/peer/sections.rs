@@ -1,7 +1,7 @@
 //! The sections for audio in a session description: those that this side receives in, and one for each track that it
 //! sends.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -272,26 +272,19 @@ fn mid_of(section: &str) -> Option<&str> {
     section.lines().find_map(|line| line.strip_prefix("a=mid:"))
 }
 
-/// The streams that the other side sends, by their sections. The engine keeps each one that was ever named, and reports
-/// to the other side on all of them.
+/// The streams that the other side's last description named. The engine keeps each one that was ever named, and reports to
+/// the other side on all of them.
 #[derive(Debug, Default)]
-pub(super) struct Streams(HashMap<Section, Vec<u32>>);
+pub(super) struct Streams(HashSet<u32>);
 
 impl Streams {
     /// The other side's description was taken. The engine forgets the streams that it does not name any more.
     pub(super) fn described(&mut self, rtc: &mut Rtc, sdp: &str) {
-        for section in parts(sdp).filter(|part| part.starts_with("m=")) {
-            let Some(mid) = mid_of(section) else { continue };
-            let mut named: Vec<_> = section.lines().filter_map(ssrc_of).collect();
-            named.dedup();
-            let before = self.0.insert(Section::from(mid), named).unwrap_or_default();
-            let now = self.0.get(&Section::from(mid));
-            for ssrc in before {
-                if !now.is_some_and(|now| now.contains(&ssrc)) {
-                    rtc.direct_api().remove_stream_rx(ssrc.into());
-                }
-            }
+        let named = sdp.lines().filter_map(ssrc_of).collect();
+        for &ssrc in self.0.difference(&named) {
+            rtc.direct_api().remove_stream_rx(ssrc.into());
         }
+        self.0 = named;
     }
 }
 
