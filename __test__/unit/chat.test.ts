@@ -106,6 +106,16 @@ describe('a chat message arrives as a text stream, as a packet, or as both', () 
       ])
     }))
 
+  it('two packets that arrive before either stream are two messages, not three', () =>
+    withChat(async ({ alice, bob }) => {
+      const told = listen(bob)
+      for (let count = 0; count < 2; count++) alice.writePacket(packet('m', 'A'))
+      for (let count = 0; count < 2; count++)
+        await alice.localParticipant.sendText('A', { topic: 'lk.chat', streamId: 'm' })
+      await settled(alice, bob)
+      expect(told.map(({ message }) => message.message)).toEqual(['A', 'A'])
+    }))
+
   it('a text stream alone is reported, with its attachments; a stream handler of the topic gets it, too', () =>
     withChat(async ({ alice, bob }) => {
       const told = listen(bob)

@@ -48,8 +48,11 @@ export const MAX_CHAT_BYTES = 1_048_576
 /** Messages of which one form has arrived, and the other is still expected; the oldest is forgotten first. */
 export const MAX_HALF_ARRIVED = 4096
 
+/** The forms of a message, and how each changes the count of {@link Chat}. */
+const FORMS = { stream: 1, packet: -1 } as const
+
 /** `stream` and `packet`: the forms of a message. */
-type Form = 'stream' | 'packet'
+type Form = keyof typeof FORMS
 
 /** Sends and receives chat messages. */
 export class Chat {
@@ -57,8 +60,8 @@ export class Chat {
   readonly #streams: OutgoingStreams
   readonly #sent: (message: ChatMessage) => void
   readonly #received: (message: ChatMessage, senderIdentity: string) => void
-  /** By sender, id and text: the form that has arrived. */
-  readonly #half = new Map<string, Form>()
+  /** By sender, id and text: how many more streams than packets have arrived; never 0. */
+  readonly #half = new Map<string, number>()
 
   constructor(
     sender: () => PacketSender,
@@ -147,13 +150,17 @@ export class Chat {
     this.#half.clear()
   }
 
-  /** Tells of a message, unless its other form came before. The same form again is a message of its own. */
+  /**
+   * Tells of a message, unless its other form came before. The same form again is a message of its own: a text that
+   * returns to an earlier one. Two packets can arrive before the first stream is read.
+   */
   #arrived(form: Form, identity: string, message: ChatMessage): void {
     const key = digestOf(identity, message.id, message.message)
-    const before = this.#half.get(key)
+    const before = this.#half.get(key) ?? 0
+    const ahead = before + FORMS[form]
     this.#half.delete(key)
-    if (before !== undefined && before !== form) return
-    this.#half.set(key, form)
+    if (ahead !== 0) this.#half.set(key, ahead)
+    if (Math.abs(ahead) < Math.abs(before)) return
     const [oldest] = this.#half.keys()
     if (this.#half.size > MAX_HALF_ARRIVED && oldest !== undefined) this.#half.delete(oldest)
     this.#received(message, identity)
