@@ -61,9 +61,9 @@ async function subscribed(sid) {
   }
 }
 
-/** Frames of 100 ms of a track, from now on. */
-async function* framesOf(track, numChannels) {
-  const reader = new rtc.AudioStream(track, { sampleRate: RATE, numChannels, frameSizeMs: 100 }).getReader()
+/** Frames of a track, from now on. */
+async function* framesOf(track, numChannels, frameSizeMs = 100) {
+  const reader = new rtc.AudioStream(track, { sampleRate: RATE, numChannels, frameSizeMs }).getReader()
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
   } finally {
@@ -83,9 +83,9 @@ const commands = {
     }
     throw new Error('the track has ended')
   },
-  async listen({ sid, tone, frames }) {
+  async listen({ sid, tone, frames, frameSizeMs }) {
     let [heard, count] = [0, 0]
-    for await (const frame of framesOf(await subscribed(sid), 1)) {
+    for await (const frame of framesOf(await subscribed(sid), 1, frameSizeMs)) {
       if (share(frame, tone, 0) > 0.8) heard += 1
       if ((count += 1) === frames) return heard
     }

@@ -81,10 +81,10 @@ async def hear(room, sid, tones, frames):
     return level
 
 
-async def listen(room, sid, tone, frames):
-    """Reads so many frames of 100 ms of the track of that SID. Returns how many of them have the tone."""
+async def listen(room, sid, tone, frames, frameSizeMs):
+    """Reads so many frames of the track of that SID. Returns how many of them have the tone."""
     track = await subscribed(room, sid)
-    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=100)
+    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=frameSizeMs)
     heard = count = 0
     async for event in stream:
         heard += share(event.frame.data, 1, 0, tone) > 0.8

@@ -39,9 +39,13 @@ export abstract class TonePeer {
   /** Hears a published track until so many frames of 100 ms in a row are silent. */
   silence = ({ sid }: Pick<LocalAudioTrack, 'sid'>, frames = 3): Promise<void> =>
     this.ask('silence', { sid, frames })
-  /** Hears so many frames of 100 ms of a published track. Returns how many of them have the tone. Not in a page. */
-  listen = ({ sid }: Pick<LocalAudioTrack, 'sid'>, tone: number, frames: number): Promise<number> =>
-    this.ask('listen', { sid, tone, frames })
+  /** Hears so many frames of a published track. Returns how many of them have the tone. Not in a page. */
+  listen = (
+    { sid }: Pick<LocalAudioTrack, 'sid'>,
+    tone: number,
+    frames: number,
+    frameSizeMs = 100,
+  ): Promise<number> => this.ask('listen', { sid, tone, frames, frameSizeMs })
 
   protected abstract ask(command: string, argument: unknown): Promise<any>
   abstract close(): Promise<void>
