@@ -4,6 +4,7 @@
 // a program in Rust, writes data-track packets that no publisher would send: random handles, numbers, headers and bytes.
 //   --minutes=2       for how long
 //   --seed=1          what is sent
+//   --audio           no hostile participants, but audio tracks between two processes; see soak-audio.mjs
 // Needs a build (`npm run build`). It ends with 1 when the victim ends or loses its connection, when its event loop is
 // busy for longer than the idle one stops and 50 ms more, or when it holds more memory than MAX_RSS.
 import { fork, spawn } from 'node:child_process'
@@ -25,6 +26,8 @@ const { values: options } = parseArgs({
   options: {
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: '1' },
+    audio: { type: 'boolean', default: false },
+    tracks: { type: 'string', default: '20' },
     /** What a process of it is. */
     role: { type: 'string' },
     url: { type: 'string' },
@@ -271,8 +274,11 @@ async function soak() {
 }
 
 const role = options.role === undefined ? undefined : roles[options.role]
-if (role === undefined) await main(soak)
-else {
+if (role === undefined) {
+  const { soakAudio } = await import('./soak-audio.mjs')
+  const [minutes, tracks] = [Number(options.minutes), Number(options.tracks)]
+  await main(options.audio ? () => soakAudio({ minutes, tracks }) : soak)
+} else {
   process.on('disconnect', () => process.exit(0))
   await role()
 }

@@ -70,11 +70,20 @@ export class SignalProxy {
 
   /** How many sections for audio each offer of a client has, from now on. The array grows. */
   audioSections(): readonly number[] {
-    const sections: number[] = []
+    return this.#countInDescriptions(/^m=audio/gm)
+  }
+
+  /** How many SSRCs each offer of a client names, from now on. The array grows. */
+  ssrcs(): readonly number[] {
+    return this.#countInDescriptions(/^a=ssrc:\d+ cname/gm)
+  }
+
+  #countInDescriptions(what: RegExp): readonly number[] {
+    const counts: number[] = []
     this.onRequest(({ message }) => {
-      if (message.case === 'offer') sections.push(message.value.sdp.match(/^m=audio/gm)?.length ?? 0)
+      if (message.case === 'offer') counts.push(message.value.sdp.match(what)?.length ?? 0)
     })
-    return sections
+    return counts
   }
 
   /** Resolves when the server has sent a message of that kind. */

@@ -198,38 +198,6 @@ it(
   180_000,
 )
 
-it.each(['signal-reconnect', 'full-reconnect'] as const)('after a %s the same stream goes on', (scenario) =>
-  staged(rtcNodeTones, async ({ ours, peer, connect }) => {
-    await connect()
-    const subscribed = next(ours, 'trackSubscribed')
-    await peer.publish('tone', 440)
-    const [track, publication] = await subscribed
-    const ended: string[] = []
-    for (const event of ['trackUnsubscribed', 'trackUnpublished'] as const)
-      ours.on(event, () => ended.push(event))
-    const stream = new AudioStream(track, { frameSizeMs: 100 })
-    const reader = stream.getReader()
-    const tone = async (): Promise<void> => {
-      for (;;) {
-        const { value } = await reader.read()
-        if (value !== undefined && share(value, 440) > 0.8) return
-      }
-    }
-    await tone()
-    for (let time = 0; time < 3; time++) {
-      const back = next(ours, 'reconnected')
-      await ours.simulateScenario(scenario)
-      await back
-      // What was decoded before is read first.
-      const { packetsDecoded } = stream.stats()
-      while (stream.stats().packetsDecoded < packetsDecoded + 20) await reader.read()
-      await tone()
-    }
-    expect([publication.track, track.isEnded, ended]).toEqual([track, false, []])
-    stream.close()
-  }),
-)
-
 it('a track is heard although what the server asked for was lost with signalling', () =>
   staged(rtcNodeTones, async ({ ours, peer, connect }) => {
     const proxy = await SignalProxy.start(server.url)

@@ -1,18 +1,11 @@
 /** Audio tracks of this package, heard by LiveKit's other SDKs, through a real server. */
 import { TrackSource } from 'livekit-server-sdk'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
-import {
-  AudioFrame,
-  AudioSource,
-  AudioStream,
-  debug,
-  ExternalE2EEKeyProvider,
-  LocalAudioTrack,
-  Room,
-} from '../../index'
+import { AudioStream, debug, ExternalE2EEKeyProvider, Room } from '../../index'
 import type { RoomOptions, TrackPublishOptions } from '../../index'
 import { senderCloses } from '../helpers/audio-stats'
 import { SignalProxy } from '../helpers/signal-proxy'
+import { AMPLITUDE, Tone } from '../helpers/tone'
 import { withServer } from '../helpers/with-server'
 import { chromiumTones, pythonTones, rtcNodeTones, share } from './peers/tones'
 import { next, stages } from './peers/stage'
@@ -27,41 +20,8 @@ const TIMES = { timeout: 20_000, interval: 20 }
 /** How often a track is published and unpublished. */
 const ROUNDS = Number(process.env['SPEAKING_ROUNDS'] ?? 50)
 
-/** The amplitude of the tones, and how loud a sine of it is. */
-const AMPLITUDE = 12_000
+/** How loud a sine of that amplitude is. */
 const LEVEL = AMPLITUDE / Math.SQRT2 / 32_767
-
-/** A track whose source has a sine for each channel, until it is closed. */
-class Tone {
-  readonly source: AudioSource
-  readonly track: LocalAudioTrack
-  readonly #playing: Promise<void>
-
-  constructor(name: string, tones: readonly number[], sampleRate = 48_000, frameMs = 20) {
-    this.source = new AudioSource(sampleRate, tones.length, 200)
-    this.track = LocalAudioTrack.createAudioTrack(name, this.source)
-    this.#playing = this.#play(tones, (sampleRate * frameMs) / 1000)
-  }
-
-  async #play(tones: readonly number[], samples: number): Promise<void> {
-    const { sampleRate, numChannels } = this.source
-    for (let at = 0; !this.source.isClosed; at += samples) {
-      const data = new Int16Array(samples * numChannels)
-      for (let index = 0; index < samples; index++) {
-        for (const [channel, tone] of tones.entries()) {
-          const angle = (2 * Math.PI * tone * (at + index)) / sampleRate
-          data[index * numChannels + channel] = AMPLITUDE * Math.sin(angle)
-        }
-      }
-      await this.source.captureFrame(new AudioFrame(data, sampleRate, numChannels, samples)).catch(() => {})
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.track.close()
-    await this.#playing
-  }
-}
 
 /** Runs `use` with a published tone. */
 async function speaking(
@@ -151,34 +111,6 @@ describe.each(sdks)('$name', (sdk) => {
         }
       })
     }))
-
-  it.each(['signal-reconnect', 'full-reconnect'] as const)('hears the same track after a %s', (scenario) =>
-    staged(sdk, async ({ ours, peer, connect }) => {
-      await connect()
-      const tone = new Tone('tone', [440])
-      const ended: string[] = []
-      await speaking(ours, tone, async () => {
-        ours.on('localTrackUnpublished', ({ trackSid }) => ended.push(trackSid))
-        const publication = ours.localParticipant.trackPublications.get(tone.track.sid!)
-        await peer.hear(tone.track, [440])
-        for (let time = 0; time < 3; time++) {
-          const sid = tone.track.sid
-          const back = next(ours, 'reconnected')
-          const republished = next(ours, 'localTrackRepublished')
-          await ours.simulateScenario(scenario)
-          await back
-          if (scenario === 'full-reconnect')
-            expect((await republished).slice(0, 2)).toEqual([publication, sid])
-          expect(ours.localParticipant.trackPublications.get(tone.track.sid!)).toBe(publication)
-          expect(tone.track.sid === sid).toBe(scenario === 'signal-reconnect')
-          await peer.hear(tone.track, [440])
-        }
-        const { resumes, rebuilds } = ours.stats()
-        expect([resumes, rebuilds]).toEqual(scenario === 'signal-reconnect' ? [3, 0] : [0, 3])
-        expect(ended).toEqual([])
-      })
-    }),
-  )
 })
 
 describe('two channels', () => {

@@ -38,6 +38,25 @@ describe('a source', () => {
     expect(source.queuedDuration).toBe(0)
   })
 
+  it('of sound in real time keeps no more than 40 ms and one call, and drops what is older', async () => {
+    const source = sourceOf(48_000, 1, 0)
+    const calls = Array.from({ length: 100 }, () => source.captureFrame(frame(20)))
+    const [queued, dropped] = [source.queuedDuration, source.droppedDuration]
+    expect(queued).toBeLessThanOrEqual(60)
+    expect(dropped).toBeGreaterThan(1000)
+    expect(dropped + queued).toBeLessThanOrEqual(2000)
+    await Promise.all(calls)
+    // A call that is awaited loses nothing, however long its frame is.
+    await source.captureFrame(frame(200))
+    await source.captureFrame(frame(0))
+    await source.captureFrame(frame(200))
+    await source.waitForPlayout()
+    expect(source.droppedDuration).toBe(dropped)
+    const played = source.waitForPlayout()
+    await Promise.all([played, source.captureFrame(frame(100)), source.captureFrame(frame(20))])
+    await source.waitForPlayout()
+  })
+
   it('holds MAX_QUEUE ms at most', async () => {
     const source = sourceOf(8000, 1, MAX_QUEUE)
     await source.captureFrame(frame(MAX_QUEUE, 8000))

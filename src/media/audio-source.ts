@@ -59,6 +59,7 @@ export class AudioSource {
   readonly #native: NativeAudioSource
   readonly #waiting: Waiting[] = []
   readonly #playouts: Deferred<void>[] = []
+  #dropped = 0
   #closed = false
 
   /**
@@ -66,7 +67,8 @@ export class AudioSource {
    * 48000; other rates are converted to 48000
    * @param numChannels 1 or 2
    * @param queueSize ms that may wait before {@link captureFrame} waits, too: 0 to 600,000; at least 40 in any case.
-   * Use 0 for sound that comes in real time, as from a microphone. Default: 1000
+   * Use 0 for sound that comes in real time, as from a microphone: then at most one call of {@link captureFrame} waits,
+   * and a later one takes its place. Default: 1000
    * @throws `TypeError` or `RangeError` that names the argument
    */
   constructor(sampleRate: number, numChannels: number, queueSize = 1000) {
@@ -85,9 +87,15 @@ export class AudioSource {
 
   /** How much of the captured sound was not sent yet, in ms. */
   get queuedDuration(): number {
-    let bytes = 0
-    for (const { samples, taken } of this.#waiting) bytes += samples.length - taken
-    return this.#native.queuedMs() + (500 * bytes) / (this.sampleRate * this.numChannels)
+    return this.#native.queuedMs() + this.#ms(this.#waitingBytes())
+  }
+
+  /**
+   * How much of the captured sound was dropped, in ms, because later sound came while it waited. Only with a
+   * {@link queueSize} of 0.
+   */
+  get droppedDuration(): number {
+    return this.#ms(this.#dropped)
   }
 
   /** @internal The number of the native source. */
@@ -99,12 +107,17 @@ export class AudioSource {
    * Captures a frame of any length. The promise resolves when all of it is in the queue: at once if it fits. Frames are
    * sent in the order of the calls, also if the program does not await them. The samples are copied.
    *
+   * With a {@link queueSize} of 0, a call that still waits resolves as soon as there is a later one, and what is left of
+   * its frame is dropped. Otherwise each moment for which the program or the machine is busy would delay all that
+   * follows, and so would the difference of two clocks.
+   *
    * @throws `AudioSourceError` (`closed`); `TypeError` or `RangeError` that names what is wrong with the frame: another
    * rate, another number of channels, or samples that are not as many as it says
    */
   async captureFrame(frame: CapturedFrame): Promise<void> {
     const samples = this.#checkFrame(frame)
     if (this.#closed) throw new AudioSourceError('closed')
+    if (samples.length > 0 && this.queueSize === 0) this.#dropWaiting()
     const taken = this.#waiting.length === 0 ? this.#native.capture(samples) : 0
     if (taken === samples.length) return
     const done = new Deferred<void>()
@@ -161,6 +174,23 @@ export class AudioSource {
       next.done.resolve()
     }
     if (this.#playouts.length === 0 || this.#native.watchEmpty()) this.#settle()
+  }
+
+  #dropWaiting(): void {
+    this.#dropped += this.#waitingBytes()
+    for (const { done } of this.#waiting.splice(0)) done.resolve()
+    setBusy(this, this.#playouts.length > 0)
+  }
+
+  /** Bytes that did not fit into the queue. */
+  #waitingBytes(): number {
+    let bytes = 0
+    for (const { samples, taken } of this.#waiting) bytes += samples.length - taken
+    return bytes
+  }
+
+  #ms(bytes: number): number {
+    return (500 * bytes) / (this.sampleRate * this.numChannels)
   }
 
   #settle(error?: AudioSourceError): void {
