@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { LeaveRequest, SignalRequest, SignalResponse } from '@livekit/protocol'
+import { LeaveRequest, SignalRequest, SignalResponse, UpdateParticipantMetadata } from '@livekit/protocol'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { RawData } from 'ws'
 import type { DisconnectReason } from '../../index'
@@ -16,6 +16,12 @@ import { learnFromSdp, learnSecret } from './secrets'
 
 /** The kinds of messages of the server: the case of `message`. */
 export type ResponseCase = NonNullable<SignalResponse['message']['case']>
+
+/** The same for the messages of clients. */
+export type RequestCase = NonNullable<SignalRequest['message']['case']>
+
+/** The proxy's own requests have numbers from this one on. Those of clients are small. */
+const OWN_REQUESTS = 2 ** 31
 
 /** The connection of one client, and the proxy's connection to the server for it. */
 interface Pair {
@@ -32,6 +38,9 @@ export class SignalProxy {
   readonly #requests = new Set<(request: SignalRequest) => void>()
   readonly #kept: ResponseCase[] = []
   readonly #allKept = new Set<ResponseCase>()
+  /** How often the proxy has asked the server by itself, and what waits for the answers. */
+  #asked = 0
+  readonly #refusals = new Map<number, () => void>()
   #only: ResponseCase | undefined
   #change: ((response: SignalResponse) => void) | undefined
   /** The paths and queries of the clients' requests, in order. */
@@ -96,6 +105,32 @@ export class SignalProxy {
       }
       this.#listeners.add(listener)
     })
+  }
+
+  /** Resolves when a client has sent a message of that kind. */
+  nextRequest(kind: RequestCase): Promise<void> {
+    return new Promise((resolve) => {
+      const listener = ({ message }: SignalRequest): void => {
+        if (message.case !== kind) return
+        this.#requests.delete(listener)
+        resolve()
+      }
+      this.#requests.add(listener)
+    })
+  }
+
+  /**
+   * Resolves when the server's room has handled all messages that have come from the newest client so far. The proxy
+   * asks for a change that the client's token does not allow, and waits for the refusal.
+   */
+  async handled(): Promise<void> {
+    const pair = [...this.#pairs].at(-1)
+    if (pair === undefined) throw new Error('there is no client')
+    const requestId = OWN_REQUESTS + this.#asked++
+    const refused = new Promise<void>((resolve) => this.#refusals.set(requestId, resolve))
+    const value = new UpdateParticipantMetadata({ requestId })
+    pair.upstream.send(new SignalRequest({ message: { case: 'updateMetadata', value } }).toBinary())
+    await refused
   }
 
   /** Keeps the server's next message of that kind back. Resolves when the server has sent that message. */
@@ -215,12 +250,21 @@ export class SignalProxy {
   #respond(client: WebSocket, data: RawData): void {
     const response = SignalResponse.fromBinary(data as Buffer)
     learn(response)
+    if (this.#isOwn(response)) return
     for (const listener of [...this.#listeners]) listener(response)
     const at = this.#kept.findIndex((kind) => kind === response.message.case)
     if (at >= 0) this.#kept.splice(at, 1)
     else if (response.message.case !== undefined && this.#allKept.has(response.message.case)) return
     else if (this.#only !== undefined && this.#only !== response.message.case) return
     else if (client.readyState === WebSocket.OPEN) client.send(this.#changed(response) ?? data)
+  }
+
+  /** Whether this answers a request of the proxy itself. */
+  #isOwn({ message }: SignalResponse): boolean {
+    if (message.case !== 'requestResponse') return false
+    const { requestId } = message.value
+    this.#refusals.get(requestId)?.()
+    return this.#refusals.delete(requestId)
   }
 
   #changed(response: SignalResponse): Uint8Array | undefined {
