@@ -4,12 +4,11 @@
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
@@ -389,21 +388,41 @@ async function freePorts(): Promise<Ports> {
   }
 }
 
-/** A TCP port of 127.0.0.1 that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+/**
+ * The ports that are looked at: from the first one, so many. The system gives out those from 32,768 on, to each
+ * connection and to each socket without a port of its own. Such a port would be free only for a moment: another program
+ * could get it before a server uses it, or while a server restarts.
+ */
+const PORTS = { first: 12_000, count: 18_000 }
+
+/** A TCP port of 127.0.0.1 that is free. Only a test that asks for one at the same time may get it, too. */
+export function freePort(): Promise<number> {
+  return freeFor(async (port) => {
+    const server = createServer().listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    server.close()
+    await once(server, 'close')
+  })
 }
 
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  await once(socket, 'close')
-  return port
+function freeUdpPort(): Promise<number> {
+  return freeFor(async (port) => {
+    const socket = createSocket('udp4').bind(port, '127.0.0.1')
+    await once(socket, 'listening')
+    socket.close()
+    await once(socket, 'close')
+  })
+}
+
+/** A port that could be used. */
+async function freeFor(use: (port: number) => Promise<void>): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + randomInt(PORTS.count)
+    try {
+      await use(port)
+      return port
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
 }
