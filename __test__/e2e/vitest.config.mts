@@ -20,6 +20,8 @@ const shared = {
   pool: 'forks',
   testTimeout: 30_000,
   hookTimeout: 30_000,
+  // How long a condition may take is the machine's affair. After this time, the failure says what was there instead.
+  expect: { poll: { timeout: 20_000 } },
   allowOnly: false,
 } as const
 
