@@ -25,7 +25,8 @@ it('pub sends a short input completely if a subscriber waits for it', () =>
     const there = event(watcher, RoomEvent.ParticipantConnected)
     const sub = startCli(['sub', '--name', 'log', '--once', '--quiet'], withKey(scene.name))
     await there
-    const pub = startCli(['pub', '--name', 'log', '--quiet'], withKey(scene.name))
+    // The subscriber has that long to subscribe after the publication. A busy machine may need more than the default.
+    const pub = startCli(['pub', '--name', 'log', '--quiet', '--settle', '10'], withKey(scene.name))
     pub.child.stdin.end('one\ntwo\nthree\n')
     expect((await pub.ending).code).toBe(0)
     const { code, stdout } = await sub.ending
