@@ -16,8 +16,6 @@ const QUEUE_BYTES = 32 << 10
 const QUEUE_AGE_MS = 100
 /** More than the channel holds on such a path: what crates/transport/src/connection/limit.rs lets wait in it at most, `QUEUE_MOST`. */
 const CHANNEL_LIMIT = 128 << 10
-/** The round trip while the path is full: the way, and the link's queue. What the channel holds counts as the publisher's. */
-const ROUND_TRIP_MS = 2 * DELAY_MS + (1000 * QUEUE_BYTES) / CARRIED
 const FRAME_BYTES = 5000
 /** What the publisher may grow by meanwhile: its queue has 1 MiB, and the collector is not in a hurry. */
 const GROWTH = 16 << 20
@@ -97,9 +95,11 @@ it('a link that stalls keeps the publisherâ€™s memory bounded; then the channelâ
           await network.set({ stall: false })
           bob.tell('enough')
           const arrivals = (await bob.next<[number, number][]>()).filter(([at]) => at >= released)
-          const stale = arrivals.filter(([, age]) => age > QUEUE_AGE_MS + ROUND_TRIP_MS)
+          // Of frames that were too old for the queue when the link went on, only those arrive that the channel held. How
+          // long later frames take depends on how busy the machine is.
+          const stale = arrivals.filter(([at, age]) => at - age < released - QUEUE_AGE_MS)
           expect(stale.length * FRAME_BYTES).toBeLessThanOrEqual(CHANNEL_LIMIT)
-          // Those, and later none.
+          // Those come first.
           expect(arrivals.slice(arrivals.length / 2).filter((arrival) => stale.includes(arrival))).toEqual([])
           expect(after - before).toBeLessThan(GROWTH)
           alice.tell('enough')
