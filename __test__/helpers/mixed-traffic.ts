@@ -142,8 +142,8 @@ export class MixedTraffic {
     this.#run(this.#call())
     over.addEventListener('abort', () => stream.close())
     await this.#reaches(() => this.#frames.newest >= 0)
-    this.#interruptions.push([0, this.#frames.newest])
     this.#baseline = this.#losses()
+    this.#interruptions.push([0, this.#frames.sent])
   }
 
   /** A failure of one kind of traffic ends the test. */
@@ -302,9 +302,10 @@ export class MixedTraffic {
 
   /** The connection is back. `rebuilt`: in a new session, so that messages may be lost. */
   comesBack(rebuilt: boolean): void {
-    const interruption = this.#interruptions.at(-1)
-    if (interruption !== undefined) interruption[1] = this.#frames.newest
+    // The server may have lost frames already that come after the newest one here. It was sent no later ones than these.
     this.#baseline = this.#losses()
+    const interruption = this.#interruptions.at(-1)
+    if (interruption !== undefined) interruption[1] = this.#frames.sent
     this.#interrupted = false
     this.#epoch++
     const away = this.#away.at(-1)
