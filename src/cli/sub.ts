@@ -141,7 +141,8 @@ class Subscriber {
 
   async #read(track: RemoteDataTrack, signal: AbortSignal): Promise<void> {
     const { allowUnencrypted, latest, quiet } = this.#options
-    const stream = track.subscribe({ signal, allowUnencrypted, latest })
+    // A process that gets no processor time for a moment must lose nothing: the limits of the buffer's size are enough.
+    const stream = track.subscribe({ signal, allowUnencrypted, latest, maxBufferAge: Infinity })
     this.#open.set(track, stream)
     if (!quiet) note(`Subscribing to ${label(track)}.`)
     try {
