@@ -54,7 +54,7 @@ async function staged(use: (stage: Stage) => Promise<void>): Promise<void> {
 
 it('data tracks at 1,000 frames a second lose nothing through 100 offers', () =>
   staged(async ({ near, far, offers, ask }) => {
-    const flows = await Promise.all([numberedFlow(near, far), numberedFlow(far, near)])
+    const flows = await Promise.all([numberedFlow(server, near, far), numberedFlow(server, far, near)])
     for (let count = 0; count < 100; count++) await ask(count % 10 === 0 ? 1 : 0)
     for (const stop of flows) await stop()
     expect(offers).toEqual(Array.from({ length: 100 }, (_, index) => 1 + Math.floor(index / 10)))
@@ -72,7 +72,7 @@ it('offers are made one at a time, and one whose answer is lost costs a new conn
     await back
     // The server may have taken the new section, or not.
     expect([offers, near.stats().rebuilds]).toEqual([[1], 1])
-    const stop = await numberedFlow(near, far)
+    const stop = await numberedFlow(server, near, far)
     await ask(1)
     await stop()
     expect(offers).toEqual([1, 1])
@@ -98,7 +98,7 @@ it('sections are bounded, whatever a server asks for, and data still flows', () 
     await ask(4_294_967_295)
     await ask(4_294_967_295)
     expect(offers).toEqual([MAX_AUDIO_SECTIONS, MAX_AUDIO_SECTIONS])
-    const stop = await numberedFlow(near, far)
+    const stop = await numberedFlow(server, near, far)
     await ask(0)
     await stop()
   }))
