@@ -2,9 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RoomEvent } from '../../index'
 import type { DataTrackFrame, LocalDataTrack, RemoteDataTrack, Room } from '../../index'
-import { Scene, event, flowing, next, publish } from '../helpers/scene'
+import { PROBE, Scene, event, flowing, lostByServer, publish, sum } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
 import { withServer } from '../helpers/with-server'
+
+/** Bytes of the frames of a test that counts them, and how many of them livekit-server puts into one datagram. */
+const FRAME_BYTES = 100
+const FRAMES_PER_DATAGRAM = 11
 
 const server = withServer()
 let proxy: TcpProxy
@@ -47,7 +51,8 @@ function withTraffic(
         },
       })
     const [alice, bob] = [await join('alice'), await join('bob')]
-    const { local, remote } = await publish(alice, bob)
+    // A busy machine may let frames wait for longer than usual. That is no loss.
+    const { local, remote } = await publish(alice, bob, { maxQueueAge: Infinity })
     const events: string[] = []
     for (const room of [alice, bob]) {
       const { identity } = room.localParticipant
@@ -105,7 +110,7 @@ class Newest {
 
   saw({ userTimestamp }: DataTrackFrame): void {
     // Timestamps of probes are larger than all numbers of this test.
-    if (userTimestamp === undefined || userTimestamp >= 2n ** 60n) return
+    if (userTimestamp === undefined || userTimestamp >= PROBE) return
     if (userTimestamp > this.#newest) this.#newest = userTimestamp
     for (const { from, resolve } of this.#waiting) if (this.#newest >= from) resolve()
     this.#waiting = this.#waiting.filter(({ from }) => this.#newest < from)
@@ -183,9 +188,16 @@ describe.each(['udp', 'tcp'] as const)('a loss of signalling alone, over %s', (i
       withTraffic({ proxied: [who], iceTransports }, async ({ alice, bob, local, remote }) => {
         const room = who === 'alice' ? alice : bob
         const { sid } = room.localParticipant
-        const pushed = { payload: new Uint8Array(100) }
-        const stream = remote.subscribe({ bufferSize: 10_000 })
+        const pushed = { payload: new Uint8Array(FRAME_BYTES) }
+        const stream = remote.subscribe({ bufferSize: 65_536, maxBufferAge: Infinity })
         await flowing(local, stream)
+        const lost = () => lostByServer({ servers: [server], local, to: bob }, FRAMES_PER_DATAGRAM)
+        const before = lost()
+        const numbers: bigint[] = []
+        const reading = (async () => {
+          for await (const { userTimestamp } of stream)
+            if (userTimestamp! < PROBE) numbers.push(userTimestamp!)
+        })()
         let sent = 0n
         for (let round = 0; round < 5; round++) {
           const back = reconnect(room).then(() => true)
@@ -196,7 +208,11 @@ describe.each(['udp', 'tcp'] as const)('a loss of signalling alone, over %s', (i
             for (let burst = 0; burst < 10; burst++) await local.push({ ...pushed, userTimestamp: sent++ })
           } while (!(await Promise.race([back, delay(5, false)])))
         }
-        for (let index = 0n; index < sent; index++) expect((await next(stream)).userTimestamp).toBe(index)
+        await expect.poll(() => numbers.length + lost() - before).toBeGreaterThanOrEqual(Number(sent))
+        stream.close()
+        await reading
+        expect(numbers).toEqual([...new Set(numbers)].sort((left, right) => Number(left - right)))
+        expect(sum(local.stats().dropped)).toBe(0)
         expect(room.localParticipant.sid).toBe(sid)
       }),
   )

@@ -96,7 +96,7 @@ export async function active(room: Room, identity: string): Promise<void> {
 }
 
 /** User timestamps from this value on mark probes: frames that test whether the server forwards a track. */
-const PROBE = 2n ** 60n
+export const PROBE = 2n ** 60n
 /** ms between two probes. */
 const PROBES = 20
 
