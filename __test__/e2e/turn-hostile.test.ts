@@ -37,18 +37,23 @@ async function refused(relay: TurnServer, options: ConnectOptions = {}): Promise
   return result
 }
 
-/** The same with a hostile relay. Also returns how many requests that relay got. */
+/** The same with a hostile relay. Also returns how many requests that relay got, and how many different ones. */
 async function refusedBy(
   protocol: 'udp' | 'tcp',
   answer: (request: TurnRequest) => TurnAnswer,
   options: ConnectOptions & { readonly flood?: Buffer } = {},
-): Promise<{ readonly reason: string; readonly message: string; readonly requests: number }> {
+): Promise<{
+  readonly reason: string
+  readonly message: string
+  readonly requests: number
+  readonly different: number
+}> {
   const { flood, ...connect } = options
   const relay = await HostileTurn.start(protocol, answer)
   relay.flood = flood
   try {
     const [reason, message] = await refused(relay.server, connect)
-    return { reason, message, requests: relay.requests }
+    return { reason, message, requests: relay.requests, different: relay.different }
   } finally {
     relay.close()
   }
@@ -57,9 +62,9 @@ async function refusedBy(
 describe.each(['udp', 'tcp'] as const)('over %s', (protocol) => {
   it('a relay that answers everything with 401 refuses the credentials', async () => {
     const same = await refusedBy(protocol, () => ({ error: 401 }))
-    expect([same.reason, same.requests]).toEqual(['relayUnauthorized', 2])
+    expect([same.reason, same.different]).toEqual(['relayUnauthorized', 2])
     const others = await refusedBy(protocol, ({ number }) => ({ error: 401, realm: `realm ${number}` }))
-    expect([others.reason, others.requests]).toEqual(['relayUnauthorized', 2])
+    expect([others.reason, others.different]).toEqual(['relayUnauthorized', 2])
   })
 
   it('a relay that names another host: that host is not asked', async () => {

@@ -42,6 +42,7 @@ export class HostileTurn {
   #port = 0
   #close: () => void = () => {}
   #requests = 0
+  readonly #ids = new Set<string>()
   /** Bytes that are sent after each answer to a request to bind a channel. */
   flood: Buffer | undefined
 
@@ -62,6 +63,11 @@ export class HostileTurn {
   /** How many requests came. */
   get requests(): number {
     return this.#requests
+  }
+
+  /** How many different requests came. A request over UDP is repeated if its answer takes longer than half a second. */
+  get different(): number {
+    return this.#ids.size
   }
 
   get server(): TurnServer {
@@ -117,6 +123,7 @@ export class HostileTurn {
     const kind = message.readUInt16BE(0)
     const method = METHODS[kind as keyof typeof METHODS] as Method | undefined
     if (method === undefined) return undefined
+    this.#ids.add(message.toString('hex', 8, HEADER))
     // MESSAGE-INTEGRITY is the last attribute, with 20 bytes behind its header.
     const signed = message.length >= HEADER + 24 && message.readUInt16BE(message.length - 24) === 0x0008
     const answer = this.#answer({ method, signed, number: this.#requests++ })
