@@ -189,7 +189,7 @@ function share({ data, sampleRate }) {
   return energy === 0 ? 0 : (2 * (real * real + imaginary * imaginary)) / (data.length * energy)
 }
 
-/** Reads until a second of frames in a row has the tone. Returns the frames' shape. */
+/** Reads until a fifth of a second of frames in a row has the tone. Returns the frames' shape. */
 async function hear(sdk, remote, ...options) {
   let row = 0
   let shown
@@ -198,7 +198,7 @@ async function hear(sdk, remote, ...options) {
     shown = { type: frame.constructor.name, sampleRate, channels, samplesPerChannel, userdata }
     shown.owns = data.byteOffset === 0 && data.buffer.byteLength === 2 * channels * samplesPerChannel
     row = share(frame) > 0.9 ? row + 1 : 0
-    if (row >= sampleRate / samplesPerChannel) break
+    if (row >= sampleRate / samplesPerChannel / 5) break
   }
   return shown
 }
