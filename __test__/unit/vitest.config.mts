@@ -10,7 +10,8 @@ export default defineConfig({
     // Many tests wait: for timers, and for the threads of the addon.
     maxWorkers: Math.max(4, availableParallelism()),
     execArgv: ['--expose-gc'],
-    testTimeout: 20_000,
+    // The longest tests compute for some two seconds. A busy machine may take many times as long.
+    testTimeout: 60_000,
     // `it.only` left behind would hide the rest.
     allowOnly: false,
   },
