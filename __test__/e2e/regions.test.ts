@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { DataTrackConnectionError, Room, RoomEvent } from '../../index'
-import type { ConnectOptions } from '../../index'
+import { AudioStream, DataTrackConnectionError, Room, RoomEvent } from '../../index'
+import type { ConnectOptions, RemoteAudioTrack } from '../../index'
 import { connectRoom } from '../../src/connection/server-connection'
 import { freePort } from '../helpers/livekit-server'
 import { RegionHost } from '../helpers/region-host'
 import { rejection } from '../helpers/rooms'
 import { event, flowing, publish, Scene } from '../helpers/scene'
 import { TcpProxy } from '../helpers/tcp-proxy'
+import { Tone } from '../helpers/tone'
+import { heard } from '../helpers/tones'
 import { withServer } from '../helpers/with-server'
 
 const server = withServer()
@@ -21,6 +23,18 @@ async function connectCloud(token: string, options: ConnectOptions = {}): Promis
   const room = new Room()
   await connectRoom(room.engine, host.url, token, options, new AbortController().signal, () => true)
   return room
+}
+
+/** Reads a stream until what was decoded from now on has the tone. */
+async function until(stream: AudioStream, tone: number): Promise<void> {
+  const { packetsDecoded } = stream.stats()
+  for await (const frame of stream)
+    if (stream.stats().packetsDecoded > packetsDecoded + 20 && heard(frame, tone).share > 0.9) return
+  throw new Error('the stream has ended')
+}
+
+async function hears(track: RemoteAudioTrack, tone: number): Promise<void> {
+  await until(new AudioStream(track, { frameSizeMs: 100 }), tone)
 }
 
 it('a room connects to a region of a host that refuses all clients, after a region where nothing listens', () =>
@@ -104,6 +118,40 @@ it('a connection that cannot be rebuilt at its region is rebuilt at another one'
       await Promise.all([first.close(), second.close()])
     }
   }))
+
+it.each(['publisher', 'hearer'] as const)('audio goes on when its %s moves to another region', (who) =>
+  Scene.with(server, async (scene) => {
+    const [first, second] = [await TcpProxy.start(server.port), await TcpProxy.start(server.port)]
+    const tone = new Tone('tone', [440])
+    try {
+      host.regions(first.url, second.url)
+      const hearing = { autoSubscribe: true }
+      const moving = await connectCloud(await scene.token('moving'), who === 'hearer' ? hearing : {})
+      const staying = await scene.join('staying', { connect: who === 'hearer' ? {} : hearing })
+      const [publisher, hearer] = who === 'publisher' ? [moving, staying] : [staying, moving]
+      const subscribed = event(hearer, RoomEvent.TrackSubscribed)
+      const publication = await publisher.localParticipant.publishTrack(tone.track)
+      const { trackSid } = publication
+      let [track] = await subscribed
+      await hears(track, 440)
+      // A publisher that moves has a new track. A hearer that moves keeps the one that it has, and its streams.
+      const again = who === 'publisher' ? event(hearer, RoomEvent.TrackSubscribed) : undefined
+      await using stream = new AudioStream(track, { frameSizeMs: 100 })
+      const back = event(moving, RoomEvent.Reconnected)
+      first.refuse(true)
+      first.cut()
+      await back
+      if (again !== undefined) [track] = await again
+      await (again === undefined ? until(stream, 440) : hears(track, 440))
+      expect([track.isEnded, publication.isPublished, moving.stats().rebuilds]).toEqual([false, true, 1])
+      expect(publication.trackSid === trackSid).toBe(who === 'hearer')
+      await moving.disconnect()
+    } finally {
+      await tone.close()
+      await Promise.all([first.close(), second.close()])
+    }
+  }),
+)
 
 it('aborting connect() also aborts the request for regions', () =>
   Scene.with(server, async (scene) => {

@@ -77,12 +77,12 @@ export class SignalProxy {
     this.#requests.add(listener)
   }
 
-  /** How many sections for audio each offer of a client has, from now on. The array grows. */
+  /** How many sections for audio each offer and each answer of a client has, from now on. The array grows. */
   audioSections(): readonly number[] {
     return this.#countInDescriptions(/^m=audio/gm)
   }
 
-  /** How many SSRCs each offer of a client names, from now on. The array grows. */
+  /** How many SSRCs each offer and each answer of a client names, from now on. The array grows. */
   ssrcs(): readonly number[] {
     return this.#countInDescriptions(/^a=ssrc:\d+ cname/gm)
   }
@@ -90,7 +90,8 @@ export class SignalProxy {
   #countInDescriptions(what: RegExp): readonly number[] {
     const counts: number[] = []
     this.onRequest(({ message }) => {
-      if (message.case === 'offer') counts.push(message.value.sdp.match(what)?.length ?? 0)
+      if (message.case === 'offer' || message.case === 'answer')
+        counts.push(message.value.sdp.match(what)?.length ?? 0)
     })
     return counts
   }

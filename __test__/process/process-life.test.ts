@@ -83,6 +83,32 @@ describe.concurrent('a program that has nothing more to do exits by itself', () 
   })
 })
 
+const TONE = `
+  const source = new datatrack.AudioSource(48_000, 1)
+  const track = datatrack.LocalAudioTrack.createAudioTrack('tone', source)
+  const frame = new datatrack.AudioFrame(new Int16Array(480_000), 48_000, 1, 480_000)
+`
+
+describe.concurrent('a program with sound that was not sent', () => {
+  it.each<[string, string]>([
+    [
+      'that nobody waits for exits at once',
+      'source.captureFrame(frame.constructor.create(48_000, 1, 24_000))',
+    ],
+    [
+      'that was cleared exits at once',
+      'const captured = source.captureFrame(frame); source.clearQueue(); await captured',
+    ],
+    [
+      'that its source closed exits at once',
+      'const captured = source.captureFrame(frame).catch(() => {}); await source.close(); await captured',
+    ],
+    ['calls process.exit()', 'source.captureFrame(frame); setTimeout(() => process.exit(0), 50)'],
+  ])('%s', async (_name, source) => {
+    expect(await runProgram(`${TONE}\n${source}`)).toEqual(quiet())
+  })
+})
+
 describe.concurrent('process.exit()', () => {
   it('exits at once under full traffic', async () => {
     const source = `
