@@ -79,6 +79,12 @@ async function runAll(suite) {
       ...interop('audio', 'speaking'),
     ],
     [
+      "A voice agent of LiveKit's agents framework, through that server",
+      () => hasRtcNode() && hasPython() && hasChromium(),
+      'Python with venv, Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',
+      ...interop('voice-agent'),
+    ],
+    [
       'With both of them: agents, chat, and who can be sent to',
       () => hasRtcNode() && hasChromium(),
       'Chromium (CHROMIUM_BIN), and what @livekit/rtc-node is built for',

@@ -153,7 +153,7 @@ describe('a program', () => {
   ])(
     'does the same as on rtc-node, %s',
     async (_, watched, other) => {
-      expect(wanted).toHaveLength(22)
+      expect(wanted).toHaveLength(23)
       expect(await stepsOf(watched, other)).toEqual(wanted)
     },
     HANGS + 5000,

@@ -20,6 +20,8 @@ const LOUD = 1000
 const room = new sdk.Room()
 const { TrackPublished, TrackSubscribed, TrackUnsubscribed } = sdk.RoomEvent
 const publications = []
+/** What `talk` speaks into and hears. */
+let voice, frames
 room.on(TrackPublished, (publication) => publications.push(publication))
 
 /** Feeds a source with a tone for as long as the program runs. */
@@ -119,6 +121,40 @@ const commands = {
       await unsubscribed
       // livekit-server makes changes wait that follow each other within 150 ms.
       await delay(PAUSE)
+    }
+    return times
+  },
+  /** Publishes a silent track, and subscribes to the track of an agent, for `talk`. */
+  async meet() {
+    voice = await publish('voice')
+    while (publications.length === 0) await once(room, TrackPublished)
+    const subscribed = once(room, TrackSubscribed)
+    publications[0].setSubscribed(true)
+    const [track] = await subscribed
+    frames = (ours ? new sdk.AudioStream(track) : new sdk.AudioStream(track, RATE, 1)).getReader()
+  },
+  /** Says a tone, and waits for the tone of an answer, so often. Returns the ms between both, each time. */
+  async talk({ rounds }) {
+    const times = []
+    for (let round = 0; round < rounds; round++) {
+      const sample = (_, index) => 12_000 * Math.sin((2 * Math.PI * 450 * index) / RATE)
+      const data = Int16Array.from({ length: RATE / 2 }, sample)
+      let begun
+      const said = voice
+        .captureFrame(new sdk.AudioFrame(data, RATE, 1, data.length))
+        .then(() => voice.waitForPlayout())
+        .then(() => (begun = performance.now()))
+      // The answer ends with half a second of silence.
+      for (let [heard, silent] = [false, 0]; silent < 50 || !heard;) {
+        const { data } = (await frames.read()).value
+        const loud = data.some((each) => each > LOUD)
+        if (loud && !heard) {
+          await said
+          times.push(performance.now() - begun)
+          heard = true
+        }
+        silent = loud ? 0 : silent + 1
+      }
     }
     return times
   },

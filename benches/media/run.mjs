@@ -2,14 +2,16 @@
 // server, in one run.
 //   --seconds=10      for how long CPU time is measured
 //   --rounds=10       subscriptions of which the first sound is timed, and tones of which the beginning is
-//   --only=published  the rows of that table alone: heard, published or beginnings
+//   --only=published  the rows of that table alone: heard, published, beginnings or agent
 //   --no-build        takes the addon and dist/ that are there
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { installAgents, installOriginalAgents } from '../../scripts/lib/agents.mjs'
 import { buildAddon, buildTypeScript, ensureInstalled } from '../../scripts/lib/build.mjs'
 import { fromRoot, heading, main, say, StepError } from '../../scripts/lib/steps.mjs'
 import { peers, places } from '../e2e/peers.mjs'
@@ -147,6 +149,39 @@ function beginnings(server, kind, queueSize) {
   )
 }
 
+/**
+ * A voice agent of LiveKit's agents framework, on this package or on rtc-node, answers a caller of this package: what it
+ * costs, and how long it takes from the end of the caller's tone to the beginning of the agent's.
+ */
+function talked(server, kind, folder) {
+  const room = `an agent on ${kind}`
+  return joined(server, room, 'caller', 'ours', async (caller) => {
+    const token = await server.token(room, 'agent', { canUpdateOwnMetadata: true })
+    const program = spawn(process.execPath, [join(folder, 'direct.mjs'), server.url, token], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    })
+    const closed = once(program, 'close')
+    try {
+      await caller.ask('meet')
+      // The first answer is not measured: code is loaded and compiled.
+      await caller.ask('talk', { rounds: 1 })
+      const [before, begun] = [cpuTimes([program.pid]), performance.now()]
+      const times = await caller.ask('talk', { rounds: Number(options.rounds) })
+      const used = cpuTimes([program.pid]).get(program.pid) - before.get(program.pid)
+      return {
+        cpu: (1000 * used) / times.length,
+        seconds: (performance.now() - begun) / 1000 / times.length,
+        resident: memory([program.pid]).resident / (1 << 20),
+        threads: threads([program.pid]),
+        times: times.sort((a, b) => a - b),
+      }
+    } finally {
+      program.kill('SIGKILL')
+      await closed
+    }
+  })
+}
+
 const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
 
 const quantiles = (sorted) =>
@@ -190,6 +225,33 @@ const tables = {
       say(`${kind}, queueSize ${queueSize}: ${quantiles(times)} ms`)
     }
     return ['A tone, from its capture until it is heard', ['', 'queueSize', 'ms, p50 / p90'], rows]
+  },
+  agent: async (server) => {
+    const folders = { ours: await installAgents() }
+    folders['rtc-node'] = await installOriginalAgents(join(places.packages, '@livekit/rtc-node'))
+    const found = []
+    for (const [kind, folder] of Object.entries(folders)) {
+      const { cpu, seconds, resident, threads, times } = await talked(server, kind, folder)
+      found.push([cpu, at(times, 0.5), at(times, 0.9), resident, threads, seconds])
+      say(`an agent on ${kind}: ${cpu.toFixed(0)} ms of CPU an answer, ${quantiles(times)} ms`)
+    }
+    const [ours, theirs] = found
+    found.push(ours.map((figure, index) => figure / theirs[index]))
+    const names = [...Object.keys(folders), 'ours ÷ rtc-node']
+    const rows = found.map((figures, index) => [
+      names[index],
+      ...figures.map((figure) => figure.toFixed(index === 2 ? 2 : figure < 10 ? 1 : 0)),
+    ])
+    const head = [
+      '',
+      'CPU ms an answer',
+      'until it begins, ms, p50',
+      'p90',
+      'resident MB',
+      'threads',
+      's in all',
+    ]
+    return ['A voice agent of @livekit/agents', head, rows]
   },
 }
 

@@ -47,7 +47,13 @@ export type {
   VideoEncoding,
 } from './options'
 export { LocalParticipant, Participant, RemoteParticipant } from './participants'
-export type { ChatMessage, DataPublishOptions, Transcription, TranscriptionSegment } from './participants'
+export type {
+  ChatMessage,
+  DataPublishOptions,
+  ParticipantInfo,
+  Transcription,
+  TranscriptionSegment,
+} from './participants'
 export { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publications'
 export { ConnectError, dispose, Room } from './room'
 export type { InboundRtpStats, OutboundRtpStats, RtcStats, RtcStatsBase } from '../media/rtc-stats'

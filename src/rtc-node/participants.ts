@@ -55,6 +55,18 @@ export interface DataPublishOptions {
   topic?: string
 }
 
+/** What the members of a {@link Participant} say, in one object. */
+export interface ParticipantInfo {
+  sid?: string
+  name?: string
+  identity: string
+  metadata: string
+  attributes: Record<string, string>
+  kind: ParticipantKind
+  kindDetails: ParticipantKindDetail[]
+  disconnectReason?: DisconnectReason
+}
+
 /** A participant of a room. */
 export abstract class Participant {
   /** The tracks by SID. Do not change the map. */
@@ -99,6 +111,17 @@ export abstract class Participant {
     const reason = 'disconnectReason' in this.#own ? this.#own.disconnectReason : undefined
     const number = reason === undefined ? DisconnectReason.UNKNOWN_REASON : reasonNumber(reason)
     return number === DisconnectReason.UNKNOWN_REASON ? undefined : number
+  }
+
+  /** What the other members say, at this moment. `@livekit/agents` reads the kind here. */
+  get info(): ParticipantInfo {
+    const { sid, name, identity, metadata, attributes, kind, kindDetails, disconnectReason } = this
+    return {
+      ...(sid !== undefined && { sid }),
+      ...(name !== undefined && { name }),
+      ...{ identity, metadata, attributes, kind, kindDetails },
+      ...(disconnectReason !== undefined && { disconnectReason }),
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 /** Publications in the shapes of `@livekit/rtc-node`. */
+import { TrackPublishError } from '../base/errors'
 import type { LocalTrackPublication as OwnLocal } from '../media/local-publication'
 import type { RemoteTrackPublication as OwnRemote } from '../media/remote-publication'
 import { encryptionNumber, sourceNumber } from './convert'
@@ -87,11 +88,17 @@ export class LocalTrackPublication extends TrackPublication {
   }
 
   /**
-   * Resolves when a participant has subscribed to the track for the first time. Unlike rtc-node's, it rejects with a
-   * `TrackPublishError` (`unpublished`) if the track is unpublished before.
+   * Resolves when a participant has subscribed to the track for the first time. As in rtc-node, it waits for ever if the
+   * track is unpublished before, or the room is disconnected.
    */
   async waitForSubscription(): Promise<void> {
-    await this.#local.waitForSubscription()
+    try {
+      await this.#local.waitForSubscription()
+    } catch (error) {
+      if (!(error instanceof TrackPublishError)) throw error
+      // Programs for rtc-node, as @livekit/agents, do not expect a rejection, and Node.js ends a process for that.
+      await new Promise(() => undefined)
+    }
   }
 
   /** @internal */

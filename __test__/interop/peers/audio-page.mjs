@@ -6,6 +6,8 @@ LivekitClient.setLogLevel('silent')
 
 const RATE = 48_000
 const published = new Map()
+/** How to play a tone on a silent track, by its name. */
+const voices = new Map()
 /** What is heard of each track, by its SID. */
 const ears = new Map()
 let room
@@ -25,6 +27,23 @@ function microphone(tones) {
     oscillator.start()
   }
   return destination.stream.getAudioTracks()[0]
+}
+
+/** A track that is silent, and how to play a tone on it, for so many ms. */
+function silentMicrophone() {
+  const context = new AudioContext({ sampleRate: RATE })
+  const destination = context.createMediaStreamDestination()
+  destination.channelCount = 1
+  const say = async (tone, ms) => {
+    const oscillator = context.createOscillator()
+    oscillator.frequency.value = tone
+    oscillator.connect(destination)
+    const ended = new Promise((resolve) => (oscillator.onended = resolve))
+    oscillator.start()
+    oscillator.stop(context.currentTime + ms / 1000)
+    await ended
+  }
+  return { track: destination.stream.getAudioTracks()[0], say }
 }
 
 /** The remote track of that SID, subscribed to. */
@@ -127,6 +146,15 @@ globalThis.peer = {
     published.set(name, track)
     return trackSid
   },
+  async microphone({ name }) {
+    const { track, say } = silentMicrophone()
+    const source = LivekitClient.Track.Source.Microphone
+    const { trackSid } = await room.localParticipant.publishTrack(track, { name, source })
+    published.set(name, track)
+    voices.set(name, say)
+    return trackSid
+  },
+  say: ({ name, tone, ms }) => voices.get(name)(tone, ms),
   async unpublish({ name }) {
     await room.localParticipant.unpublishTrack(published.get(name))
   },

@@ -123,6 +123,21 @@ const commands = {
     published.set(name, state)
     return sid
   },
+  async microphone({ name }) {
+    const source = new rtc.AudioSource(RATE, 1)
+    const track = rtc.LocalAudioTrack.createAudioTrack(name, source)
+    const options = new rtc.TrackPublishOptions({ source: rtc.TrackSource.SOURCE_MICROPHONE })
+    const { sid } = await room.localParticipant.publishTrack(track, options)
+    published.set(name, { source, sid })
+    return sid
+  },
+  async say({ name, tone, ms }) {
+    const { source } = published.get(name)
+    await source.captureFrame(
+      new rtc.AudioFrame(sines([tone]).slice(0, (RATE / 1000) * ms), RATE, 1, (RATE / 1000) * ms),
+    )
+    await source.waitForPlayout()
+  },
   async unpublish({ name }) {
     const state = published.get(name)
     state.stopped = true

@@ -52,6 +52,24 @@ async def publish(room, name, tones):
     return publication.sid
 
 
+async def microphone(room, name):
+    """Publishes a track that is silent."""
+    source = rtc.AudioSource(RATE, 1)
+    track = rtc.LocalAudioTrack.create_audio_track(name, source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    publication = await room.local_participant.publish_track(track, options)
+    published[name] = {"source": source, "sid": publication.sid}
+    return publication.sid
+
+
+async def say(_room, name, tone, ms):
+    """Plays a tone once, for at most a second."""
+    source = published[name]["source"]
+    samples = RATE // 1000 * ms
+    await source.capture_frame(rtc.AudioFrame(sines([tone])[:samples].tobytes(), RATE, 1, samples))
+    await source.wait_for_playout()
+
+
 async def unpublish(room, name):
     state = published[name]
     state["stopped"] = True
@@ -144,6 +162,8 @@ async def main():
     commands = {
         "join": join,
         "publish": publish,
+        "microphone": microphone,
+        "say": say,
         "unpublish": unpublish,
         "mute": mute,
         "hear": hear,

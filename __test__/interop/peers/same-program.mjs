@@ -70,6 +70,8 @@ const participant = (one) =>
         attributes: one.attributes,
         kind: one.kind,
         kindDetails: one.kindDetails,
+        // What `@livekit/agents` reads of it.
+        info: [one.info.identity, one.info.kind],
         tracks: one.trackPublications.size,
       }
 const publication = (one) => ({
@@ -509,6 +511,21 @@ step('disconnect', {
   sid: await again.getSid(),
 })
 await old.disconnect()
+
+const alone = new rtc.Room()
+await alone.connect(url, token, { autoSubscribe: true, dynacast: false })
+const unheard = await alone.localParticipant.publishTrack(
+  rtc.LocalAudioTrack.createAudioTrack('unheard', new rtc.AudioSource(RATE, 1)),
+  new rtc.TrackPublishOptions({ source: rtc.TrackSource.SOURCE_MICROPHONE }),
+)
+let waits = 'waits'
+unheard.waitForSubscription().then(
+  () => (waits = 'was subscribed to'),
+  (error) => (waits = String(error)),
+)
+await alone.disconnect()
+await new Promise(setImmediate)
+step('disconnect while a track waits for its first subscription', waits)
 
 await rtc.dispose()
 await other.dispose()

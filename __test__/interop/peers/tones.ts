@@ -23,6 +23,10 @@ export abstract class TonePeer {
     this.ask('join', { url, token, passphrase })
   /** Publishes a track with a sine for each channel, of these frequencies in Hz. Returns its SID. */
   publish = (name: string, ...tones: number[]): Promise<string> => this.ask('publish', { name, tones })
+  /** Publishes a silent track, for {@link say}. Returns its SID. */
+  microphone = (name: string): Promise<string> => this.ask('microphone', { name })
+  /** Plays a tone on a silent track, for at most a second. Resolves when it has ended. */
+  say = (name: string, tone: number, ms: number): Promise<void> => this.ask('say', { name, tone, ms })
   unpublish = (name: string): Promise<void> => this.ask('unpublish', { name })
   /** rtc-node mutes no track for others to see. */
   mute = (name: string, muted: boolean): Promise<void> => this.ask('mute', { name, muted })
