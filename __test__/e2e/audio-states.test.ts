@@ -1,5 +1,6 @@
 /** What audio tracks are after what the program, the other participant or an administrator does, on a real server. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { MediaSectionsRequirement } from '@livekit/protocol'
 import { describe, expect, it } from 'vitest'
 import { AudioStream, RoomEvent } from '../../index'
 import type { LocalTrackPublication, RemoteAudioTrack, RemoteTrackPublication, Room } from '../../index'
@@ -149,6 +150,34 @@ describe('muting', () => {
 
 describe.each(['single', 'dual'] as const)('with %s peer connections', (peerConnections) => {
   it(
+    `subscribing and unsubscribing ${ROUNDS} times leaves the last state`,
+    pair(async ({ bob, remote, proxy }) => {
+      const sections = proxy.audioSections()
+      for (let round = 0; round < ROUNDS; round++) {
+        remote.setSubscribed(false)
+        if (round % 3 === 0) await delay(10 * (round % 11))
+        remote.setSubscribed(true)
+        if (round % 4 === 0) await delay(10 * (round % 13))
+      }
+      remote.setSubscribed(false)
+      while (remote.isSubscribed) await event(bob, RoomEvent.TrackUnsubscribed)
+      // The server handles subscriptions one after the other, with pauses.
+      await delay(500)
+      expect([remote.isDesired, remote.isSubscribed]).toEqual([false, false])
+      const subscribed = event(bob, RoomEvent.TrackSubscribed)
+      remote.setSubscribed(true)
+      const [track] = await subscribed
+      await listen(track, 'tone')
+      expect(remote.track).toBe(track)
+      const offers = sections.length
+      await delay(500)
+      expect(sections).toHaveLength(offers)
+      expect(bob.stats().rebuilds).toBe(0)
+    }, peerConnections),
+    60_000,
+  )
+
+  it(
     'publishing anew 20 times gives the hearer each track, in two sections at most',
     pair(async ({ alice, bob, tone, proxy }) => {
       const sections = proxy.audioSections()
@@ -268,6 +297,39 @@ it(
     const subscribed = event(bob, RoomEvent.TrackSubscribed)
     alice.localParticipant.setTrackSubscriptionPermissions(true)
     await listen((await subscribed)[0], 'tone')
+  }),
+)
+
+it(
+  'a track that is given up before its section is offered costs a few sections, and no offers without end',
+  pair(async ({ bob, remote, proxy, events }) => {
+    const unsubscribed = event(bob, RoomEvent.TrackUnsubscribed)
+    remote.setSubscribed(false)
+    await unsubscribed
+    // A participant that has no section yet, so that the server has to ask for one.
+    await bob.disconnect()
+    await bob.connect(proxy.url, await server.token(bob.name, 'carol'))
+    const sections = proxy.audioSections()
+    const publication = bob.remoteParticipants.get('alice')!.trackPublications.values().next().value!
+    const asked = proxy.keepBack('mediaSectionsRequirement')
+    publication.setSubscribed(true)
+    await asked
+    publication.setSubscribed(false)
+    // The server waits a moment before it ends the subscription, and says that it needs an offer. Then it goes on to ask
+    // for a section for a track that it does not send.
+    await proxy.next('mediaSectionsRequirement')
+    proxy.say({ case: 'mediaSectionsRequirement', value: new MediaSectionsRequirement({ numAudios: 1 }) })
+    await proxy.next('answer')
+    await delay(2000)
+    const offers = sections.length
+    await delay(1000)
+    expect(sections).toHaveLength(offers)
+    expect(offers).toBeLessThanOrEqual(6)
+    const subscribed = event(bob, RoomEvent.TrackSubscribed)
+    publication.setSubscribed(true)
+    await listen((await subscribed)[0], 'tone')
+    expect(Math.max(...sections)).toBeLessThanOrEqual(8)
+    expect(events).toContain('bob TrackSubscribed')
   }),
 )
 

@@ -8,6 +8,14 @@
 /// meeting hears a hundred tracks.
 pub const MAX_AUDIO_SECTIONS: usize = 256;
 
+/// After so many offers in a row with new sections that the server left unused, and after which it asked for more, it
+/// gets no more of them.
+///
+/// livekit-server 1.13.5 counts tracks that have no section yet. It goes on to count a track that was unsubscribed from
+/// or unpublished before its section was offered: no section fits it any more. So it asks for another one after each
+/// answer, without end. What it asks for is honoured a few times, because a track that does need a section must get it.
+const MOST_FRUITLESS: u32 = 3;
+
 /// What the next offer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -35,6 +43,14 @@ pub struct Sections {
     sending: usize,
     /// Whether the server waits for an offer.
     due: bool,
+    /// Whether nothing was required since the last answer. The server says directly after it what it lacks in all.
+    answered: bool,
+    /// Whether new sections of the last offer were left unused.
+    unused: bool,
+    /// See [`MOST_FRUITLESS`].
+    fruitless: u32,
+    /// Sections that the server asks for in vain.
+    vain: usize,
 }
 
 impl Sections {
@@ -46,9 +62,33 @@ impl Sections {
         if audios == 0 && videos > 0 {
             return;
         }
+        let audios = usize::try_from(audios).unwrap_or(usize::MAX);
+        match self.without_vain(audios) {
+            0 if audios > 0 => {}
+            needed => self.want(needed),
+        }
+    }
+
+    /// How many of the new sections that the server asks for it can use.
+    fn without_vain(&mut self, audios: usize) -> usize {
+        if !std::mem::take(&mut self.answered) || audios == 0 {
+            return audios;
+        }
+        if self.unused {
+            self.fruitless = self.fruitless.saturating_add(1);
+            self.vain = audios;
+        }
+        if self.fruitless < MOST_FRUITLESS {
+            return audios;
+        }
+        self.vain = self.vain.min(audios);
+        audios - self.vain
+    }
+
+    fn want(&mut self, audios: usize) {
         let used = self.used();
         let free = MAX_AUDIO_SECTIONS.saturating_sub(used + self.wanted);
-        self.wanted += usize::try_from(audios).unwrap_or(usize::MAX).min(free);
+        self.wanted += audios.min(free);
         // An offer without a section and without a change cannot be made.
         self.due |= used + self.wanted > 0;
     }
@@ -58,7 +98,7 @@ impl Sections {
     pub fn recover(&mut self, missing: usize, used: usize) {
         let all = self.used() + self.wanted;
         let lacking = missing.saturating_sub(all.saturating_sub(used));
-        self.require(u32::try_from(lacking).unwrap_or(u32::MAX), 0);
+        self.want(lacking);
     }
 
     /// The tracks that this side sends have changed. The next offer has so many new sections for them.
@@ -97,8 +137,19 @@ impl Sections {
         Plan { audio: self.agreed + receiving }
     }
 
-    /// The answer to the offer was taken.
-    pub fn handle_answered(&mut self) {
+    /// The answer to the offer was taken. `filled`: new sections for receiving of which it names the track.
+    pub fn handle_answered(&mut self, filled: usize) {
+        let new = self.offered.take().unwrap_or_default().receiving;
+        self.agreed += new;
+        self.answered = true;
+        self.unused = filled < new;
+        if new > 0 && !self.unused {
+            (self.fruitless, self.vain) = (0, 0);
+        }
+    }
+
+    /// There was nothing to agree on, so no offer was made.
+    pub fn handle_nothing_new(&mut self) {
         self.agreed += self.offered.take().unwrap_or_default().receiving;
     }
 
@@ -137,9 +188,9 @@ mod tests {
         sections.require(2, 0);
         sections.require(0, 0);
         assert_eq!(sections.poll_offer(), None);
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.poll_offer(), None);
         sections.require(0, 0);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
@@ -152,7 +203,7 @@ mod tests {
         assert_eq!(sections.replace_offer(), Some(Plan { audio: 0 }));
         sections.require(3, 0);
         assert_eq!(sections.replace_offer(), Some(Plan { audio: 3 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         sections.require(0, 0);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
         assert_eq!(sections.replace_offer(), Some(Plan { audio: 3 }));
@@ -164,7 +215,7 @@ mod tests {
         sections.require(1, 0);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
         assert_eq!(sections.replace_offer(), None);
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.replace_offer(), Some(Plan { audio: 1 }));
     }
 
@@ -175,14 +226,14 @@ mod tests {
         assert_eq!(sections.poll_offer(), None);
         sections.recover(2, 0);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 2 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         // Of the two sections one is free.
         sections.recover(1, 1);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 2 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         sections.recover(3, 1);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 4 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         sections.recover(usize::MAX, usize::MAX);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
     }
@@ -196,9 +247,9 @@ mod tests {
         sections.change_sending(1);
         sections.require(1, 0);
         assert_eq!(sections.poll_offer(), None);
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: 1 }));
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.poll_offer(), None);
         // Without new ones, as when a track ends.
         sections.change_sending(0);
@@ -216,6 +267,53 @@ mod tests {
         assert_eq!(sections.poll_offer(), None);
     }
 
+    /// As livekit-server does after a track was unsubscribed from before its section was offered.
+    #[test]
+    fn a_server_that_asks_for_ever_gets_a_few_sections_and_then_no_offer() {
+        let mut sections = Sections::default();
+        sections.require(1, 0);
+        for audio in 1..=3 {
+            assert_eq!(sections.poll_offer(), Some(Plan { audio }));
+            sections.handle_answered(0);
+            sections.require(1, 0);
+        }
+        assert_eq!(sections.poll_offer(), None);
+        // A track goes into one of these sections. What the server asks for after the answer is in vain still.
+        for _ in 0..10 {
+            sections.require(0, 0);
+            assert_eq!(sections.poll_offer(), Some(Plan { audio: 3 }));
+            sections.handle_answered(0);
+            sections.require(1, 0);
+            assert_eq!(sections.poll_offer(), None);
+        }
+        // Two more tracks need a section each, one of them while the offer for the other one is under way.
+        sections.require(1, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 4 }));
+        sections.require(1, 0);
+        sections.handle_answered(1);
+        sections.require(2, 0);
+        assert_eq!(sections.poll_offer(), Some(Plan { audio: 7 }));
+        sections.handle_answered(1);
+        sections.require(1, 0);
+        let more = std::iter::from_fn(|| {
+            let plan = sections.poll_offer()?;
+            sections.handle_answered(0);
+            sections.require(1, 0);
+            Some(plan.audio)
+        });
+        assert_eq!(more.collect::<Vec<_>>(), [8, 9]);
+    }
+
+    #[test]
+    fn an_unused_section_is_no_reason_to_offer_no_other_one() {
+        let mut sections = Sections::default();
+        for audio in 1..20 {
+            sections.require(1, 0);
+            assert_eq!(sections.poll_offer(), Some(Plan { audio }));
+            sections.handle_answered(audio % 2);
+        }
+    }
+
     #[test]
     fn sections_are_bounded() {
         let mut sections = Sections::default();
@@ -224,7 +322,7 @@ mod tests {
         }
         assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
         sections.require(u32::MAX, 0);
-        sections.handle_answered();
+        sections.handle_answered(usize::MAX);
         assert_eq!(sections.poll_offer(), Some(Plan { audio: MAX_AUDIO_SECTIONS }));
     }
 
@@ -293,7 +391,7 @@ mod tests {
                     Step::Answer => {
                         if let Some(plan) = offer.take() {
                             server.answer(plan);
-                            sections.handle_answered();
+                            sections.handle_answered(usize::MAX);
                         }
                     }
                     Step::Restart => match sections.replace_offer() {
@@ -316,7 +414,7 @@ mod tests {
             for _ in 0..3 {
                 if let Some(plan) = offer.take() {
                     server.answer(plan);
-                    sections.handle_answered();
+                    sections.handle_answered(usize::MAX);
                 }
                 offer = sections.poll_offer();
             }

@@ -309,7 +309,7 @@ impl Task {
         match side.peer.renegotiate(now) {
             Ok(Some(sdp)) => self.tell_offer(sdp),
             // Nothing to agree on.
-            Ok(None) => self.sections.handle_answered(),
+            Ok(None) => self.sections.handle_nothing_new(),
             Err(_) => side.set_state(PeerState::Failed, &self.shared),
         }
     }
@@ -325,10 +325,13 @@ impl Task {
         if id != 0 && id != self.offers {
             return;
         }
-        match self.publisher.peer.handle_answer(&self.reach.filter(sdp), now) {
+        let side = &mut self.publisher;
+        // The tracks of the answer are set already.
+        let filled = side.peer.offered_sections().filter(|&section| side.tracks.has(section)).count();
+        match side.peer.handle_answer(&self.reach.filter(sdp), now) {
             Ok(()) => {
-                self.publisher.follow_restart(now);
-                self.sections.handle_answered();
+                side.follow_restart(now);
+                self.sections.handle_answered(filled);
             }
             Err(error) => self.shared.tell(ConnectionEvent::DescriptionRejected {
                 target: Target::Publisher,

@@ -39,6 +39,11 @@ impl Tracks {
         self.sids.len()
     }
 
+    /// Whether the section has a track.
+    pub(super) fn has(&self, section: Section) -> bool {
+        self.sids.contains_key(&section)
+    }
+
     pub(super) fn handle_packet(&self, section: Section, packet: &Packet, now: Instant) {
         if let Some(sid) = self.sids.get(&section) {
             self.hearing.handle_packet(sid, packet, now);

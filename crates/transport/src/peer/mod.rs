@@ -288,6 +288,11 @@ impl Peer {
         self.audio.receive(count);
     }
 
+    /// The new sections for receiving in the offer that has no answer yet.
+    pub fn offered_sections(&self) -> impl Iterator<Item = Section> {
+        self.audio.offered()
+    }
+
     /// Sets the audio tracks that this side sends from the next offer on. Returns how many new sections that offer may
     /// have for them: those of tracks that have ended are used again.
     pub fn set_sending(&mut self, tracks: Vec<Sending>) -> usize {

@@ -108,6 +108,11 @@ impl AudioSections {
         self.receiving_wanted = count;
     }
 
+    /// New sections for receiving in the pending offer.
+    pub(super) fn offered(&self) -> impl Iterator<Item = Section> {
+        self.receiving_offered.iter().map(|&mid| Section(mid))
+    }
+
     /// Sets the tracks to send from the next offer on. Returns how many new sections that offer may have for them.
     pub(super) fn send(&mut self, tracks: Vec<Sending>) -> usize {
         self.sending_wanted = tracks;
