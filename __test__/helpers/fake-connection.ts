@@ -28,11 +28,9 @@ export class FakeConnection implements RoomConnection {
   }
 
   readonly sending: (readonly string[])[] = []
-  carriesAudio = true
 
-  setSending(cids: readonly string[]): boolean {
+  setSending(cids: readonly string[]): void {
     this.sending.push(cids)
-    return this.carriesAudio
   }
 
   sendRequest(request: RoomSignalRequest): void {

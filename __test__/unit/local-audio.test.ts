@@ -4,7 +4,6 @@ import {
   AudioSource,
   ExternalE2EEKeyProvider,
   LocalAudioTrack,
-  Loopback,
   Room,
   RoomEvent,
   TrackPublishError,
@@ -172,12 +171,6 @@ describe('publishing', () => {
     expect(requests()[0]?.value).toMatchObject({ encryption: 1, disableRed: true })
     answer('TR_1')
     expect(await publishing).toMatchObject({ trackSid: 'TR_1', isEncrypted: true })
-  })
-
-  it('a loopback carries no audio', async () => {
-    await using sfu = new Loopback()
-    const { localParticipant } = sfu.join('alice')
-    expect(await reasonOf(localParticipant.publishTrack(trackOf('voice')))).toBe('unsupported')
   })
 
   it('of a track that is published is refused', async () => {

@@ -5,7 +5,6 @@ import type { RemoteAudioTrack, Room, RoomOptions } from '../../index'
 import { MAX_TRAILER, RemoteAudio } from '../../src/room/remote-audio'
 import type { RemoteAudioOwner } from '../../src/room/remote-audio'
 import { fakeRoom } from '../helpers/fake-connection'
-import { withPair } from '../helpers/rooms'
 
 interface Track {
   sid: string
@@ -422,9 +421,3 @@ it('the text of the server’s own packets is passed on unless it is none, or lo
     audio.joined(trailer)
   expect(trailers).toEqual([MAX_TRAILER, 0, 0, 0])
 })
-
-it('a loopback has no audio tracks', () =>
-  withPair(async ({ alice, bob }) => {
-    await alice.localParticipant.publishDataTrack({ name: 'track' })
-    expect(bob.remoteParticipants.get('alice')?.trackPublications.size).toBe(0)
-  }))

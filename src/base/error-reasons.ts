@@ -405,7 +405,7 @@ export const errorReasons = {
     },
     unsupported: {
       message: 'the track cannot be published here',
-      doc: 'The server does not accept such tracks, or the room is connected to a loopback, which carries no audio.',
+      doc: 'The server does not accept such tracks.',
     },
     alreadyPublished: {
       message: 'the track is published already',

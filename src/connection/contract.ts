@@ -24,8 +24,8 @@ export interface RoomConnection {
   readonly credentials: ConnectionCredentials | undefined
   /** After a resume: what the server asked for may have been lost. So many tracks are wanted and not sent. */
   recoverSections(missing: number): void
-  /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
-  setSending(cids: readonly string[]): boolean
+  /** Sets which audio tracks are sent, by their names. */
+  setSending(cids: readonly string[]): void
   /** The tracks that the last request to join has named, by their `cid`s. */
   readonly joinedTracks: readonly string[]
   /** Sends a request. The answer goes to {@link ConnectableRoom.receive}. */

@@ -224,9 +224,8 @@ class ServerConnection implements RoomConnection {
     if (this.#mode === 'single') this.#transport?.recoverSections(missing)
   }
 
-  setSending(cids: readonly string[]): boolean {
+  setSending(cids: readonly string[]): void {
     this.#transport?.setSending(cids)
-    return true
   }
 
   sendRequest(request: RoomSignalRequest): void {

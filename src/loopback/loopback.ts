@@ -16,12 +16,13 @@ import { FormerRoom } from '../connection/former-room'
 import { PublicationRequests } from '../connection/publication-requests'
 import type { ScenarioSteps } from '../connection/scenarios'
 import { sessionOptions } from '../session/session-options'
-import type { RoomSignalRequest, SignalResponseLike } from '../signal/messages'
+import type { AddTrackMessage, RoomSignalRequest, SignalResponseLike } from '../signal/messages'
 import type { MessageChannel } from '../data-packet/channels'
 import { MessagePipe } from './message-pipe'
 import type { SeededNetwork } from './message-pipe'
 import { networkForNative } from './network'
 import type { LoopbackNetworkOptions } from './network'
+import { checkPermissions, everything } from './profiles'
 import type { LoopbackPermissions, ParticipantDescription } from './profiles'
 import { SignalSfu } from './sfu'
 import type { LoopbackRejection } from './sfu'
@@ -45,6 +46,10 @@ export interface LoopbackJoinOptions {
   readonly attributes?: Readonly<Record<string, string>> | undefined
   /** `agent`: the participant may send texts in the name of others, and transcription packets. Default: `standard`. */
   readonly kind?: 'standard' | 'agent' | undefined
+  /** Whether other participants are not told about it. Default: `false`. */
+  readonly hidden?: boolean | undefined
+  /** Whether the room subscribes to all audio tracks by itself. Default: `false`. */
+  readonly autoSubscribe?: boolean | undefined
 }
 
 /**
@@ -58,7 +63,7 @@ export interface LoopbackParticipantUpdate {
   readonly permission?: LoopbackPermissions | undefined
 }
 
-/** Counters of {@link Loopback.stats}: packets since the start. */
+/** Counters of {@link Loopback.stats}: packets of data tracks and of audio tracks since the start. */
 export interface LoopbackStats {
   /** Packets forwarded, counted once for each subscriber. */
   readonly forwarded: number
@@ -79,8 +84,8 @@ interface Guest {
 }
 
 /**
- * Stands in for a LiveKit server's data tracks, data packets and signalling, with an optional bad network between the
- * participants.
+ * Stands in for a LiveKit server's data tracks, audio tracks, data packets and signalling, with an optional bad network
+ * between the participants.
  *
  *     const sfu = new Loopback({ loss: 0.05, seed: 1 })
  *     const alice = sfu.join('alice')
@@ -141,16 +146,19 @@ export class Loopback {
       metadata: check.string('options.metadata', given.metadata ?? ''),
       attributes: { ...given.attributes },
       isAgent: check.oneOf('options.kind', given.kind, 'standard', ['standard', 'agent']) === 'agent',
-      ...checkPermissions('options.permissions', given.permissions, {
-        canPublishData: true,
-        canUpdateMetadata: true,
-      }),
+      isHidden: check.boolean('options.hidden', given.hidden, false),
+      ...everything,
+      ...checkPermissions('options.permissions', given.permissions),
     }
+    const autoSubscribe = check.boolean('options.autoSubscribe', given.autoSubscribe, false)
     if (this.#sfu.has(identity)) this.#remove(identity, 'duplicateIdentity')
     const native = this.#hub.join(sessionOptions(room.engine.encryption))
     const connection = new LoopbackConnection(native, identity, {
+      autoSubscribe,
       request: (request) => this.#sfu.request(identity, request),
+      sending: (cids) => this.#sfu.setSending(identity, cids),
       isDrained: () => this.#hub.isDrained(native.id),
+      isAudioDrained: (keeping) => this.#hub.isAudioDrained(native.id, keeping),
       message: (channel, message) => this.#sfu.message(identity, channel, message),
       room: room.engine,
       network: this.#seeded(),
@@ -161,12 +169,12 @@ export class Loopback {
     room.engine.attach(connection, identity)
     // A listener may have disconnected the room or closed the loopback.
     if (this.#guests.get(identity)?.connection !== connection) return room
-    const join = this.#sfu.join(
-      native.id,
-      description,
-      (response) => connection.deliver(response),
-      (channel, message) => connection.deliverMessage(channel, message),
-    )
+    const ends = {
+      deliver: (response: SignalResponseLike) => connection.deliver(response),
+      message: (channel: MessageChannel, message: Uint8Array) => connection.deliverMessage(channel, message),
+      tracksSent: (sids: ReadonlySet<string>) => connection.tracksSent(sids),
+    }
+    const join = this.#sfu.join(native.id, description, ends, connection.joining())
     connection.room.signalConnected()
     connection.room.receive(join)
     return room
@@ -176,6 +184,15 @@ export class Loopback {
   unpublish(trackSid: string): boolean {
     this.#assertOpen()
     return this.#sfu.unpublish(check.string('trackSid', trackSid))
+  }
+
+  /**
+   * Mutes an audio track or unmutes it, as an administrator does. Returns whether there was an audio track with this
+   * SID.
+   */
+  mute(trackSid: string, muted = true): boolean {
+    this.#assertOpen()
+    return this.#sfu.mute(check.string('trackSid', trackSid), check.boolean('muted', muted, true))
   }
 
   /** Makes the SFU refuse the next publish request of any participant. Each call refuses one more request. */
@@ -214,7 +231,7 @@ export class Loopback {
       connection.room.connectionResumed(0)
       this.#sfu.resume(identity)
     } else {
-      const join = this.#sfu.restart(identity)
+      const join = this.#sfu.restart(identity, connection.joining())
       if (join !== undefined) connection.room.connectionRebuilt(join)
     }
     // The new session's requests are answered in the following turns. Then its participant is active.
@@ -233,7 +250,8 @@ export class Loopback {
    * Changes a participant's description or permissions, as an administrator does.
    *
    * Absent fields stay unchanged, and so does a field with an empty text. An empty attribute is removed. A participant
-   * that loses the permission to publish data loses its tracks.
+   * that loses the permission to publish data loses its data tracks. One that may not publish the sources of its audio
+   * tracks any more loses these.
    *
    * @throws `RangeError` if there is no such participant
    */
@@ -247,7 +265,7 @@ export class Loopback {
       ...(name !== undefined && { name }),
       ...(metadata !== undefined && { metadata }),
       ...(attributes !== undefined && { attributes: { ...attributes } }),
-      ...checkPermissions('options.permission', permission, {}),
+      ...checkPermissions('options.permission', permission),
     })
   }
 
@@ -331,25 +349,14 @@ export class Loopback {
   }
 }
 
-type Permissions = Pick<ParticipantDescription, 'canPublishData' | 'canUpdateMetadata'>
-
-/** The given permissions over the fallback. */
-function checkPermissions<T extends Partial<Permissions>>(
-  name: string,
-  given: LoopbackPermissions | undefined,
-  fallback: T,
-): T {
-  const permissions: Partial<Record<keyof Permissions, boolean>> = { ...fallback }
-  for (const permission of ['canPublishData', 'canUpdateMetadata'] as const) {
-    const value = check.options(name, given)[permission]
-    if (value !== undefined) permissions[permission] = check.boolean(`${name}.${permission}`, value, value)
-  }
-  return permissions as T
-}
-
 interface ConnectionEnds {
+  readonly autoSubscribe: boolean
   readonly request: (request: RoomSignalRequest) => void
+  /** The audio tracks that are sent now, by their `cid`s. */
+  readonly sending: (cids: readonly string[]) => void
   readonly isDrained: () => boolean
+  /** Whether nothing of audio tracks is under way, but for those with these `cid`s. */
+  readonly isAudioDrained: (keeping: readonly string[]) => boolean
   readonly message: (channel: MessageChannel, message: Uint8Array) => void
   readonly room: ConnectableRoom
   readonly network: SeededNetwork
@@ -364,20 +371,22 @@ interface ConnectionEnds {
 class LoopbackConnection implements RoomConnection {
   readonly native: NativeSession
   readonly channels: MessagePipe
-  /** A loopback carries no audio. */
-  readonly autoSubscribe = false
+  readonly autoSubscribe: boolean
   /** The room, or the former room that has taken its place. */
   room: ConnectableRoom
   readonly #publications: PublicationRequests
   readonly #ends: ConnectionEnds
   #open = true
   #cut = false
+  /** The audio tracks that are sent, by their `cid`s. */
+  #sending: readonly string[] = []
   /** Messages that arrived while the connection was cut. The reliable channel keeps them for a resumed connection. */
   #messages: (() => void)[] = []
 
   constructor(native: NativeSession, identity: string, ends: ConnectionEnds) {
     this.native = native
     this.#ends = ends
+    this.autoSubscribe = ends.autoSubscribe
     this.room = ends.room
     this.channels = new MessagePipe(identity, ends.network, ends.message, () => this.room.bufferedAmountLow())
     this.#publications = new PublicationRequests(
@@ -390,14 +399,29 @@ class LoopbackConnection implements RoomConnection {
     return undefined
   }
 
-  readonly joinedTracks: readonly string[] = []
+  joinedTracks: readonly string[] = []
+
+  /** The tracks that are published with the request to join. */
+  joining(): readonly AddTrackMessage[] {
+    const tracks = this.room.joining(this.native)
+    this.joinedTracks = tracks.map(({ cid }) => cid)
+    return tracks
+  }
 
   recoverSections(): void {
     // There are no sections.
   }
 
-  setSending(): boolean {
-    return false
+  setSending(cids: readonly string[]): void {
+    this.#sending = [...cids]
+    void this.#tellSending()
+  }
+
+  /** The SFU learns of the end of a track when it has the track's last packets. */
+  async #tellSending(): Promise<void> {
+    const cids = this.#sending
+    await this.#drained(() => this.#ends.isAudioDrained(cids))
+    if (this.#open && !this.#cut && this.#sending === cids) this.#ends.sending(cids)
   }
 
   sendRequest(request: RoomSignalRequest): void {
@@ -409,7 +433,8 @@ class LoopbackConnection implements RoomConnection {
   }
 
   async leave(words: LastWords): Promise<void> {
-    const arrived = (): boolean => this.#ends.isDrained() && this.channels.isDrained
+    const arrived = (): boolean =>
+      this.#ends.isDrained() && this.channels.isDrained && this.#ends.isAudioDrained([])
     const former = new FormerRoom(
       words,
       () => this.#drained(arrived),
@@ -435,6 +460,12 @@ class LoopbackConnection implements RoomConnection {
   deliver(response: SignalResponseLike): void {
     queueMicrotask(() => {
       if (this.#open && !this.#cut) this.room.receive(response)
+    })
+  }
+
+  tracksSent(sids: ReadonlySet<string>): void {
+    queueMicrotask(() => {
+      if (this.#open && !this.#cut) this.room.tracksSent(sids)
     })
   }
 
@@ -475,6 +506,8 @@ class LoopbackConnection implements RoomConnection {
     this.#messages = []
     if (!anew) for (const receive of messages) receive()
     this.channels.mend(anew)
+    // What the SFU was told meanwhile was lost.
+    if (!anew) void this.#tellSending()
   }
 
   close(): void {

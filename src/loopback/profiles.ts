@@ -1,4 +1,7 @@
 /** Descriptions and permissions of the loopback's participants, and requests to change them, as in livekit-server. */
+import * as check from '../base/arguments'
+import { sourceNumber } from '../room/participant-info'
+import type { TrackSource } from '../room/participant-info'
 import { RequestResponseReason } from '../signal/messages'
 import type { ParticipantPermissionMessage, UpdateMetadataMessage } from '../signal/messages'
 
@@ -13,17 +16,71 @@ export interface LoopbackPermissions {
   readonly canPublishData?: boolean | undefined
   /** Whether the participant may change its own metadata, name and attributes. Default: `true`. */
   readonly canUpdateMetadata?: boolean | undefined
+  /** Whether the participant may publish audio tracks. Default: `true`. */
+  readonly canPublish?: boolean | undefined
+  /** The sources of tracks that the participant may publish. Empty: all of them. Default: all. */
+  readonly canPublishSources?: readonly TrackSource[] | undefined
+  /** Whether the participant may subscribe to tracks. Default: `true`. */
+  readonly canSubscribe?: boolean | undefined
+}
+
+const sources = ['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio'] as const
+
+/** What a participant is allowed to do, as the SFU keeps it. */
+interface Permissions {
+  readonly canPublishData: boolean
+  readonly canUpdateMetadata: boolean
+  readonly canPublish: boolean
+  /** `livekit.TrackSource`. */
+  readonly canPublishSources: readonly number[]
+  readonly canSubscribe: boolean
+}
+
+/** Everything is allowed. */
+export const everything: Permissions = {
+  canPublishData: true,
+  canUpdateMetadata: true,
+  canPublish: true,
+  canPublishSources: [],
+  canSubscribe: true,
+}
+
+/**
+ * The permissions that are given.
+ *
+ * @throws `TypeError` or `RangeError` that names the permission
+ */
+export function checkPermissions(name: string, given: LoopbackPermissions | undefined): Partial<Permissions> {
+  const options = check.options(name, given)
+  const flags = ['canPublishData', 'canUpdateMetadata', 'canPublish', 'canSubscribe'] as const
+  const checked: Partial<Record<(typeof flags)[number], boolean>> = {}
+  for (const flag of flags) {
+    const value = options[flag]
+    if (value !== undefined) checked[flag] = check.requiredBoolean(`${name}.${flag}`, value)
+  }
+  if (options.canPublishSources === undefined) return checked
+  const list = check.strings(`${name}.canPublishSources`, options.canPublishSources)
+  const numbers = list.map((source, index) =>
+    sourceNumber(check.oneOf(`${name}.canPublishSources[${index}]`, source, 'unknown', sources)),
+  )
+  return { ...checked, canPublishSources: numbers }
+}
+
+/** The permissions of a description. */
+export function permissionsIn(description: Permissions): Permissions {
+  const { canPublishData, canUpdateMetadata, canPublish, canPublishSources, canSubscribe } = description
+  return { canPublishData, canUpdateMetadata, canPublish, canPublishSources, canSubscribe }
 }
 
 /** A participant's description. */
-export interface ParticipantDescription {
+export interface ParticipantDescription extends Permissions {
   readonly identity: string
   readonly name: string
   readonly metadata: string
   readonly attributes: Readonly<Record<string, string>>
   readonly isAgent: boolean
-  readonly canPublishData: boolean
-  readonly canUpdateMetadata: boolean
+  /** Whether other participants are not told about it. */
+  readonly isHidden: boolean
 }
 
 /** Why a request is refused. */
@@ -69,8 +126,7 @@ export function updated(
 
 /** A participant's permissions in the form that all participants receive. */
 export function permissionOf(description: ParticipantDescription): ParticipantPermissionMessage {
-  const { canPublishData, canUpdateMetadata } = description
-  return { canSubscribe: true, canPublish: true, canPublishData, canUpdateMetadata, hidden: false }
+  return { ...permissionsIn(description), hidden: description.isHidden }
 }
 
 function bytes(text: string): number {

@@ -1,8 +1,8 @@
 /**
- * The signalling side of the loopback. It answers requests about data tracks as livekit-server does, in the protocol's
- * message shapes. The hub forwards the packets; this side sets the hub's routes.
+ * The signalling side of the loopback. It answers requests as livekit-server does, in the protocol's message shapes. The
+ * hub forwards the packets; this side sets the hub's routes.
  */
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import type { DataPacket } from '@livekit/protocol'
 import type { MessageChannel } from '../data-packet/channels'
 import { loadProtocol } from '../base/lazy'
@@ -11,6 +11,7 @@ import { isHandle, MAX_HANDLE } from '../signal/convert'
 import { CLIENT_PROTOCOL } from '../signal/messages'
 import { ClientCapability, ParticipantState, RequestResponseReason } from '../signal/messages'
 import type {
+  AddTrackMessage,
   DataTrackInfoMessage,
   GetDataBlobMessage,
   ParticipantInfoMessage,
@@ -22,13 +23,16 @@ import type {
   UnpublishDataTrackMessage,
   UpdateMetadataMessage,
 } from '../signal/messages'
+import { AudioTracks, MemberAudio } from './audio-tracks'
+import type { AudioRoutes } from './audio-tracks'
 import { DataBlobs } from './blobs'
-import { permissionOf, refusalOfUpdate, updated } from './profiles'
+import { permissionOf, permissionsIn, refusalOfUpdate, updated } from './profiles'
 import type { ParticipantDescription, Refusal } from './profiles'
+import { sid } from './sids'
 import { PublisherPermissions } from './subscription-permissions'
 
 /** The packet side, with its routes. The native hub implements it. */
-export interface Routes {
+export interface Routes extends AudioRoutes {
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
 }
@@ -57,16 +61,23 @@ const AGENT = 4
 /** How loud a simulated speaker is, as in livekit-server. */
 const SPEAKER_LEVEL = 0.9
 
-interface Member {
+/** What the SFU sends to a participant. */
+export interface MemberEnds {
+  readonly deliver: (response: SignalResponseLike) => void
+  readonly message: (channel: MessageChannel, message: Uint8Array) => void
+  /** The audio tracks that are sent to it now, by their SIDs. */
+  readonly tracksSent: (sids: ReadonlySet<string>) => void
+}
+
+interface Member extends MemberEnds {
   readonly session: number
   description: ParticipantDescription
   readonly joinedAtMs: number
-  readonly deliver: (response: SignalResponseLike) => void
-  readonly message: (channel: MessageChannel, message: Uint8Array) => void
   sid: string
   /** Whether other participants are not told about it, because its new server session is not ready yet. */
   quiet: boolean
   readonly tracks: Map<number, DataTrackInfoMessage>
+  readonly audio: MemberAudio
   /** The tracks that it subscribes to: its handle for each SID. */
   readonly subscriptions: Map<string, number>
   /** Tracks that it asked for and may not subscribe to: their SIDs. */
@@ -80,9 +91,12 @@ interface Member {
 export class SignalSfu {
   readonly #routes: Routes
   readonly #members = new Map<string, Member>()
+  readonly #audio: AudioTracks
   readonly #sid = sid('RM_')
   readonly #createdAtMs = Date.now()
   #metadata = ''
+  /** How many participants publish audio, as the participants were told. */
+  #publishers = 0
   #recording = false
   /** How many participants subscribe to a track, by SID. Tracks without subscribers are not in it. */
   readonly #subscribers = new Map<string, number>()
@@ -90,6 +104,7 @@ export class SignalSfu {
 
   constructor(routes: Routes) {
     this.#routes = routes
+    this.#audio = new AudioTracks(routes, () => this.#members.values())
   }
 
   has(identity: string): boolean {
@@ -100,22 +115,22 @@ export class SignalSfu {
     return [...this.#members.keys()]
   }
 
-  /** Adds a participant. Returns the `join` message for it. */
+  /** Adds a participant, which publishes these tracks with its request. Returns the `join` message for it. */
   join(
     session: number,
     description: ParticipantDescription,
-    deliver: (response: SignalResponseLike) => void,
-    message: (channel: MessageChannel, message: Uint8Array) => void,
+    ends: MemberEnds,
+    addTracks: readonly AddTrackMessage[],
   ): SignalResponseLike {
     const member: Member = {
+      ...ends,
       session,
       description,
       joinedAtMs: Date.now(),
-      deliver,
-      message,
       sid: sid('PA_'),
       quiet: false,
       tracks: new Map(),
+      audio: new MemberAudio(),
       subscriptions: new Map(),
       refused: new Set(),
       permissions: new PublisherPermissions(),
@@ -123,6 +138,7 @@ export class SignalSfu {
       nextHandle: firstHandle(),
     }
     this.#members.set(description.identity, member)
+    for (const request of addTracks) this.#addTrack(member, request)
     this.#broadcast(member)
     this.#broadcastRoom()
     return this.#joinMessage(member)
@@ -132,6 +148,7 @@ export class SignalSfu {
   leave(identity: string, reason: number): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
+    this.#audio.leave(member)
     this.#members.delete(identity)
     this.#dropTracks(member)
     for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
@@ -149,7 +166,27 @@ export class SignalSfu {
         return true
       }
     }
-    return false
+    return this.#audioChanged(this.#audio.unpublish(trackSid))
+  }
+
+  /** Mutes an audio track or unmutes it, as an administrator does. Returns whether there was one. */
+  mute(trackSid: string, muted: boolean): boolean {
+    return this.#audioChanged(this.#audio.mute(trackSid, muted))
+  }
+
+  /** A participant sends these audio tracks now. */
+  setSending(identity: string, cids: readonly string[]): void {
+    const member = this.#members.get(identity)
+    if (member !== undefined && this.#audio.setSending(member, cids)) this.#audioChanged(member)
+  }
+
+  /** Tells the others what a participant publishes. Returns whether there is one. */
+  #audioChanged(member: Pick<Member, 'description'> | undefined): boolean {
+    const publisher = member && this.#members.get(member.description.identity)
+    if (publisher === undefined) return false
+    this.#broadcast(publisher)
+    if (this.#publishers !== this.#countPublishers()) this.#broadcastRoom()
+    return true
   }
 
   rejectNextPublish(reason: LoopbackRejection, message: string): void {
@@ -157,11 +194,13 @@ export class SignalSfu {
   }
 
   /**
-   * Begins a new server session for a participant. Its publications and subscriptions are gone; handles start again.
+   * Begins a new server session for a participant, which publishes these tracks with its request. Its publications and
+   * subscriptions are gone; handles start again.
    */
-  restart(identity: string): SignalResponseLike | undefined {
+  restart(identity: string, addTracks: readonly AddTrackMessage[]): SignalResponseLike | undefined {
     const member = this.#members.get(identity)
     if (member === undefined) return undefined
+    this.#audio.leave(member)
     this.#dropTracks(member)
     for (const trackSid of [...member.subscriptions.keys()]) this.#unsubscribe(member, trackSid)
     member.tracks.clear()
@@ -172,6 +211,7 @@ export class SignalSfu {
     member.nextHandle = firstHandle()
     // As in livekit-server, the others are told about the participant again once it is active, after it has published.
     member.quiet = true
+    for (const request of addTracks) this.#addTrack(member, request)
     return this.#joinMessage(member)
   }
 
@@ -187,23 +227,26 @@ export class SignalSfu {
   resume(identity: string): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
-    const others = [...this.#members.values()].filter((other) => other !== member && !other.quiet)
-    member.deliver({
-      message: { case: 'update', value: { participants: others.map((other) => participantInfo(other)) } },
-    })
+    const participants = this.#others(member)
+    member.deliver({ message: { case: 'update', value: { participants } } })
     member.deliver({ message: { case: 'roomUpdate', value: { room: this.#roomInfo() } } })
     this.#sendHandles(member)
+    this.#audio.resume(member)
   }
 
   /** Changes a participant's description or permissions, as an administrator does. */
   update(identity: string, change: Partial<Omit<ParticipantDescription, 'identity'>>): void {
     const member = this.#members.get(identity)
     if (member === undefined) return
-    const { canPublishData, canUpdateMetadata } = { ...member.description, ...change }
-    member.description = { ...updated(member.description, change), canPublishData, canUpdateMetadata }
+    member.description = {
+      ...updated(member.description, change),
+      ...permissionsIn({ ...member.description, ...change }),
+    }
     // As livekit-server does when a grant is taken away.
-    if (!canPublishData) for (const info of [...member.tracks.values()]) this.#remove(member, info)
-    this.#broadcast(member)
+    if (!member.description.canPublishData)
+      for (const info of [...member.tracks.values()]) this.#remove(member, info)
+    this.#audio.permissionsChanged(member)
+    this.#audioChanged(member)
   }
 
   updateRoomMetadata(metadata: string): void {
@@ -251,12 +294,17 @@ export class SignalSfu {
         if (request.value.scenario.case === 'speakerUpdate') this.#speak(member, request.value.scenario.value)
         return
       case 'subscription':
+        this.#audio.subscribe(member, request.value.trackSids, request.value.subscribe)
+        return
       case 'addTrack':
+        if (this.#addTrack(member, request.value)) this.#audioChanged(member)
+        return
       case 'mute':
-        // There are no media tracks.
+        if (this.#audio.muted(member, request.value.sid, request.value.muted)) this.#audioChanged(member)
         return
       case 'syncState':
-        // The loopback loses nothing that it could restore.
+        // Of data, the loopback loses nothing that it could restore.
+        this.#audio.sync(member, request.value.publishTracks ?? [])
         return
       case 'leave':
         this.leave(identity, request.value.reason)
@@ -276,8 +324,9 @@ export class SignalSfu {
     }
     if (packet.value.case === 'transcription' && !member.description.isAgent) return
     // The SFU sets the sender, whatever the packet says, except for texts of agents.
-    if (!inAnothersName(member, packet)) packet.participantIdentity = identity
-    packet.participantSid = member.sid
+    const { isHidden } = member.description
+    if (!inAnothersName(member, packet)) packet.participantIdentity = isHidden ? '' : identity
+    packet.participantSid = isHidden ? '' : member.sid
     const stamped = packet.toBinary()
     const to = packet.destinationIdentities
     for (const other of this.#members.values()) {
@@ -310,10 +359,25 @@ export class SignalSfu {
     this.#broadcast(member)
   }
 
+  /** Publishes an audio track. Returns whether the others are to be told. */
+  #addTrack(member: Member, request: AddTrackMessage): boolean {
+    // As livekit-server, which has answered it before.
+    if (member.audio.published.has(request.cid)) return false
+    const refusal = this.#scriptedRefusal() ?? this.#audio.refusal(member, request)
+    if (refusal === undefined) this.#audio.publish(member, request)
+    else this.#respond(member, refusal.reason, refusal.message, 'addTrack', request)
+    return refusal === undefined
+  }
+
+  #scriptedRefusal(): Refusal | undefined {
+    const scripted = this.#rejections.shift()
+    return scripted && { reason: rejections[scripted.reason], message: scripted.message }
+  }
+
   /** In the order of livekit-server's checks. */
   #refusal(member: Member, request: PublishDataTrackMessage): Refusal | undefined {
-    const scripted = this.#rejections.shift()
-    if (scripted !== undefined) return { reason: rejections[scripted.reason], message: scripted.message }
+    const scripted = this.#scriptedRefusal()
+    if (scripted !== undefined) return scripted
     if (!member.description.canPublishData) {
       return {
         reason: RequestResponseReason.NotAllowed,
@@ -402,6 +466,8 @@ export class SignalSfu {
   #subscribe(member: Member, trackSid: string): void {
     const found = this.#find(trackSid)
     if (found === undefined || found.publisher === member || member.subscriptions.has(trackSid)) return
+    // As livekit-server, which does not answer then.
+    if (!member.description.canSubscribe) return
     if (!found.publisher.permissions.permits(member.description.identity, trackSid)) {
       this.#refuse(member, found.publisher, trackSid)
       return
@@ -420,6 +486,7 @@ export class SignalSfu {
       message,
       (sid) => [...this.#members.values()].find((member) => member.sid === sid)?.description.identity,
     )
+    this.#audio.subscriptionPermissionsChanged(publisher)
     for (const member of this.#members.values()) {
       const { identity } = member.description
       for (const { sid: trackSid } of publisher.tracks.values()) {
@@ -505,8 +572,13 @@ export class SignalSfu {
     member: Member,
     reason: number,
     message: string,
-    kind: 'publishDataTrack' | 'unpublishDataTrack' | 'updateMetadata' | undefined,
-    value: PublishDataTrackMessage | UnpublishDataTrackMessage | UpdateMetadataMessage | undefined,
+    kind: 'publishDataTrack' | 'unpublishDataTrack' | 'updateMetadata' | 'addTrack' | undefined,
+    value:
+      | PublishDataTrackMessage
+      | UnpublishDataTrackMessage
+      | UpdateMetadataMessage
+      | AddTrackMessage
+      | undefined,
     requestId = 0,
   ): void {
     member.deliver({
@@ -517,19 +589,29 @@ export class SignalSfu {
     })
   }
 
-  /** Sends the participant's current state to the others and to the participant itself. */
+  /** Sends the participant's current state to the others, unless it is hidden, and to the participant itself. */
   #broadcast(member: Member, state: number = ParticipantState.Active, disconnectReason = 0): void {
     if (member.quiet && state === ParticipantState.Active) return
     const value = { participants: [{ ...participantInfo(member, state), disconnectReason }] }
     for (const other of this.#members.values()) {
-      if (!other.quiet || other === member) other.deliver({ message: { case: 'update', value } })
+      const isTold = other === member || !(other.quiet || member.description.isHidden)
+      if (isTold) other.deliver({ message: { case: 'update', value } })
     }
   }
 
   /** Tells all participants of the room's current state. */
   #broadcastRoom(): void {
+    this.#publishers = this.#countPublishers()
     const value = { room: this.#roomInfo() }
     for (const member of this.#members.values()) member.deliver({ message: { case: 'roomUpdate', value } })
+  }
+
+  #visible(): Member[] {
+    return [...this.#members.values()].filter(({ description }) => !description.isHidden)
+  }
+
+  #countPublishers(): number {
+    return this.#visible().filter(({ audio }) => audio.published.size > 0).length
   }
 
   #roomInfo(): Readonly<Record<string, unknown>> {
@@ -537,21 +619,28 @@ export class SignalSfu {
       sid: this.#sid,
       name: 'loopback',
       metadata: this.#metadata,
-      numParticipants: this.#members.size,
+      numParticipants: this.#visible().length,
+      numPublishers: this.#countPublishers(),
       creationTimeMs: BigInt(this.#createdAtMs),
       activeRecording: this.#recording,
     }
   }
 
+  /** The participants that a participant sees. */
+  #others(member: Member): ParticipantInfoMessage[] {
+    return [...this.#members.values()]
+      .filter((other) => other !== member && !other.quiet && !other.description.isHidden)
+      .map((other) => participantInfo(other))
+  }
+
   #joinMessage(member: Member): SignalResponseLike {
-    const others = [...this.#members.values()].filter((other) => other !== member && !other.quiet)
     return {
       message: {
         case: 'join',
         value: {
           room: this.#roomInfo(),
           participant: participantInfo(member),
-          otherParticipants: others.map((other) => participantInfo(other)),
+          otherParticipants: this.#others(member),
         },
       },
     }
@@ -572,6 +661,7 @@ function participantInfo(member: Member, state: number = ParticipantState.Active
     joinedAt: BigInt(Math.floor(member.joinedAtMs / 1000)),
     joinedAtMs: BigInt(member.joinedAtMs),
     dataTracks: [...member.tracks.values()],
+    tracks: member.audio.infos,
     clientProtocol: CLIENT_PROTOCOL,
     capabilities: [ClientCapability.DeflateRaw],
   }
@@ -591,15 +681,4 @@ function inAnothersName({ description }: Member, { participantIdentity, value }:
 /** Handles of a server session start at a random number below 256, as in livekit-server. */
 function firstHandle(): number {
   return randomInt(1, 256)
-}
-
-/** A SID like livekit-server's: a prefix and 12 random letters and digits. */
-function sid(prefix: 'DTR_' | 'PA_' | 'RM_'): string {
-  return (
-    prefix +
-    randomBytes(16)
-      .toString('base64')
-      .replace(/[^A-Za-z0-9]/g, 'x')
-      .slice(0, 12)
-  )
 }

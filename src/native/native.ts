@@ -449,8 +449,22 @@ export interface NativeLoopbackHub {
   /** Routes the packets of `publisher`'s track `pubHandle` to `subscriber`, as `subHandle`. */
   addRoute(publisher: number, pubHandle: number, subscriber: number, subHandle: number): void
   removeRoute(publisher: number, pubHandle: number, subscriber: number): void
+  /**
+   * Publishes what `publisher`'s voice `cid` says as the track `trackSid`, or replaces the list of those who hear it. A
+   * track of the same voice with another SID ends. `red`: each packet repeats the one before it.
+   */
+  setAudioRoute(
+    publisher: number,
+    cid: string,
+    trackSid: string,
+    red: boolean,
+    subscribers: readonly number[],
+  ): void
+  removeAudioRoute(publisher: number, cid: string): void
   /** Whether all packets of a member's publisher were delivered or lost. `true` if there is no such member. */
   isDrained(session: number): boolean
+  /** Whether all packets of a member's voices were delivered or lost, but for those of the voices in `keeping`. */
+  isAudioDrained(session: number, keeping: readonly string[]): boolean
   leave(session: number): void
   setNetwork(options: NativeNetworkOptions): void
   /** Counts of forwarded packets and of the network's effects. */

@@ -68,7 +68,7 @@ export class RoomEngine implements ConnectableRoom {
       requests: () => this.#requests,
       send: (request) => this.#connection?.sendRequest(request),
       recoverSections: (missing) => this.#connection?.recoverSections(missing),
-      setSending: (cids) => this.#connection?.setSending(cids) === true,
+      setSending: (cids) => this.#connection?.setSending(cids),
       isConnecting: () => this.#state === 'connecting',
       autoSubscribe: () => this.#connection?.autoSubscribe === true,
       roomName: () => this.#description.info.name,

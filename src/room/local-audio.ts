@@ -32,8 +32,6 @@ import { REQUEST_TIMEOUT } from './pending-requests'
  */
 const MAX_JOINING = 3
 
-const NO_AUDIO = 'the connection carries no audio'
-
 /** What the tracks need of their room. */
 export interface LocalAudioOwner {
   readonly tell: TellRoomEvent
@@ -44,8 +42,8 @@ export interface LocalAudioOwner {
   local(): LocalParticipant
   /** Sends a request to the server; does nothing without a connection. */
   send(request: RoomSignalRequest): void
-  /** Sets which tracks are sent. Returns whether the connection can carry audio. */
-  setSending(cids: readonly string[]): boolean
+  /** Sets which tracks are sent. */
+  setSending(cids: readonly string[]): void
 }
 
 interface Entry {
@@ -103,8 +101,7 @@ export class LocalAudio implements TrackPublications {
       else if (!joined.includes(entry.cid)) this.#request(entry)
       entry.pending?.limit.run()
     }
-    if (this.#entries.size === 0 || this.#sync()) return
-    for (const entry of [...this.#entries.values()]) this.#end(entry, 'unsupported', NO_AUDIO)
+    if (this.#entries.size > 0) this.#sync()
   }
 
   /** The connection is lost. What waits for the server goes on to wait. */
@@ -141,7 +138,7 @@ export class LocalAudio implements TrackPublications {
     if (this.#isConnected) {
       limit.run()
       this.#request(entry)
-      if (!this.#sync()) this.#fail(entry, 'unsupported', NO_AUDIO)
+      this.#sync()
     }
     return await done.promise
   }
@@ -289,9 +286,9 @@ export class LocalAudio implements TrackPublications {
     }
   }
 
-  /** Sends the tracks that there are. Returns whether the connection can. */
-  #sync(): boolean {
-    return this.#owner.setSending([...this.#entries.keys()])
+  /** Sends the tracks that there are. */
+  #sync(): void {
+    this.#owner.setSending([...this.#entries.keys()])
   }
 
   #published(cid: unknown, track: unknown): void {

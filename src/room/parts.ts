@@ -52,7 +52,7 @@ export interface PartsOwner {
   /** After a resume: so many audio tracks are wanted and not sent. */
   recoverSections(missing: number): void
   /** Sets which audio tracks are sent, by their names. Returns whether the connection can carry audio. */
-  setSending(cids: readonly string[]): boolean
+  setSending(cids: readonly string[]): void
   /** Whether a connection is being made. */
   isConnecting(): boolean
   /** Whether the room subscribes to all audio tracks by itself. */

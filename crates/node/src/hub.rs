@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, Weak as ArcWeak};
 
 use datatrack_transport::Link;
-use datatrack_transport::loopback::{self, HubStats, MemberId};
+use datatrack_transport::loopback::{self, AudioRoute, HubStats, MemberId};
 use tokio::task::AbortHandle;
 
 use crate::convert::options::{self, handle};
@@ -27,12 +27,18 @@ static METHODS: Methods = exports! {
     c"join" => join,
     c"addRoute" => add_route,
     c"removeRoute" => remove_route,
+    c"setAudioRoute" => set_audio_route,
+    c"removeAudioRoute" => remove_audio_route,
     c"isDrained" => is_drained,
+    c"isAudioDrained" => is_audio_drained,
     c"leave" => leave,
     c"setNetwork" => set_network,
     c"stats" => stats,
     c"close" => close,
 };
+
+/// Elements of an array of names or numbers.
+const MAX_ELEMENTS: u32 = 100_000;
 
 type Links = Arc<Mutex<HashMap<u32, ArcWeak<Link>>>>;
 
@@ -145,10 +151,11 @@ fn join(call: &Call) -> Result<Value, Failure> {
     let environment = Environment::of(call)?;
     let options = options::session_options(call.argument(0, "options"), hub.hub.clock())?;
     hub.start(environment)?;
-    let driver = Driver::Hub(hub.this.clone());
-    let (session, object) = Session::create(call, environment, driver, options, |session, options, host| {
-        hub.hub.join(MemberId(session), options, host)
-    })?;
+    let driver = Driver::Hub(hub.this.clone(), hub.hub.signal());
+    let (session, object) =
+        Session::create(call, environment, driver, options, |session, options, host, sound| {
+            hub.hub.join(MemberId(session), options, host, sound.clone())
+        })?;
     hub.members.borrow_mut().insert(session.id, Rc::downgrade(&session));
     lock(&hub.links).insert(session.id, Arc::downgrade(&session.link));
     Ok(object)
@@ -173,9 +180,38 @@ fn remove_route(call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
+fn set_audio_route(call: &Call) -> Result<(), Failure> {
+    let hub = Hub::open(call)?;
+    let from = call.argument(0, "publisher").u32()?;
+    let to = call.argument(4, "subscribers").elements(MAX_ELEMENTS)?;
+    let route = AudioRoute {
+        cid: call.argument(1, "cid").string()?,
+        sid: call.argument(2, "trackSid").string()?,
+        red: call.argument(3, "red").boolean()?,
+        to: to.map(|to| Ok(MemberId(to?.u32()?))).collect::<Result<_, Failure>>()?,
+    };
+    hub.hub.set_audio_route(MemberId(from), route);
+    Ok(())
+}
+
+fn remove_audio_route(call: &Call) -> Result<(), Failure> {
+    let hub = Hub::of(call)?;
+    let from = call.argument(0, "publisher").u32()?;
+    hub.hub.remove_audio_route(MemberId(from), &call.argument(1, "cid").string()?);
+    Ok(())
+}
+
 fn is_drained(call: &Call) -> Result<bool, Failure> {
     let hub = Hub::of(call)?;
     Ok(hub.hub.is_drained(MemberId(call.argument(0, "session").u32()?)))
+}
+
+fn is_audio_drained(call: &Call) -> Result<bool, Failure> {
+    let hub = Hub::of(call)?;
+    let session = call.argument(0, "session").u32()?;
+    let keeping = call.argument(1, "keeping").elements(MAX_ELEMENTS)?;
+    let keeping = keeping.map(|cid| cid?.string()).collect::<Result<Vec<_>, _>>()?;
+    Ok(hub.hub.is_audio_drained(MemberId(session), &keeping))
 }
 
 /// A member that left is not connected: it does not keep the process alive.

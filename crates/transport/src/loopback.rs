@@ -1,7 +1,10 @@
 //! The packet side of an SFU, in this process.
 //!
-//! A [`Hub`] forwards the packets of its members as an SFU would. The signalling side sets up the routes. The hub
-//! rewrites each packet's handle. Packets pass a [`Network`], which may be bad.
+//! A [`Hub`] forwards the packets of its members as an SFU would, those of data tracks and those of audio tracks. The
+//! signalling side sets up the routes. The hub rewrites the handles of data tracks. Packets pass a [`Network`], which may
+//! be bad.
+
+mod audio;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +14,10 @@ use bytes::{Bytes, BytesMut};
 use datatrack::Instant;
 use datatrack::packet::{Handle, rewrite_handle};
 use datatrack::publisher::TakenFrame;
-use tokio::sync::Notify;
 
+use self::audio::{Audio, Heard, Spoken};
+pub use self::audio::{AudioRoute, Sound};
+use crate::connection::WorkSignal;
 use crate::link::Taken;
 use crate::link::lock;
 use crate::network::{Network, NetworkOptions, NetworkStats};
@@ -29,7 +34,7 @@ pub struct Hub {
     members: Mutex<Members>,
     /// Members that have packets. Each member is listed once.
     ready: Mutex<VecDeque<(MemberId, Arc<AtomicBool>)>>,
-    work: Notify,
+    work: WorkSignal,
     clock: Clock,
     /// Whether routed packets are being delivered to their receivers now.
     delivering: AtomicBool,
@@ -54,9 +59,17 @@ struct Member {
     /// How many members joined before this one. It seeds the member's path through the network.
     number: u64,
     routes: HashMap<Handle, Vec<Route>>,
-    network: Network<(Handle, BytesMut)>,
+    audio: Audio,
+    network: Network<Carried>,
     /// Whether the member is in [`Hub::ready`].
     queued: Arc<AtomicBool>,
+}
+
+/// What a network carries.
+#[derive(Debug, Clone)]
+enum Carried {
+    Data(Handle, BytesMut),
+    Audio(Spoken),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +135,7 @@ impl Hub {
                 stats: HubStats::default(),
             }),
             ready: Mutex::default(),
-            work: Notify::new(),
+            work: WorkSignal::new(),
             clock: Clock::start(),
             delivering: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -134,17 +147,42 @@ impl Hub {
         self.clock
     }
 
+    /// What wakes the hub. The voices of members have to have it. The caller that opens a reader has to notify it.
+    pub fn signal(&self) -> WorkSignal {
+        self.work.clone()
+    }
+
     /// Whether all packets of a member's publisher were delivered or lost. `true` if there is no such member.
     pub fn is_drained(&self, id: MemberId) -> bool {
         let members = lock(&self.members);
         let drained = members.by_id.get(&id).is_none_or(|member| {
-            member.network.is_empty() && member.link.publisher(|publisher, _| publisher.is_drained())
+            !member.network.in_flight().any(|carried| matches!(carried, Carried::Data(..)))
+                && member.link.publisher(|publisher, _| publisher.is_drained())
+        });
+        drained && !self.delivering.load(Ordering::Acquire)
+    }
+
+    /// Whether all packets of a member's audio tracks were delivered or lost, but for the tracks of the voices that
+    /// `keeping` names. `true` if there is no such member.
+    pub fn is_audio_drained(&self, id: MemberId, keeping: &[String]) -> bool {
+        let members = lock(&self.members);
+        let drained = members.by_id.get(&id).is_none_or(|member| {
+            !member.network.in_flight().any(|carried| match carried {
+                Carried::Data(..) => false,
+                Carried::Audio(spoken) => keeping.iter().all(|cid| **cid != *spoken.cid),
+            })
         });
         drained && !self.delivering.load(Ordering::Acquire)
     }
 
     /// Adds a member. Its link notifies `owner` of everything except packets.
-    pub fn join(self: &Arc<Self>, id: MemberId, options: LinkOptions, owner: Arc<dyn LinkHost>) -> Arc<Link> {
+    pub fn join(
+        self: &Arc<Self>,
+        id: MemberId,
+        options: LinkOptions,
+        owner: Arc<dyn LinkHost>,
+        sound: Sound,
+    ) -> Arc<Link> {
         let queued = Arc::new(AtomicBool::new(false));
         let host = MemberHost { hub: Arc::downgrade(self), id, owner, queued: queued.clone() };
         let link = Link::new(options, Arc::new(host));
@@ -152,7 +190,8 @@ impl Hub {
         let number = members.joined;
         members.joined += 1;
         let network = Network::new(members.network, number);
-        let member = Member { link: link.clone(), number, routes: HashMap::new(), network, queued };
+        let audio = Audio::new(sound);
+        let member = Member { link: link.clone(), number, routes: HashMap::new(), audio, network, queued };
         members.by_id.insert(id, member);
         link
     }
@@ -167,6 +206,7 @@ impl Hub {
             for routes in member.routes.values_mut() {
                 routes.retain(|route| route.to != id);
             }
+            member.audio.remove_member(id);
         }
     }
 
@@ -191,15 +231,43 @@ impl Hub {
         }
     }
 
+    /// Publishes an audio track of `from`, or replaces the list of those who hear it. A track with another SID and the
+    /// same voice ends.
+    pub fn set_audio_route(&self, from: MemberId, route: AudioRoute) {
+        let mut members = lock(&self.members);
+        let Members { by_id, network, .. } = &mut *members;
+        let sid = route.sid.clone();
+        let Some(member) = by_id.get_mut(&from) else { return };
+        let added = member.audio.set(route, network.seed, member.number);
+        let hearing: Vec<_> = added
+            .into_iter()
+            .filter_map(|to| Some(Arc::clone(&by_id.get(&to)?.audio.sound.hearing)))
+            .collect();
+        drop(members);
+        for hearing in hearing {
+            // Its packets come from another place than those before, if there were some.
+            hearing.handle_restart(&sid);
+        }
+        self.work.notify();
+    }
+
+    /// Ends the audio track of that voice.
+    pub fn remove_audio_route(&self, from: MemberId, cid: &str) {
+        if let Some(member) = lock(&self.members).by_id.get_mut(&from) {
+            member.audio.remove(cid);
+        }
+    }
+
     /// Changes the network from the next packet on.
     pub fn set_network(&self, options: NetworkOptions) {
         let mut members = lock(&self.members);
         members.network = options;
         for member in members.by_id.values_mut() {
             member.network.set_options(options, member.number);
+            member.audio.set_seed(options.seed, member.number);
         }
         drop(members);
-        self.work.notify_one();
+        self.work.notify();
     }
 
     /// What happened to the packets so far.
@@ -219,13 +287,13 @@ impl Hub {
         for member in members.into_values() {
             member.link.close();
         }
-        self.work.notify_one();
+        self.work.notify();
     }
 
     fn wake(&self, id: MemberId, queued: &Arc<AtomicBool>) {
         if !queued.swap(true, Ordering::AcqRel) {
             lock(&self.ready).push_back((id, queued.clone()));
-            self.work.notify_one();
+            self.work.notify();
         }
     }
 
@@ -242,7 +310,7 @@ impl Hub {
                 Some(deadline) => {
                     tokio::select! {
                         () = work => {}
-                        () = tokio::time::sleep_until(self.clock.to_tokio(deadline)) => self.handle_timeout(),
+                        () = tokio::time::sleep_until(deadline) => self.handle_timeout(),
                     }
                 }
                 None => work.await,
@@ -269,12 +337,22 @@ impl Hub {
                 to_tell.push(member.link.clone());
             }
         }
+        let mut heard = Vec::new();
         for member in by_id.values_mut() {
-            member.receive(now, &mut deliveries, stats);
+            member.speak(now);
+            member.receive(now, &mut deliveries, &mut heard, stats);
         }
         let deliveries = deliveries.resolve(by_id);
+        let heard: Vec<_> = heard
+            .into_iter()
+            .filter_map(|heard| Some((Arc::clone(&by_id.get(&heard.to)?.audio.sound.hearing), heard)))
+            .collect();
+        let std_now = self.clock.to_std(now);
+        let hearing = by_id.values().map(|member| &member.audio.sound.hearing);
+        let due = hearing.filter(|hearing| hearing.poll_timeout().is_some_and(|due| due <= std_now));
+        let due: Vec<_> = due.cloned().collect();
         // Set under the lock, so that `is_drained` sees it as soon as it sees empty queues.
-        self.delivering.store(!deliveries.is_empty(), Ordering::Release);
+        self.delivering.store(!deliveries.is_empty() || !heard.is_empty(), Ordering::Release);
         drop(members);
         // No lock of the hub is held here: a link's host may call the hub.
         for link in to_tell {
@@ -289,18 +367,24 @@ impl Hub {
                 }
             });
         }
+        for (hearing, Heard { sid, packet, .. }) in heard {
+            hearing.handle_packet(&sid, &packet, std_now);
+        }
+        // After that: what has arrived is there in time, even if this task was late.
+        for hearing in due {
+            hearing.handle_timeouts(std_now);
+        }
         self.delivering.store(false, Ordering::Release);
         busy || !lock(&self.ready).is_empty()
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<tokio::time::Instant> {
         let members = lock(&self.members);
-        members
-            .by_id
-            .values()
-            .flat_map(|member| [member.link.poll_timeout(), member.network.poll_timeout()])
-            .flatten()
-            .min()
+        let data = members.by_id.values();
+        let data = data.flat_map(|member| [member.link.poll_timeout(), member.network.poll_timeout()]);
+        let audio = members.by_id.values().filter_map(|member| member.audio.sound.hearing.poll_timeout());
+        let audio = audio.min().map(tokio::time::Instant::from_std);
+        data.flatten().min().map(|data| self.clock.to_tokio(data)).into_iter().chain(audio).min()
     }
 
     /// Handles a deadline: of a link, of a packet in the network, or of a sender that had to wait.
@@ -346,7 +430,7 @@ impl Member {
                 }
                 (Taken::Packet, Some((track, packet))) => {
                     let len = packet.len();
-                    self.network.send((track, packet), len, now);
+                    self.network.send(Carried::Data(track, packet), len, now);
                 }
                 _ => return (false, has_events),
             }
@@ -354,10 +438,30 @@ impl Member {
         (true, has_events)
     }
 
+    /// Takes packets from the member's voices. While the network accepts nothing, they wait, and the oldest are dropped.
+    fn speak(&mut self, now: Instant) {
+        let Self { audio, network, .. } = self;
+        if network.accepts(now) {
+            audio.take(|fates, spoken, len| network.send_with(fates, Carried::Audio(spoken), len, now));
+        }
+    }
+
     /// Takes the packets that have come through the network.
-    fn receive(&mut self, now: Instant, deliveries: &mut Deliveries, stats: &mut HubStats) {
-        while let Some((track, packet)) = self.network.poll(now) {
-            self.route(track, packet, deliveries, stats);
+    fn receive(
+        &mut self,
+        now: Instant,
+        deliveries: &mut Deliveries,
+        heard: &mut Vec<Heard>,
+        stats: &mut HubStats,
+    ) {
+        while let Some(carried) = self.network.poll(now) {
+            match carried {
+                Carried::Data(track, packet) => self.route(track, packet, deliveries, stats),
+                Carried::Audio(spoken) => match self.audio.arrive(spoken, heard) {
+                    0 => stats.no_route += 1,
+                    hearers => stats.forwarded += hearers as u64,
+                },
+            }
         }
     }
 

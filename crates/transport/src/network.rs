@@ -81,11 +81,32 @@ impl NetworkStats {
     }
 }
 
+/// The random numbers that decide on the packets of one sequence.
+#[derive(Debug)]
+pub struct Fates(fastrand::Rng);
+
+impl Fates {
+    /// Those of a sender's sequence: 0 is that of its frames' packets, others are those of its audio tracks. What one
+    /// sequence has does not depend on how many packets the others have.
+    #[must_use]
+    pub fn new(seed: u64, sender: u64, sequence: u64) -> Self {
+        let sender = sender.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let sequence = sequence.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        Self(fastrand::Rng::with_seed(seed ^ sender ^ sequence))
+    }
+
+    /// Each packet makes the same four draws. So a change of one option does not change which packets another option
+    /// hits.
+    fn draw(&mut self) -> [f64; 4] {
+        std::array::from_fn(|_| self.0.f64())
+    }
+}
+
 /// One sender's path through the network.
 #[derive(Debug)]
 pub struct Network<T> {
     options: NetworkOptions,
-    random: fastrand::Rng,
+    fates: Fates,
     in_flight: BinaryHeap<InFlight<T>>,
     sent: u64,
     /// When the line is free for the next packet.
@@ -111,7 +132,7 @@ impl<T> Network<T> {
     pub fn new(options: NetworkOptions, sender: u64) -> Self {
         Self {
             options,
-            random: random_for(options.seed, sender),
+            fates: Fates::new(options.seed, sender, 0),
             in_flight: BinaryHeap::new(),
             sent: 0,
             line_free_at: Instant::ZERO,
@@ -125,7 +146,7 @@ impl<T> Network<T> {
     /// Changes the options for the packets that follow. Packets in flight arrive as planned.
     pub fn set_options(&mut self, options: NetworkOptions, sender: u64) {
         self.options = options;
-        self.random = random_for(options.seed, sender);
+        self.fates = Fates::new(options.seed, sender, 0);
     }
 
     /// Whether a packet may be handed on at once: nothing happens to it, and no packet is in flight before it.
@@ -134,10 +155,9 @@ impl<T> Network<T> {
         self.in_flight.is_empty() && self.options.is_perfect()
     }
 
-    /// Whether no packet is in flight.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
+    /// The packets in flight, in no order.
+    pub fn in_flight(&self) -> impl Iterator<Item = &T> {
+        self.in_flight.iter().map(|packet| &packet.item)
     }
 
     /// Whether the sender may send now.
@@ -156,9 +176,22 @@ impl<T> Network<T> {
     where
         T: Clone,
     {
-        // Each packet makes the same four draws. So a change of one option does not change which packets another option
-        // hits.
-        let [loss, duplicate, reorder, jitter] = std::array::from_fn(|_| self.random.f64());
+        let drawn = self.fates.draw();
+        self.carry(item, len, now, drawn);
+    }
+
+    /// Sends a packet of `len` bytes, of a sequence with fates of its own.
+    pub fn send_with(&mut self, fates: &mut Fates, item: T, len: usize, now: Instant)
+    where
+        T: Clone,
+    {
+        self.carry(item, len, now, fates.draw());
+    }
+
+    fn carry(&mut self, item: T, len: usize, now: Instant, [loss, duplicate, reorder, jitter]: [f64; 4])
+    where
+        T: Clone,
+    {
         let number = self.sent;
         self.sent += 1;
 
@@ -235,10 +268,6 @@ impl<T> Network<T> {
     pub const fn stats(&self) -> NetworkStats {
         self.stats
     }
-}
-
-fn random_for(seed: u64, sender: u64) -> fastrand::Rng {
-    fastrand::Rng::with_seed(seed ^ sender.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 impl<T> Ord for InFlight<T> {

@@ -14,7 +14,7 @@ use datatrack::subscriber::{
     BufferPolicy, Frame, StreamId, SubscribeError, SubscribeOptions, SubscriberConfig, SubscriberEvent,
 };
 use datatrack::{EncryptionType, TrackInfo, TrackSid};
-use datatrack_transport::loopback::{Hub, MemberId};
+use datatrack_transport::loopback::{Hub, MemberId, Sound};
 use datatrack_transport::network::{NetworkOptions, SEND_BUFFER};
 use datatrack_transport::{Clock, Link, LinkEvent, LinkHost, LinkOptions};
 use tokio::sync::Notify;
@@ -110,8 +110,9 @@ impl Two {
         let encrypted = !matches!(encryption, SessionEncryption::None);
         let hub = Hub::new(network);
         let (alices, bobs) = (Arc::new(Host::default()), Arc::new(Host::default()));
-        let alice = hub.join(ALICE, options(hub.clock(), encryption.clone()), alices.clone());
-        let bob = hub.join(BOB, options(hub.clock(), encryption), bobs.clone());
+        let alice =
+            hub.join(ALICE, options(hub.clock(), encryption.clone()), alices.clone(), Sound::default());
+        let bob = hub.join(BOB, options(hub.clock(), encryption), bobs.clone(), Sound::default());
         // A new link seeds its random generator on that pool.
         for host in [&alices, &bobs] {
             std::mem::take(&mut *host.work.lock().unwrap()).into_iter().for_each(|work| work());

@@ -79,9 +79,9 @@ fn close(call: &Call) -> Result<(), Failure> {
 fn connect(call: &Call) -> Result<Value, Failure> {
     let session = Session::of(call)?;
     let mut options = connection_options(call.argument(0, "options"))?;
-    options.hearing = Arc::clone(&session.hearing);
-    options.speaking = Arc::clone(&session.speaking);
-    let signal = session.work_signal()?;
+    options.hearing = Arc::clone(&session.sound.hearing);
+    options.speaking = Arc::clone(&session.sound.speaking);
+    let signal = session.server_signal()?;
     connection::connect(call.js(), Environment::of(call)?, Arc::clone(&session.link), &signal, options)
 }
 
@@ -89,7 +89,7 @@ fn open_audio_stream(call: &Call) -> Result<Value, Failure> {
     let session = Session::of(call)?;
     let signal = session.work_signal()?;
     let opener = Arc::clone(&session.link) as _;
-    let stream = audio::open(call, Environment::of(call)?, &session.hearing, opener)?;
+    let stream = audio::open(call, Environment::of(call)?, &session.sound.hearing, opener)?;
     // The first frames are due soon.
     signal.notify();
     Ok(stream)
@@ -100,7 +100,7 @@ fn set_server_trailer(call: &Call) -> Result<(), Failure> {
     if trailer.len() > MAX_TRAILER {
         return Err(Failure::out_of_range(format!("trailer must have at most {MAX_TRAILER} bytes")));
     }
-    Session::of(call)?.hearing.set_server_trailer(trailer);
+    Session::of(call)?.sound.hearing.set_server_trailer(trailer);
     Ok(())
 }
 
@@ -108,7 +108,7 @@ fn publish_audio(call: &Call) -> Result<(), Failure> {
     let session = Session::of(call)?;
     audio_source::publish(
         Environment::of(call)?,
-        &session.speaking,
+        &session.sound.speaking,
         &session.link,
         call.argument(0, "options"),
     )
@@ -117,19 +117,19 @@ fn publish_audio(call: &Call) -> Result<(), Failure> {
 /// Returns what the track has counted, or `null`.
 fn unpublish_audio(call: &Call) -> Result<Option<SenderStats>, Failure> {
     let cid = call.argument(0, "cid").string()?;
-    Ok(Session::of(call)?.speaking.remove(&cid))
+    Ok(Session::of(call)?.sound.speaking.remove(&cid))
 }
 
 fn mute_audio(call: &Call) -> Result<(), Failure> {
     let cid = call.argument(0, "cid").string()?;
     let muted = call.argument(1, "muted").boolean()?;
-    Session::of(call)?.speaking.set_muted(&cid, muted);
+    Session::of(call)?.sound.speaking.set_muted(&cid, muted);
     Ok(())
 }
 
 fn audio_sender_stats(call: &Call) -> Result<Option<SenderStats>, Failure> {
     let cid = call.argument(0, "cid").string()?;
-    Ok(Session::of(call)?.speaking.stats(&cid))
+    Ok(Session::of(call)?.sound.speaking.stats(&cid))
 }
 
 fn set_ref(call: &Call) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use std::thread::ThreadId;
 
 use datatrack::publisher::PublisherEvent;
 use datatrack_transport::connection::WorkSignal;
-use datatrack_transport::hearing::Hearing;
+use datatrack_transport::loopback::Sound;
 use datatrack_transport::speaking::Speaking;
 use datatrack_transport::{Link, LinkEvent, LinkHost, LinkOptions};
 
@@ -41,10 +41,9 @@ pub(crate) struct Session {
     pub(crate) id: u32,
     pub(crate) link: Arc<Link>,
     host: Arc<Host>,
-    /// The readers of audio tracks. They go on when the connection is rebuilt.
-    hearing: Arc<Hearing>,
-    /// The audio tracks that the session publishes. They go on, too.
-    speaking: Arc<Speaking>,
+    /// The readers of audio tracks, and the audio tracks that the session publishes. They go on when the connection is
+    /// rebuilt.
+    sound: Sound,
     streams: RefCell<HashSet<u32>>,
     environment: Weak<Environment>,
     driver: RefCell<Driver>,
@@ -59,8 +58,8 @@ pub(crate) struct Session {
 pub(crate) enum Driver {
     /// JavaScript does, or the session left its hub or was closed.
     None,
-    /// The hub that it joined.
-    Hub(Weak<dyn Members>),
+    /// The hub that it joined, and what wakes that hub.
+    Hub(Weak<dyn Members>, WorkSignal),
     /// Connections to a server, one after the other, which this signal wakes.
     Server(WorkSignal),
 }
@@ -129,13 +128,13 @@ impl LinkHost for Host {
 }
 
 impl Session {
-    /// Makes a session and its JavaScript object. `connect` makes the link: with a hub, or on its own.
+    /// Makes a session and its JavaScript object. `connect` makes the link, and gives a hub the sound.
     pub(crate) fn create(
         call: &Call,
         environment: &Environment,
         driver: Driver,
         options: LinkOptions,
-        connect: impl FnOnce(u32, LinkOptions, Arc<Host>) -> Arc<Link>,
+        connect: impl FnOnce(u32, LinkOptions, Arc<Host>, &Sound) -> Arc<Link>,
     ) -> Result<(Rc<Self>, Value), Failure> {
         let js = call.js();
         let id = environment.next_id();
@@ -147,19 +146,19 @@ impl Session {
             events: AtomicBool::new(false),
             frames: AtomicBool::new(false),
         });
-        let link = connect(id, options, Arc::clone(&host));
+        let speaking = match &driver {
+            Driver::Server(signal) | Driver::Hub(_, signal) => Speaking::new(signal.clone()),
+            Driver::None => Speaking::default(),
+        };
+        let sound = Sound { speaking: Arc::new(speaking), hearing: Arc::default() };
+        let link = connect(id, options, Arc::clone(&host), &sound);
         // It is empty: no other code set it before the link was made.
         let _ = host.link.set(Arc::downgrade(&link));
-        let speaking = match &driver {
-            Driver::Server(signal) => Speaking::new(signal.clone()),
-            Driver::None | Driver::Hub(_) => Speaking::default(),
-        };
         let session = Rc::new(Self {
             id,
             link,
             host,
-            hearing: Arc::default(),
-            speaking: Arc::new(speaking),
+            sound,
             streams: RefCell::default(),
             environment: environment.weak(),
             driver: RefCell::new(driver),
@@ -200,12 +199,20 @@ impl Session {
     }
 
     /// What wakes the connections of a server session.
-    fn work_signal(&self) -> Result<WorkSignal, Failure> {
+    fn server_signal(&self) -> Result<WorkSignal, Failure> {
         match &*self.driver.borrow() {
             Driver::Server(signal) => Ok(signal.clone()),
-            Driver::None | Driver::Hub(_) => {
+            Driver::None | Driver::Hub(..) => {
                 Err(Failure::closed("the session is no server session, or closed"))
             }
+        }
+    }
+
+    /// What wakes that which moves the session's packets.
+    fn work_signal(&self) -> Result<WorkSignal, Failure> {
+        match &*self.driver.borrow() {
+            Driver::Server(signal) | Driver::Hub(_, signal) => Ok(signal.clone()),
+            Driver::None => Err(Failure::closed("the session has no connection, or is closed")),
         }
     }
 
@@ -232,12 +239,12 @@ impl Session {
         if self.closed.replace(true) {
             return;
         }
-        if let Driver::Hub(hub) = self.driver.replace(Driver::None)
+        if let Driver::Hub(hub, _) = self.driver.replace(Driver::None)
             && let Some(hub) = hub.upgrade()
         {
             hub.remove(self.id);
         }
-        self.speaking.clear();
+        self.sound.speaking.clear();
         self.count();
         if let Some(environment) = self.environment.upgrade() {
             environment.handles.remove(Key::new(Kind::Session, self.id));
@@ -318,7 +325,7 @@ impl Owned for Session {
 pub(crate) fn create_session(call: &Call) -> Result<Value, Failure> {
     let environment = Environment::of(call)?;
     let options = session_options(call.argument(0, "options"), environment.clock)?;
-    let (_, object) = Session::create(call, environment, Driver::None, options, |_, options, host| {
+    let (_, object) = Session::create(call, environment, Driver::None, options, |_, options, host, _| {
         Link::new(options, host)
     })?;
     Ok(object)
@@ -330,7 +337,8 @@ pub(crate) fn create_server_session(call: &Call) -> Result<Value, Failure> {
     let options = session_options(call.argument(0, "options"), environment.clock)?;
     let signal = WorkSignal::new();
     let driver = Driver::Server(signal.clone());
-    let (_, object) =
-        Session::create(call, environment, driver, options, |_, options, host| signal.link(options, host))?;
+    let (_, object) = Session::create(call, environment, driver, options, |_, options, host, _| {
+        signal.link(options, host)
+    })?;
     Ok(object)
 }

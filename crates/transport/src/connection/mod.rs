@@ -24,6 +24,7 @@ use bytes::Bytes;
 use datatrack::subscriber::Epoch;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::hearing::Hearing;
 use crate::link::lock;
@@ -254,6 +255,11 @@ impl WorkSignal {
     /// Wakes the task. [`LinkHost::work_ready`] has to call this.
     pub fn notify(&self) {
         self.0.notify_one();
+    }
+
+    /// Resolves when the task is woken, or was since the last time.
+    pub(crate) fn notified(&self) -> Notified<'_> {
+        self.0.notified()
     }
 
     /// A link whose packets wake this signal. The link notifies `owner` of everything else.
