@@ -26,7 +26,8 @@ it('runs the demo through the server that the environment names', async () => {
   const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
   expect(objects[0]).toMatchObject({ type: 'start', where: `the server at 127.0.0.1:${server.port}` })
   const summaries = objects.filter(({ type }) => type === 'summary')
-  expect(summaries.map(({ track }) => track)).toEqual(['telemetry', 'joints', 'points'])
+  expect(summaries.map(({ track }) => track)).toEqual(['telemetry', 'joints', 'points', 'tone'])
+  expect(summaries.at(-1)?.['what']).toBe('audio, beeps of 440 Hz; heard: 440 Hz')
   for (const { receivedFrames } of summaries) expect(receivedFrames).toBeGreaterThan(0)
 })
 

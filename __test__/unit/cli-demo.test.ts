@@ -16,16 +16,17 @@ afterEach(() => {
 
 const never = new AbortController().signal
 
-test('the demo shows three tracks with arriving frames, and ends by itself', async () => {
+test('the demo shows three data tracks and a tone that arrive, and ends by itself', async () => {
   const lines = captured()
   expect(await demo({ seconds: 1.5, json: false, network: {} }, never)).toBe(DemoExit.Ok)
   expect(lines[0]).toBe(
-    'Publishing three data tracks through the in-process loopback and reading them back, 1.5 s.',
+    'Publishing three data tracks and a tone through the in-process loopback and reading them back, 1.5 s.',
   )
-  for (const track of ['telemetry', 'joints', 'points']) {
+  for (const track of ['telemetry', 'joints', 'points', 'tone']) {
     expect(lines.some((line) => line.startsWith(`${track}: `))).toBe(true)
     expect(lines.some((line) => line.startsWith(`${track} `))).toBe(true)
   }
+  expect(lines.at(-2)).toMatch(/^tone .* audio, beeps of 440 Hz; heard: 440 Hz$/)
   expect(lines.at(-1)).toMatch(/^[\d,]+ of [\d,]+ frames arrived \(\d+\.\d\d %\)\.$/)
 })
 
@@ -35,7 +36,7 @@ test('with --json the demo prints one object per line, and a summary of each tra
   const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
   expect(objects[0]).toEqual({ type: 'start', where: 'the in-process loopback', seconds: 1.5 })
   const summaries = objects.filter(({ type }) => type === 'summary')
-  expect(summaries.map(({ track }) => track)).toEqual(['telemetry', 'joints', 'points'])
+  expect(summaries.map(({ track }) => track)).toEqual(['telemetry', 'joints', 'points', 'tone'])
   for (const summary of summaries) {
     expect(summary['receivedFrames']).toBeGreaterThan(0)
     expect(summary['pushed']).toBe(summary['sentFrames'])

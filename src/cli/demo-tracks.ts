@@ -1,10 +1,11 @@
-/** The tracks of the demo. Their frames contain the time of sending, so that the receiver can measure the latency. */
+/** The data tracks of the demo. Their frames contain the time of sending, so that the receiver can measure the latency. */
 import { cpus, freemem, loadavg, totalmem } from 'node:os'
 import { json } from '../base/codec'
 import type { DataTrackFrame } from '../data-track/frame'
 import type { RemoteDataTrack } from '../data-track/remote'
 import { DataTrackPushFrameError } from '../base/errors'
 import type { LocalParticipant } from '../room/local-participant'
+import type { Room } from '../room/room'
 import { Meter } from './meter'
 import { pace } from '../check/pace'
 
@@ -14,10 +15,17 @@ export interface DemoTrack {
   /** Description for the table: the content, size and rate of the frames. */
   readonly what: string
   readonly meter: Meter
-  /** Publishes the track and sends frames until the signal aborts. Resolves when the track is published. */
-  publish(participant: LocalParticipant, signal: AbortSignal): Promise<PublishedDemoTrack>
-  /** Subscribes to the track. `read` of the result reads until the track ends or the signal aborts. */
-  subscribe(track: RemoteDataTrack, signal: AbortSignal): SubscribedDemoTrack
+  /** Publishes the track, subscribes to it, and sends frames until the signal aborts. */
+  start(publisher: Room, subscriber: Room, signal: AbortSignal): Promise<StartedDemoTrack>
+}
+
+/** A track that is published and subscribed to. */
+export interface StartedDemoTrack {
+  readonly published: PublishedDemoTrack
+  /** Other objects on a frame's way that may drop it and count that. */
+  readonly dropping: readonly Dropping[]
+  /** Reads until the track ends or the signal aborts. */
+  read(): Promise<void>
 }
 
 /** An object that counts the frames that it dropped, by reason. */
@@ -30,10 +38,15 @@ export interface PublishedDemoTrack extends Dropping {
   stats(): { readonly pushed: number; readonly dropped: Readonly<Record<string, number | undefined>> }
 }
 
-/** A subscription of the demo: the stream, and the function that reads it. */
-export interface SubscribedDemoTrack {
-  readonly stream: Dropping
-  read(): Promise<void>
+/** The two ends of a data track. */
+interface DataTrackEnds {
+  /** Publishes the track and sends frames until the signal aborts. */
+  readonly publish: (participant: LocalParticipant, signal: AbortSignal) => Promise<PublishedDemoTrack>
+  /** Subscribes to the track: the stream, and what reads it. */
+  readonly subscribe: (
+    track: RemoteDataTrack,
+    signal: AbortSignal,
+  ) => { readonly stream: Dropping; readonly read: () => Promise<void> }
 }
 
 /** The state of this machine: the payload of the telemetry track. */
@@ -63,13 +76,29 @@ export function telemetry(): Telemetry {
   }
 }
 
-/** The three tracks of the demo: typed telemetry, small frames at a high rate, large frames at a low rate. */
+/** The three data tracks of the demo: typed telemetry, small frames at a high rate, large frames at a low rate. */
 export function demoTracks(): readonly DemoTrack[] {
   return [
     telemetryTrack('telemetry', 10),
     binaryTrack('joints', 'joint states', 256, 1000),
     binaryTrack('points', 'point cloud', 200_000, 20),
   ]
+}
+
+/** Starts a data track. */
+function starting(name: string, { publish, subscribe }: DataTrackEnds): DemoTrack['start'] {
+  return async (publisher, subscriber, signal) => {
+    const remote = firstTrack(subscriber, name, signal)
+    const published = await publish(publisher.localParticipant, signal)
+    const subscribed = await remote
+    const { stream, read } = subscribe(subscribed, signal)
+    return { published, dropping: [subscribed, stream], read }
+  }
+}
+
+async function firstTrack(room: Room, name: string, signal: AbortSignal): Promise<RemoteDataTrack> {
+  for await (const track of room.dataTracks({ name, signal })) return track
+  throw new Error(`the room closed before the track ${name} appeared`)
 }
 
 function telemetryTrack(name: string, rate: number): DemoTrack {
@@ -79,20 +108,22 @@ function telemetryTrack(name: string, rate: number): DemoTrack {
     name,
     what: `this machine, JSON, ${rate} Hz`,
     meter,
-    async publish(participant, signal) {
-      const track = await participant.publishDataTrack({ name, codec, signal })
-      pace(rate, signal, () => push(meter, () => track.tryPush(telemetry())))
-      return track
-    },
-    subscribe(track, signal) {
-      const stream = track.subscribe({ codec, signal })
-      const read = async (): Promise<void> => {
-        for await (const frame of stream) {
-          meter.received(frame.payload.byteLength, performance.now() - frame.value.sentAt)
+    start: starting(name, {
+      async publish(participant, signal) {
+        const track = await participant.publishDataTrack({ name, codec, signal })
+        pace(rate, signal, () => push(meter, () => track.tryPush(telemetry())))
+        return track
+      },
+      subscribe(track, signal) {
+        const stream = track.subscribe({ codec, signal })
+        const read = async (): Promise<void> => {
+          for await (const frame of stream) {
+            meter.received(frame.payload.byteLength, performance.now() - frame.value.sentAt)
+          }
         }
-      }
-      return { stream, read }
-    },
+        return { stream, read }
+      },
+    }),
   }
 }
 
@@ -105,23 +136,25 @@ function binaryTrack(name: string, what: string, bytes: number, rate: number): D
     name,
     what: `${what}, ${bytes.toLocaleString('en')} B, ${rate.toLocaleString('en')} Hz`,
     meter,
-    async publish(participant, signal) {
-      const track = await participant.publishDataTrack({ name, signal })
-      pace(rate, signal, () => {
-        head.setFloat64(0, performance.now())
-        push(meter, () => track.tryPush({ payload }))
-      })
-      return track
-    },
-    subscribe(track, signal) {
-      const stream = track.subscribe({ signal })
-      const read = async (): Promise<void> => {
-        for await (const frame of stream) {
-          meter.received(frame.payload.byteLength, performance.now() - sentAt(frame))
+    start: starting(name, {
+      async publish(participant, signal) {
+        const track = await participant.publishDataTrack({ name, signal })
+        pace(rate, signal, () => {
+          head.setFloat64(0, performance.now())
+          push(meter, () => track.tryPush({ payload }))
+        })
+        return track
+      },
+      subscribe(track, signal) {
+        const stream = track.subscribe({ signal })
+        const read = async (): Promise<void> => {
+          for await (const frame of stream) {
+            meter.received(frame.payload.byteLength, performance.now() - sentAt(frame))
+          }
         }
-      }
-      return { stream, read }
-    },
+        return { stream, read }
+      },
+    }),
   }
 }
 

@@ -1,9 +1,10 @@
-/** `datatrack demo`: sends data through an SFU, and shows in a table what arrives. */
+/** `datatrack demo`: sends data and a tone through an SFU, and shows in a table what arrives. */
 import type { ConnectOptions } from '../connection/connect-options'
-import type { RemoteDataTrack } from '../data-track/remote'
+import { TrackPublishError } from '../base/errors'
 import { Loopback } from '../loopback/loopback'
 import type { LoopbackNetworkOptions } from '../loopback/network'
 import type { Room } from '../room/room'
+import { toneTrack } from './demo-tone'
 import { demoTracks } from './demo-tracks'
 import type { DemoTrack, Dropping, PublishedDemoTrack } from './demo-tracks'
 import type { MeterFigures } from './meter'
@@ -45,7 +46,8 @@ interface DemoRooms {
   close(): Promise<void>
 }
 
-interface Running extends DemoTrack {
+interface Running {
+  readonly track: DemoTrack
   readonly published: PublishedDemoTrack
   /** All objects on a frame's way that may drop it and count that. */
   readonly dropping: readonly Dropping[]
@@ -64,13 +66,15 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
     report.start(rooms.where, options.seconds)
     const running: Running[] = []
     const readers: Promise<void>[] = []
-    for (const track of demoTracks()) {
-      const remote = firstTrack(rooms.subscriber, track.name, stop.signal)
-      const published = await track.publish(rooms.publisher.localParticipant, stop.signal)
-      const subscribed = await remote
-      const reading = track.subscribe(subscribed, stop.signal)
-      readers.push(reading.read().catch(endOfReading(stop.signal)))
-      running.push({ ...track, published, dropping: [published, subscribed, reading.stream] })
+    for (const track of [...demoTracks(), toneTrack()]) {
+      const started = await track.start(rooms.publisher, rooms.subscriber, stop.signal).catch(unlessForbidden)
+      if (started === undefined) {
+        report.note(`The token does not allow to publish audio, so there is no ${track.name}.`)
+        continue
+      }
+      const { published, dropping } = started
+      readers.push(started.read().catch(endOfReading(stop.signal)))
+      running.push({ track, published, dropping: [published, ...dropping] })
     }
     const ticker = setInterval(() => report.tick(running), report.intervalMs)
     const timer = Number.isFinite(options.seconds) ? setTimeout(end, options.seconds * 1000) : undefined
@@ -82,7 +86,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<n
       clearTimeout(timer)
     }
     report.finish(running)
-    return running.every((track) => track.meter.total().receivedFrames > 0)
+    return running.every(({ track }) => track.meter.total().receivedFrames > 0)
       ? DemoExit.Ok
       : DemoExit.NothingArrived
   } catch (error) {
@@ -107,7 +111,7 @@ function openLoopback(network: LoopbackNetworkOptions): DemoRooms {
 }
 
 async function openServer(settings: ServerSettings, options: ConnectOptions): Promise<DemoRooms> {
-  const tokens = tokenPair(settings, 'demo')
+  const tokens = tokenPair(settings, 'demo', { audio: true })
   const [publisher, subscriber] = await connectPair(settings.url, tokens, options)
   return {
     publisher,
@@ -119,9 +123,9 @@ async function openServer(settings: ServerSettings, options: ConnectOptions): Pr
   }
 }
 
-async function firstTrack(room: Room, name: string, signal: AbortSignal): Promise<RemoteDataTrack> {
-  for await (const track of room.dataTracks({ name, signal })) return track
-  throw new Error(`the room closed before the track ${name} appeared`)
+/** A token for data may not allow audio. The demo then has no tone. */
+function unlessForbidden(error: unknown): undefined {
+  if (!(error instanceof TrackPublishError) || error.reason !== 'notAllowed') throw error
 }
 
 /** Ignores errors of readers after the demo has ended, because its end stops them. */
@@ -134,6 +138,7 @@ function endOfReading(signal: AbortSignal): (error: unknown) => void {
 interface Report {
   readonly intervalMs: number
   start(where: string, seconds: number): void
+  note(text: string): void
   tick(tracks: readonly Running[]): void
   finish(tracks: readonly Running[]): void
 }
@@ -148,8 +153,12 @@ class LiveReport implements Report {
     say('')
   }
 
+  note(text: string): void {
+    say(text)
+  }
+
   tick(tracks: readonly Running[]): void {
-    this.#block.draw(table(tracks, (track) => track.meter.takeRecent()))
+    this.#block.draw(table(tracks, ({ track }) => track.meter.takeRecent()))
   }
 
   finish(tracks: readonly Running[]): void {
@@ -166,12 +175,16 @@ class PlainReport implements Report {
     say(opening(where, seconds))
   }
 
+  note(text: string): void {
+    say(text)
+  }
+
   tick(tracks: readonly Running[]): void {
-    for (const track of tracks) {
-      const figures = track.meter.takeRecent()
+    for (const running of tracks) {
+      const figures = running.track.meter.takeRecent()
       say(
-        `${track.name}: ${rate(figures.receivedFrames, figures)} frames/s, ${megabytes(figures)} MB/s, ` +
-          `p50 ${decimals(figures.p50, 2)} ms, p99 ${decimals(figures.p99, 2)} ms, dropped ${drops(track)}`,
+        `${running.track.name}: ${rate(figures.receivedFrames, figures)} frames/s, ${megabytes(figures)} MB/s, ` +
+          `p50 ${decimals(figures.p50, 2)} ms, p99 ${decimals(figures.p99, 2)} ms, dropped ${drops(running)}`,
       )
     }
   }
@@ -189,22 +202,27 @@ class JsonReport implements Report {
     this.#line({ type: 'start', where, seconds: Number.isFinite(seconds) ? seconds : null })
   }
 
+  note(text: string): void {
+    this.#line({ type: 'note', text })
+  }
+
   tick(tracks: readonly Running[]): void {
-    for (const track of tracks) this.#track('tick', track, track.meter.takeRecent())
+    for (const running of tracks) this.#track('tick', running, running.track.meter.takeRecent())
   }
 
   finish(tracks: readonly Running[]): void {
-    for (const track of tracks) this.#track('summary', track, track.meter.total())
+    for (const running of tracks) this.#track('summary', running, running.track.meter.total())
   }
 
-  #track(type: string, track: Running, figures: MeterFigures): void {
-    const { pushed } = track.published.stats()
+  #track(type: string, { track, published, dropping }: Running, figures: MeterFigures): void {
+    const { pushed } = published.stats()
     this.#line({
       type,
       track: track.name,
+      what: track.what,
       ...figures,
       pushed,
-      dropped: dropsOf(...track.dropping.map((part) => part.stats().dropped)),
+      dropped: dropsOf(...dropping.map((part) => part.stats().dropped)),
     })
   }
 
@@ -215,33 +233,33 @@ class JsonReport implements Report {
 
 function opening(where: string, seconds: number): string {
   const length = Number.isFinite(seconds) ? `${seconds} s` : 'until Ctrl-C'
-  return `Publishing three data tracks through ${where} and reading them back, ${length}.`
+  return `Publishing three data tracks and a tone through ${where} and reading them back, ${length}.`
 }
 
 function summary(tracks: readonly Running[]): string[] {
-  const sent = tracks.reduce((sum, track) => sum + track.meter.total().sentFrames, 0)
-  const received = tracks.reduce((sum, track) => sum + track.meter.total().receivedFrames, 0)
+  const sent = tracks.reduce((sum, { track }) => sum + track.meter.total().sentFrames, 0)
+  const received = tracks.reduce((sum, { track }) => sum + track.meter.total().receivedFrames, 0)
   const share = sent === 0 ? 0 : (received / sent) * 100
   return [
     'In all:',
-    ...table(tracks, (track) => track.meter.total()),
+    ...table(tracks, ({ track }) => track.meter.total()),
     '',
     `${received.toLocaleString('en')} of ${sent.toLocaleString('en')} frames arrived (${share.toFixed(2)} %).`,
   ]
 }
 
 function table(tracks: readonly Running[], figuresOf: (track: Running) => MeterFigures): string[] {
-  const rows = tracks.map((track) => {
-    const figures = figuresOf(track)
+  const rows = tracks.map((running) => {
+    const figures = figuresOf(running)
     return [
-      track.name,
+      running.track.name,
       rate(figures.sentFrames, figures),
       rate(figures.receivedFrames, figures),
       megabytes(figures),
       decimals(figures.p50, 2),
       decimals(figures.p99, 2),
-      drops(track),
-      track.what,
+      drops(running),
+      running.track.what,
     ]
   })
   return layOut(['track', 'sent/s', 'received/s', 'MB/s', 'p50 ms', 'p99 ms', 'dropped', ''], rows)

@@ -26,7 +26,10 @@ export const DoctorExit = {
 /** Runs the checks, each within the time limit, and resolves with the exit code. */
 export async function doctor({ server, timeout, json }: DoctorOptions): Promise<number> {
   const { key, tokens } = server ?? {}
-  const pair = key === undefined || server === undefined ? undefined : tokenPair(server, 'doctor', true)
+  const pair =
+    key === undefined || server === undefined
+      ? undefined
+      : tokenPair(server, 'doctor', { subscriberPublishes: true })
   const publisher = pair?.publisher ?? tokens?.publisher
   const subscriber = pair?.subscriber ?? tokens?.subscriber
   const findings = new Findings(json, [publisher, subscriber, key?.apiSecret])

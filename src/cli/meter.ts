@@ -8,7 +8,7 @@ export interface MeterFigures {
   readonly sentFrames: number
   readonly receivedFrames: number
   readonly receivedBytes: number
-  /** One-way latencies, ms. `undefined` if no frame arrived. */
+  /** One-way latencies, ms. `undefined` if no frame arrived of which it is known. */
   readonly p50: number | undefined
   readonly p99: number | undefined
 }
@@ -24,8 +24,8 @@ export class Meter {
     this.#recent.sent += 1
   }
 
-  /** The subscriber received a frame of `bytes` bytes, `latency` ms after it was pushed. */
-  received(bytes: number, latency: number): void {
+  /** The subscriber received a frame of `bytes` bytes, `latency` ms after it was pushed, if that is known. */
+  received(bytes: number, latency: number | undefined): void {
     this.#total.add(bytes, latency)
     this.#recent.add(bytes, latency)
   }
@@ -50,10 +50,10 @@ class Stretch {
   #bytes = 0
   readonly #latencies = new LatencyHistogram()
 
-  add(bytes: number, latency: number): void {
+  add(bytes: number, latency: number | undefined): void {
     this.#received += 1
     this.#bytes += bytes
-    this.#latencies.record(latency)
+    if (latency !== undefined) this.#latencies.record(latency)
   }
 
   figures(): MeterFigures {

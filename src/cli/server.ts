@@ -39,10 +39,15 @@ export function tokenFor(settings: ServerSettings, command: string, grant: Grant
 /**
  * The tokens of two participants in one room. With an API key the tokens are new. They are for a new room unless the
  * settings name one.
+ * `subscriberPublishes`: the subscriber may publish data, too. `audio`: the publisher may publish audio, too.
  *
  * @throws `SettingsError` if there is a token for one participant only
  */
-export function tokenPair(settings: ServerSettings, command: string, subscriberPublishes = false): TokenPair {
+export function tokenPair(
+  settings: ServerSettings,
+  command: string,
+  { subscriberPublishes = false, audio = false } = {},
+): TokenPair {
   const { key, tokens } = settings
   if (tokens !== undefined) {
     const { publisher, subscriber } = tokens
@@ -57,7 +62,7 @@ export function tokenPair(settings: ServerSettings, command: string, subscriberP
   // The room may be in use. A participant with the same identity would be disconnected, so the identities are unique.
   const name = (role: string): string => (settings.room === undefined ? role : uniqueName(role))
   return {
-    publisher: makeToken(key, room, name('robot'), { canPublishData: true }),
+    publisher: makeToken(key, room, name('robot'), { canPublishData: true, canPublish: audio }),
     subscriber: makeToken(key, room, name('desk'), { canPublishData: subscriberPublishes }),
   }
 }

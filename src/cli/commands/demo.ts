@@ -22,9 +22,9 @@ export function addDemo(datatrack: Command): void {
   const { Option } = loadCommander()
   const command = datatrack
     .command('demo')
-    .summary('publish three tracks and show them arriving')
+    .summary('publish three data tracks and a tone, and show them arriving')
     .description(
-      'Publishes three tracks (telemetry; 1,000 frames a second; 20 frames of 200 kB a second) and shows them ' +
+      'Publishes three data tracks (telemetry; 1,000 frames a second; 20 frames of 200 kB a second) and a tone, and shows them ' +
         'arriving: over the in-process loopback, or through a LiveKit server if one is named. Exit code 3: on at ' +
         'least one track no frame arrived.',
     )
