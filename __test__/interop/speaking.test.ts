@@ -162,6 +162,32 @@ describe.each(['single', 'dual'] as const)('with %s peer connections', (peerConn
       }),
     ROUNDS * 2000 + 30_000,
   )
+
+  it('a track is heard in a section whose former track has ended some offers ago', () =>
+    staged(rtcNodeTones, async ({ ours, peer, connect }) => {
+      const proxy = await SignalProxy.start(server.url)
+      const sections = proxy.audioSections()
+      const tone = new Tone('tone', [440])
+      try {
+        await connect({ peerConnections, autoSubscribe: true }, proxy.url)
+        for (let time = 0; time < 3; time++) {
+          await ours.localParticipant.publishTrack(tone.track)
+          await peer.hear(tone.track, [440], 1)
+          await ours.localParticipant.unpublishTrack(tone.track)
+          // With one peer connection, there is an offer for the subscription, and another one for its end.
+          const subscribed = next(ours, 'trackSubscribed')
+          await peer.publish('other', 330)
+          await subscribed
+          const ended = next(ours, 'trackUnsubscribed')
+          await peer.unpublish('other')
+          await ended
+        }
+        expect(Math.max(...sections)).toBeLessThanOrEqual(peerConnections === 'single' ? 3 : 2)
+      } finally {
+        await tone.close()
+        await proxy.close()
+      }
+    }))
 })
 
 describe('tracks that are published during connect', () => {
