@@ -272,6 +272,7 @@ mod tests {
     fn a_server_that_asks_for_ever_gets_a_few_sections_and_then_no_offer() {
         let mut sections = Sections::default();
         sections.require(1, 0);
+        assert_eq!(MOST_FRUITLESS, 3);
         for audio in 1..=3 {
             assert_eq!(sections.poll_offer(), Some(Plan { audio }));
             sections.handle_answered(0);

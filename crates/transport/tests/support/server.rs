@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const KEY: &str = "devkey";
@@ -32,7 +33,7 @@ impl Server {
             return None;
         };
         let [port, tcp] = [free_tcp_port(), free_tcp_port()];
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let udp = free_port(|port| UdpSocket::bind(("127.0.0.1", port)));
         let config = std::env::temp_dir().join(format!("livekit-{}-{port}.yaml", std::process::id()));
         let yaml = format!(
             "port: {port}\nbind_addresses: [\"127.0.0.1\"]\nrtc:\n  tcp_port: {tcp}\n  udp_port: {udp}\n  \
@@ -73,5 +74,23 @@ impl Server {
 }
 
 fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    free_port(|port| TcpListener::bind(("127.0.0.1", port)))
+}
+
+/// The ports that are looked at. The system gives out none of them by itself (Linux begins at 32,768). Such a port could
+/// be taken by another program before the server uses it.
+const PORTS: std::ops::Range<u16> = 12_000..30_000;
+
+/// The next port that could be used. Processes that run at the same time begin at different ones.
+fn free_port<T>(bind: impl Fn(u16) -> std::io::Result<T>) -> u16 {
+    static LOOKED_AT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        let at = std::process::id().wrapping_mul(61) + LOOKED_AT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + u16::try_from(at % count).unwrap();
+        if bind(port).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
