@@ -23,6 +23,21 @@ export type RequestCase = NonNullable<SignalRequest['message']['case']>
 /** The proxy's own requests have numbers from this one on. Those of clients are small. */
 const OWN_REQUESTS = 2 ** 31
 
+/** Resolves when these listeners are told of a message of that kind. */
+function nextOf<Message extends SignalRequest | SignalResponse>(
+  listeners: Set<(message: Message) => void>,
+  kind: Message['message']['case'],
+): Promise<void> {
+  return new Promise((resolve) => {
+    const listener = ({ message }: Message): void => {
+      if (message.case !== kind) return
+      listeners.delete(listener)
+      resolve()
+    }
+    listeners.add(listener)
+  })
+}
+
 /** The connection of one client, and the proxy's connection to the server for it. */
 interface Pair {
   readonly client: WebSocket
@@ -98,26 +113,12 @@ export class SignalProxy {
 
   /** Resolves when the server has sent a message of that kind. */
   next(kind: ResponseCase): Promise<void> {
-    return new Promise((resolve) => {
-      const listener = ({ message }: SignalResponse): void => {
-        if (message.case !== kind) return
-        this.#listeners.delete(listener)
-        resolve()
-      }
-      this.#listeners.add(listener)
-    })
+    return nextOf(this.#listeners, kind)
   }
 
   /** Resolves when a client has sent a message of that kind. */
   nextRequest(kind: RequestCase): Promise<void> {
-    return new Promise((resolve) => {
-      const listener = ({ message }: SignalRequest): void => {
-        if (message.case !== kind) return
-        this.#requests.delete(listener)
-        resolve()
-      }
-      this.#requests.add(listener)
-    })
+    return nextOf(this.#requests, kind)
   }
 
   /**

@@ -2,6 +2,7 @@
  * The audio tracks of the loopback's participants: who publishes them, and who hears them. It answers as livekit-server
  * does. The hub carries the packets.
  */
+import type { NativeLoopbackHub } from '../native/native'
 import { AUDIO_TRACK, RequestResponseReason } from '../signal/messages'
 import type {
   AddTrackMessage,
@@ -13,17 +14,8 @@ import type { ParticipantDescription, Refusal } from './profiles'
 import { sid } from './sids'
 import type { PublisherPermissions } from './subscription-permissions'
 
-/** The packet side of audio tracks. The native hub implements it. */
-export interface AudioRoutes {
-  setAudioRoute(
-    publisher: number,
-    cid: string,
-    trackSid: string,
-    red: boolean,
-    subscribers: readonly number[],
-  ): void
-  removeAudioRoute(publisher: number, cid: string): void
-}
+/** The packet side of audio tracks. */
+export type AudioRoutes = Pick<NativeLoopbackHub, 'setAudioRoute' | 'removeAudioRoute'>
 
 /** A participant, as far as its audio needs it. */
 export interface AudioMember {
